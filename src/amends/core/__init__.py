@@ -1,0 +1,1 @@
+"""Pure decisions: frozen structs in, a Decision out. No I/O."""

@@ -1,0 +1,1 @@
+"""The async shell that joins core, gateways and store."""

@@ -1,0 +1,1 @@
+"""One file per outside party: pure translators between bytes and facts or intents."""

@@ -1,0 +1,1 @@
+"""Values everyone shares: money, ids, instants, outcomes, canonical JSON. No I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""A seeded world: provider look-alikes with their own truth."""

@@ -1,0 +1,1 @@
+"""Rows: one schema on SQLite and PostgreSQL."""
