@@ -1,0 +1,19 @@
+"""The chart of accounts, as data. An account that exists per connection is written `name:conn`."""
+
+from __future__ import annotations
+
+CHART: dict[str, str] = {
+    "sales_returns": "Revenue given back: the net of refunded lines and goodwill.",
+    "shipping_refunds": "Shipping revenue given back, net.",
+    "tax_payable": "Tax owed; a refund takes it back as it was charged.",
+    "refunds_payable": "What customers are owed and have not been paid yet.",
+    "clearing": "The balance at a provider, per connection.",
+    "external_refunds": "Money given back by others' hand, until somebody explains it.",
+    "memo_authorizations": "Off balance: money held for us at the customer's bank.",
+    "memo_released": "Off balance: the counter side of authorizations released.",
+}
+
+
+def clearing(connection: str) -> str:
+    """The account of one provider's balance."""
+    return f"clearing:{connection}"

@@ -1,0 +1,68 @@
+"""What one fact leads to, and everything the decision saw besides the order and the fact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import msgspec
+
+from amends.core.effects import Effect
+from amends.core.events import Event
+from amends.core.order import Order
+from amends.core.policy import Policy
+from amends.core.postings import Entry
+from amends.core.reasons import Refusal
+from amends.kernel.canon import digest
+from amends.kernel.money import Rate
+from amends.kernel.time import Instant
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """How one connection's provider behaves, as far as a decision needs it; microseconds.
+
+    `key_ttl`: how long it keeps an idempotency key. `lookup_delay`: "not found" counts only this
+    long after the last byte. `indeterminate_after`: see invariant I3. `lookup`: it can be asked.
+    """
+
+    key_ttl: int
+    lookup_delay: int
+    indeterminate_after: int
+    lookup: bool = True
+    void: bool = True
+    release_part: bool = True
+    multiple_of: tuple[tuple[str, int], ...] = ()
+    currencies: tuple[str, ...] = ()
+
+
+class Ctx(msgspec.Struct, frozen=True, dict=True):
+    """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn."""
+
+    now: Instant
+    policy: Policy
+    functional: str
+    terms: Mapping[str, Terms] = {}
+    rates: Mapping[str, Rate] = {}
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of what decisions may depend on; goes into every event (a decision is replayable).
+
+        A rate is not in it: the one used is written into the event that records the order.
+        """
+        return digest([self.now, self.policy.version, self.functional, dict(self.terms)])
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """New state, events, balanced entries, effects. `done` names effects no longer wanted.
+
+    `refused`: nothing was done, and why. `refund`: id of the refund made or acted on.
+    """
+
+    order: Order
+    events: tuple[Event, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    done: tuple[str, ...] = ()
+    refused: Refusal | None = None
+    refund: str = ""

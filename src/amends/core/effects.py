@@ -1,0 +1,89 @@
+"""Effects: what is to be done outside, as data. An intent is everything a gateway needs to write
+the request; the same intent always gives the same bytes under the same key (invariant I3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from amends.kernel.time import Instant
+
+
+class _Intent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="intent"):
+    """What every intent knows. `connection` is ours; psp ids are the provider's."""
+
+    connection: str
+    psp_payment_id: str
+    currency: str
+
+
+class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
+    """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark."""
+
+    key: str
+    amount: int
+    order: str
+    refund: str
+    leg: str
+    epoch: int
+    reason: str
+    full: bool = False
+    charge: str = ""
+    capture: str = ""
+
+
+class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):
+    """Release a whole authorization of which nothing was captured."""
+
+    key: str
+    order: str
+    refund: str
+    leg: str
+    epoch: int
+    reason: str
+
+
+class CaptureRestIntent(_Intent, frozen=True, tag="capture_rest", kw_only=True):
+    """Release part of an authorization by capturing the rest, `amount`, for good."""
+
+    key: str
+    amount: int
+    order: str
+    refund: str
+    leg: str
+    epoch: int
+
+
+class LookupRefundsIntent(_Intent, frozen=True, tag="lookup_refunds", kw_only=True):
+    """List the refunds of a payment; `cursor` is the next page."""
+
+    cursor: str = ""
+    charge: str = ""
+
+
+class LookupPaymentIntent(_Intent, frozen=True, tag="lookup_payment", kw_only=True):
+    """Read the payment itself."""
+
+
+Intent = RefundIntent | CancelIntent | CaptureRestIntent | LookupRefundsIntent | LookupPaymentIntent
+EffectKind = Literal["send", "lookup", "deadline"]
+
+
+class Effect(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something due. `start`: decided to leave now, under a lease that was just taken.
+
+    `leg` is empty for a look-up of a whole payment. `attempt` counts sends of this epoch.
+    """
+
+    id: str
+    order: str
+    kind: EffectKind
+    connection: str
+    payment: str
+    due: Instant
+    leg: str = ""
+    epoch: int = 0
+    attempt: int = 0
+    start: bool = False
+    intent: Intent | None = None

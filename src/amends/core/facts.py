@@ -1,0 +1,197 @@
+"""Facts: anything that happened. The only input of `decide`.
+
+Each fact says by `refs` or by an id how its order is found. Facts are plain data, so that one that
+has to wait (its order unknown, or parked) can be stored and folded later, unchanged.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from amends.core.requests import LinePick, OrderIn, RefundIn
+from amends.kernel.outcome import Outcome, PaymentState, RefundState
+from amends.kernel.time import Instant
+
+
+class _Fact(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="fact"):
+    pass
+
+
+class OrderReported(_Fact, frozen=True, tag="order_reported"):
+    """A shop, an import or a caller told us of an order, or of a newer version of it."""
+
+    order: OrderIn
+
+
+class OrderCancelled(_Fact, frozen=True, tag="order_cancelled"):
+    """The shop cancelled the order: all that is left goes back."""
+
+    reason: str = "cancelled"
+
+
+class RefundRequested(_Fact, frozen=True, tag="refund_requested"):
+    """Somebody asks. `quote_hash` binds a quote's amount; `note_id` names the stored note."""
+
+    request: RefundIn
+    quote_hash: str = ""
+    quote_expires: Instant = 0
+    note_id: str = ""
+    note_hash: str = ""
+
+
+class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):
+    """The shop cannot deliver these units: make them good."""
+
+    lines: tuple[LinePick, ...]
+
+
+class ReturnReceived(_Fact, frozen=True, tag="return_received"):
+    """Goods came back; recorded, stock follows in the returns flow."""
+
+    lines: tuple[LinePick, ...] = ()
+    return_id: str = ""
+
+
+class Approved(_Fact, frozen=True, tag="approved"):
+    """A person approves a refund in review; `shown` is the hash of what was on the screen."""
+
+    refund: str
+    shown: str = ""
+
+
+class Rejected(_Fact, frozen=True, tag="rejected"):
+    """A person declines a refund in review."""
+
+    refund: str
+    why: str = ""
+
+
+class Canceled(_Fact, frozen=True, tag="canceled"):
+    """Whoever asked takes it back before any byte left."""
+
+    refund: str
+
+
+class Retried(_Fact, frozen=True, tag="retried"):
+    """A person asks to try a failed refund again."""
+
+    refund: str
+
+
+class EffectDue(_Fact, frozen=True, tag="effect_due"):
+    """We hold the lease of this effect and may act on it now.
+
+    `lost`: the lease was taken over from a process that never reported.
+    """
+
+    effect: str
+    lost: bool = False
+
+
+class Answered(_Fact, frozen=True, tag="answered"):
+    """A provider's answer to what we sent for a leg, in that epoch and attempt."""
+
+    leg: str
+    epoch: int
+    attempt: int
+    outcome: Outcome
+
+
+class LookedUp(_Fact, frozen=True, tag="looked_up"):
+    """A provider's answer to a look-up: for one leg, or (leg "") for the whole payment."""
+
+    payment: str
+    outcome: Outcome
+    leg: str = ""
+    asked_at: Instant = 0
+
+
+class RefundReported(_Fact, frozen=True, tag="refund_reported"):
+    """A webhook about one refund at a provider."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    refund: RefundState
+    order: str = ""
+
+
+class PaymentReported(_Fact, frozen=True, tag="payment_reported"):
+    """A webhook about one payment at a provider."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    payment: PaymentState
+    currency: str = ""
+
+
+class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
+    """A webhook about a chargeback or inquiry. `withdrawn` is the net amount taken, -1: not said."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    dispute: str
+    amount: int
+    currency: str
+    status: str
+    open: bool
+    withdrawn: int = -1
+
+
+class FraudWarned(_Fact, frozen=True, tag="fraud_warned"):
+    """An early fraud warning about one payment."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    warning: str
+    actionable: bool
+
+
+class Unparked(_Fact, frozen=True, tag="unparked"):
+    """A person lets a parked order go on."""
+
+    why: str = ""
+
+
+Fact = (
+    OrderReported
+    | OrderCancelled
+    | RefundRequested
+    | LinesUnavailable
+    | ReturnReceived
+    | Approved
+    | Rejected
+    | Canceled
+    | Retried
+    | EffectDue
+    | Answered
+    | LookedUp
+    | RefundReported
+    | PaymentReported
+    | DisputeReported
+    | FraudWarned
+    | Unparked
+)
+
+
+class Addressed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A fact and how to find its order: by our id, by the shop's name, or by provider payment ids
+    (connection, psp_payment_id), tried in that order."""
+
+    fact: Fact
+    order: str = ""
+    source: tuple[str, str] | None = None
+    payments: tuple[tuple[str, str], ...] = ()
+
+
+class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A fact as recorded: `id` is 26 base-32 characters, unique; `actor` is who says it
+    ("key:support", "connection:stripe-eu", "system:deliver")."""
+
+    id: str
+    at: Instant
+    actor: str
+    fact: Fact
+
+
+encode_fact = msgspec.json.Encoder().encode
+decode_addressed = msgspec.json.Decoder(Addressed).decode

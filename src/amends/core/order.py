@@ -1,0 +1,314 @@
+"""The aggregate: one order and everything that ever happened to its money. Frozen; one document.
+
+Amounts are integers in the minor unit of `Order.currency`; instants are microseconds, UTC.
+No personal data lives here (invariant I15): a customer is an id, a note is a salted hash elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from amends.core.requests import OrderKey, RefundReason
+from amends.kernel.canon import GENESIS
+from amends.kernel.money import Rate
+from amends.kernel.time import Instant
+
+LegKind = Literal["refund", "void", "reversal", "credit"]
+
+LegState = Literal[
+    "planned",  # reserved, waiting for an approval; not shown outside
+    "sending",
+    "unknown",
+    "pending",
+    "requires_action",
+    "awaiting_funds",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+
+Stage = Literal["review", "declined", "active"]
+
+
+class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    pass
+
+
+class Tax(_Part, frozen=True):
+    """One stored tax of a line or a shipping charge; never recomputed from its rate."""
+
+    name: str
+    amount: int
+    rate: str = ""
+
+
+class Line(_Part, frozen=True):
+    """`total` is gross: tax is inside it, whatever the shop's prices included."""
+
+    id: str
+    quantity: int
+    total: int
+    taxes: tuple[Tax, ...] = ()
+    sku: str = ""
+    title: str = ""
+    discount: int = 0
+    fulfilled: int = 0
+
+
+class Shipping(_Part, frozen=True):
+    """A shipping charge; `total` is gross."""
+
+    id: str
+    total: int
+    taxes: tuple[Tax, ...] = ()
+    title: str = ""
+
+
+class Payment(_Part, frozen=True):
+    """Money at one provider for this order.
+
+    What we send out is checked (I1): pending_ours + refunded_ours + credited_ours <= captured_peak.
+    `external` and `disputed` left by others' hand and are recorded whole, unchecked.
+    `voiding` is the part of an authorization being released, `voided` the part that was.
+    `busy` is the leg (or "reread") whose effect is out right now; one at a time.
+    """
+
+    id: str
+    connection: str
+    psp_payment_id: str
+    authorized: int
+    captured: int
+    captured_peak: int
+    pending_ours: int = 0
+    refunded_ours: int = 0
+    credited_ours: int = 0
+    external: int = 0
+    disputed: int = 0
+    voiding: int = 0
+    voided: int = 0
+    busy: str = ""
+    reread: bool = False  # a look-up of the whole payment is due
+    charge: str = ""
+    psp_order: str = ""
+    authorization: str = ""
+    captures: tuple[tuple[str, int], ...] = ()
+
+
+class Tender(_Part, frozen=True):
+    """One way the order was paid; `payment` names the Payment for kind "payment"."""
+
+    kind: Literal["payment", "gift_card", "store_credit"]
+    amount: int
+    payment: str = ""
+
+
+class TaxShare(_Part, frozen=True):
+    """How much of one named tax is in a part of a refund."""
+
+    name: str
+    amount: int
+
+
+class LineShare(_Part, frozen=True):
+    """What a refund gives back for one line; gross is net + tax. Quantity 0: an ad-hoc amount."""
+
+    id: str
+    quantity: int
+    net: int
+    taxes: tuple[TaxShare, ...] = ()
+
+    @property
+    def tax(self) -> int:
+        return sum(share.amount for share in self.taxes)
+
+    @property
+    def gross(self) -> int:
+        return self.net + self.tax
+
+
+class Breakdown(_Part, frozen=True):
+    """Where the amount of a refund comes from; the parts sum to it exactly.
+
+    `unallocated` is what no line or shipping charge explains (an order without details, or money
+    another party gave back beyond them).
+    """
+
+    lines: tuple[LineShare, ...] = ()
+    shipping: tuple[LineShare, ...] = ()
+    unallocated: int = 0
+
+    @property
+    def total(self) -> int:
+        return (
+            sum(part.gross for part in self.lines)
+            + sum(part.gross for part in self.shipping)
+            + self.unallocated
+        )
+
+
+class Leg(_Part, frozen=True):
+    """One movement on one payment.
+
+    `epoch` numbers the provider keys (`<leg>-<epoch>`): it rises only when the attempt before is
+    settled as not executed. `attempts`, `first_sent_at`, `last_sent_at` are of this epoch.
+    `in_flight`: bytes may be on the wire. `doubt`: an attempt of this epoch ended unknown.
+    `stored`: how often the provider answered with an error it keeps under the key.
+    `declined`: code of a "no" that came while in doubt, waiting for a look-up to agree.
+    """
+
+    id: str
+    kind: LegKind
+    payment: str
+    amount: int
+    state: LegState
+    epoch: int = 1
+    attempts: int = 0
+    first_sent_at: Instant = 0
+    last_sent_at: Instant = 0
+    in_flight: bool = False
+    doubt: bool = False
+    stored: int = 0
+    tries: int = 0  # consecutive fruitless rounds, for the backoff
+    declined: str = ""
+    psp_refund_id: str = ""
+    failure: str = ""
+    replaced: bool = False  # a later leg took over; not part of the refund's shown state
+    paid_at: Instant = 0  # when it last succeeded, 0 if it is not paid now
+
+    @property
+    def key(self) -> str:
+        """The provider's idempotency key of the current epoch."""
+        return f"{self.id}-{self.epoch}"
+
+
+class Verdict(_Part, frozen=True):
+    """What the policy said and why. `score_bp` is the risk in 1/10,000."""
+
+    outcome: Literal["approve", "review", "decline"]
+    policy: str
+    rule: str
+    score_bp: int = 0
+    model: str = ""
+    reasons: tuple[str, ...] = ()
+
+
+class Refund(_Part, frozen=True):
+    """A request to give money back, and its legs.
+
+    `claim`: the entry that recognises what we owe is on the books and stands.
+    `external`: made by others at the provider and adopted.
+    """
+
+    id: str
+    reason: RefundReason | Literal["external"]
+    amount: int
+    stage: Stage
+    breakdown: Breakdown
+    legs: tuple[Leg, ...]
+    requested_by: str
+    created_at: Instant
+    shown: str  # hash of what an approver is shown
+    verdict: Verdict | None = None
+    decided_by: str = ""
+    fallback_of: str = ""
+    claim: bool = False
+    external: bool = False
+    note: str = ""  # id of the note's text in `notes`
+    decide_by: Instant = 0
+
+
+class Dispute(_Part, frozen=True):
+    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took."""
+
+    id: str
+    payment: str
+    amount: int
+    status: str
+    withdrawn: int = 0
+
+
+class Order(_Part, frozen=True):
+    """What was bought, how it was paid and everything that happened since.
+
+    `head_seq` and `head_hash` are the tip of its event chain; `last_at` never goes back.
+    `rate` converts to the ledger's functional currency, fixed when the order was recorded.
+    """
+
+    id: str
+    source: OrderKey
+    currency: str
+    rate: Rate
+    version: int = 1
+    entity: str = "main"
+    placed_at: Instant = 0
+    customer: str = ""
+    country: str = ""
+    lines: tuple[Line, ...] = ()
+    shipping: tuple[Shipping, ...] = ()
+    tenders: tuple[Tender, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    alerts: tuple[str, ...] = ()  # early fraud warnings seen
+    cancelled: bool = False
+    parked: str = ""  # why it takes no decisions, empty if it does
+    entries: int = 0  # journal entries written so far; the next one's number
+    head_seq: int = 0
+    head_hash: str = GENESIS
+    last_at: Instant = 0
+
+    def payment(self, payment_id: str) -> Payment:
+        return next(p for p in self.payments if p.id == payment_id)
+
+    def refund(self, refund_id: str) -> Refund | None:
+        return next((r for r in self.refunds if r.id == refund_id), None)
+
+    @property
+    def remaining(self) -> int:
+        return sum(remaining(p) + voidable(p) for p in self.payments)
+
+
+def remaining(payment: Payment) -> int:
+    """What may still be refunded (I1), never below zero."""
+    gone = (
+        payment.pending_ours
+        + payment.refunded_ours
+        + payment.credited_ours
+        + payment.external
+        + payment.disputed
+    )
+    return max(0, payment.captured - gone)
+
+
+def voidable(payment: Payment) -> int:
+    """What of an authorization can still be released; 0 once anything was captured."""
+    if payment.captured_peak:
+        return 0
+    return max(0, payment.authorized - payment.voiding - payment.voided)
+
+
+# What a refund shows: the first of these that one of its legs is in.
+SHOWN_ORDER: tuple[LegState, ...] = (
+    "unknown",
+    "requires_action",
+    "awaiting_funds",
+    "sending",
+    "pending",
+    "failed",
+    "succeeded",
+    "canceled",
+)
+
+
+def shown_state(refund: Refund) -> str:
+    """The state of a refund as promised: review, declined, or the most telling of its legs."""
+    if refund.stage != "active":
+        return refund.stage
+    states = {leg.state for leg in refund.legs if not leg.replaced}
+    return next((state for state in SHOWN_ORDER if state in states), "canceled")
+
+
+def amount_succeeded(refund: Refund) -> int:
+    return sum(leg.amount for leg in refund.legs if leg.state == "succeeded")

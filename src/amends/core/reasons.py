@@ -1,0 +1,95 @@
+"""Every refusal amends can give: a closed list, one sentence each, in the order they are checked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Reason(StrEnum):
+    """Stable codes; the `code` of a problem+json answer. Earlier members win over later ones."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    SIGNATURE_INVALID = "signature_invalid"
+    UNKNOWN_CONNECTION = "unknown_connection"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    VALIDATION = "validation"
+    UNKNOWN_ORDER = "unknown_order"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    UNKNOWN_REFUND = "unknown_refund"
+    UNKNOWN_QUOTE = "unknown_quote"
+    UNKNOWN_LINE = "unknown_line"
+    PAYMENT_TAKEN = "payment_taken"
+    ORDER_CONFLICT = "order_conflict"
+    NO_RATE = "no_rate"
+    QUOTE_EXPIRED = "quote_expired"
+    QUOTE_STALE = "quote_stale"
+    EXCEEDS_QUANTITY = "exceeds_quantity"
+    EXCEEDS_REMAINING = "exceeds_remaining"
+    NOTHING_LEFT = "nothing_left"
+    AMOUNT_NOT_PAYABLE = "amount_not_payable"
+    WRONG_STATE = "wrong_state"
+    SELF_APPROVAL = "self_approval"
+    SHOWN_CHANGED = "shown_changed"
+    RATE_LIMITED = "rate_limited"
+    STORE_UNAVAILABLE = "store_unavailable"
+    INTERNAL = "internal"
+
+
+SENTENCES: dict[Reason, str] = {
+    Reason.UNAUTHENTICATED: "Send an API key that exists: `Authorization: Bearer …`.",
+    Reason.FORBIDDEN: "This key lacks the scope the call needs; make one with that scope.",
+    Reason.SIGNATURE_INVALID: "The message is not signed by a secret of this connection.",
+    Reason.UNKNOWN_CONNECTION: "No connection of this name is configured in amends.toml.",
+    Reason.TOO_LARGE: "The body is larger than 1 MiB; send less at once.",
+    Reason.MALFORMED: "The body is not the JSON this call takes.",
+    Reason.NOT_FOUND: "There is nothing at this address.",
+    Reason.METHOD_NOT_ALLOWED: "This address does not take that method.",
+    Reason.IDEMPOTENCY_KEY_MISSING: "Send an `Idempotency-Key` header of 1 to 255 characters.",
+    Reason.IDEMPOTENCY_MISMATCH: "This Idempotency-Key was used for another request body.",
+    Reason.VALIDATION: "A field has a value it cannot have.",
+    Reason.UNKNOWN_ORDER: "No such order is known here; report the order first.",
+    Reason.UNKNOWN_PAYMENT: "No order here was paid by this payment; report the order first.",
+    Reason.UNKNOWN_REFUND: "No such refund is known here.",
+    Reason.UNKNOWN_QUOTE: "No such quote is known here; ask for a quote again.",
+    Reason.UNKNOWN_LINE: "The order has no such line.",
+    Reason.PAYMENT_TAKEN: "A tender names a payment that belongs to another order.",
+    Reason.ORDER_CONFLICT: "The new version of the order contradicts what already happened to it.",
+    Reason.NO_RATE: "No rate to the ledger's currency is known; set it under [ledger.rates].",
+    Reason.QUOTE_EXPIRED: "The quote has expired; ask for a new one.",
+    Reason.QUOTE_STALE: "The order changed since the quote was made; ask for a new one.",
+    Reason.EXCEEDS_QUANTITY: "More units are asked back than are left on the line.",
+    Reason.EXCEEDS_REMAINING: "The amount is more than what is left to refund.",
+    Reason.NOTHING_LEFT: "Nothing is left to refund.",
+    Reason.AMOUNT_NOT_PAYABLE: "The provider cannot pay this amount in this currency.",
+    Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
+    Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
+    Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",
+    Reason.RATE_LIMITED: "Too many requests at once; wait a moment and repeat with the same key.",
+    Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the same request.",
+    Reason.INTERNAL: "A defect in amends; nothing was accepted. It has been logged.",
+}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why something was not done: a reason, a sentence about this case, and what a program needs."""
+
+    reason: Reason
+    detail: str
+    extra: dict[str, Any] = {}
+
+
+class Refused(Exception):
+    """Carries a `Refusal` out of a pure computation; never leaves the floor that raised it."""
+
+    def __init__(self, reason: Reason, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail or SENTENCES[reason])
+        self.refusal = Refusal(reason, detail or SENTENCES[reason], extra)

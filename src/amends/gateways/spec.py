@@ -1,0 +1,131 @@
+"""What every gateway module offers. Gateways translate; they never send, store or decide.
+
+A module that speaks to a provider satisfies `Provider`; one that only hears satisfies `Hearing`.
+What a provider cannot do is absent from its `Capabilities`, not an empty function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from amends.core.effects import Intent
+from amends.core.facts import Addressed
+from amends.kernel.outcome import Outcome
+from amends.kernel.time import Instant
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider can do; durations in microseconds."""
+
+    name: str
+    provider: bool  # it moves money (False: a shop, which only tells)
+    partial: bool = False
+    void: bool = False
+    release_part: bool = False  # part of an authorization can be released
+    lookup: bool = False
+    lookup_delay: int = 0  # "not found" counts only so long after the last byte sent
+    key_ttl: int = 0  # how long an idempotency key is kept
+    requests_per_second: int = 0  # default of `rate`
+    settings: tuple[str, ...] = ()  # required settings of a connection, by name
+    secrets: tuple[str, ...] = ()  # of these, the ones whose values are secret
+    multiple_of: Mapping[str, int] = {}  # amounts must be multiples, per currency
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured connection, secrets resolved. `base_url` replaces scheme and host."""
+
+    name: str
+    gateway: str
+    base_url: str = ""
+    values: Mapping[str, str] = {}
+    webhook_secrets: tuple[str, ...] = ()
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One HTTP request, complete."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+class Response(msgspec.Struct, frozen=True):
+    """One HTTP answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """No answer. `sent` False: certainly nothing was executed (connection refused); True: maybe."""
+
+    sent: bool
+    reason: str
+
+
+class Genuine(msgspec.Struct, frozen=True):
+    """The signature holds."""
+
+
+class NotGenuine(msgspec.Struct, frozen=True):
+    """The signature does not hold, and what about it."""
+
+    reason: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a genuine message says. `id` is the sender's, the same over its retries; no facts: it
+    does not concern refunds. `live`: the sender's mode, None if it does not say."""
+
+    id: str
+    type: str
+    facts: tuple[Addressed, ...] = ()
+    live: bool | None = None
+    sent_at: Instant = 0
+
+
+class Unreadable(Exception):
+    """A signed message that is not what its sender documents; the sentence says what is wrong."""
+
+
+class Hearing(Protocol):
+    """A party that sends webhooks."""
+
+    CAPABILITIES: Capabilities
+
+    def verify(
+        self, raw: bytes, headers: Mapping[str, str], secrets: tuple[str, ...], now: Instant
+    ) -> Genuine | NotGenuine:
+        """Whether `raw` is signed by one of `secrets`, recently. `headers` in lower case.
+        Never raises; anything it does not understand is not genuine."""
+        ...
+
+    def read(self, raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
+        """The facts in a genuine message. Tolerant of new fields and unknown types (no facts).
+        Raises Unreadable, and nothing else."""
+        ...
+
+
+class Provider(Hearing, Protocol):
+    """A party that moves money."""
+
+    def write(self, intent: Intent, settings: Settings) -> Request:
+        """The request for an intent; the same intent and settings give the same bytes."""
+        ...
+
+    def parse(self, intent: Intent, result: Response | Failure) -> Outcome:
+        """What an answer, or none, means for the intent."""
+        ...
+
+    def live(self, settings: Settings) -> bool | None:
+        """Whether the connection's credentials are for real money; None if they do not tell."""
+        ...
+
+    def scrub(self, text: str) -> str:
+        """`text` with this provider's secrets and card data blanked, for logs."""
+        ...

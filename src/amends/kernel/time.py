@@ -1,0 +1,54 @@
+"""Instants are integers: microseconds since 1970-01-01T00:00:00Z, UTC.
+
+One integer compares, sorts, hashes and stores alike on every database; RFC 3339 appears only at
+the doors. The clock is handed in (`Clock`), so that a simulation can own time.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+Instant = int  # microseconds since the epoch, UTC
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> Instant:
+        """The wall clock, UTC."""
+        ...
+
+    def monotonic(self) -> Instant:
+        """Microseconds that never go back; only differences mean anything."""
+        ...
+
+
+def from_datetime(moment: datetime) -> Instant:
+    """The instant of a datetime that knows its zone. Raises ValueError for one that does not."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone names no instant: add Z or an offset")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(at: Instant) -> datetime:
+    """The same instant as an aware UTC datetime."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def rfc3339(at: Instant) -> str:
+    """`2026-11-01T10:00:00.000000Z`."""
+    return to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_rfc3339(text: str) -> Instant:
+    """The instant an RFC 3339 text names. Raises ValueError."""
+    return from_datetime(datetime.fromisoformat(text))
