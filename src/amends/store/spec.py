@@ -1,0 +1,356 @@
+"""What a store is: rows behind two implementations (SQLite, PostgreSQL), one suite of tests.
+
+A turn of the engine is one transaction (`Store.turn`): it reads what it routes by, locks the orders
+(in id order; reads come after the locks, in later statements), folds decisions outside the store,
+and writes a `Batch` with set-based statements. Instants are microseconds, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import msgspec
+
+from amends.core.effects import Effect
+from amends.core.events import Event
+from amends.core.order import Order, Payment
+from amends.core.postings import Entry
+from amends.kernel.time import Instant
+
+
+class StoreUnavailable(Exception):
+    """The database is away, locked, full or too slow; nothing of this call is on disk."""
+
+
+class Retry(Exception):
+    """A deadlock, a serialisation failure or a row another process just made: run the whole turn
+    again from its first read. Nothing of it is on disk."""
+
+
+class RowRefused(Exception):
+    """A constraint or trigger refused a row: the batch holds a poisoned fact. `detail` says which
+    constraint. Nothing of the batch is on disk."""
+
+
+class AnswerKey(msgspec.Struct, frozen=True, order=True):
+    """An idempotent request: who, which route, which key."""
+
+    principal: str
+    route: str
+    key: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The first answer to a request, kept to be repeated byte for byte. `request` is the canonical
+    body (no personal data: notes and customers are hashed in it), to name the field that differs."""
+
+    key: AnswerKey
+    body_hash: str
+    request: bytes
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    at: Instant
+
+
+class Inbound(msgspec.Struct, frozen=True):
+    """One inbound message or other stored fact. `state`: done | ignored | unmatched | parked.
+
+    `facts` is the JSON list of `Addressed` still to be folded (unmatched, parked), else empty.
+    `refs` are the provider payment ids or shop order it waits for, as "connection/id";
+    `order` the order it was folded into or is parked at ("" if none or several); `actor` as in
+    Recorded. Raw bodies expire (I15).
+    """
+
+    connection: str
+    message: str
+    at: Instant
+    type: str
+    state: str
+    actor: str
+    raw: bytes = b""
+    facts: bytes = b""
+    refs: tuple[str, ...] = ()
+    order: str = ""
+    seq: int = 0  # order among the facts parked at one order
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who may act on an effect until when (wall clock)."""
+
+    holder: str
+    until: Instant
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Customer data, apart from every chain; erasable."""
+
+    entity: str
+    id: str
+    email: str
+    name: str
+    country: str
+    at: Instant
+
+
+class NoteText(msgspec.Struct, frozen=True):
+    """The text of a note; events hold only the salted hash."""
+
+    id: str
+    order: str
+    salt: str
+    text: str
+    at: Instant
+
+
+class QuoteRow(msgspec.Struct, frozen=True):
+    """A quote: the request it answers (JSON of RefundIn), its amount's hash, and when it ends."""
+
+    id: str
+    order: str
+    request: bytes
+    hash: str
+    expires_at: Instant
+
+
+class Batch:
+    """Everything one turn writes. Orders are given once each, in their last state.
+
+    `effects` are upserted by (order, id) with the lease (None: anybody may take it once due);
+    `done` effects are deleted. `inbox` rows are upserted by (connection, message).
+    `created` orders must not exist yet (else Retry); `routes` map (connection, psp_payment_id) to
+    an order id and must be new or equal (else Retry; the next round sees who has it). `answers`
+    must be new (else Retry).
+    """
+
+    def __init__(self) -> None:
+        self.created: set[str] = set()
+        self.orders: dict[str, Order] = {}
+        self.refunds: set[tuple[str, str]] = set()  # (order, refund) touched: project them
+        self.events: list[Event] = []
+        self.entries: list[Entry] = []
+        self.effects: dict[tuple[str, str], tuple[Effect, Lease | None]] = {}
+        self.done: set[tuple[str, str]] = set()
+        self.answers: list[Answer] = []
+        self.inbox: dict[tuple[str, str], Inbound] = {}
+        self.routes: dict[tuple[str, str], str] = {}
+        self.people: list[Person] = []
+        self.notes: list[NoteText] = []
+        self.quotes: list[QuoteRow] = []
+
+
+class Turn(Protocol):
+    """One open transaction."""
+
+    async def answers(self, keys: Sequence[AnswerKey]) -> dict[AnswerKey, Answer]:
+        """Answers already given."""
+        ...
+
+    async def routes(self, refs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Order ids by (connection, psp_payment_id)."""
+        ...
+
+    async def quotes(self, ids: Sequence[str]) -> dict[str, QuoteRow]: ...
+
+    async def refund_orders(self, refund_ids: Sequence[str]) -> dict[str, str]:
+        """Order ids by refund id (projection)."""
+        ...
+
+    async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
+        """Lock these orders in id order, then read them in a later statement. Missing ids are left
+        out. On SQLite the write transaction itself is the lock."""
+        ...
+
+    async def seen(self, messages: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which (connection, message) are already in the inbox. Called after `lock`."""
+        ...
+
+    async def waiting(self, refs: Sequence[str]) -> list[Inbound]:
+        """Unmatched inbox rows that wait for one of these refs ("connection/id"), oldest first."""
+        ...
+
+    async def parked(self, order_ids: Sequence[str]) -> list[Inbound]:
+        """Rows parked at these orders, by (order, seq)."""
+        ...
+
+    async def write(self, batch: Batch) -> None:
+        """Write all of it, set-based, each table sorted by key. Raises Retry or RowRefused."""
+        ...
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """An effect whose lease we just took. `lost`: somebody else's lease had run out."""
+
+    order: str
+    effect: str
+    connection: str
+    kind: str
+    lost: bool
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some rows, and the cursor of the next page ("" at the end)."""
+
+    items: list[dict[str, Any]]
+    next: str
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who holds an API key. Only the SHA-256 of the key is stored."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: Instant
+    revoked_at: Instant = 0
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The tip of one event chain."""
+
+    stream: str
+    seq: int
+    hash: str
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A signed seal over the chains that changed since the one before. `orders` counts all orders
+    sealed so far; `previous` is the hash of the checkpoint before ("0"*64 for the first)."""
+
+    number: int
+    at: Instant
+    orders: int
+    heads: tuple[Head, ...]
+    previous: str
+    key_id: str
+    signature: str
+
+
+class Store(Protocol):
+    """A database. All methods raise StoreUnavailable when it is away, full, locked or slow."""
+
+    def turn(self) -> AbstractAsyncContextManager[Turn]:
+        """One transaction: commits when the block ends, rolls back when it raises. Commit errors
+        raise Retry (deadlock, serialisation), RowRefused or StoreUnavailable."""
+        ...
+
+    # -- life ------------------------------------------------------------------------------------
+    async def open(self) -> None:
+        """Connect; refuse a schema that is not current (StoreUnavailable names `amends init`)."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def migrate(self) -> None:
+        """Make or upgrade the schema (Alembic)."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable unless a write transaction can be opened right now."""
+        ...
+
+    async def own(self) -> None:
+        """Take the one-server lock of a SQLite file, held until `close` (an OS lock on a file
+        beside it, so that a killed server leaves none). StoreUnavailable says who holds it. On
+        PostgreSQL nothing to do."""
+        ...
+
+    # -- effects ---------------------------------------------------------------------------------
+    async def claim(
+        self, holder: str, now: Instant, until: Instant, limits: dict[str, int]
+    ) -> list[Claimed]:
+        """Lease due effects that nobody holds or whose lease ran out, oldest due first, at most
+        `limits[connection]` per connection (kind "deadline" under connection ""); FOR UPDATE SKIP
+        LOCKED on PostgreSQL. An empty list does not prove that nothing is due."""
+        ...
+
+    async def give_up(self, holder: str, claims: Sequence[tuple[str, str]]) -> None:
+        """Free leases of (order, effect) we hold and will not use."""
+        ...
+
+    async def next_due(self) -> Instant | None:
+        """When the next unleased or lost effect is due; None if there is none."""
+        ...
+
+    async def heartbeat(self, process: str, now: Instant, forget_before: Instant) -> int:
+        """Say that this process lives; forget dead ones; how many live."""
+        ...
+
+    async def unmatched_routed(self, limit: int) -> list[tuple[str, str]]:
+        """(connection, message) of unmatched inbox rows whose payment or order is known by now:
+        the safety net for a message that raced its order."""
+        ...
+
+    async def expire_raw(self, before: Instant) -> int:
+        """Blank raw bodies received before then; how many."""
+        ...
+
+    # -- reading ---------------------------------------------------------------------------------
+    async def order(self, order_id: str) -> Order | None: ...
+
+    async def payment(self, payment_id: str) -> tuple[str, Payment] | None:
+        """(order id, payment) by our payment id or by the provider's id."""
+        ...
+
+    async def orders(self, cursor: str, limit: int) -> Page: ...
+
+    async def refunds(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
+        """Newest first; filters: state, order, connection, psp_refund_id. Items: id, order, state,
+        amount, currency, reason, created_at."""
+        ...
+
+    async def refund_order(self, refund_id: str) -> str | None: ...
+
+    async def events(self, stream: str, cursor: str, limit: int) -> list[Event]:
+        """Events of one stream after seq `cursor` ("" from the first)."""
+        ...
+
+    async def entries(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
+        """Journal entries with their postings, oldest first by (order, number) or, with no order
+        filter, by (at, order, number); filters: order, refund, account, currency."""
+        ...
+
+    async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
+        """(account, currency, amount, functional amount) of all entries up to `at`."""
+        ...
+
+    async def streams(self, after: str, limit: int) -> list[Head]:
+        """The tip of every chain as its last event row says, by stream name, for `audit verify`."""
+        ...
+
+    async def order_ids(self, after: str, limit: int) -> list[tuple[str, int, str]]:
+        """(order id, head_seq, head_hash) from the orders table, by id."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Rows by state, for metrics: effects_due, inbox_unmatched, inbox_parked, refunds_review,
+        refunds_unknown, orders_parked."""
+        ...
+
+    # -- keys, system events, checkpoints --------------------------------------------------------
+    async def add_principal(self, principal: Principal, key_hash: str) -> None: ...
+
+    async def principal(self, key_hash: str) -> Principal | None:
+        """The holder of a key that is not revoked."""
+        ...
+
+    async def principals(self) -> list[Principal]: ...
+
+    async def revoke(self, principal_id: str, at: Instant) -> bool: ...
+
+    async def append_system(self, stream: str, make: Any) -> Event:
+        """Append one event to a `system:*` stream under a lock on that stream: `make(head: Head) ->
+        Event` builds it from the tip (seq 0 and GENESIS for a new stream)."""
+        ...
+
+    async def last_checkpoint(self) -> Checkpoint | None: ...
+
+    async def changed_heads(self, since: Instant) -> list[Head]:
+        """Tips of the chains with an event at or after `since`."""
+        ...
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Store it; False if another process has written that number meanwhile."""
+        ...
