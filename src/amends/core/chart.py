@@ -8,7 +8,6 @@ CHART: dict[str, str] = {
     "tax_payable": "Tax owed; a refund takes it back as it was charged.",
     "refunds_payable": "What customers are owed and have not been paid yet.",
     "clearing": "The balance at a provider, per connection.",
-    "external_refunds": "Money given back by others' hand, until somebody explains it.",
     "memo_authorizations": "Off balance: money held for us at the customer's bank.",
     "memo_released": "Off balance: the counter side of authorizations released.",
 }

@@ -170,12 +170,16 @@ class Leg(_Part, frozen=True):
     in_flight: bool = False
     doubt: bool = False
     stored: int = 0
+    resend: bool = False  # the next round sends the same bytes; else it looks up
     tries: int = 0  # consecutive fruitless rounds, for the backoff
     declined: str = ""
     psp_refund_id: str = ""
     failure: str = ""
     replaced: bool = False  # a later leg took over; not part of the refund's shown state
+    outside: bool = False  # counted in Payment.external: not ours, or found no room any more
+    moved_at: Instant = 0  # when the provider's news last changed the state
     paid_at: Instant = 0  # when it last succeeded, 0 if it is not paid now
+    was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
 
     @property
     def key(self) -> str:
@@ -197,7 +201,7 @@ class Verdict(_Part, frozen=True):
 class Refund(_Part, frozen=True):
     """A request to give money back, and its legs.
 
-    `claim`: the entry that recognises what we owe is on the books and stands.
+    `claimed`: the amount of the claim that is on the books and stands (what we owe, I12).
     `external`: made by others at the provider and adopted.
     """
 
@@ -213,7 +217,7 @@ class Refund(_Part, frozen=True):
     verdict: Verdict | None = None
     decided_by: str = ""
     fallback_of: str = ""
-    claim: bool = False
+    claimed: int = 0
     external: bool = False
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
@@ -267,7 +271,7 @@ class Order(_Part, frozen=True):
 
     @property
     def remaining(self) -> int:
-        return sum(remaining(p) + voidable(p) for p in self.payments)
+        return sum(room_of(p) for p in self.payments)
 
 
 def remaining(payment: Payment) -> int:
@@ -287,6 +291,11 @@ def voidable(payment: Payment) -> int:
     if payment.captured_peak:
         return 0
     return max(0, payment.authorized - payment.voiding - payment.voided)
+
+
+def room_of(payment: Payment) -> int:
+    """What can leave this payment now: the rest of the capture, or of the open authorization."""
+    return remaining(payment) if payment.captured_peak else voidable(payment)
 
 
 # What a refund shows: the first of these that one of its legs is in.

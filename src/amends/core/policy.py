@@ -17,6 +17,7 @@ class Policy(msgspec.Struct, frozen=True):
     """Parameters of the built-in policy; amounts in minor units of the functional currency."""
 
     auto_approve_up_to: int
+    second_person: bool  # whoever asked may not approve (I11)
     version: str
 
 
@@ -29,10 +30,14 @@ class Question(msgspec.Struct, frozen=True):
     features: Features
 
 
-def built_in(auto_approve_up_to: int) -> Policy:
+def built_in(auto_approve_up_to: int, second_person: bool = False) -> Policy:
     """The policy in force until another is published; its version is the hash of its content."""
-    version = digest({"policy": "built-in-1", "auto_approve_up_to": auto_approve_up_to})
-    return Policy(auto_approve_up_to, f"sha256:{version}")
+    content = {
+        "policy": "built-in-1",
+        "auto_approve_up_to": auto_approve_up_to,
+        "second_person": second_person,
+    }
+    return Policy(auto_approve_up_to, second_person, f"sha256:{digest(content)}")
 
 
 def judge(question: Question, policy: Policy) -> Verdict:

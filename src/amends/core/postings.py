@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from amends.core.chart import clearing
-from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.order import Leg, Order, Refund
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert
@@ -50,19 +50,34 @@ class Entry(msgspec.Struct, frozen=True):
         return digest(self)
 
 
-def claim(order: Order, refund: Refund, at: Instant, lapsed: bool = False) -> Entry:
-    """We owe the customer: Dr returns, shipping, tax; Cr refunds payable. Reversed when it lapses.
+def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
+    """We owe the customer `amount`: Dr returns, shipping, tax; Cr refunds payable.
 
-    Only what is to be paid out counts: a voided authorization was never revenue.
+    `amount` is what is to be paid out; a voided authorization was never revenue and is left out.
     """
-    tax = sum(p.tax for p in (*refund.breakdown.lines, *refund.breakdown.shipping))
-    goods = sum(p.net for p in refund.breakdown.lines) + refund.breakdown.unallocated
-    shipping = sum(p.net for p in refund.breakdown.shipping)
-    sides = [("sales_returns", goods), ("shipping_refunds", shipping), ("tax_payable", tax)]
-    lines = [*sides, ("refunds_payable", -refund.amount)]
-    if lapsed:
-        lines = [(account, -amount) for account, amount in lines]
-    return _entry(order, at, "claim_lapsed" if lapsed else "claim", refund.id, "", "", lines)
+    lines = [*_scaled(_returned(refund), amount), ("refunds_payable", -amount)]
+    return _entry(order, at, "claim", refund.id, "", "", lines)
+
+
+def claim_lapsed(order: Order, refund: Refund, at: Instant) -> Entry:
+    """The claim ends unpaid: the entry that recognised it, reversed."""
+    booked = [*_scaled(_returned(refund), refund.claimed), ("refunds_payable", -refund.claimed)]
+    lines = [(account, -amount) for account, amount in booked]
+    return _entry(order, at, "claim_lapsed", refund.id, "", "", lines)
+
+
+def _scaled(sides: list[tuple[str, int]], amount: int) -> list[tuple[str, int]]:
+    parts = allocate(amount, [value for _, value in sides])
+    return [(account, part) for (account, _), part in zip(sides, parts, strict=True)]
+
+
+def _returned(refund: Refund) -> list[tuple[str, int]]:
+    parts = refund.breakdown
+    return [
+        ("sales_returns", sum(p.net for p in parts.lines) + parts.unallocated),
+        ("shipping_refunds", sum(p.net for p in parts.shipping)),
+        ("tax_payable", sum(p.tax for p in (*parts.lines, *parts.shipping))),
+    ]
 
 
 def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
@@ -85,13 +100,13 @@ def void(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     return _entry(order, at, "void", refund.id, leg.id, leg.psp_refund_id, lines)
 
 
-def external(
-    order: Order, payment: Payment, refund: Refund, leg: Leg, at: Instant, back: bool = False
-) -> Entry:
-    """Others gave money back (I1): Dr external refunds, Cr clearing; `back` when it returned."""
-    lines = [("external_refunds", leg.amount), (clearing(payment.connection), -leg.amount)]
+def external(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """Others gave money back (edge 10): Dr what it was allocated to, Cr clearing; `back` when it
+    returned to us."""
+    account = clearing(order.payment(leg.payment).connection)
+    lines = [*_returned(refund), (account, -leg.amount)]
     if back:
-        lines = [(account, -amount) for account, amount in lines]
+        lines = [(name, -amount) for name, amount in lines]
     return _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
 
 

@@ -80,7 +80,7 @@ SENTENCES: dict[Reason, str] = {
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why something was not done: a reason, a sentence about this case, and what a program needs."""
+    """Why something was not done: a reason, a sentence on this case, what a program needs."""
 
     reason: Reason
     detail: str

@@ -1,1 +1,1 @@
-"""Values everyone shares: money, ids, instants, outcomes, canonical JSON. No I/O, no clock, no randomness."""
+"""Values everyone shares: money, ids, instants, outcomes. No I/O, no clock, no randomness."""

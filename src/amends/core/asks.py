@@ -1,0 +1,355 @@
+"""Requests: what somebody wants of an order. Refusals raise `Refused`; nothing is changed then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from amends.core import legs
+from amends.core.effects import Effect
+from amends.core.facts import (
+    Approved,
+    Canceled,
+    LinesUnavailable,
+    OrderCancelled,
+    Recorded,
+    Rejected,
+    RefundRequested,
+    Retried,
+    ReturnReceived,
+    Unparked,
+)
+from amends.core.order import (
+    SHOWN_ORDER,
+    Leg,
+    Order,
+    Refund,
+    Verdict,
+    remaining,
+    room_of,
+    shown_state,
+)
+from amends.core.policy import Question, judge
+from amends.core.quote import Quote, compute, counts
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import RefundIn
+from amends.core.risk import Features
+from amends.core.work import Work
+from amends.kernel.canon import digest
+from amends.kernel.check import invariant
+from amends.kernel.ids import tail
+from amends.kernel.money import convert
+from amends.kernel.time import DAY
+
+REVIEW_FOR = 2 * DAY  # a review older than this is overdue
+
+
+def request_refund(work: Work, fact: RefundRequested) -> None:
+    """Quote, judge, reserve; send what is approved."""
+    request = fact.request
+    if request.currency not in (None, work.order.currency):
+        raise Refused(
+            Reason.VALIDATION,
+            f"The order is in {work.order.currency}; a refund is paid in that currency.",
+            pointer="/currency",
+        )
+    quote, freed = quoted(work, request)
+    if fact.quote_hash and fact.quote_hash != quote.hash:
+        raise Refused(Reason.QUOTE_STALE)
+    if fact.quote_expires and fact.quote_expires <= work.now:
+        raise Refused(Reason.QUOTE_EXPIRED)
+    verdict = judge(_question(work, request, quote), work.ctx.policy)
+    _supersede(work, freed)
+    refund = _make(work, fact, quote, verdict)
+    if verdict.outcome == "approve":
+        _approve_all(work, refund.id)
+    _record_request(work, refund.id, fact)
+
+
+def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
+    """The quote, and the failed refunds whose standing claim it takes over, if it needs their room
+    (after a late failure the claim stands, but the money is back and may be asked for again)."""
+    order = work.order
+    only = ""
+    if request.payment is not None:
+        only = _payment_named(order, request)
+    standing = frozenset(r.id for r in order.refunds if r.claimed and _all_failed(r))
+    multiples = _multiples(work)
+    wants_all = request.amount is None and not request.lines and request.shipping == "none"
+    if standing and wants_all:
+        return compute(order, request, only, standing, multiples), standing
+    try:
+        return compute(order, request, only, frozenset(), multiples), frozenset()
+    except Refused:
+        if not standing:
+            raise
+    return compute(order, request, only, standing, multiples), standing
+
+
+def _payment_named(order: Order, request: RefundIn) -> str:
+    invariant(request.payment is not None, "only called for a request that names its payment")
+    name = request.payment
+    for payment in order.payments:
+        if name and (payment.connection, payment.psp_payment_id) == (
+            name.connection,
+            name.psp_payment_id,
+        ):
+            return payment.id
+    raise Refused(Reason.UNKNOWN_PAYMENT, pointer="/payment")
+
+
+def _multiples(work: Work) -> dict[str, int]:
+    steps = {}
+    for payment in work.order.payments:
+        terms = work.ctx.terms.get(payment.connection)
+        step = dict(terms.multiple_of).get(work.order.currency, 1) if terms else 1
+        steps[payment.id] = step
+    return steps
+
+
+def _all_failed(refund: Refund) -> bool:
+    legs_ = [leg for leg in refund.legs if not leg.replaced]
+    return all(leg.state in ("failed", "canceled") for leg in legs_)
+
+
+def _supersede(work: Work, freed: frozenset[str]) -> None:
+    for refund_id in sorted(freed):
+        legs.lapse(work, work.refund(refund_id))
+        work.event("refund.superseded", refund=refund_id)
+
+
+def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
+    order = work.order
+    captured = sum(p.captured for p in order.payments)
+    gone = captured - sum(remaining(p) for p in order.payments)
+    return Question(
+        functional_amount=convert(quote.amount, order.rate),
+        reason=request.reason,
+        disputed=any(d.status not in ("won", "lost", "closed") for d in order.disputes),
+        features=Features(
+            refunds_before=sum(1 for r in order.refunds if counts(r)),
+            share_refunded_bp=10_000 * gone // captured if captured else 0,
+            fraud_warning=bool(order.alerts),
+            failed_before=sum(1 for r in order.refunds if shown_state(r) == "failed"),
+            ad_hoc_amount=request.amount is not None,
+        ),
+    )
+
+
+def _make(work: Work, fact: RefundRequested, quote: Quote, verdict: Verdict) -> Refund:
+    """The refund with its planned legs, reserved; declined ones have none."""
+    refund_id = f"rf_{work.recorded.id}"
+    declined = verdict.outcome == "decline"
+    planned = tuple(
+        Leg(f"leg_{work.recorded.id}_{n}", p.kind, p.payment, p.amount, "planned")
+        for n, p in enumerate(quote.portions, 1)
+    )
+    shown = digest([refund_id, quote.amount, fact.request.reason, quote.breakdown, quote.portions])
+    refund = Refund(
+        id=refund_id,
+        reason=fact.request.reason,
+        amount=quote.amount,
+        stage="declined" if declined else "review",
+        breakdown=quote.breakdown,
+        legs=() if declined else planned,
+        requested_by=work.recorded.actor,
+        created_at=work.now,
+        shown=shown,
+        verdict=verdict,
+        note=fact.note_id,
+        decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
+    )
+    work.refund_id = refund_id
+    work.change(refunds=(*work.order.refunds, refund))
+    for leg in refund.legs:
+        legs.reserve(work, leg.id)
+    if verdict.outcome == "review":
+        due = refund.decide_by
+        work.effect(Effect(_deadline_id(refund_id), work.order.id, "deadline", "", "", due))
+    return refund
+
+
+def _deadline_id(refund_id: str) -> str:
+    return f"fx_{tail(refund_id)}_by"
+
+
+def _record_request(work: Work, refund_id: str, fact: RefundRequested) -> None:
+    refund = work.refund(refund_id)
+    verdict = refund.verdict
+    invariant(verdict is not None, "a request always has a verdict")
+    work.event(
+        "refund.requested",
+        refund=refund.id,
+        reason=refund.reason,
+        amount=refund.amount,
+        currency=work.order.currency,
+        breakdown=_plain(refund.breakdown),
+        legs=[
+            {"leg": g.id, "kind": g.kind, "payment": g.payment, "amount": g.amount}
+            for g in refund.legs
+        ],
+        state=shown_state(refund),
+        verdict=_plain(verdict),
+        shown=refund.shown,
+        note=fact.note_hash,
+    )
+
+
+def _plain(struct: Any) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def _approve_all(work: Work, refund_id: str) -> None:
+    refund = work.put_refund(refund_id, stage="active", decide_by=0)
+    legs.claim(work, refund_id)
+    for leg in refund.legs:
+        legs.decide_leg(work, leg.id, "approve")
+
+
+def _find(work: Work, refund_id: str) -> Refund:
+    refund = work.order.refund(refund_id)
+    if refund is None:
+        raise Refused(Reason.UNKNOWN_REFUND, refund=refund_id)
+    work.refund_id = refund_id
+    return refund
+
+
+def _in_review(work: Work, refund_id: str) -> Refund:
+    refund = _find(work, refund_id)
+    if refund.stage != "review":
+        raise Refused(
+            Reason.WRONG_STATE,
+            f"The refund is {shown_state(refund)}; only one in review can be decided.",
+            state=shown_state(refund),
+        )
+    return refund
+
+
+def approve(work: Work, fact: Approved) -> None:
+    """A person says yes to exactly what was shown (I11)."""
+    refund = _in_review(work, fact.refund)
+    if work.ctx.policy.second_person and work.recorded.actor == refund.requested_by:
+        raise Refused(Reason.SELF_APPROVAL)
+    if fact.shown and fact.shown != refund.shown:
+        raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
+    work.put_refund(refund.id, decided_by=work.recorded.actor)
+    work.finish(_deadline_id(refund.id))
+    _approve_all(work, refund.id)
+    work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+
+
+def reject(work: Work, fact: Rejected) -> None:
+    """A person says no; what was reserved is free again."""
+    refund = _in_review(work, fact.refund)
+    _drop_all(work, refund)
+    work.put_refund(refund.id, stage="declined", decided_by=work.recorded.actor, decide_by=0)
+    work.event("refund.declined", refund=refund.id, amount=refund.amount)
+
+
+def cancel(work: Work, fact: Canceled) -> None:
+    """Taken back before any byte left; or the standing claim of a failed refund is given up."""
+    refund = _find(work, fact.refund)
+    if refund.claimed and _all_failed(refund) and not refund.external:
+        legs.lapse(work, refund)
+    elif refund.stage == "declined" or any(
+        leg.state not in ("planned", "sending") or leg.attempts
+        for leg in refund.legs
+        if not leg.replaced
+    ):
+        raise Refused(
+            Reason.WRONG_STATE,
+            f"The refund is {shown_state(refund)}; what may have left cannot be canceled.",
+            state=shown_state(refund),
+        )
+    else:
+        work.put_refund(refund.id, stage="active", decide_by=0)
+        _drop_all(work, refund)
+    work.event("refund.canceled", refund=refund.id, amount=refund.amount)
+
+
+def _drop_all(work: Work, refund: Refund) -> None:
+    work.finish(_deadline_id(refund.id))
+    for leg in refund.legs:
+        if not leg.replaced:
+            legs.decide_leg(work, leg.id, "drop")
+            work.finish(legs.effect_id(leg.id))
+
+
+def retry(work: Work, fact: Retried) -> None:
+    """A failed refund once more: a new leg takes each failed one's place."""
+    refund = _find(work, fact.refund)
+    failed = [leg for leg in refund.legs if leg.state == "failed" and not leg.replaced]
+    if not failed or shown_state(refund) != SHOWN_ORDER[5] or refund.external:
+        raise Refused(
+            Reason.WRONG_STATE,
+            f"The refund is {shown_state(refund)}; only a failed one can be tried again.",
+            state=shown_state(refund),
+        )
+    for leg in failed:
+        room = room_of(work.payment(leg.payment))
+        if room < leg.amount:
+            raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
+        _replace(work, refund.id, leg)
+    legs.claim(work, refund.id)
+    work.put_refund(refund.id, decided_by=work.recorded.actor)
+    work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
+
+
+def _replace(work: Work, refund_id: str, leg: Leg) -> None:
+    captured = work.payment(leg.payment).captured_peak
+    number = len(work.refund(refund_id).legs) + 1
+    fresh = Leg(
+        f"{leg.id.rpartition('_')[0]}_{number}",
+        "refund" if captured else leg.kind,
+        leg.payment,
+        leg.amount,
+        "planned",
+    )
+    work.put_leg(leg.id, replaced=True)
+    work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
+    legs.reserve(work, fresh.id)
+    legs.decide_leg(work, fresh.id, "approve")
+
+
+# -- what shops tell ---------------------------------------------------------------------------
+
+
+def lines_unavailable(work: Work, fact: LinesUnavailable) -> None:
+    """What cannot be delivered is made good at once (edge 21)."""
+    work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in fact.lines])
+    request_refund(work, RefundRequested(RefundIn(reason="out_of_stock", lines=fact.lines)))
+
+
+def order_cancelled(work: Work, fact: OrderCancelled) -> None:
+    """All that is left goes back; nothing left is nothing to do."""
+    if work.order.cancelled:
+        return
+    work.change(cancelled=True)
+    work.event("order.cancelled", reason=fact.reason)
+    if work.order.remaining:
+        reason = "out_of_stock" if fact.reason == "out_of_stock" else "cancelled"
+        request_refund(work, RefundRequested(RefundIn(reason=reason)))  # type: ignore[arg-type]
+
+
+def return_received(work: Work, fact: ReturnReceived) -> None:
+    """Goods came back; on the trail."""
+    work.event(
+        "return.received",
+        return_id=fact.return_id,
+        lines=[[p.id, p.quantity] for p in fact.lines],
+    )
+
+
+def unpark(work: Work, fact: Unparked) -> None:
+    """A person lets the order go on; the engine then folds what was stored, in order."""
+    if not work.order.parked:
+        raise Refused(Reason.WRONG_STATE, "The order is not parked.")
+    work.change(parked="")
+    work.event("order.unparked", why=digest(fact.why) if fact.why else "")
+
+
+def park(order: Order, recorded: Recorded, why: str, work: Work) -> None:
+    """Stop deciding for this order; whatever arrives is stored until a person unparks it."""
+    work.order = replace(order, parked=why)
+    work.event("order.parked", why=why, fact=recorded.id)

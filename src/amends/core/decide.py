@@ -1,0 +1,109 @@
+"""`decide(order, recorded, ctx) -> Decision`: every change of state passes through here.
+
+Pure: the same order, fact and context give the same decision, byte for byte (invariant I14).
+A refusal changes nothing but the trail; a broken invariant raises, and the engine parks the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from amends.core import asks, news
+from amends.core.decision import Ctx, Decision
+from amends.core.facts import (
+    Answered,
+    Approved,
+    Canceled,
+    DisputeReported,
+    EffectDue,
+    FraudWarned,
+    LinesUnavailable,
+    LookedUp,
+    OrderCancelled,
+    OrderReported,
+    PaymentReported,
+    Recorded,
+    RefundReported,
+    RefundRequested,
+    Rejected,
+    Retried,
+    ReturnReceived,
+    Unparked,
+)
+from amends.core.order import Order
+from amends.core.orders import first_version, report_order
+from amends.core.quote import Quote
+from amends.core.reasons import Refused
+from amends.core.requests import RefundIn
+from amends.core.work import Work
+from amends.kernel.check import invariant
+
+HANDLERS: dict[type, Callable[[Work, Any], None]] = {
+    OrderReported: report_order,
+    OrderCancelled: asks.order_cancelled,
+    RefundRequested: asks.request_refund,
+    LinesUnavailable: asks.lines_unavailable,
+    ReturnReceived: asks.return_received,
+    Approved: asks.approve,
+    Rejected: asks.reject,
+    Canceled: asks.cancel,
+    Retried: asks.retry,
+    EffectDue: news.effect_due,
+    Answered: news.answered,
+    LookedUp: news.looked_up,
+    RefundReported: news.refund_reported,
+    PaymentReported: news.payment_reported,
+    DisputeReported: news.dispute_reported,
+    FraudWarned: news.fraud_warned,
+    Unparked: asks.unpark,
+}
+
+
+def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
+    """What one fact leads to. `order` None: not known yet, which only OrderReported may start.
+
+    Raises Refused when there is no order to refuse on, InvariantBroken on a defect.
+    """
+    start = first_version(recorded, ctx) if order is None else order
+    invariant(
+        not start.parked or isinstance(recorded.fact, Unparked), "a parked order decides nothing"
+    )
+    work = Work(start, recorded, ctx)
+    try:
+        HANDLERS[type(recorded.fact)](work, recorded.fact)
+    except Refused as refused:
+        if order is None:
+            raise
+        return _refused(order, recorded, ctx, refused)
+    return work.decision()
+
+
+def _refused(order: Order, recorded: Recorded, ctx: Ctx, refused: Refused) -> Decision:
+    """Nothing happened but that it was asked and refused; that is on the trail."""
+    work = Work(order, recorded, ctx)
+    work.event(
+        "refund.refused",
+        reason=str(refused.refusal.reason),
+        asked=type(recorded.fact).__name__,
+        remaining=refused.refusal.extra.get("remaining"),
+    )
+    return work.decision(refused.refusal)
+
+
+def park(order: Order, recorded: Recorded, ctx: Ctx, why: str) -> Decision:
+    """Stop deciding for an order whose fact could not be folded; `why` holds no personal data."""
+    work = Work(order, recorded, ctx)
+    asks.park(order, recorded, why, work)
+    return work.decision()
+
+
+def quote(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> Quote:
+    """The amount a request would come to now, without committing anything. Raises Refused."""
+    return asks.quoted(Work(order, recorded, ctx), request)[0]
+
+
+encode_order = msgspec.json.Encoder().encode
+decode_order = msgspec.json.Decoder(Order).decode

@@ -1,0 +1,518 @@
+"""Moving one leg: the table says where to, the actions here do what it says.
+
+Reserve, payout and release change the numbers of I1 on the payment; sending and looking schedule
+effects; every step that means something is an event. Delays are microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from amends.core import postings
+from amends.core.effects import (
+    CancelIntent,
+    CaptureRestIntent,
+    Effect,
+    EffectKind,
+    Intent,
+    LookupPaymentIntent,
+    LookupRefundsIntent,
+    RefundIntent,
+)
+from amends.core.lifecycle import Action, News, step
+from amends.core.order import Leg, Payment, Refund, remaining
+from amends.core.work import Work
+from amends.kernel.check import invariant
+from amends.kernel.ids import tail
+from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Instant
+
+# An unknown outcome is first looked into after a second; later rounds wait longer, to ten minutes.
+BACKOFF = (1 * SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE)
+FUNDS_AGAIN = 1 * HOUR  # a refused balance is seldom topped up sooner
+WATCH = 1 * DAY  # a pending refund is looked in on, in case its webhook is lost
+STORED_ENOUGH = 3  # answers kept under the key: after these only look-ups can tell
+KEY_MARGIN = 10 * MINUTE  # no resend so close to the end of the provider's key retention
+STUCK_AFTER = 8  # fruitless rounds until a person is told
+
+TABLE_ACTIONS: dict[Action, Callable[[Work, str], None]] = {}
+
+
+def effect_id(leg_id: str) -> str:
+    """One effect row per leg, whatever it is waiting to do."""
+    return f"fx_{leg_id[4:]}"
+
+
+def reread_id(payment_id: str) -> str:
+    """The effect row of a look-up of a whole payment."""
+    return f"fx_{tail(payment_id)}_all"
+
+
+def move(work: Work, leg_id: str, news: News, **body: Any) -> None:
+    """Apply one piece of news to a leg. `body` goes into the event (provider references, codes)."""
+    _, leg = work.leg(leg_id)
+    to, actions = step(leg.state, news)
+    if to != leg.state:
+        moved_at = work.now if news.startswith(("said_", "heard_")) else leg.moved_at
+        work.put_leg(leg_id, state=to, moved_at=moved_at)
+    for action in actions:
+        TABLE_ACTIONS[action](work, leg_id)
+    if to != leg.state and "send" not in actions:
+        work.event("leg.moved", leg=leg_id, was=leg.state, now=to, news=news, **body)
+    elif body and actions:
+        work.event("leg.news", leg=leg_id, state=to, news=news, **body)
+    if to != leg.state and to in ("succeeded", "failed", "canceled"):
+        kick(work, leg.payment)
+
+
+def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop"]) -> None:
+    """A person's or the policy's word on a leg; the request's own event records it."""
+    _, leg = work.leg(leg_id)
+    to, actions = step(leg.state, news)
+    work.put_leg(leg_id, state=to)
+    for action in actions:
+        TABLE_ACTIONS[action](work, leg_id)
+
+
+def asked_status(leg: Leg, status: str, asked_at: Instant) -> News:
+    """Whether a status is the newest word: it is if it was asked for after the leg last moved."""
+    said = asked_at >= leg.moved_at
+    return f"{'said' if said else 'heard'}_{status}"  # type: ignore[return-value]
+
+
+def free(work: Work, payment_id: str) -> None:
+    """The payment's effect has ended; whatever waits for the payment may go."""
+    if work.payment(payment_id).busy:
+        work.put_payment(payment_id, busy="")
+    kick(work, payment_id)
+
+
+def kick(work: Work, payment_id: str) -> None:
+    """Make the next thing that waits for this payment due, if the payment is free."""
+    payment = work.payment(payment_id)
+    if payment.busy:
+        return
+    if payment.reread and reread_id(payment_id) not in work.effects:
+        schedule_reread(work, payment_id, work.now)
+    for refund in work.order.refunds:
+        for leg in refund.legs:
+            if leg.payment == payment_id and _waits(leg) and not _blocked(work, leg):
+                schedule(work, leg.id, "send", work.now)
+                return
+
+
+def _waits(leg: Leg) -> bool:
+    return leg.state == "sending" and not leg.attempts
+
+
+def _blocked(work: Work, leg: Leg) -> bool:
+    """Parts of one authorization are released one after the other: what is left to capture for the
+    second depends on what became of the first."""
+    return leg.kind == "void" and any(
+        other.payment == leg.payment
+        and other.kind == "void"
+        and other.id != leg.id
+        and other.state in ("sending", "unknown", "pending")
+        and other.attempts
+        for refund in work.order.refunds
+        for other in refund.legs
+    )
+
+
+def schedule(work: Work, leg_id: str, kind: EffectKind, due: Instant) -> None:
+    """The leg's effect row: what to do next, and when."""
+    _, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    work.effect(
+        Effect(
+            effect_id(leg_id),
+            work.order.id,
+            kind,
+            payment.connection,
+            payment.id,
+            due,
+            leg_id,
+            leg.epoch,
+            leg.attempts,
+        )
+    )
+
+
+# -- sending -----------------------------------------------------------------------------------
+
+
+def _go(work: Work, leg_id: str) -> None:
+    """Due now if the payment is free; else `kick` calls it up."""
+    _, leg = work.leg(leg_id)
+    if not work.payment(leg.payment).busy and not _blocked(work, leg):
+        schedule(work, leg_id, "send", work.now)
+
+
+def _send(work: Work, leg_id: str) -> None:
+    """The intent is written down, with its key, before a byte leaves (I3)."""
+    refund, leg = work.leg(leg_id)
+    if leg.kind == "void" and not leg.attempts and work.payment(leg.payment).captured_peak:
+        leg = as_refund(work, leg_id)
+    invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
+    leg = work.put_leg(
+        leg_id,
+        attempts=leg.attempts + 1,
+        first_sent_at=leg.first_sent_at or work.now,
+        last_sent_at=work.now,
+        in_flight=True,
+    )
+    payment = work.put_payment(leg.payment, busy=leg_id)
+    intent = _intent(work, refund, leg, payment)
+    work.effect(
+        Effect(
+            effect_id(leg_id),
+            work.order.id,
+            "send",
+            payment.connection,
+            payment.id,
+            work.now,
+            leg_id,
+            leg.epoch,
+            leg.attempts,
+            True,
+            intent,
+        )
+    )
+    if leg.attempts == 1:
+        work.event(
+            "leg.sending",
+            refund=refund.id,
+            leg=leg_id,
+            kind=leg.kind,
+            key=leg.key,
+            amount=leg.amount,
+            connection=payment.connection,
+            psp_payment_id=payment.psp_payment_id,
+        )
+
+
+def _intent(work: Work, refund: Refund, leg: Leg, payment: Payment) -> Intent:
+    order = work.order
+    common: dict[str, Any] = {
+        "connection": payment.connection,
+        "psp_payment_id": payment.psp_payment_id,
+        "currency": order.currency,
+        "key": leg.key,
+        "order": order.id,
+        "refund": refund.id,
+        "leg": leg.id,
+        "epoch": leg.epoch,
+    }
+    if leg.kind != "void":
+        full = leg.amount == payment.captured
+        return RefundIntent(
+            **common, amount=leg.amount, reason=refund.reason, full=full, charge=payment.charge
+        )
+    rest = payment.authorized - payment.voided - leg.amount
+    if rest:
+        return CaptureRestIntent(**common, amount=rest)
+    return CancelIntent(**common, reason=refund.reason)
+
+
+def _look_intent(work: Work, leg: Leg, payment: Payment) -> Intent:
+    common = {
+        "connection": payment.connection,
+        "psp_payment_id": payment.psp_payment_id,
+        "currency": work.order.currency,
+    }
+    if leg.kind == "void":
+        return LookupPaymentIntent(**common)
+    return LookupRefundsIntent(**common, charge=payment.charge)
+
+
+def as_refund(work: Work, leg_id: str) -> Leg:
+    """The authorization was captured before we could release it: this leg gives back captured
+    money instead (edge 21)."""
+    _, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
+    leg = work.put_leg(leg_id, kind="refund")
+    reserve(work, leg_id)
+    return leg
+
+
+def _key_may_be_gone(work: Work, leg: Leg) -> bool:
+    terms = work.ctx.terms[work.payment(leg.payment).connection]
+    return work.now >= leg.first_sent_at + max(0, terms.key_ttl - KEY_MARGIN)
+
+
+# -- asking again ------------------------------------------------------------------------------
+
+
+def _probe(work: Work, leg_id: str) -> None:
+    """A look-up, or the same bytes again if that was scheduled and the key is surely still kept."""
+    _, leg = work.leg(leg_id)
+    resend = leg.state == "unknown" and leg.resend and not _key_may_be_gone(work, leg)
+    if resend:
+        _send(work, leg_id)
+        return
+    payment = work.put_payment(leg.payment, busy=leg_id)
+    work.effect(
+        Effect(
+            effect_id(leg_id),
+            work.order.id,
+            "lookup",
+            payment.connection,
+            payment.id,
+            work.now,
+            leg_id,
+            leg.epoch,
+            leg.attempts,
+            True,
+            _look_intent(work, leg, payment),
+        )
+    )
+
+
+def _pause(leg: Leg) -> int:
+    return BACKOFF[min(leg.tries, len(BACKOFF) - 1)]
+
+
+def _round(work: Work, leg_id: str, resend: bool) -> Leg:
+    """One more fruitless round; a person is told when it has been too many."""
+    _, leg = work.leg(leg_id)
+    if leg.tries + 1 == STUCK_AFTER:
+        work.event("exception.raised", what="stuck", leg=leg_id, state=leg.state, tries=leg.tries)
+    return work.put_leg(leg_id, tries=leg.tries + 1, resend=resend)
+
+
+def _look(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    pause = _pause(leg)
+    _round(work, leg_id, resend=not work.ctx.terms[work.payment(leg.payment).connection].lookup)
+    work.put_leg(leg_id, doubt=True)
+    schedule(work, leg_id, "lookup", work.now + pause)
+
+
+def _again(work: Work, leg_id: str) -> None:
+    """The same bytes under the same key; once the key may be gone, or the provider keeps giving its
+    stored error, only look-ups (I3), timed so that the one that can settle it is not missed."""
+    _, leg = work.leg(leg_id)
+    pause = _pause(leg)
+    if leg.state == "unknown" and (leg.stored >= STORED_ENOUGH or _key_may_be_gone(work, leg)):
+        _round(work, leg_id, resend=False)
+        settle_at = settles_at(work, leg)
+        due = settle_at if work.now < settle_at < work.now + pause else work.now + pause
+        schedule(work, leg_id, "lookup", due)
+        return
+    _round(work, leg_id, resend=True)
+    schedule(work, leg_id, "send", work.now + pause)
+
+
+def settles_at(work: Work, leg: Leg) -> Instant:
+    """From when on a "not found" closes the attempt: indeterminate_after since the first byte, and
+    lookup_delay since the last."""
+    terms = work.ctx.terms[work.payment(leg.payment).connection]
+    return max(leg.first_sent_at + terms.indeterminate_after, leg.last_sent_at + terms.lookup_delay)
+
+
+def _renew(work: Work, leg_id: str) -> None:
+    """Settled as not executed: close the attempt and open one under a new key, in this commit."""
+    _, leg = work.leg(leg_id)
+    work.event("leg.news", leg=leg_id, news="attempt_closed", key=leg.key, attempts=leg.attempts)
+    fresh(work, leg_id)
+    _go(work, leg_id)
+
+
+def fresh(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    work.put_leg(
+        leg_id,
+        epoch=leg.epoch + 1,
+        attempts=0,
+        first_sent_at=0,
+        last_sent_at=0,
+        in_flight=False,
+        doubt=False,
+        resend=False,
+        stored=0,
+        tries=0,
+        declined="",
+    )
+
+
+def _wait_funds(work: Work, leg_id: str) -> None:
+    fresh(work, leg_id)
+    schedule(work, leg_id, "send", work.now + FUNDS_AGAIN)
+
+
+def _watch(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    if not leg.outside:
+        schedule(work, leg_id, "lookup", work.now + WATCH)
+
+
+# -- money -------------------------------------------------------------------------------------
+
+
+def reserve(work: Work, leg_id: str) -> None:
+    """Set the leg's amount aside on its payment. Without room, which only others' doing can cause,
+    it is counted as external and a person is told: both may have paid (edge 9)."""
+    _, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    if leg.kind == "void":
+        work.put_payment(payment.id, voiding=payment.voiding + leg.amount)
+    elif leg.outside or remaining(payment) < leg.amount:
+        work.put_payment(payment.id, external=payment.external + leg.amount)
+        if not leg.outside:
+            work.put_leg(leg_id, outside=True)
+            work.event("exception.raised", what="double_benefit", leg=leg_id, amount=leg.amount)
+    else:
+        work.put_payment(payment.id, pending_ours=payment.pending_ours + leg.amount)
+
+
+def release(work: Work, leg_id: str) -> None:
+    """It will not leave: give the amount back. A claim nobody pays lapses with its last leg."""
+    refund, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    work.put_leg(leg_id, failure=leg.failure or leg.declined)
+    if leg.kind == "void":
+        work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
+    elif leg.outside:
+        work.put_payment(payment.id, external=payment.external - leg.amount)
+    else:
+        work.put_payment(payment.id, pending_ours=payment.pending_ours - leg.amount)
+    refund = work.refund(refund.id)
+    ended = all(g.state in ("failed", "canceled") for g in refund.legs if not g.replaced)
+    if ended and not any(g.was_paid for g in refund.legs):
+        lapse(work, refund)
+
+
+def claim(work: Work, refund_id: str) -> None:
+    """Recognise what we owe for a refund, unless that is on the books already."""
+    refund = work.refund(refund_id)
+    owed = sum(g.amount for g in refund.legs if g.kind != "void" and not g.replaced)
+    if owed and not refund.claimed and not refund.external:
+        work.book(postings.claim(work.order, refund, owed, work.now))
+        work.put_refund(refund_id, claimed=owed)
+
+
+def lapse(work: Work, refund: Refund) -> None:
+    """The claim ends unpaid: the entry that recognised it is reversed."""
+    if refund.claimed:
+        work.book(postings.claim_lapsed(work.order, refund, work.now))
+        work.put_refund(refund.id, claimed=0)
+
+
+def _settle(work: Work, leg_id: str) -> None:
+    refund, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    leg = work.put_leg(leg_id, paid_at=work.now, was_paid=True, tries=0, failure="", doubt=False)
+    if leg.kind == "void":
+        _settle_void(work, refund, leg, payment)
+    elif refund.external:
+        work.book(postings.external(work.order, refund, leg, work.now))
+    else:
+        if not leg.outside:
+            work.put_payment(
+                payment.id,
+                pending_ours=payment.pending_ours - leg.amount,
+                refunded_ours=payment.refunded_ours + leg.amount,
+            )
+        claim(work, refund.id)
+        work.book(postings.payout(work.order, refund, leg, work.now))
+
+
+def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None:
+    rest = payment.authorized - payment.voided - leg.amount
+    changes: dict[str, int] = {
+        "voiding": payment.voiding - leg.amount,
+        "voided": payment.voided + leg.amount,
+    }
+    if rest:  # part of it was released by capturing the rest
+        changes |= {"captured": rest, "captured_peak": max(rest, payment.captured_peak)}
+    work.put_payment(payment.id, **changes)
+    work.book(postings.void(work.order, refund, leg, work.now))
+
+
+def _unsettle(work: Work, leg_id: str) -> None:
+    """The money is back with us (I12); the claim stands."""
+    refund, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    work.put_leg(leg_id, paid_at=0)
+    if leg.kind == "void":
+        return  # a released authorization cannot come back; the news is on the trail
+    if refund.external:
+        work.put_payment(payment.id, external=payment.external - leg.amount)
+        work.book(postings.external(work.order, refund, leg, work.now, back=True))
+        return
+    if leg.outside:
+        work.put_payment(payment.id, external=payment.external - leg.amount)
+    else:
+        work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
+    work.book(postings.payout_failed(work.order, refund, leg, work.now))
+
+
+# -- the rest ----------------------------------------------------------------------------------
+
+
+def reread(work: Work, payment_id: str) -> None:
+    """Ask the provider for everything it knows of this payment, as soon as it is free."""
+    payment = work.put_payment(payment_id, reread=True)
+    if not payment.busy:
+        schedule_reread(work, payment_id, work.now)
+
+
+def schedule_reread(work: Work, payment_id: str, due: Instant) -> None:
+    payment = work.payment(payment_id)
+    effect = Effect(
+        reread_id(payment_id), work.order.id, "lookup", payment.connection, payment_id, due
+    )
+    work.effect(effect)
+
+
+def start_reread(work: Work, payment_id: str) -> None:
+    """Under the lease just taken: list the payment's refunds."""
+    payment = work.put_payment(payment_id, busy="reread")
+    intent = LookupRefundsIntent(
+        payment.connection, payment.psp_payment_id, work.order.currency, charge=payment.charge
+    )
+    work.effect(
+        Effect(
+            reread_id(payment_id),
+            work.order.id,
+            "lookup",
+            payment.connection,
+            payment_id,
+            work.now,
+            start=True,
+            intent=intent,
+        )
+    )
+
+
+def _reread_leg(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    reread(work, leg.payment)
+
+
+def _finish(work: Work, leg_id: str) -> None:
+    """The effect row goes, unless its request is still out: then its answer takes it along."""
+    _, leg = work.leg(leg_id)
+    if not leg.in_flight and work.payment(leg.payment).busy != leg_id:
+        work.finish(effect_id(leg_id))
+
+
+TABLE_ACTIONS.update(
+    {
+        "go": _go,
+        "send": _send,
+        "probe": _probe,
+        "look": _look,
+        "again": _again,
+        "renew": _renew,
+        "wait_funds": _wait_funds,
+        "watch": _watch,
+        "settle": _settle,
+        "unsettle": _unsettle,
+        "reserve": reserve,
+        "release": release,
+        "reread": _reread_leg,
+        "finish": _finish,
+    }
+)

@@ -1,0 +1,483 @@
+"""What providers tell: answers to what we sent, look-ups, and webhooks about payments.
+
+An answer of an overtaken attempt is applied, never dropped; a webhook may be stale and only moves
+things forward; refunds nobody here asked for are adopted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amends.core import legs
+from amends.core.facts import (
+    Answered,
+    DisputeReported,
+    EffectDue,
+    FraudWarned,
+    LookedUp,
+    PaymentReported,
+    RefundReported,
+)
+from amends.core.lifecycle import News
+from amends.core.order import Dispute, Leg, Order, Payment, Refund
+from amends.core.quote import adopted
+from amends.core.work import Work
+from amends.kernel.check import invariant
+from amends.kernel.ids import derived, tail
+from amends.kernel.outcome import Accepted, Declined, NotSent, PaymentState, RefundState, Unknown
+from amends.kernel.time import SECOND, Instant
+
+BUSY_PAUSE = 1 * SECOND  # another effect of the payment is out
+
+
+# -- effects coming due ------------------------------------------------------------------------
+
+
+def effect_due(work: Work, fact: EffectDue) -> None:
+    """We hold the lease of an effect: decide what leaves now."""
+    leg = _leg_of_effect(work.order, fact.effect)
+    if leg is not None:
+        _leg_due(work, leg, fact)
+        return
+    for payment in work.order.payments:
+        if legs.reread_id(payment.id) == fact.effect:
+            _reread_due(work, payment, fact)
+            return
+    for refund in work.order.refunds:
+        if f"fx_{tail(refund.id)}_by" == fact.effect:
+            if refund.stage == "review":
+                work.event("refund.overdue", refund=refund.id, decide_by=refund.decide_by)
+            break
+    work.finish(fact.effect)
+
+
+def _leg_of_effect(order: Order, effect: str) -> Leg | None:
+    return next((g for r in order.refunds for g in r.legs if legs.effect_id(g.id) == effect), None)
+
+
+def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
+    payment = work.payment(leg.payment)
+    if fact.lost and payment.busy == leg.id:
+        payment = work.put_payment(payment.id, busy="")
+    if fact.lost and leg.in_flight:
+        work.put_leg(leg.id, in_flight=False)
+        legs.move(work, leg.id, "lost")
+        legs.kick(work, payment.id)
+        return
+    if payment.busy:
+        legs.schedule(work, leg.id, "send", work.now + BUSY_PAUSE)
+        return
+    fresh_funds = leg.state == "awaiting_funds" and not leg.psp_refund_id
+    legs.move(work, leg.id, "funds_due" if fresh_funds else "due")
+
+
+def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
+    if fact.lost and payment.busy == "reread":
+        payment = work.put_payment(payment.id, busy="")
+    if payment.busy:
+        legs.reread(work, payment.id)
+        work.finish(fact.effect)  # `kick` makes it due again when the payment is free
+    else:
+        legs.start_reread(work, payment.id)
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+def answered(work: Work, fact: Answered) -> None:
+    """What the provider said to one attempt."""
+    refund, leg = work.leg(fact.leg)
+    current = (fact.epoch, fact.attempt) == (leg.epoch, leg.attempts)
+    asked_at: Instant = leg.last_sent_at if current else 0
+    if current:
+        leg = work.put_leg(leg.id, in_flight=False)
+    outcome = fact.outcome
+    if isinstance(outcome, Accepted):
+        _accepted(work, leg, outcome, fact.epoch, asked_at)
+    elif current:
+        _not_accepted(work, refund, leg, outcome)
+    if current and work.payment(leg.payment).busy == leg.id:
+        legs.free(work, leg.payment)
+    _drop_row_if_ended(work, leg.id)
+
+
+def _drop_row_if_ended(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    if leg.state in ("succeeded", "failed", "canceled") and not leg.in_flight:
+        work.finish(legs.effect_id(leg_id))
+
+
+def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked_at: Instant) -> None:
+    if outcome.refund is not None:
+        state = outcome.refund
+        _check_echo(work, leg, state)
+        if epoch != leg.epoch:
+            _surfaced(work, leg, state)
+        else:
+            _apply_refund(work, leg, state, asked_at, outcome.reference)
+    elif outcome.payment is not None:
+        _void_news(work, leg, outcome.payment, asked_at)
+
+
+def _check_echo(work: Work, leg: Leg, state: RefundState) -> None:
+    """What the provider says it did is what we asked for, or a person looks (the order parks)."""
+    invariant(
+        (state.amount, state.currency) == (leg.amount, work.order.currency),
+        f"asked {leg.amount} {work.order.currency} for {leg.id}, the provider made "
+        f"{state.amount} {state.currency} of it ({state.psp_refund_id})",
+    )
+
+
+def _apply_refund(
+    work: Work, leg: Leg, state: RefundState, asked_at: Instant, reference: str = ""
+) -> None:
+    if not leg.psp_refund_id:
+        leg = work.put_leg(leg.id, psp_refund_id=state.psp_refund_id)
+    if state.failure_reason:
+        work.put_leg(leg.id, failure=state.failure_reason)
+    news = legs.asked_status(leg, state.status, asked_at)
+    legs.move(
+        work,
+        leg.id,
+        news,
+        psp_refund_id=state.psp_refund_id,
+        psp_at=state.psp_at,
+        reference=reference,
+        failure=state.failure_reason,
+    )
+
+
+def _not_accepted(
+    work: Work, refund: Refund, leg: Leg, outcome: Declined | NotSent | Unknown
+) -> None:
+    body: dict[str, Any] = {"attempt": leg.attempts, "reference": outcome.reference}
+    if isinstance(outcome, Declined):
+        _declined(work, leg, outcome, body)
+        return
+    if isinstance(outcome, NotSent):
+        if not leg.doubt:  # the key was never used: its retention has not begun
+            work.put_leg(leg.id, first_sent_at=0)
+        legs.move(work, leg.id, "not_sent", **body, why=outcome.reason)
+    else:
+        stored = leg.stored + 1 if outcome.stored else leg.stored
+        work.put_leg(leg.id, stored=stored)
+        legs.move(work, leg.id, "unclear", **body, why=outcome.reason)
+    _honour_pause(work, leg.id, outcome.retry_after)
+    if outcome.alert and not leg.tries:
+        work.event("exception.raised", what="alert", leg=leg.id, why=outcome.reason)
+
+
+def _honour_pause(work: Work, leg_id: str, retry_after: int) -> None:
+    """Not before the provider's Retry-After."""
+    effect = work.effects.get(legs.effect_id(leg_id))
+    if effect is not None and retry_after and effect.due < work.now + retry_after:
+        legs.schedule(work, leg_id, effect.kind, work.now + retry_after)
+
+
+def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> None:
+    body |= {"code": outcome.code, "text": outcome.text[:300]}
+    if leg.kind == "void" and outcome.kind == "captured":
+        _captured_first(work, leg, outcome.payment)
+    elif leg.kind == "void" and outcome.kind == "canceled":
+        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", leg.last_sent_at), **body)
+    elif leg.doubt:
+        work.put_leg(leg.id, declined=outcome.code)
+        legs.move(work, leg.id, "doubted", **body)
+    elif outcome.kind == "funds":
+        legs.move(work, leg.id, "no_funds", **body)
+    else:
+        work.put_leg(leg.id, failure=outcome.code)
+        legs.move(work, leg.id, "declined", **body)
+        if outcome.kind == "refunded":  # somebody else gave it back: see what
+            legs.reread(work, leg.payment)
+
+
+def _captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
+    """The capture won the race: give back captured money instead (edge 21)."""
+    if state is not None and state.captured > 0:
+        _take_capture(work, leg.payment, state.captured)
+    payment = work.payment(leg.payment)
+    if not payment.captured_peak:
+        work.put_payment(payment.id, captured=payment.authorized, captured_peak=payment.authorized)
+    legs.as_refund(work, leg.id)
+    legs.fresh(work, leg.id)
+    work.put_leg(leg.id, state="sending")
+    legs.claim(work, work.leg(leg.id)[0].id)
+    work.event("leg.news", leg=leg.id, news="captured_first", kind="refund")
+
+
+def _take_capture(work: Work, payment_id: str, captured: int) -> None:
+    payment = work.payment(payment_id)
+    work.put_payment(
+        payment_id, captured=captured, captured_peak=max(captured, payment.captured_peak)
+    )
+
+
+# -- look-ups ----------------------------------------------------------------------------------
+
+
+def looked_up(work: Work, fact: LookedUp) -> None:
+    """What a look-up found, for one leg or for the whole payment."""
+    payment = work.payment(fact.payment)
+    if payment.busy in (fact.leg, "reread" if not fact.leg else ""):
+        payment = work.put_payment(payment.id, busy="")
+    outcome = fact.outcome
+    if not fact.leg:
+        _reread_answered(work, payment, outcome)
+    elif isinstance(outcome, Accepted):
+        _, leg = work.leg(fact.leg)
+        if outcome.payment is not None and leg.kind == "void":
+            _void_looked_up(work, leg, outcome.payment, fact.asked_at)
+        else:
+            _listed(work, payment.id, outcome.refunds, fact.asked_at)
+            _absent_or_found(work, fact.leg, outcome.refunds, fact.asked_at)
+        _drop_row_if_ended(work, fact.leg)
+    else:
+        legs.move(work, fact.leg, "lookup_failed")
+        _honour_pause(work, fact.leg, getattr(outcome, "retry_after", 0))
+    legs.kick(work, payment.id)
+
+
+def _reread_answered(work: Work, payment: Payment, outcome: Any) -> None:
+    if isinstance(outcome, Accepted):
+        work.put_payment(payment.id, reread=False)
+        work.finish(legs.reread_id(payment.id))
+        _listed(work, payment.id, outcome.refunds, work.now)
+    elif isinstance(outcome, Declined):
+        work.put_payment(payment.id, reread=False)
+        work.finish(legs.reread_id(payment.id))
+        work.event(
+            "exception.raised", what="reread_declined", payment=payment.id, code=outcome.code
+        )
+    else:
+        legs.schedule_reread(work, payment.id, work.now + legs.BACKOFF[4])
+
+
+def _listed(
+    work: Work, payment_id: str, refunds: tuple[RefundState, ...], asked_at: Instant
+) -> None:
+    """Every refund the provider lists is one of ours, one adopted before, or adopted now."""
+    for state in refunds:
+        leg = _match(work.order, payment_id, state)
+        if leg is None:
+            _adopt(work, payment_id, state)
+        else:
+            _check_echo(work, leg, state)
+            _apply_refund(work, leg, state, asked_at)
+
+
+def _absent_or_found(
+    work: Work, leg_id: str, refunds: tuple[RefundState, ...], asked_at: Instant
+) -> None:
+    """ "Not found" counts only long enough after the last byte; then it may settle the attempt."""
+    _, leg = work.leg(leg_id)
+    if any(state.psp_refund_id == leg.psp_refund_id for state in refunds):
+        return
+    terms = work.ctx.terms[work.payment(leg.payment).connection]
+    counts = asked_at >= leg.last_sent_at + terms.lookup_delay
+    news: News = "not_found"
+    if counts and leg.declined:
+        news = "not_found_declined"
+    elif counts and asked_at >= legs.settles_at(work, leg):
+        news = "not_found_late"
+    legs.move(work, leg_id, news)
+
+
+def _void_looked_up(work: Work, leg: Leg, state: PaymentState, asked_at: Instant) -> None:
+    if not _void_news(work, leg, state, asked_at):
+        _absent_or_found(work, leg.id, (), asked_at)
+
+
+def _void_news(work: Work, leg: Leg, state: PaymentState, asked_at: Instant) -> bool:
+    """What the payment's own state says about a void of it; False: it says nothing was done."""
+    payment = work.payment(leg.payment)
+    rest = payment.authorized - payment.voided - leg.amount
+    if leg.state == "succeeded":
+        return True
+    if state.canceled or (rest and state.captured == rest):
+        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", asked_at))
+        return True
+    if state.captured > 0:
+        _captured_first(work, leg, state)
+        return True
+    return False
+
+
+# -- webhooks ----------------------------------------------------------------------------------
+
+
+def _payment_of(order: Order, connection: str, psp_ids: tuple[str, ...]) -> Payment | None:
+    return next(
+        (
+            p
+            for p in order.payments
+            if p.connection == connection and (p.psp_payment_id in psp_ids or p.charge in psp_ids)
+        ),
+        None,
+    )
+
+
+def refund_reported(work: Work, fact: RefundReported) -> None:
+    """A webhook about a refund: ours, adopted before, or somebody else's to adopt."""
+    payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is None:
+        return
+    leg = _match(work.order, payment.id, fact.refund)
+    if leg is None:
+        _adopt(work, payment.id, fact.refund)
+        return
+    _check_echo(work, leg, fact.refund)
+    _apply_refund(work, leg, fact.refund, 0)
+    _drop_row_if_ended(work, leg.id)
+
+
+def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
+    """The leg a provider's refund belongs to: by its id there, else by our mark on it."""
+    all_legs = [g for r in order.refunds for g in r.legs if g.payment == payment_id]
+    for leg in all_legs:
+        if leg.psp_refund_id == state.psp_refund_id:
+            return leg
+    for leg in all_legs:
+        ours = leg.id == state.leg and leg.epoch == state.epoch
+        if ours and not leg.psp_refund_id and leg.attempts and leg.kind != "void":
+            return leg
+    return None
+
+
+def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
+    """A refund made by others, or by an attempt of ours that was closed as not executed: recorded
+    whole, allocated, and raised where it pays what we pay too (edges 9 and 10)."""
+    refund_id = derived("rf", payment_id, state.psp_refund_id)
+    leg = Leg(
+        f"leg_{tail(refund_id)}_1",
+        "refund",
+        payment_id,
+        state.amount,
+        "pending",
+        psp_refund_id=state.psp_refund_id,
+        outside=True,
+    )
+    refund = Refund(
+        id=refund_id,
+        reason="external",
+        amount=state.amount,
+        stage="active",
+        breakdown=adopted(work.order, state.amount),
+        legs=(leg,),
+        requested_by=f"external:{work.payment(payment_id).connection}",
+        created_at=work.now,
+        shown="",
+        external=True,
+    )
+    invariant(
+        state.currency == work.order.currency,
+        f"{state.psp_refund_id} is in {state.currency}, the order in {work.order.currency}",
+    )
+    work.change(refunds=(*work.order.refunds, refund))
+    legs.reserve(work, leg.id)
+    work.event(
+        "refund.adopted",
+        refund=refund_id,
+        psp_refund_id=state.psp_refund_id,
+        amount=state.amount,
+        currency=state.currency,
+        status=state.status,
+        restock="undecided",
+    )
+    if state.status != "pending":
+        _apply_refund(work, leg, state, work.now)
+    if state.leg:
+        work.event(
+            "exception.raised",
+            what="closed_attempt_surfaced",
+            leg=state.leg,
+            psp_refund_id=state.psp_refund_id,
+            amount=state.amount,
+        )
+    _raise_if_overpaid(work, payment_id)
+
+
+def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
+    """An answer to an attempt that was closed as not executed: it was executed after all."""
+    if _match(work.order, leg.payment, state) is None:
+        _adopt(work, leg.payment, state)
+
+
+def _raise_if_overpaid(work: Work, payment_id: str) -> None:
+    payment = work.payment(payment_id)
+    ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
+    over = ours + payment.external + payment.disputed - payment.captured
+    if over > 0:
+        work.event("exception.raised", what="paid_twice", payment=payment_id, amount=over)
+
+
+def payment_reported(work: Work, fact: PaymentReported) -> None:
+    """A webhook about a payment: captures only grow, a release is final."""
+    payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is None:
+        return
+    state = fact.payment
+    if state.captured > payment.captured:
+        _take_capture(work, payment.id, state.captured)
+        work.event("payment.updated", payment=payment.id, captured=state.captured)
+    elif state.canceled and not payment.captured_peak:
+        _released(work, payment)
+    payment = work.payment(payment.id)
+    ours = payment.pending_ours + payment.refunded_ours
+    if payment.captured_peak and state.refunded > ours + payment.external:
+        legs.reread(work, payment.id)
+
+
+def _released(work: Work, payment: Payment) -> None:
+    """The authorization is gone: our void did it, or others' hand, or it expired."""
+    for refund in work.order.refunds:
+        for leg in refund.legs:
+            live = leg.state in ("sending", "unknown") and leg.attempts
+            if leg.payment == payment.id and leg.kind == "void" and live:
+                legs.move(work, leg.id, "heard_succeeded")
+    payment = work.payment(payment.id)
+    gone = payment.authorized - payment.voided - payment.voiding
+    if gone > 0:
+        work.put_payment(payment.id, voided=payment.voided + gone)
+        work.event("payment.updated", payment=payment.id, released=gone)
+
+
+def dispute_reported(work: Work, fact: DisputeReported) -> None:
+    """A chargeback or inquiry: what it took is no longer ours to refund."""
+    payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is None:
+        return
+    before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
+    if before is not None and before.status in ("won", "lost", "closed") and fact.open:
+        return  # stale: an opening that arrives after the end
+    withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
+    status = fact.status if fact.open else _ended_status(fact.status)
+    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
+    if after == before:
+        return
+    others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
+    delta = withdrawn - (before.withdrawn if before else 0)
+    work.change(disputes=(*others, after))
+    work.put_payment(payment.id, disputed=payment.disputed + delta)
+    work.event(
+        "dispute.updated",
+        dispute=fact.dispute,
+        payment=payment.id,
+        amount=fact.amount,
+        currency=fact.currency,
+        status=status,
+        withdrawn=withdrawn,
+    )
+    if delta > 0:
+        _raise_if_overpaid(work, payment.id)
+
+
+def _ended_status(status: str) -> str:
+    return status if status in ("won", "lost") else "closed"
+
+
+def fraud_warned(work: Work, fact: FraudWarned) -> None:
+    """An early fraud warning: kept for the risk of later refunds."""
+    if fact.warning not in work.order.alerts:
+        work.change(alerts=(*work.order.alerts, fact.warning))
+        work.event("fraud.warned", warning=fact.warning, actionable=fact.actionable)

@@ -1,0 +1,233 @@
+"""Recording an order as its shop reports it, and newer versions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from amends.core.decision import Ctx
+from amends.core.facts import OrderReported, Recorded
+from amends.core.order import (
+    Line,
+    Order,
+    Payment,
+    Shipping,
+    Tax,
+    Tender,
+)
+from amends.core.quote import left_over
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import LineIn, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
+from amends.core.work import Work
+from amends.kernel.currency import known
+from amends.kernel.ids import derived
+from amends.kernel.money import Rate
+from amends.kernel.time import parse_rfc3339
+
+
+def order_id(source: OrderKey) -> str:
+    """Our id follows from the shop's name for the order, so that two reports of one order meet."""
+    return derived("ord", source.connection, source.order_id)
+
+
+def payment_id(connection: str, psp_payment_id: str) -> str:
+    """Our id of a provider's payment."""
+    return derived("pay", connection, psp_payment_id)
+
+
+def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
+    """The order before anything is known of it but its name, currency and rate."""
+    check(report, ctx)
+    return Order(
+        id=order_id(report.source),
+        source=report.source,
+        currency=report.currency,
+        rate=_rate(report.currency, ctx),
+        version=0,
+        entity=report.entity,
+        last_at=at,
+    )
+
+
+def check(report: OrderIn, ctx: Ctx) -> None:
+    """What the shape of the body cannot say. Raises Refused."""
+    if not known(report.currency):
+        _invalid(f"{report.currency} is not an ISO 4217 currency.", "/currency")
+    _rate(report.currency, ctx)
+    parts: tuple[tuple[str, Sequence[LineIn | ShippingIn]], ...] = (
+        ("lines", report.lines),
+        ("shipping", report.shipping),
+    )
+    for name, items in parts:
+        ids = [item.id for item in items]
+        if len(set(ids)) != len(ids):
+            _invalid(f"Two {name} have the same id.", f"/{name}")
+        for index, item in enumerate(items):
+            _check_taxes(item, f"/{name}/{index}", report.prices_include_tax)
+    for index, tender in enumerate(report.tenders):
+        _check_tender(tender, index, ctx)
+    if report.placed_at:
+        try:
+            parse_rfc3339(report.placed_at)
+        except ValueError as error:
+            _invalid(f"placed_at is not an RFC 3339 time with a zone: {error}.", "/placed_at")
+
+
+def _check_taxes(item: LineIn | ShippingIn, pointer: str, included: bool) -> None:
+    if included and sum(tax.amount for tax in item.taxes) > item.total:
+        _invalid("The taxes are more than the total that contains them.", f"{pointer}/taxes")
+
+
+def _check_tender(tender: TenderIn, index: int, ctx: Ctx) -> None:
+    pointer = f"/tenders/{index}"
+    if tender.captured > tender.amount:
+        _invalid("More was captured than the tender's amount.", f"{pointer}/captured")
+    if tender.kind != "payment":
+        return
+    if not tender.psp_payment_id or not tender.connection:
+        _invalid("A payment names its connection and psp_payment_id.", pointer)
+    if tender.connection not in ctx.terms:
+        raise Refused(
+            Reason.UNKNOWN_CONNECTION,
+            f"No payment connection {tender.connection!r} is configured.",
+            pointer=f"{pointer}/connection",
+        )
+
+
+def _invalid(detail: str, pointer: str) -> None:
+    raise Refused(Reason.VALIDATION, detail, pointer=pointer)
+
+
+def _rate(currency: str, ctx: Ctx) -> Rate:
+    if currency == ctx.functional:
+        return Rate(currency, currency, 1, 1, "same")
+    rate = ctx.rates.get(currency)
+    if rate is None:
+        raise Refused(
+            Reason.NO_RATE,
+            f"No rate from {currency} to {ctx.functional} is known; set [ledger.rates] "
+            f"{currency} in amends.toml.",
+            currency=currency,
+        )
+    return rate
+
+
+def report_order(work: Work, fact: OrderReported) -> None:
+    """Take over a newer version; an older or equal one is a repeat and changes nothing."""
+    report = fact.order
+    order = work.order
+    if report.version <= order.version:
+        return
+    check(report, work.ctx)
+    if report.currency != order.currency:
+        raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
+    payments, tenders = _payments(order, report)
+    new = order.version == 0
+    work.change(
+        version=report.version,
+        placed_at=parse_rfc3339(report.placed_at) if report.placed_at else order.placed_at,
+        customer=report.customer.id if report.customer else order.customer,
+        country=report.customer.country if report.customer else order.country,
+        lines=tuple(_line(line, report.prices_include_tax) for line in report.lines),
+        shipping=tuple(_shipping(s, report.prices_include_tax) for s in report.shipping),
+        payments=payments,
+        tenders=tenders,
+    )
+    _check_not_below(work.order)
+    work.event(
+        "order.recorded" if new else "order.updated",
+        version=report.version,
+        connection=order.source.connection,
+        order_id=order.source.order_id,
+        currency=order.currency,
+        rate=[order.rate.numerator, order.rate.denominator, order.rate.source, order.rate.day],
+        customer=work.order.customer,
+        payments=[[p.connection, p.psp_payment_id, p.authorized, p.captured] for p in payments],
+    )
+
+
+def _check_not_below(order: Order) -> None:
+    """The new version must still hold what was refunded of it."""
+    known_parts = {line.id for line in order.lines} | {s.id for s in order.shipping}
+    for refund in order.refunds:
+        for part in (*refund.breakdown.lines, *refund.breakdown.shipping):
+            if part.id not in known_parts:
+                raise Refused(Reason.ORDER_CONFLICT, f"Line {part.id!r} has a refund; keep it.")
+    lines, shipping = left_over(order, frozenset())
+    for name, left in (*lines.items(), *shipping.items()):
+        if left.net < 0 or left.quantity < 0 or any(tax < 0 for tax in left.taxes.values()):
+            raise Refused(
+                Reason.ORDER_CONFLICT, f"Line {name!r} is now less than what was refunded of it."
+            )
+
+
+def _taxes(taxes: tuple[TaxIn, ...]) -> tuple[Tax, ...]:
+    return tuple(Tax(tax.name, tax.amount, tax.rate) for tax in taxes)
+
+
+def _gross(item: LineIn | ShippingIn, included: bool) -> int:
+    return item.total if included else item.total + sum(tax.amount for tax in item.taxes)
+
+
+def _line(line: LineIn, included: bool) -> Line:
+    return Line(
+        line.id,
+        line.quantity,
+        _gross(line, included),
+        _taxes(line.taxes),
+        line.sku,
+        line.title,
+        line.discount,
+        line.fulfilled,
+    )
+
+
+def _shipping(charge: ShippingIn, included: bool) -> Shipping:
+    return Shipping(charge.id, _gross(charge, included), _taxes(charge.taxes), charge.title)
+
+
+def _payments(order: Order, report: OrderIn) -> tuple[tuple[Payment, ...], tuple[Tender, ...]]:
+    """Payments never shrink by a shop's word: the provider's news may be ahead of it."""
+    known_now = {p.id: p for p in order.payments}
+    tenders = []
+    for tender in report.tenders:
+        if tender.kind != "payment":
+            tenders.append(Tender(tender.kind, tender.amount))
+            continue
+        identifier = payment_id(tender.connection, tender.psp_payment_id)
+        tenders.append(Tender("payment", tender.amount, identifier))
+        known_now[identifier] = _payment(identifier, tender, known_now.get(identifier))
+    return tuple(known_now.values()), tuple(tenders)
+
+
+def _payment(identifier: str, tender: TenderIn, before: Payment | None) -> Payment:
+    psp = tender.psp
+    if before is None:
+        return Payment(
+            id=identifier,
+            connection=tender.connection,
+            psp_payment_id=tender.psp_payment_id,
+            authorized=tender.amount,
+            captured=tender.captured,
+            captured_peak=tender.captured,
+            charge=psp.charge,
+            psp_order=psp.order,
+            authorization=psp.authorization,
+            captures=tuple((c.id, c.amount) for c in psp.captures),
+        )
+    captured = max(before.captured, tender.captured)
+    return replace(
+        before,
+        authorized=max(before.authorized, tender.amount),
+        captured=captured,
+        captured_peak=max(before.captured_peak, captured),
+    )
+
+
+def first_version(recorded: Recorded, ctx: Ctx) -> Order:
+    """The empty order an OrderReported starts from."""
+    fact = recorded.fact
+    if not isinstance(fact, OrderReported):
+        raise Refused(Reason.UNKNOWN_ORDER)
+    return empty(fact.order, ctx, max(ctx.now, recorded.at))

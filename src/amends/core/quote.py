@@ -1,0 +1,258 @@
+"""How much: the exact amount of a refund, itemised, and the payments it goes back to.
+
+Rules (invariant I6): every component (net and each stored tax of a line or shipping charge) gives
+back at most what it was, over any sequence of partial refunds, and the last one takes the exact
+residue. Units of a line share what is left of it; an ad-hoc amount is spread over what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from amends.core.order import (
+    Breakdown,
+    LegKind,
+    Line,
+    LineShare,
+    Order,
+    Payment,
+    Refund,
+    Shipping,
+    TaxShare,
+    room_of,
+)
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import LinePick, RefundIn
+from amends.kernel.canon import digest
+from amends.kernel.money import allocate, share
+
+
+class Portion(msgspec.Struct, frozen=True):
+    """What one payment gives: kind "void" of an authorization, "refund" of captured money."""
+
+    payment: str
+    kind: LegKind
+    amount: int
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """A computed amount. `hash` binds order, amount, breakdown and payments: commit it unchanged."""
+
+    order: str
+    amount: int
+    currency: str
+    breakdown: Breakdown
+    portions: tuple[Portion, ...]
+    hash: str
+
+
+class _Left(msgspec.Struct):
+    """What is left of one line or shipping charge."""
+
+    quantity: int
+    net: int
+    taxes: dict[str, int]
+
+    @property
+    def gross(self) -> int:
+        return self.net + sum(self.taxes.values())
+
+    def take(self, share_: LineShare) -> None:
+        self.quantity -= share_.quantity
+        self.net -= share_.net
+        for tax in share_.taxes:
+            self.taxes[tax.name] = self.taxes.get(tax.name, 0) - tax.amount
+
+
+def compute(
+    order: Order,
+    request: RefundIn,
+    only: str = "",
+    freed: frozenset[str] = frozenset(),
+    multiple_of: Mapping[str, int] | None = None,
+) -> Quote:
+    """The quote for a request. `only`: a payment id to stay within; `freed`: refunds whose standing
+    claim is given up for this one. Raises Refused (unknown line, exceeds …, nothing left)."""
+    lines, shipping = left_over(order, freed)
+    room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
+    money = sum(amount for _, amount in room)
+    if request.amount is not None:
+        breakdown = _spread(request.amount, lines, shipping)
+    elif request.lines or request.shipping != "none":
+        breakdown = Breakdown(
+            lines=_pick_lines(request.lines, lines),
+            shipping=_pick_shipping(request.shipping, shipping),
+        )
+    else:
+        breakdown = _everything(money, lines, shipping)
+    return _bind(order, breakdown, money, room, multiple_of or {})
+
+
+def adopted(order: Order, amount: int) -> Breakdown:
+    """How an amount somebody else gave back is allocated: over what is left, the rest unallocated."""
+    return _spread(amount, *left_over(order, frozenset()))
+
+
+def counts(refund: Refund) -> bool:
+    """Whether a refund uses up components: while it may still pay, has paid, or its claim stands."""
+    if refund.stage == "declined":
+        return False
+    return refund.claimed > 0 or any(
+        leg.state not in ("failed", "canceled") for leg in refund.legs if not leg.replaced
+    )
+
+
+def left_over(order: Order, freed: frozenset[str]) -> tuple[dict[str, _Left], dict[str, _Left]]:
+    """What is left of each line and shipping charge after every refund that counts."""
+    lines = {line.id: _whole(line, line.quantity) for line in order.lines}
+    shipping = {charge.id: _whole(charge, 1) for charge in order.shipping}
+    for refund in order.refunds:
+        if counts(refund) and refund.id not in freed:
+            for part in refund.breakdown.lines:
+                lines[part.id].take(part)
+            for part in refund.breakdown.shipping:
+                shipping[part.id].take(part)
+    return lines, shipping
+
+
+def _whole(item: Line | Shipping, quantity: int) -> _Left:
+    taxes: dict[str, int] = {}
+    for tax in item.taxes:
+        taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
+    return _Left(quantity, item.total - sum(taxes.values()), taxes)
+
+
+def _part(item_id: str, quantity: int, gross: int, left: _Left) -> LineShare:
+    """`gross` of what is left, split over net and taxes in proportion to what is left of each."""
+    names = list(left.taxes)
+    weights = [left.net, *left.taxes.values()]
+    parts = allocate(gross, weights) if gross else (0,) * len(weights)
+    taxes = tuple(
+        TaxShare(name, amount) for name, amount in zip(names, parts[1:], strict=True) if amount
+    )
+    return LineShare(item_id, quantity, parts[0], taxes)
+
+
+def _pick_lines(picks: Sequence[LinePick], lines: dict[str, _Left]) -> tuple[LineShare, ...]:
+    shares = []
+    for index, pick in enumerate(picks):
+        left = lines.get(pick.id)
+        if left is None:
+            raise Refused(
+                Reason.UNKNOWN_LINE,
+                f"The order has no line {pick.id!r}; its lines are {sorted(lines)}.",
+                line=pick.id,
+                pointer=f"/lines/{index}/id",
+            )
+        if pick.quantity > left.quantity:
+            raise Refused(
+                Reason.EXCEEDS_QUANTITY,
+                f"Line {pick.id!r} has {left.quantity} units left, {pick.quantity} were asked.",
+                line=pick.id,
+                remaining_quantity=left.quantity,
+            )
+        part = _part(pick.id, pick.quantity, share(left.gross, pick.quantity, left.quantity), left)
+        left.take(part)  # the same line may be named twice
+        shares.append(part)
+    return tuple(shares)
+
+
+def _pick_shipping(wanted: str | int, shipping: dict[str, _Left]) -> tuple[LineShare, ...]:
+    if wanted == "none":
+        return ()
+    left = sum(charge.gross for charge in shipping.values())
+    amount = left if wanted == "full" else int(wanted)
+    if amount > left:
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            f"{left} of the shipping is left, {amount} was asked.",
+            remaining=left,
+            component="shipping",
+        )
+    return _spread_over(amount, shipping)
+
+
+def _spread_over(amount: int, items: dict[str, _Left]) -> tuple[LineShare, ...]:
+    weights = [max(0, item.gross) for item in items.values()]
+    if not amount or not any(weights):
+        return ()
+    parts = zip(items, allocate(amount, weights), strict=True)
+    return tuple(_part(name, 0, gross, items[name]) for name, gross in parts if gross)
+
+
+def _spread(amount: int, lines: dict[str, _Left], shipping: dict[str, _Left]) -> Breakdown:
+    """An amount without lines: in proportion to what is left of everything; what no component can
+    explain stays unallocated."""
+    goods = sum(item.gross for item in lines.values())
+    freight = sum(item.gross for item in shipping.values())
+    explained = min(amount, goods + freight)
+    if not explained:
+        return Breakdown(unallocated=amount)
+    for_goods, for_freight = allocate(explained, [goods, freight])
+    return Breakdown(
+        lines=_spread_over(for_goods, lines),
+        shipping=_spread_over(for_freight, shipping),
+        unallocated=amount - explained,
+    )
+
+
+def _everything(money: int, lines: dict[str, _Left], shipping: dict[str, _Left]) -> Breakdown:
+    """All that is left: whole lines with their units where the money covers them exactly."""
+    whole = sum(item.gross for item in (*lines.values(), *shipping.values()))
+    if money < whole:
+        return _spread(money, lines, shipping)
+    return Breakdown(
+        lines=tuple(
+            _part(name, item.quantity, item.gross, item)
+            for name, item in lines.items()
+            if item.quantity or item.gross
+        ),
+        shipping=_spread_over(sum(item.gross for item in shipping.values()), shipping),
+        unallocated=money - whole,
+    )
+
+
+def _bind(
+    order: Order,
+    breakdown: Breakdown,
+    money: int,
+    room: Sequence[tuple[Payment, int]],
+    multiple_of: Mapping[str, int],
+) -> Quote:
+    amount = breakdown.total
+    if not money or not amount:
+        raise Refused(Reason.NOTHING_LEFT, remaining=money)
+    if amount > money:
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            f"{money} {order.currency} (minor units) is left, {amount} was asked.",
+            remaining=money,
+        )
+    portions = tuple(_portions(amount, room))
+    _check_payable(order, portions, multiple_of)
+    plan = digest([order.id, amount, order.currency, breakdown, portions])
+    return Quote(order.id, amount, order.currency, breakdown, portions, plan)
+
+
+def _portions(amount: int, room: Iterable[tuple[Payment, int]]) -> Iterable[Portion]:
+    for payment, available in room:
+        part = min(amount, available)
+        if part:
+            yield Portion(payment.id, "refund" if payment.captured_peak else "void", part)
+            amount -= part
+
+
+def _check_payable(
+    order: Order, portions: Sequence[Portion], multiple_of: Mapping[str, int]
+) -> None:
+    for portion in portions:
+        step = multiple_of.get(portion.payment, 1)
+        if portion.amount % step:
+            raise Refused(
+                Reason.AMOUNT_NOT_PAYABLE,
+                f"The provider pays {order.currency} only in multiples of {step} minor units.",
+                multiple_of=step,
+                amount=portion.amount,
+            )

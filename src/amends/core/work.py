@@ -1,0 +1,107 @@
+"""One decision in the making: the order as it changes, and what the change leads to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from amends.core.decision import Ctx, Decision
+from amends.core.effects import Effect
+from amends.core.events import Event, EventType, link
+from amends.core.facts import Recorded
+from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.postings import Entry
+from amends.core.reasons import Refusal
+from amends.kernel.time import Instant
+
+
+class Work:
+    """Collects; the only mutable thing in core, alive for one `decide`."""
+
+    def __init__(self, order: Order, recorded: Recorded, ctx: Ctx) -> None:
+        self.order = order
+        self.recorded = recorded
+        self.ctx = ctx
+        self.now: Instant = max(ctx.now, recorded.at, order.last_at)
+        self.events: list[Event] = []
+        self.entries: list[Entry] = []
+        self.effects: dict[str, Effect] = {}
+        self.done: set[str] = set()
+        self.refund_id = ""
+        self._booked: list[str] = []
+
+    def decision(self, refused: Refusal | None = None) -> Decision:
+        return Decision(
+            replace(self.order, last_at=self.now) if self.events else self.order,
+            tuple(self.events),
+            tuple(self.entries),
+            tuple(self.effects.values()),
+            tuple(sorted(self.done)),
+            refused,
+            self.refund_id,
+        )
+
+    def event(self, type_: EventType, **body: Any) -> None:
+        """Record it, sealing the entries booked since the event before."""
+        order = self.order
+        event = link(
+            order.id,
+            order.head_seq + 1,
+            order.head_hash,
+            self.now,
+            type_,
+            self.recorded.actor,
+            self.recorded.id,
+            self.ctx.digest,
+            {name: value for name, value in body.items() if value not in ("", None, ())},
+            tuple(self._booked),
+        )
+        self._booked.clear()
+        self.events.append(event)
+        self.order = replace(order, head_seq=event.seq, head_hash=event.hash)
+
+    def book(self, entry: Entry) -> None:
+        """A journal entry; the next event seals it."""
+        self.entries.append(entry)
+        self._booked.append(entry.hash)
+        self.order = replace(self.order, entries=entry.number)
+
+    def effect(self, effect: Effect) -> None:
+        self.effects[effect.id] = effect
+        self.done.discard(effect.id)
+
+    def finish(self, effect_id: str) -> None:
+        self.effects.pop(effect_id, None)
+        self.done.add(effect_id)
+
+    def change(self, **fields: Any) -> None:
+        self.order = replace(self.order, **fields)
+
+    def payment(self, payment_id: str) -> Payment:
+        return self.order.payment(payment_id)
+
+    def put_payment(self, payment_id: str, **fields: Any) -> Payment:
+        changed = replace(self.order.payment(payment_id), **fields)
+        payments = tuple(changed if p.id == payment_id else p for p in self.order.payments)
+        self.order = replace(self.order, payments=payments)
+        return changed
+
+    def refund(self, refund_id: str) -> Refund:
+        return next(r for r in self.order.refunds if r.id == refund_id)
+
+    def put_refund(self, refund_id: str, **fields: Any) -> Refund:
+        changed = replace(self.refund(refund_id), **fields)
+        refunds = tuple(changed if r.id == refund_id else r for r in self.order.refunds)
+        self.order = replace(self.order, refunds=refunds)
+        return changed
+
+    def leg(self, leg_id: str) -> tuple[Refund, Leg]:
+        return next((r, g) for r in self.order.refunds for g in r.legs if g.id == leg_id)
+
+    def put_leg(self, leg_id: str, **fields: Any) -> Leg:
+        refund, leg = self.leg(leg_id)
+        changed = replace(leg, **fields)
+        legs = tuple(changed if g.id == leg_id else g for g in refund.legs)
+        self.put_refund(refund.id, legs=legs)
+        return changed
