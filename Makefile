@@ -7,13 +7,14 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DELETE_ON_ERROR:
+.ONESHELL:
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 JOBS ?= 2
 ARGS ?=
-PIP := -m pip --disable-pip-version-check --quiet
+PIP := -m pip --disable-pip-version-check -qq
 # A wheel is what its hash says; a source package would fetch a build tool no lock knows.
 INSTALL := install --require-hashes --only-binary=:all:
 
@@ -38,15 +39,15 @@ check: static ## The quick part, under a minute: static checks, kernel, core and
 
 .PHONY: static
 static: $(READY) ## Formatting, lint, types and floors only
-	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet .; echo "run: make fmt"; exit 1; }
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/ruff format --quiet --diff . || { echo "Not formatted: run make fmt" >&2; exit 1; }
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: fmt
 fmt: $(READY) ## Format the code and apply the safe repairs
 	@$(BIN)/ruff check --fix-only --quiet .
-	@$(BIN)/ruff format .
+	$(BIN)/ruff format .
 
 .PHONY: bench
 bench: $(READY) ## Measure, against references of the same run and machine
@@ -100,7 +101,5 @@ lock: $(BIN)/python ## Pin what pyproject.toml asks for, with hashes, in locks/ 
 
 .PHONY: clean
 clean: ## Remove what these targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
-
-.ONESHELL:
