@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No test asserts a time: a busy machine is not a defect. A failure prints how to repeat it.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
 
 _numbers = itertools.count(1)
 
