@@ -125,7 +125,7 @@ class PaymentReported(_Fact, frozen=True, tag="payment_reported"):
 
 
 class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
-    """A webhook about a chargeback or inquiry. `withdrawn` is the net amount taken, -1: not said."""
+    """A webhook about a chargeback or inquiry. `withdrawn`: the net amount taken, -1: not said."""
 
     connection: str
     psp_payment_ids: tuple[str, ...]

@@ -38,7 +38,7 @@ class Portion(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """A computed amount. `hash` binds order, amount, breakdown and payments: commit it unchanged."""
+    """A computed amount; `hash` binds order, amount, breakdown and payments."""
 
     order: str
     amount: int
@@ -91,12 +91,12 @@ def compute(
 
 
 def adopted(order: Order, amount: int) -> Breakdown:
-    """How an amount somebody else gave back is allocated: over what is left, the rest unallocated."""
+    """How an amount others gave back is allocated: over what is left, the rest unallocated."""
     return _spread(amount, *left_over(order, frozenset()))
 
 
 def counts(refund: Refund) -> bool:
-    """Whether a refund uses up components: while it may still pay, has paid, or its claim stands."""
+    """Whether a refund uses up components: it may still pay, has paid, or its claim stands."""
     if refund.stage == "declined":
         return False
     return refund.claimed > 0 or any(
@@ -222,7 +222,7 @@ def _bind(
     multiple_of: Mapping[str, int],
 ) -> Quote:
     amount = breakdown.total
-    if not money or not amount:
+    if not amount:
         raise Refused(Reason.NOTHING_LEFT, remaining=money)
     if amount > money:
         raise Refused(

@@ -1,4 +1,4 @@
-"""Every refusal amends can give: a closed list, one sentence each, in the order they are checked."""
+"""Every refusal amends can give: a closed list, one sentence each, in order of precedence."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",
     Reason.RATE_LIMITED: "Too many requests at once; wait a moment and repeat with the same key.",
-    Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the same request.",
+    Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the request.",
     Reason.INTERNAL: "A defect in amends; nothing was accepted. It has been logged.",
 }
 

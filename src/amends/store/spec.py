@@ -44,7 +44,7 @@ class AnswerKey(msgspec.Struct, frozen=True, order=True):
 
 class Answer(msgspec.Struct, frozen=True):
     """The first answer to a request, kept to be repeated byte for byte. `request` is the canonical
-    body (no personal data: notes and customers are hashed in it), to name the field that differs."""
+    body (no personal data: notes and customers are hashed in it), to name the differing field."""
 
     key: AnswerKey
     body_hash: str
