@@ -93,6 +93,11 @@ class Unreadable(Exception):
     """A signed message that is not what its sender documents; the sentence says what is wrong."""
 
 
+class Unwritable(Exception):
+    """An intent this party cannot carry: an amount or currency it has no way to say, or a movement
+    it does not offer for that kind of payment. Nothing was sent; the sentence says what to change."""
+
+
 class Hearing(Protocol):
     """A party that sends webhooks."""
 
@@ -115,11 +120,13 @@ class Provider(Hearing, Protocol):
     """A party that moves money."""
 
     def write(self, intent: Intent, settings: Settings) -> Request:
-        """The request for an intent; the same intent and settings give the same bytes."""
+        """The request for an intent; the same intent and settings give the same bytes.
+        Raises Unwritable, and nothing else."""
         ...
 
     def parse(self, intent: Intent, result: Response | Failure) -> Outcome:
-        """What an answer, or none, means for the intent."""
+        """What an answer, or none, means for the intent. Never raises: what cannot be understood
+        is Unknown."""
         ...
 
     def live(self, settings: Settings) -> bool | None:
