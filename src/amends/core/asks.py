@@ -48,6 +48,7 @@ REVIEW_FOR = 2 * DAY  # a review older than this is overdue
 def request_refund(work: Work, fact: RefundRequested) -> None:
     """Quote, judge, reserve; send what is approved."""
     request = fact.request
+    check_request(request)
     if request.currency not in (None, work.order.currency):
         raise Refused(
             Reason.VALIDATION,
@@ -65,6 +66,24 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if verdict.outcome == "approve":
         _approve_all(work, refund.id)
     _record_request(work, refund.id, fact)
+
+
+def check_request(request: RefundIn) -> None:
+    """What the shape of the body cannot say. Raises Refused."""
+    named = [name for name in ("order", "payment", "quote") if getattr(request, name) is not None]
+    if len(named) > 1:
+        raise Refused(
+            Reason.VALIDATION,
+            f"Name one of order, payment and quote, not {' and '.join(named)}.",
+            pointer=f"/{named[1]}",
+        )
+    by_parts = bool(request.lines) or request.shipping != "none"
+    if request.amount is not None and by_parts:
+        raise Refused(
+            Reason.VALIDATION,
+            "Give an amount, or lines and shipping, not both.",
+            pointer="/amount",
+        )
 
 
 def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
@@ -345,7 +364,7 @@ def unpark(work: Work, fact: Unparked) -> None:
     """A person lets the order go on; the engine then folds what was stored, in order."""
     if not work.order.parked:
         raise Refused(Reason.WRONG_STATE, "The order is not parked.")
-    work.change(parked="")
+    work.change(parked="", stored=0)
     work.event("order.unparked", why=digest(fact.why) if fact.why else "")
 
 

@@ -258,6 +258,7 @@ class Order(_Part, frozen=True):
     alerts: tuple[str, ...] = ()  # early fraud warnings seen
     cancelled: bool = False
     parked: str = ""  # why it takes no decisions, empty if it does
+    stored: int = 0  # facts stored while parked; the next one's place in the line
     entries: int = 0  # journal entries written so far; the next one's number
     head_seq: int = 0
     head_hash: str = GENESIS

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     SIGNATURE_INVALID = "signature_invalid"
+    WRONG_MODE = "wrong_mode"
     UNKNOWN_CONNECTION = "unknown_connection"
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
@@ -48,6 +49,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.UNAUTHENTICATED: "Send an API key that exists: `Authorization: Bearer …`.",
     Reason.FORBIDDEN: "This key lacks the scope the call needs; make one with that scope.",
     Reason.SIGNATURE_INVALID: "The message is not signed by a secret of this connection.",
+    Reason.WRONG_MODE: "A test message came to a live connection, or the other way round.",
     Reason.UNKNOWN_CONNECTION: "No connection of this name is configured in amends.toml.",
     Reason.TOO_LARGE: "The body is larger than 1 MiB; send less at once.",
     Reason.MALFORMED: "The body is not the JSON this call takes.",

@@ -152,12 +152,6 @@ class Turn(Protocol):
         """Order ids by (connection, psp_payment_id)."""
         ...
 
-    async def quotes(self, ids: Sequence[str]) -> dict[str, QuoteRow]: ...
-
-    async def refund_orders(self, refund_ids: Sequence[str]) -> dict[str, str]:
-        """Order ids by refund id (projection)."""
-        ...
-
     async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
         """Lock these orders in id order, then read them in a later statement. Missing ids are left
         out. On SQLite the write transaction itself is the lock."""
@@ -278,9 +272,9 @@ class Store(Protocol):
         """Say that this process lives; forget dead ones; how many live."""
         ...
 
-    async def unmatched_routed(self, limit: int) -> list[tuple[str, str]]:
-        """(connection, message) of unmatched inbox rows whose payment or order is known by now:
-        the safety net for a message that raced its order."""
+    async def unmatched_routed(self, limit: int) -> list[Inbound]:
+        """Unmatched inbox rows whose payment or order is known by now, oldest first: the safety
+        net for a message that raced its order."""
         ...
 
     async def expire_raw(self, before: Instant) -> int:
@@ -301,7 +295,11 @@ class Store(Protocol):
         amount, currency, reason, created_at."""
         ...
 
-    async def refund_order(self, refund_id: str) -> str | None: ...
+    async def refund_order(self, refund_id: str) -> str | None:
+        """The order of a refund."""
+        ...
+
+    async def quote(self, quote_id: str) -> QuoteRow | None: ...
 
     async def events(self, stream: str, cursor: str, limit: int) -> list[Event]:
         """Events of one stream after seq `cursor` ("" from the first)."""
@@ -310,6 +308,10 @@ class Store(Protocol):
     async def entries(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
         """Journal entries with their postings, oldest first by (order, number) or, with no order
         filter, by (at, order, number); filters: order, refund, account, currency."""
+        ...
+
+    async def entry_hashes(self, order_id: str) -> dict[int, str]:
+        """`Entry.hash` recomputed from the rows of one order's entries and postings, by number."""
         ...
 
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:

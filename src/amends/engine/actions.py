@@ -1,0 +1,252 @@
+"""What a person, a program or an agent may do. Every door calls these and nothing else.
+
+Each takes the caller (`Caller`) and gives back what it is told after the commit. Business refusals
+are in the results; Refused is raised only for what cannot be addressed to any order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from amends.core.asks import check_request
+from amends.core.decide import quote as quote_order
+from amends.core.events import link
+from amends.core.facts import (
+    Addressed,
+    Approved,
+    Canceled,
+    Fact,
+    OrderReported,
+    Recorded,
+    RefundRequested,
+    Rejected,
+    Retried,
+    Unparked,
+)
+from amends.core.order import Order
+from amends.core.orders import order_id
+from amends.core.quote import Quote
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import OrderIn, RefundIn
+from amends.engine.asks import Ask, Rendered, Result, Told
+from amends.engine.wiring import Engine
+from amends.kernel.canon import digest
+from amends.kernel.time import MINUTE, Instant
+from amends.store.spec import AnswerKey, Head, NoteText, Person, Principal, QuoteRow
+
+QUOTE_FOR = 30 * MINUTE
+Render = Callable[[Result], Rendered]
+
+SCOPES = ("admin", "orders:write", "refunds:write", "refunds:approve", "read", "ledger:read")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls: `actor` goes on the trail ("key:support"), `principal` owns idempotency keys.
+
+    `key` is the Idempotency-Key, "" for none; `route` what it was used on; `render` makes the
+    answer inside the turn, so that it is stored in the commit of the decision.
+    """
+
+    actor: str
+    principal: str
+    route: str = ""
+    key: str = ""
+    render: Render | None = None
+
+
+async def report_order(engine: Engine, caller: Caller, report: OrderIn) -> Told:
+    """Record an order, or a newer version of it."""
+    people: tuple[Person, ...] = ()
+    if report.customer:
+        c = report.customer
+        at = engine.clock.now()
+        people = (Person(report.entity, c.id, c.email, c.name, c.country, at),)
+    bare = msgspec.structs.replace(report, customer=_without_person(report))
+    plain = msgspec.to_builtins(report)
+    if "customer" in plain:
+        plain["customer"] = digest([caller.key, plain["customer"]])
+    item = Addressed(OrderReported(bare), order=order_id(report.source))
+    return await _submit(engine, caller, item, plain, people=people)
+
+
+def _without_person(report: OrderIn) -> Any:
+    """Only id and country of the customer may reach a fact (I15)."""
+    if report.customer is None:
+        return None
+    return msgspec.structs.replace(report.customer, email="", name="")
+
+
+async def request_refund(engine: Engine, caller: Caller, request: RefundIn) -> Told:
+    """Ask for money back. Raises Refused where no order is named or the quote is unknown."""
+    check_request(request)
+    plain = msgspec.to_builtins(request)
+    notes: tuple[NoteText, ...] = ()
+    note_id = note_hash = ""
+    item, fact = await _address(engine, request)
+    if request.note:
+        note_id, salt = f"nt_{engine.new_id()}", secrets.token_hex(16)
+        note_hash = digest([salt, request.note])
+        notes = (NoteText(note_id, item.order, salt, request.note, engine.clock.now()),)
+        plain["note"] = digest([caller.key, request.note])
+    bare = msgspec.structs.replace(fact.request, note="")
+    fact = msgspec.structs.replace(fact, request=bare, note_id=note_id, note_hash=note_hash)
+    item = msgspec.structs.replace(item, fact=fact)
+    return await _submit(engine, caller, item, plain, notes=notes)
+
+
+async def _address(engine: Engine, request: RefundIn) -> tuple[Addressed, RefundRequested]:
+    if request.quote is not None:
+        row = await engine.store.quote(request.quote)
+        if row is None:
+            raise Refused(Reason.UNKNOWN_QUOTE)
+        quoted = msgspec.json.decode(row.request, type=RefundIn)
+        quoted = msgspec.structs.replace(quoted, note=request.note)
+        fact = RefundRequested(quoted, row.hash, row.expires_at)
+        return Addressed(fact, order=row.order), fact
+    fact = RefundRequested(request)
+    if isinstance(request.order, str):
+        return Addressed(fact, order=request.order), fact
+    if request.order is not None:
+        source = (request.order.connection, request.order.order_id)
+        return Addressed(fact, order=order_id(request.order), source=source), fact
+    if request.payment is not None:
+        ref = (request.payment.connection, request.payment.psp_payment_id)
+        return Addressed(fact, payments=(ref,)), fact
+    raise Refused(Reason.VALIDATION, "Name the order, the payment or the quote.", pointer="/order")
+
+
+async def make_quote(
+    engine: Engine, caller: Caller, request: RefundIn
+) -> tuple[Order, Quote, str, Instant]:
+    """The amount a request would come to: (order, quote, quote id, end). Raises Refused."""
+    check_request(request)
+    if request.quote is not None:
+        raise Refused(Reason.VALIDATION, "A quote is of an order.", pointer="/quote")
+    item, _ = await _address(engine, request)
+    identifier = item.order
+    if not identifier and request.payment is not None:
+        found = await engine.store.payment(request.payment.psp_payment_id)
+        identifier = found[0] if found else ""
+    order = await engine.store.order(identifier) if identifier else None
+    if order is None:
+        raise Refused(Reason.UNKNOWN_PAYMENT if request.payment else Reason.UNKNOWN_ORDER)
+    now = engine.clock.now()
+    bare = msgspec.structs.replace(request, note="")
+    recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
+    quote = quote_order(order, bare, recorded, engine.ctx(now))
+    quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
+    row = QuoteRow(quote_id, order.id, msgspec.json.encode(bare), quote.hash, ends)
+    ask = Ask((), caller.actor, _future(), quotes=[row])
+    await engine.turner.submit(ask)
+    return order, quote, quote_id, ends
+
+
+async def approve(engine: Engine, caller: Caller, refund: str, shown: str = "") -> Told:
+    """Approve a refund in review, as it was shown (`shown`, its hash; "" for as it is)."""
+    return await _on_refund(engine, caller, refund, Approved(refund, shown))
+
+
+async def decline(engine: Engine, caller: Caller, refund: str) -> Told:
+    """Decline a refund in review."""
+    return await _on_refund(engine, caller, refund, Rejected(refund))
+
+
+async def cancel(engine: Engine, caller: Caller, refund: str) -> Told:
+    """Take a refund back before anything left."""
+    return await _on_refund(engine, caller, refund, Canceled(refund))
+
+
+async def retry(engine: Engine, caller: Caller, refund: str) -> Told:
+    """Try a failed refund again."""
+    return await _on_refund(engine, caller, refund, Retried(refund))
+
+
+async def unpark(engine: Engine, caller: Caller, order: str, why: str = "") -> Told:
+    """Let a parked order go on; what was stored is folded in order."""
+    fact = Unparked(digest(why) if why else "")
+    return await _submit(engine, caller, Addressed(fact, order=order), {"why": fact.why})
+
+
+async def _on_refund(engine: Engine, caller: Caller, refund: str, fact: Fact) -> Told:
+    order = await engine.store.refund_order(refund)
+    if order is None:
+        raise Refused(Reason.UNKNOWN_REFUND)
+    plain = {"refund": refund, "what": type(fact).__name__, "shown": getattr(fact, "shown", "")}
+    return await _submit(engine, caller, Addressed(fact, order=order), plain)
+
+
+def _future() -> asyncio.Future[Told]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _submit(
+    engine: Engine,
+    caller: Caller,
+    item: Addressed,
+    plain: dict[str, Any],
+    people: tuple[Person, ...] = (),
+    notes: tuple[NoteText, ...] = (),
+) -> Told:
+    key = AnswerKey(caller.principal, caller.route, caller.key) if caller.key else None
+    ask = Ask(
+        (item,),
+        caller.actor,
+        _future(),
+        key=key,
+        body_hash=digest(plain),
+        request=msgspec.json.encode(plain),
+        render=caller.render,
+        people=people,
+        notes=notes,
+    )
+    return await engine.turner.submit(ask)
+
+
+# -- keys --------------------------------------------------------------------------------------
+
+
+def hash_key(secret: str) -> str:
+    """Keys are 256 random bits, so a plain SHA-256 of them is enough to store."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def create_key(
+    engine: Engine, actor: str, name: str, scopes: tuple[str, ...]
+) -> tuple[Principal, str]:
+    """A new API key; the secret is in the answer and nowhere else. Raises Refused."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes or not name:
+        raise Refused(
+            Reason.VALIDATION,
+            f"Scopes are {', '.join(SCOPES)}; {', '.join(unknown) or 'none'} given.",
+            pointer="/scopes",
+        )
+    secret = f"amk_{secrets.token_urlsafe(32)}"
+    principal = Principal(f"prn_{engine.new_id()}", name, scopes, engine.clock.now())
+    await engine.store.add_principal(principal, hash_key(secret))
+    body = {"principal": principal.id, "name": name, "scopes": list(scopes)}
+    await _system_event(engine, actor, "key.created", body)
+    return principal, secret
+
+
+async def revoke_key(engine: Engine, actor: str, principal_id: str) -> bool:
+    """Whether there was such a key to revoke."""
+    done = await engine.store.revoke(principal_id, engine.clock.now())
+    if done:
+        await _system_event(engine, actor, "key.revoked", {"principal": principal_id})
+    return done
+
+
+async def _system_event(engine: Engine, actor: str, type_: Any, body: dict[str, Any]) -> None:
+    now, fact = engine.clock.now(), engine.new_id()
+
+    def make(head: Head) -> Any:
+        return link("system:keys", head.seq + 1, head.hash, now, type_, actor, fact, "", body)
+
+    await engine.store.append_system("system:keys", make)

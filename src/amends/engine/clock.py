@@ -1,0 +1,36 @@
+"""The real clock and the real source of ids; a simulation brings its own."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import uuid_utils
+
+from amends.kernel.ids import encode
+from amends.kernel.time import Instant
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> Instant:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> Instant:
+        return time.monotonic_ns() // 1000
+
+
+class Ids(Protocol):
+    """Where ids come from."""
+
+    def new(self) -> str:
+        """26 base-32 characters, time-ordered, unique."""
+        ...
+
+
+class SystemIds:
+    """UUIDv7 (RFC 9562)."""
+
+    def new(self) -> str:
+        return encode("", uuid_utils.uuid7().bytes)[1:]

@@ -1,0 +1,250 @@
+"""Settings: `amends.toml`, checked whole at start. A wrong or missing setting names itself.
+
+Secrets are written `env:NAME` or `file:PATH` and resolved here, once; durations like "90s", "24h".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from amends.gateways.registry import HEARING
+from amends.gateways.spec import Settings
+from amends.kernel.currency import known
+from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+
+
+class ConfigError(Exception):
+    """A setting is wrong or missing; the sentence names it and says what to do."""
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store]`: where the rows are."""
+
+    url: str = "sqlite:///amends.db"
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[server]`: where `amends serve` listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    metrics_key: bool = False  # /metrics asks for an API key too
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92")."""
+
+    functional_currency: str = "EUR"
+    rates: dict[str, str] = {}
+
+
+class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[policy]`: the built-in policy, amounts in minor units of the functional currency."""
+
+    auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
+    second_person: bool = False
+
+
+class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[audit]`: the folder for the signing key and the checkpoints, outside the database."""
+
+    dir: str = ""
+
+
+class ConnectionConfig(msgspec.Struct, frozen=True):
+    """`[connections.NAME]`: one account at one outside party."""
+
+    name: str
+    settings: Settings
+    rate: int
+    concurrency: int
+    indeterminate_after: int
+    entity: str = "main"
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Everything, resolved."""
+
+    path: Path
+    store: StoreConfig
+    server: ServerConfig
+    ledger: LedgerConfig
+    policy: PolicyConfig
+    audit_dir: Path
+    connections: Mapping[str, ConnectionConfig]
+
+
+_SECTIONS: dict[str, type] = {
+    "store": StoreConfig,
+    "server": ServerConfig,
+    "ledger": LedgerConfig,
+    "policy": PolicyConfig,
+    "audit": AuditConfig,
+}
+_COMMON = {"gateway", "base_url", "rate", "concurrency", "indeterminate_after", "entity"}
+_SECRET_LISTS = ("webhook_secrets", "hmac_keys")
+_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+
+
+def load(path: Path, connections: bool = True) -> Config:
+    """Read and check the file. `connections` False (commands that only read): only the rest is
+    checked and no secret is touched. Raises ConfigError."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no {path}. `amends init` writes one, or name yours with --config."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from None
+    return parse(raw, path, connections)
+
+
+def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
+    """The same from a parsed document; relative paths are relative to the file."""
+    unknown = sorted(set(raw) - set(_SECTIONS) - {"connections"})
+    if unknown:
+        raise ConfigError(f"[{unknown[0]}] in {path} is not a section amends knows.")
+    parts = {name: _section(name, kind, raw.get(name, {})) for name, kind in _SECTIONS.items()}
+    ledger: LedgerConfig = parts["ledger"]
+    _check_ledger(ledger)
+    store: StoreConfig = parts["store"]
+    found = raw.get("connections", {}) if connections else {}
+    if not isinstance(found, dict):
+        raise ConfigError("[connections] must be tables: [connections.NAME].")
+    return Config(
+        path=path,
+        store=StoreConfig(_absolute(store.url, path)),
+        server=parts["server"],
+        ledger=ledger,
+        policy=parts["policy"],
+        audit_dir=_audit_dir(parts["audit"], store, path),
+        connections={name: _connection(name, values) for name, values in found.items()},
+    )
+
+
+def _section(name: str, kind: type, values: Any) -> Any:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"[{name}]: {error}.") from None
+
+
+def _check_ledger(ledger: LedgerConfig) -> None:
+    for code in (ledger.functional_currency, *ledger.rates):
+        if not known(code):
+            raise ConfigError(f"[ledger]: {code!r} is not an ISO 4217 currency.")
+    for code, text in ledger.rates.items():
+        try:
+            good = Decimal(text) > 0
+        except InvalidOperation:
+            good = False
+        if not good:
+            raise ConfigError(f"[ledger.rates] {code} = {text!r} is not a positive number.")
+
+
+def _absolute(url: str, path: Path) -> str:
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return prefix + str((path.parent / url.removeprefix(prefix)).resolve())
+    return url
+
+
+def _audit_dir(audit: AuditConfig, store: StoreConfig, path: Path) -> Path:
+    if audit.dir:
+        return (path.parent / audit.dir).resolve()
+    if store.url.startswith("sqlite:///"):
+        return Path(_absolute(store.url, path).removeprefix("sqlite:///") + ".audit")
+    return (path.parent / "amends-audit").resolve()
+
+
+def _connection(name: str, values: Any) -> ConnectionConfig:
+    where = f"[connections.{name}]"
+    if not isinstance(values, dict) or not isinstance(values.get("gateway"), str):
+        raise ConfigError(f'{where} needs gateway = "…"; one of {", ".join(sorted(HEARING))}.')
+    gateway = HEARING.get(values["gateway"])
+    if gateway is None:
+        raise ConfigError(
+            f"{where}: gateway {values['gateway']!r} is unknown; one of {', '.join(sorted(HEARING))}."
+        )
+    able = gateway.CAPABILITIES
+    for key in values:
+        if key not in _COMMON and key not in able.settings and key not in _SECRET_LISTS:
+            raise ConfigError(f"{where}: {key!r} is not a setting of gateway {able.name!r}.")
+    settings = Settings(
+        name=name,
+        gateway=able.name,
+        base_url=str(values.get("base_url", "")).rstrip("/"),
+        values={key: _setting(where, key, values, key in able.secrets) for key in able.settings},
+        webhook_secrets=_secret_list(where, values),
+    )
+    retention = able.key_ttl or DAY
+    after = values.get("indeterminate_after")
+    return ConnectionConfig(
+        name=name,
+        settings=settings,
+        rate=_whole(where, "rate", values.get("rate", able.requests_per_second)),
+        concurrency=_whole(where, "concurrency", values.get("concurrency", 64)),
+        indeterminate_after=retention if after is None else duration(f"{where}", after),
+        entity=str(values.get("entity", "main")),
+    )
+
+
+def _whole(where: str, key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"{where}: {key} must be a whole number, 0 or more.")
+    return value
+
+
+def _setting(where: str, key: str, values: Mapping[str, Any], secret: bool) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{where} needs {key} = {'env:NAME or file:PATH' if secret else '…'!r}.")
+    return resolve(f"{where} {key}", value) if secret else value
+
+
+def _secret_list(where: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    found: list[str] = []
+    for key in _SECRET_LISTS:
+        items = values.get(key, [])
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{where}: {key} must be a list of env:NAME or file:PATH.")
+        found += [resolve(f"{where} {key}", item) for item in items]
+    return tuple(found)
+
+
+def resolve(where: str, text: str) -> str:
+    """The secret behind `env:NAME` or `file:PATH`. Raises ConfigError naming the setting."""
+    kind, _, rest = text.partition(":")
+    if kind == "env" and rest:
+        value = os.environ.get(rest, "")
+        if not value:
+            raise ConfigError(f"{where}: the environment variable {rest} is not set.")
+        return value
+    if kind == "file" and rest:
+        try:
+            return Path(rest).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: the file cannot be read: {error}.") from None
+    raise ConfigError(
+        f"{where}: write a secret as env:NAME or file:PATH, never in the file itself."
+    )
+
+
+def duration(where: str, text: Any) -> int:
+    """Microseconds of "5s", "90m", "24h", "45d". Raises ConfigError."""
+    match = re.fullmatch(r"(\d{1,6})(s|m|h|d)", text) if isinstance(text, str) else None
+    if match is None:
+        raise ConfigError(
+            f'{where}: {text!r} is not a duration; write "5s", "90m", "24h" or "45d".'
+        )
+    return int(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,402 @@
+"""One turn's work between its reads and its writes: fold the asks over their orders.
+
+The order of facts of one order is the order of commits: whoever holds the order's lock records and
+decides in one transaction, so no process can decide a later fact before an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from amends.core.decide import decide, park
+from amends.core.decision import Ctx, Decision
+from amends.core.effects import Effect
+from amends.core.facts import Addressed, EffectDue, Fact, OrderReported, Recorded, Unparked
+from amends.core.order import Order
+from amends.core.orders import order_id
+from amends.core.reasons import Reason, Refusal, Refused
+from amends.core.requests import OrderKey
+from amends.engine.asks import (
+    Ask,
+    Rendered,
+    Result,
+    Told,
+    decode_facts,
+    encode_facts,
+    mismatch,
+)
+from amends.kernel.check import invariant
+from amends.kernel.time import Clock, Instant
+from amends.store.spec import Answer, AnswerKey, Batch, Inbound, Lease, Turn
+
+log = structlog.get_logger()
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """An effect that leaves now: its lease ends at `until` of the monotonic clock."""
+
+    effect: Effect
+    until: Instant
+
+
+class World(Protocol):
+    """What a fold needs of its process."""
+
+    clock: Clock
+    holder: str  # this process, as leases name it
+    lease_us: int
+
+    def ctx(self, now: Instant) -> Ctx: ...
+
+    def new_id(self) -> str: ...
+
+    def take(self, connection: str) -> bool:
+        """Reserve one start at a connection, if its limits allow one now."""
+        ...
+
+    def give_back(self, connection: str) -> None: ...
+
+    def started(self, outgoing: list[Outgoing]) -> None: ...
+
+    def moved(self, orders: Iterable[Order], refunds: Iterable[tuple[str, str]]) -> None:
+        """Told after the commit: what changed, for those who wait for an end state."""
+        ...
+
+    def scheduled(self, due: Instant) -> None:
+        """An effect nobody holds is due then."""
+        ...
+
+
+class Fold:
+    """One batch in the making."""
+
+    def __init__(self, world: World, asks: list[Ask], poisoned: str = "") -> None:
+        self.world, self.asks, self.poisoned = world, asks, poisoned
+        self.batch = Batch()
+        self.outgoing: list[Outgoing] = []
+        self._taken: list[str] = []  # starts reserved in this fold, given back if it is undone
+        self._spare: list[str] = []  # starts reserved before it that turned out not to be needed
+        self._orders: dict[str, Order] = {}
+        self._routes: dict[tuple[str, str], str] = {}
+        self._answers: dict[AnswerKey, Answer] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._waiting: list[Inbound] = []
+        self._parked: list[Inbound] = []
+        self._results: list[Callable[[], None]] = []
+        self._mono = world.clock.monotonic()
+        self._now = world.clock.now()
+        self._ctx = world.ctx(self._now)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    async def read(self, turn: Turn) -> None:
+        """Route, lock, then read: whatever is read after the locks is current."""
+        facts = [item for ask in self.asks for item in ask.facts]
+        reports = [item.fact.order for item in facts if isinstance(item.fact, OrderReported)]
+        refs = {ref for item in facts for ref in item.payments}
+        named = {
+            (t.connection, t.psp_payment_id)
+            for report in reports
+            for t in report.tenders
+            if t.kind == "payment"
+        }
+        if refs or named:
+            self._routes = await turn.routes(sorted(refs | named))
+        wanted = {found for item in facts if (found := self._id(item))}
+        self._orders = await turn.lock(sorted(wanted)) if wanted else {}
+        await self._read_locked(turn, facts, [f"{c}/{p}" for c, p in sorted(named)])
+
+    async def _read_locked(self, turn: Turn, facts: list[Addressed], payments: list[str]) -> None:
+        if keys := sorted({ask.key for ask in self.asks if ask.key}):
+            self._answers = await turn.answers(keys)
+        messages = {(m.connection, m.message) for ask in self.asks if (m := ask.message)}
+        if messages:
+            self._seen = await turn.seen(sorted(messages))
+        refs = {
+            f"{item.fact.order.source.connection}/{item.fact.order.source.order_id}"
+            for item in facts
+            if isinstance(item.fact, OrderReported)
+        }
+        refs |= {ref for ask in self.asks if ask.late and ask.message for ref in ask.message.refs}
+        if refs or payments:
+            self._waiting = await turn.waiting(sorted({*payments, *refs}))
+        unparked = sorted({item.order for item in facts if isinstance(item.fact, Unparked)})
+        if unparked:
+            self._parked = await turn.parked(unparked)
+
+    def _id(self, item: Addressed) -> str:
+        """The order a fact is about, "" if nothing here knows."""
+        if isinstance(item.fact, OrderReported):
+            return order_id(item.fact.order.source)
+        if item.order:
+            return item.order
+        if item.source:
+            return order_id(OrderKey(*item.source))
+        for ref in item.payments:
+            found = self._routes.get(ref) or self.batch.routes.get(ref)
+            if found:
+                return found
+        return ""
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def decide(self) -> None:
+        """Fold every ask, in the order in which they came."""
+        for ask in self.asks:
+            told = self._ask(ask)
+            self._results.append(lambda ask=ask, told=told: ask.tell(told))  # type: ignore[misc]
+
+    def tell(self) -> None:
+        """After the commit: everybody hears what became of it."""
+        self.world.moved(self._orders.values(), self.batch.refunds)
+        for (_, _), (effect, lease) in self.batch.effects.items():
+            if lease is None:
+                self.world.scheduled(effect.due)
+        for connection in self._spare:
+            self.world.give_back(connection)
+        for tell in self._results:
+            tell()
+
+    def undo(self) -> None:
+        """Nothing of this fold happened: give back what it reserved."""
+        for connection in self._taken:
+            self.world.give_back(connection)
+        self._taken.clear()
+
+    def _ask(self, ask: Ask) -> Told:
+        if ask.key is not None and (first := self._answers.get(ask.key)) is not None:
+            differs = (
+                "" if first.body_hash == ask.body_hash else mismatch(first.request, ask.request)
+            )
+            return Told(answer=first, replayed=True, mismatch=differs)
+        if ask.message and self._is_known(ask.message, ask.late):
+            return Told(duplicate=True)
+        before = len(self.outgoing)
+        results = tuple(self._fact(ask, item) for item in ask.facts)
+        if ask.slot and not self._left(ask, before):
+            self._spare.append(ask.slot)
+        self.batch.people += ask.people
+        self.batch.notes += ask.notes
+        self.batch.quotes += ask.quotes
+        if ask.message:
+            self._inbox(ask, ask.message, results)
+        return self._answer(ask, results)
+
+    def _is_known(self, message: Inbound, late: bool) -> bool:
+        key = (message.connection, message.message)
+        if late:  # it is known, and to be folded once: while its row still waits
+            waits = any((row.connection, row.message) == key for row in self._waiting)
+            return not waits or key in self.batch.inbox
+        return key in self._seen
+
+    def _left(self, ask: Ask, before: int) -> bool:
+        """Whether the effect that was due really leaves."""
+        due = {item.fact.effect for item in ask.facts if isinstance(item.fact, EffectDue)}
+        return any(out.effect.id in due for out in self.outgoing[before:])
+
+    def _answer(self, ask: Ask, results: tuple[Result, ...]) -> Told:
+        if ask.render is None or not results:
+            return Told(results=results)
+        rendered: Rendered = ask.render(results[0])
+        if ask.key is None or not rendered.keep:
+            return Told(results=results, rendered=rendered)
+        answer = Answer(
+            ask.key,
+            ask.body_hash,
+            ask.request,
+            rendered.status,
+            rendered.body,
+            rendered.headers,
+            self._now,
+        )
+        self._answers[ask.key] = answer
+        self.batch.answers.append(answer)
+        return Told(results=results, answer=answer, rendered=rendered)
+
+    def _inbox(self, ask: Ask, message: Inbound, results: tuple[Result, ...]) -> None:
+        """The webhook's own row: done, or waiting for its order or for a person."""
+        self._seen.add((message.connection, message.message))
+        waiting = [item for item, r in zip(ask.facts, results, strict=True) if r.unmatched]
+        orders = {r.order.id for r in results if r.order}
+        state = "unmatched" if waiting else "done" if ask.facts else "ignored"
+        row = replace(
+            message,
+            state=state,
+            facts=encode_facts(waiting) if waiting else b"",
+            refs=tuple(sorted({ref for item in waiting for ref in _refs(item)})),
+            order=orders.pop() if len(orders) == 1 else "",
+        )
+        self.batch.inbox[(row.connection, row.message)] = row
+
+    def _fact(self, ask: Ask, item: Addressed) -> Result:
+        found = self._id(item)
+        order = self._orders.get(found)
+        if order is None and not isinstance(item.fact, OrderReported):
+            return Result(unmatched=True)
+        recorded = Recorded(self.world.new_id(), self._now, ask.actor, item.fact)
+        if isinstance(item.fact, OrderReported):
+            return self._report(order, recorded, item.fact)
+        invariant(order is not None, "only an OrderReported may start an order")
+        result = self._fold_or_store(self._orders[found], recorded)
+        if isinstance(item.fact, Unparked) and result.refused is None:
+            self._resume(found)
+        return result
+
+    def _fold_or_store(self, order: Order, recorded: Recorded) -> Result:
+        """A parked order decides nothing but its unparking; the rest is kept for then."""
+        if order.parked and not isinstance(recorded.fact, Unparked):
+            return self._store_parked(order, recorded)
+        return self._fold(order, recorded)
+
+    def _report(self, order: Order | None, recorded: Recorded, fact: OrderReported) -> Result:
+        identifier = order_id(fact.order.source)
+        for tender in fact.order.tenders:
+            ref = (tender.connection, tender.psp_payment_id)
+            owner = self.batch.routes.get(ref) or self._routes.get(ref)
+            if tender.kind == "payment" and owner not in (None, identifier):
+                refusal = Refusal(
+                    Reason.PAYMENT_TAKEN,
+                    f"{ref[1]} at {ref[0]} belongs to order {owner}.",
+                    {"order": owner},
+                )
+                return Result(order, refused=refusal)
+        if order is not None and order.parked:
+            return self._store_parked(order, recorded)
+        result = self._fold(order, recorded)
+        if result.refused is None and result.order is not None:
+            if order is None:
+                self.batch.created.add(identifier)
+            for payment in result.order.payments:
+                self.batch.routes[(payment.connection, payment.psp_payment_id)] = identifier
+            self._match_waiting(identifier)
+            return replace(result, order=self._orders[identifier], created=order is None)
+        return result
+
+    def _match_waiting(self, identifier: str) -> None:
+        """Messages that came before their order, in the order in which they came."""
+        for row in self._waiting:
+            key = (row.connection, row.message)
+            done = key in self.batch.inbox and self.batch.inbox[key].state == "done"
+            items = () if done else decode_facts(row.facts)
+            if items and all(self._id(item) == identifier for item in items):
+                for item in items:
+                    recorded = Recorded(self.world.new_id(), self._now, row.actor, item.fact)
+                    self._fold_or_store(self._orders[identifier], recorded)
+                self.batch.inbox[key] = replace(
+                    row, state="done", facts=b"", refs=(), order=identifier
+                )
+
+    def _resume(self, identifier: str) -> None:
+        """Fold what was stored while the order was parked, in order, until it parks again."""
+        for row in self._parked:
+            order = self._orders[identifier]
+            if row.order != identifier or order.parked:
+                continue
+            for item in decode_facts(row.facts):
+                self._fold(order, Recorded(row.message, self._now, row.actor, item.fact))
+            self.batch.inbox[(row.connection, row.message)] = replace(
+                row, state="done", facts=b"", refs=()
+            )
+
+    def _fold(self, order: Order | None, recorded: Recorded) -> Result:
+        """Decide one fact; a defect parks its order and stores the fact."""
+        if self.poisoned:
+            return self._poison(order, recorded, self.poisoned)
+        try:
+            decision = decide(order, recorded, self._ctx)
+        except Refused as refused:
+            return Result(order, refused=refused.refusal)
+        except Exception as error:
+            log.exception("poisoned fact", order=order.id if order else "", fact=recorded.id)
+            return self._poison(order, recorded, f"{type(error).__name__}: {error}")
+        self._take(decision)
+        self._start(decision)
+        after = self._orders[decision.order.id]
+        return Result(after, decision.refund, decision.refused)
+
+    def _take(self, decision: Decision) -> None:
+        """Add a decision to what will be written."""
+        order, batch = decision.order, self.batch
+        before = self._orders.get(order.id)
+        self._orders[order.id] = order
+        batch.orders[order.id] = order
+        batch.events += decision.events
+        batch.entries += decision.entries
+        for effect in decision.effects:
+            batch.effects[(order.id, effect.id)] = (effect, None)
+            batch.done.discard((order.id, effect.id))
+        for gone in decision.done:
+            batch.effects.pop((order.id, gone), None)
+            batch.done.add((order.id, gone))
+        known = {r.id: r for r in before.refunds} if before else {}
+        batch.refunds.update((order.id, r.id) for r in order.refunds if known.get(r.id) is not r)
+
+    def _start(self, decision: Decision) -> None:
+        """Effects that may leave now are decided to leave, in the same commit. The others wait for
+        any process that has room."""
+        for effect in decision.effects:
+            if effect.start:
+                lease = Lease(self.world.holder, self._now + self.world.lease_us)
+                self.batch.effects[(effect.order, effect.id)] = (effect, lease)
+                self.outgoing.append(Outgoing(effect, self._mono + self.world.lease_us))
+            elif (
+                effect.connection and effect.due <= self._now and self.world.take(effect.connection)
+            ):
+                self._taken.append(effect.connection)
+                if not self._leave(effect):
+                    self._taken.remove(effect.connection)
+                    self.world.give_back(effect.connection)
+
+    def _leave(self, effect: Effect) -> bool:
+        due = Recorded(self.world.new_id(), self._now, "system:deliver", EffectDue(effect.id))
+        before = len(self.outgoing)
+        self._fold(self._orders[effect.order], due)
+        return len(self.outgoing) > before
+
+    # -- poison --------------------------------------------------------------------------------
+
+    def _poison(self, order: Order | None, recorded: Recorded, why: str) -> Result:
+        """Park the order with a reason that holds no data of the fact, and store the fact."""
+        if order is None:
+            detail = "The order could not be recorded; the defect has been logged."
+            return Result(refused=Refusal(Reason.INTERNAL, detail))
+        cause = why.partition(":")[0][:80]
+        decision = park(order, recorded, self._ctx, cause)
+        self._take(decision)
+        return self._store_parked(self._orders[order.id], recorded)
+
+    def _store_parked(self, order: Order, recorded: Recorded) -> Result:
+        """Keep a fact for later, in order; what only concerns a lease is dropped instead."""
+        if isinstance(recorded.fact, EffectDue):
+            return Result(order, parked=True)
+        order = replace(order, stored=order.stored + 1)
+        self._orders[order.id] = self.batch.orders[order.id] = order
+        item = Addressed(recorded.fact, order=order.id)
+        self.batch.inbox[("parked", recorded.id)] = Inbound(
+            connection="parked",
+            message=recorded.id,
+            at=self._now,
+            type=_name(recorded.fact),
+            state="parked",
+            actor=recorded.actor,
+            facts=encode_facts([item]),
+            order=order.id,
+            seq=order.stored,
+        )
+        return Result(order, refund=f"rf_{recorded.id}", parked=True)
+
+
+def _name(fact: Fact) -> str:
+    return type(fact).__name__
+
+
+def _refs(item: Addressed) -> Iterable[str]:
+    for connection, psp_payment_id in item.payments:
+        yield f"{connection}/{psp_payment_id}"
+    if item.source:
+        yield f"{item.source[0]}/{item.source[1]}"

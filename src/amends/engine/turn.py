@@ -1,0 +1,127 @@
+"""The batch turn: takes whatever waits, decides it all, commits it in one transaction.
+
+No timer: an idle engine turns at once with one ask, a busy one with hundreds (group commit).
+Reads come after the order locks, in later statements. A deadlock or a row another process just made
+runs the whole turn again; a row the database refuses bisects the batch down to the poisoned fact,
+whose order is parked; a database that is away fails the callers and keeps what must not be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from amends.engine.asks import Ask, Told
+from amends.engine.fold import Fold, World
+from amends.store.spec import Retry, RowRefused, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+BATCH_MAX = 512  # asks in one transaction; larger ones stop getting cheaper and start to wait
+RETRIES = 50  # of one turn, before its callers are told to come back
+PAUSE_SECONDS = 0.5  # between tries while the database is away
+
+
+class Turner:
+    """One per process: a queue of asks and the loop that empties it."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store, self._world = store, world
+        self._queue: deque[Ask] = deque()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._turning = False
+        self.turns = 0
+        self.folded = 0
+
+    def submit(self, ask: Ask) -> asyncio.Future[Told]:
+        """Queue it; the future is told after the commit, or raises StoreUnavailable."""
+        self._queue.append(ask)
+        self._wake.set()
+        return ask.told
+
+    async def run(self) -> None:
+        """Turn until `stop`; what was queued before is still turned."""
+        while True:
+            while self._queue:
+                await self._next()
+            if self._stopping:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        return not self._queue and not self._turning
+
+    async def _next(self) -> None:
+        count = min(len(self._queue), BATCH_MAX)
+        batch = [self._queue.popleft() for _ in range(count)]
+        self._turning = True
+        try:
+            await self._turn(batch)
+        except StoreUnavailable as error:
+            await self._unavailable(batch, error)
+        except Exception as error:
+            log.exception("turn failed", asks=len(batch))
+            for ask in batch:
+                ask.fail(error)
+        finally:
+            self._turning = False
+
+    async def _unavailable(self, batch: Sequence[Ask], error: StoreUnavailable) -> None:
+        """Callers are told; what must not be lost goes back to the front of the queue."""
+        keep = [ask for ask in batch if ask.patient]
+        for ask in batch:
+            if not ask.patient:
+                ask.fail(error)
+        self._queue.extendleft(reversed(keep))
+        log.warning(
+            "database away", error=str(error), kept=len(keep), failed=len(batch) - len(keep)
+        )
+        if keep and not self._stopping:
+            await asyncio.sleep(PAUSE_SECONDS)
+        elif keep:
+            self._queue.clear()  # leases run out; another process takes these effects over
+            for ask in keep:
+                ask.fail(error)
+
+    async def _turn(self, batch: list[Ask]) -> None:
+        """One transaction over `batch`, bisected while the database refuses a row of it."""
+        try:
+            fold = await self._commit(batch)
+        except RowRefused as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._turn(batch[:middle])
+                await self._turn(batch[middle:])
+                return
+            log.error("poisoned", error=str(error), fact=str(batch[0].facts[:1])[:200])
+            fold = await self._commit(batch, poisoned=str(error))
+        self.turns += 1
+        self.folded += len(batch)
+        self._world.started(fold.outgoing)
+        fold.tell()
+
+    async def _commit(self, batch: list[Ask], poisoned: str = "") -> Fold:
+        for _ in range(RETRIES):
+            fold = Fold(self._world, batch, poisoned)
+            try:
+                async with self._store.turn() as turn:
+                    await fold.read(turn)
+                    fold.decide()
+                    await turn.write(fold.batch)
+                return fold
+            except Retry:
+                fold.undo()
+            except BaseException:
+                fold.undo()
+                raise
+        raise StoreUnavailable("the database kept refusing to serialise this turn; try again")

@@ -1,0 +1,197 @@
+"""How the aggregate looks from outside: the promised shapes, as plain values ready for JSON.
+
+Amounts are integers in minor units; instants become RFC 3339 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amends.core.events import Event
+from amends.core.order import (
+    Breakdown,
+    Leg,
+    LineShare,
+    Order,
+    Payment,
+    Refund,
+    Verdict,
+    amount_succeeded,
+    remaining,
+    shown_state,
+)
+from amends.core.quote import Quote
+from amends.kernel.time import Instant, rfc3339
+
+
+def when(at: Instant) -> str | None:
+    return rfc3339(at) if at else None
+
+
+def order_view(order: Order) -> dict[str, Any]:
+    """`GET /v1/orders/{id}`."""
+    return {
+        "id": order.id,
+        "source": {"connection": order.source.connection, "order_id": order.source.order_id},
+        "version": order.version,
+        "entity": order.entity,
+        "currency": order.currency,
+        "placed_at": when(order.placed_at),
+        "customer": order.customer or None,
+        "remaining": order.remaining,
+        "cancelled": order.cancelled,
+        "parked": order.parked or None,
+        "lines": [
+            {"id": x.id, "sku": x.sku, "title": x.title, "quantity": x.quantity, "total": x.total}
+            for x in order.lines
+        ],
+        "payments": [payment_view(order, payment) for payment in order.payments],
+        "refunds": [refund_view(order, refund) for refund in order.refunds],
+        "disputes": [
+            {"id": d.id, "payment": d.payment, "amount": d.amount, "status": d.status}
+            for d in order.disputes
+        ],
+    }
+
+
+def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
+    """`GET /v1/payments/{id}`: the exposure on one payment."""
+    return {
+        "id": payment.id,
+        "order": order.id,
+        "connection": payment.connection,
+        "psp_payment_id": payment.psp_payment_id,
+        "currency": order.currency,
+        "authorized": payment.authorized,
+        "captured": payment.captured,
+        "refunded": payment.refunded_ours,
+        "pending": payment.pending_ours,
+        "credited": payment.credited_ours,
+        "external": payment.external,
+        "disputed": payment.disputed,
+        "voided": payment.voided,
+        "voiding": payment.voiding,
+        "remaining": remaining(payment),
+    }
+
+
+def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
+    """`POST /v1/refunds` and `GET /v1/refunds/{id}`."""
+    return {
+        "id": refund.id,
+        "order": order.id,
+        "state": "parked" if order.parked else shown_state(refund),
+        "amount": refund.amount,
+        "amount_succeeded": amount_succeeded(refund),
+        "currency": order.currency,
+        "reason": refund.reason,
+        "breakdown": breakdown_view(refund.breakdown),
+        "legs": [
+            _leg_view(order, leg)
+            for leg in refund.legs
+            if not leg.replaced and leg.state != "planned"
+        ],
+        "decision": _verdict_view(refund.verdict),
+        "requested_by": refund.requested_by,
+        "decided_by": refund.decided_by or None,
+        "fallback_of": refund.fallback_of or None,
+        "shown": refund.shown or None,
+        "decide_by": when(refund.decide_by),
+        "created_at": when(refund.created_at),
+    }
+
+
+def parked_view(order: Order, refund_id: str) -> dict[str, Any]:
+    """What a caller is told whose request waits because the order is parked."""
+    return {
+        "id": refund_id,
+        "order": order.id,
+        "state": "parked",
+        "currency": order.currency,
+        "detail": "The order is parked: a person must look at it. The request is kept and goes on "
+        "in order once the order is unparked.",
+    }
+
+
+def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
+    payment = order.payment(leg.payment)
+    return {
+        "id": leg.id,
+        "kind": leg.kind,
+        "connection": payment.connection,
+        "psp_payment_id": payment.psp_payment_id,
+        "psp_refund_id": leg.psp_refund_id or None,
+        "amount": leg.amount,
+        "state": leg.state,
+        "failure": leg.failure or None,
+    }
+
+
+def breakdown_view(parts: Breakdown) -> dict[str, Any]:
+    return {
+        "lines": [_share_view(part) for part in parts.lines],
+        "shipping": {
+            "net": sum(part.net for part in parts.shipping),
+            "tax": sum(part.tax for part in parts.shipping),
+        },
+        "fees": [],
+        "unallocated": parts.unallocated,
+    }
+
+
+def _share_view(part: LineShare) -> dict[str, Any]:
+    return {"id": part.id, "quantity": part.quantity, "net": part.net, "tax": part.tax}
+
+
+def _verdict_view(verdict: Verdict | None) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    whole, parts = divmod(verdict.score_bp, 10_000)
+    return {
+        "outcome": verdict.outcome,
+        "policy": verdict.policy,
+        "rule": verdict.rule,
+        "risk": {
+            "score": float(f"{whole}.{parts:04d}"),
+            "model": verdict.model,
+            "reasons": list(verdict.reasons),
+        },
+    }
+
+
+def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -> dict[str, Any]:
+    """`POST /v1/quotes`."""
+    return {
+        "id": quote_id,
+        "order": order.id,
+        "amount": quote.amount,
+        "currency": quote.currency,
+        "breakdown": breakdown_view(quote.breakdown),
+        "tenders": [
+            {
+                "payment": portion.payment,
+                "connection": order.payment(portion.payment).connection,
+                "psp_payment_id": order.payment(portion.payment).psp_payment_id,
+                "kind": portion.kind,
+                "amount": portion.amount,
+            }
+            for portion in quote.portions
+        ],
+        "expires_at": when(expires_at),
+        "hash": quote.hash,
+    }
+
+
+def event_view(event: Event) -> dict[str, Any]:
+    """One line of a timeline or of the audit trail."""
+    return {
+        "stream": event.stream,
+        "seq": event.seq,
+        "at": when(event.at),
+        "type": event.type,
+        "actor": event.actor,
+        "fact": event.fact,
+        "body": event.body,
+        "previous": event.previous,
+        "hash": event.hash,
+    }

@@ -1,0 +1,155 @@
+"""The composition root: clocks, ids, database, network and settings come together here only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from amends.core.decision import Ctx, Terms
+from amends.core.order import Order, shown_state
+from amends.core.policy import built_in
+from amends.engine.audit import Sealer
+from amends.engine.clock import Ids, SystemClock, SystemIds
+from amends.engine.config import Config, ConnectionConfig
+from amends.engine.deliver import LEASE_US, Deliverer
+from amends.engine.fold import Outgoing
+from amends.engine.http import HttpTransport, Transport
+from amends.engine.limits import Limit
+from amends.engine.rates import rates
+from amends.engine.sweep import Sweeper
+from amends.engine.turn import Turner
+from amends.gateways.registry import HEARING
+from amends.kernel.time import Clock, Instant
+from amends.store.spec import Store
+
+# A refund that is here has nothing more coming soon: whoever waits for it is answered.
+RESTING = ("succeeded", "failed", "canceled", "declined", "review", "pending", "requires_action")
+
+
+class Engine:
+    """One process's engine. `start` begins to turn (and, for servers and workers, to sweep)."""
+
+    lease_us = LEASE_US
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        transport: Transport | None = None,
+        sends: bool = True,
+    ) -> None:
+        self.config, self.store = config, store
+        self.clock: Clock = clock or SystemClock()
+        self.ids: Ids = ids or SystemIds()
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[-8:]}"
+        self._sends = sends
+        self.connections = _connections(config)
+        self.limits = {
+            name: Limit(c.rate, c.concurrency, self.clock)
+            for name, c in self.connections.items()
+            if HEARING[c.settings.gateway].CAPABILITIES.provider
+        }
+        self._terms = {name: _terms(self.connections[name]) for name in self.limits}
+        self._policy = built_in(config.policy.auto_approve_up_to, config.policy.second_person)
+        self._rates = rates(config.ledger)
+        self.turner = Turner(store, self)
+        self.transport: Transport = transport or HttpTransport()
+        self.deliverer = Deliverer(self.connections, self.limits, self.transport, self.clock)
+        self.sealer = Sealer(store, config.audit_dir, self.clock)
+        self.sweeper = Sweeper(
+            store, self.turner, self.limits, self.clock, self.holder, self.sealer
+        )
+        self._waiters: dict[str, list[asyncio.Event]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- what a fold needs (World) -------------------------------------------------------------
+
+    def ctx(self, now: Instant) -> Ctx:
+        functional = self.config.ledger.functional_currency
+        return Ctx(now, self._policy, functional, self._terms, self._rates)
+
+    def new_id(self) -> str:
+        return self.ids.new()
+
+    def take(self, connection: str) -> bool:
+        return self._sends and connection in self.limits and self.limits[connection].take()
+
+    def give_back(self, connection: str) -> None:
+        self.limits[connection].give_back()
+
+    def started(self, outgoing: list[Outgoing]) -> None:
+        self.deliverer.start(outgoing, self.turner)
+
+    def scheduled(self, due: Instant) -> None:
+        if self._sends:
+            self.sweeper.scheduled(due)
+
+    def moved(self, orders: Iterable[Order], refunds: Iterable[tuple[str, str]]) -> None:
+        if not self._waiters:
+            return
+        by_id = {order.id: order for order in orders}
+        for order_id, refund_id in refunds:
+            waiters = self._waiters.get(refund_id)
+            order = by_id.get(order_id)
+            refund = order.refund(refund_id) if order else None
+            if waiters and refund and shown_state(refund) in RESTING:
+                for waiter in waiters:
+                    waiter.set()
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def start(self, sweep: bool = True) -> None:
+        """Begin to turn; with `sweep` also to take over what is due."""
+        self._tasks.append(asyncio.create_task(self.turner.run(), name="turner"))
+        if sweep:
+            self.sealer.prepare()
+            self._tasks.append(asyncio.create_task(self.sweeper.run(), name="sweeper"))
+
+    async def stop(self) -> None:
+        """Stop in order: no new effects, answers of those on the wire, the last turn, the seal."""
+        swept = any(task.get_name() == "sweeper" for task in self._tasks)
+        self._sends = False
+        self.sweeper.stop()
+        await self.deliverer.drain()
+        self.turner.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=False)
+        self._tasks.clear()
+        if swept:
+            await self.sealer.seal()
+        await self.transport.close()
+
+    async def wait_for(self, refund_id: str, seconds: float) -> None:
+        """Until the refund rests, as far as this process sees, or the time is over."""
+        event = asyncio.Event()
+        self._waiters.setdefault(refund_id, []).append(event)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await event.wait()
+        finally:
+            self._waiters[refund_id].remove(event)
+            if not self._waiters[refund_id]:
+                del self._waiters[refund_id]
+
+
+def _connections(config: Config) -> Mapping[str, ConnectionConfig]:
+    return config.connections
+
+
+def _terms(connection: ConnectionConfig) -> Terms:
+    able = HEARING[connection.settings.gateway].CAPABILITIES
+    return Terms(
+        key_ttl=able.key_ttl,
+        lookup_delay=able.lookup_delay,
+        indeterminate_after=connection.indeterminate_after,
+        lookup=able.lookup,
+        void=able.void,
+        release_part=able.release_part,
+        multiple_of=tuple(sorted(able.multiple_of.items())),
+    )
