@@ -16,7 +16,6 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Executable,
-    Row,
     Select,
     and_,
     exists,
@@ -115,13 +114,14 @@ class Reads(ABC):
         """Driver errors inside become errors of the spec."""
         try:
             yield
-        except DBAPIError as error:
-            inner = self.translate(error.orig or error)
-            raise (error if inner is error.orig else inner) from error
         except PoolTimeout as error:
             raise StoreUnavailable("every connection to the database is in use") from error
-        except (OSError, TimeoutError) as error:
-            raise self.translate(error) from error
+        except Exception as error:
+            driver = error.orig if isinstance(error, DBAPIError) and error.orig else error
+            told = self.translate(driver)
+            if told is driver:
+                raise
+            raise told from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -129,7 +129,7 @@ class Reads(ABC):
         async with self.translated(), self.engine.connect() as connection:
             yield connection
 
-    async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def fetch(self, statement: Executable) -> Sequence[Any]:
         async with self.reading() as connection:
             return (await connection.execute(statement)).all()
 
@@ -359,7 +359,7 @@ def _literal(value: str) -> ColumnElement[str]:
     return literal_column("'" + value.replace("'", "''") + "'")
 
 
-def _count_state(column: ColumnElement[str], state: str) -> Select[tuple[int]]:
+def _count_state(column: ColumnElement[str], state: str) -> Select[int]:
     return select(func.count()).where(column == _literal(state))
 
 
@@ -417,7 +417,7 @@ async def _lines(
     return lines
 
 
-def _entry_item(e: Row[Any], lines: list[dict[str, Any]]) -> dict[str, Any]:
+def _entry_item(e: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "order": e.order_id,
         "number": e.number,

@@ -70,8 +70,8 @@ class Inbound(msgspec.Struct, frozen=True):
 
     `facts` is the JSON list of `Addressed` still to be folded (unmatched, parked), else empty.
     `refs` are the provider payment ids or shop order it waits for, as "connection/id" (the first
-    "/" parts them: a connection's name has none); `order` the order it was folded into or is parked at ("" if none or several); `actor` as in
-    Recorded. Raw bodies expire (I15).
+    "/" parts them: a connection's name has none); `order` the order it was folded into or is
+    parked at ("" if none or several); `actor` as in Recorded. Raw bodies expire (I15).
     """
 
     connection: str

@@ -440,7 +440,7 @@ def _claim(
 
 def _on_connect(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     """Connections of cold reads and writes: transactions begin when we say, DDL included."""
-    connection.isolation_level = None  # type: ignore[attr-defined] # aiosqlite's adapter has it
+    connection.isolation_level = None
     cursor = connection.cursor()
     _prepare(cursor.execute)
     cursor.close()

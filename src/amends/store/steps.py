@@ -186,9 +186,7 @@ def _of_orders(batch: Batch, locked: Mapping[str, Order]) -> dict[str, list[Row]
     }
 
 
-def _of_messages(
-    batch: Batch, waited: Mapping[tuple[str, str], Inbound]
-) -> dict[str, list[Row]]:
+def _of_messages(batch: Batch, waited: Mapping[tuple[str, str], Inbound]) -> dict[str, list[Row]]:
     inbox = [batch.inbox[key] for key in sorted(batch.inbox)]
     stale: set[Row] = set()
     for message in inbox:
