@@ -7,7 +7,7 @@ and writes a `Batch` with set-based statements. Instants are microseconds, UTC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -21,7 +21,13 @@ from amends.kernel.time import Instant
 
 
 class StoreUnavailable(Exception):
-    """The database is away, locked, full or too slow; nothing of this call is on disk."""
+    """The database is away, locked, full or too slow; nothing of this call is on disk (but see
+    `CommitUnknown`). The text is a sentence for the person who runs it, without passwords."""
+
+
+class CommitUnknown(StoreUnavailable):
+    """The connection broke during COMMIT: all of the turn is on disk, or nothing of it. Run it
+    again from its first read, which will see which."""
 
 
 class Retry(Exception):
@@ -30,8 +36,12 @@ class Retry(Exception):
 
 
 class RowRefused(Exception):
-    """A constraint or trigger refused a row: the batch holds a poisoned fact. `detail` says which
-    constraint. Nothing of the batch is on disk."""
+    """A constraint or trigger refused a row, or a value does not fit its column: the batch holds a
+    poisoned fact. `detail` says which constraint. Nothing of the batch is on disk."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
 
 
 class AnswerKey(msgspec.Struct, frozen=True, order=True):
@@ -59,9 +69,9 @@ class Inbound(msgspec.Struct, frozen=True):
     """One inbound message or other stored fact. `state`: done | ignored | unmatched | parked.
 
     `facts` is the JSON list of `Addressed` still to be folded (unmatched, parked), else empty.
-    `refs` are the provider payment ids or shop order it waits for, as "connection/id";
-    `order` the order it was folded into or is parked at ("" if none or several); `actor` as in
-    Recorded. Raw bodies expire (I15).
+    `refs` are the provider payment ids or shop order it waits for, as "connection/id" (the first
+    "/" parts them: a connection's name has none); `order` the order it was folded into or is
+    parked at ("" if none or several); `actor` as in Recorded. Raw bodies expire (I15).
     """
 
     connection: str
@@ -119,10 +129,12 @@ class Batch:
     """Everything one turn writes. Orders are given once each, in their last state.
 
     `effects` are upserted by (order, id) with the lease (None: anybody may take it once due);
-    `done` effects are deleted. `inbox` rows are upserted by (connection, message).
-    `created` orders must not exist yet (else Retry); `routes` map (connection, psp_payment_id) to
+    `done` effects are deleted, but one that is also in `effects` is kept. `inbox` rows are upserted
+    by (connection, message); one that is done or ignored by now is final (else Retry: `seen` tells
+    the next round), and an empty `raw` leaves the stored one as it is. `created` orders must not
+    exist yet (else Retry), all others must be there; `routes` map (connection, psp_payment_id) to
     an order id and must be new or equal (else Retry; the next round sees who has it). `answers`
-    must be new (else Retry).
+    must be new (else Retry). `people` are upserted, unless what is stored is newer.
     """
 
     def __init__(self) -> None:
@@ -142,7 +154,7 @@ class Batch:
 
 
 class Turn(Protocol):
-    """One open transaction."""
+    """One open transaction. After an error nothing more can be done in it: leave the block."""
 
     async def answers(self, keys: Sequence[AnswerKey]) -> dict[AnswerKey, Answer]:
         """Answers already given."""
@@ -162,7 +174,12 @@ class Turn(Protocol):
         ...
 
     async def waiting(self, refs: Sequence[str]) -> list[Inbound]:
-        """Unmatched inbox rows that wait for one of these refs ("connection/id"), oldest first."""
+        """Unmatched inbox rows that wait for one of these refs ("connection/id"), oldest first.
+        Locked, so that two turns never fold one of them."""
+        ...
+
+    async def unmatched(self, messages: Sequence[tuple[str, str]]) -> list[Inbound]:
+        """Those of these (connection, message) that are still unmatched, oldest first; locked."""
         ...
 
     async def parked(self, order_ids: Sequence[str]) -> list[Inbound]:
@@ -175,7 +192,8 @@ class Turn(Protocol):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """An effect whose lease we just took. `lost`: somebody else's lease had run out."""
+    """An effect whose lease we just took. `lost`: a lease (whoever held it) had run out.
+    `connection` is "" for kind "deadline"."""
 
     order: str
     effect: str
@@ -255,7 +273,7 @@ class Store(Protocol):
     async def claim(
         self, holder: str, now: Instant, until: Instant, limits: dict[str, int]
     ) -> list[Claimed]:
-        """Lease due effects that nobody holds or whose lease ran out, oldest due first, at most
+        """Lease due effects that nobody holds or whose lease ran out, longest ready first, at most
         `limits[connection]` per connection (kind "deadline" under connection ""); FOR UPDATE SKIP
         LOCKED on PostgreSQL. An empty list does not prove that nothing is due."""
         ...
@@ -265,7 +283,8 @@ class Store(Protocol):
         ...
 
     async def next_due(self) -> Instant | None:
-        """When the next unleased or lost effect is due; None if there is none."""
+        """When the next effect can be claimed: it is due and its lease, if any, has run out. May
+        be in the past; None if there is no effect at all."""
         ...
 
     async def heartbeat(self, process: str, now: Instant, forget_before: Instant) -> int:
@@ -288,11 +307,15 @@ class Store(Protocol):
         """(order id, payment) by our payment id or by the provider's id."""
         ...
 
-    async def orders(self, cursor: str, limit: int) -> Page: ...
+    async def orders(self, cursor: str, limit: int) -> Page:
+        """Newest first. Items: id, entity, connection, source_order_id, version, currency,
+        remaining, parked (why, "" if not), created_at, updated_at. Here and below a cursor that is
+        not ours raises ValueError with a sentence, and so does an unknown filter."""
+        ...
 
     async def refunds(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
         """Newest first; filters: state, order, connection, psp_refund_id. Items: id, order, state,
-        amount, currency, reason, created_at."""
+        amount, amount_succeeded, currency, reason, requested_by, created_at."""
         ...
 
     async def refund_order(self, refund_id: str) -> str | None:
@@ -302,12 +325,14 @@ class Store(Protocol):
     async def quote(self, quote_id: str) -> QuoteRow | None: ...
 
     async def events(self, stream: str, cursor: str, limit: int) -> list[Event]:
-        """Events of one stream after seq `cursor` ("" from the first)."""
+        """Events of one stream after seq `cursor`, a decimal number ("" from the first)."""
         ...
 
     async def entries(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
         """Journal entries with their postings, oldest first by (order, number) or, with no order
-        filter, by (at, order, number); filters: order, refund, account, currency."""
+        filter, by (at, order, number); filters: order, refund, account, currency. Items: order,
+        number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
+        postings (account, amount, functional; debit positive)."""
         ...
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
@@ -326,9 +351,15 @@ class Store(Protocol):
         """(order id, head_seq, head_hash) from the orders table, by id."""
         ...
 
-    async def counts(self) -> dict[str, int]:
-        """Rows by state, for metrics: effects_due, inbox_unmatched, inbox_parked, refunds_review,
-        refunds_unknown, orders_parked."""
+    async def notes(self, order_id: str) -> list[NoteText]:
+        """The notes of an order, oldest first."""
+        ...
+
+    async def person(self, entity: str, person_id: str) -> Person | None: ...
+
+    async def counts(self, now: Instant) -> dict[str, int]:
+        """Rows by state, for metrics: effects_due (could be claimed at `now`), inbox_unmatched,
+        inbox_parked, refunds_review, refunds_unknown, orders_parked."""
         ...
 
     # -- keys, system events, checkpoints --------------------------------------------------------
@@ -342,9 +373,9 @@ class Store(Protocol):
 
     async def revoke(self, principal_id: str, at: Instant) -> bool: ...
 
-    async def append_system(self, stream: str, make: Any) -> Event:
-        """Append one event to a `system:*` stream under a lock on that stream: `make(head: Head) ->
-        Event` builds it from the tip (seq 0 and GENESIS for a new stream)."""
+    async def append_system(self, stream: str, make: Callable[[Head], Event]) -> Event:
+        """Append one event to a `system:*` stream under a lock on that stream: `make` builds it
+        from the tip (seq 0 and GENESIS for a new stream) and does nothing else."""
         ...
 
     async def last_checkpoint(self) -> Checkpoint | None: ...

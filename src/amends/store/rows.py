@@ -1,0 +1,322 @@
+"""Core's structs as rows and back, the same for both databases (invariant I14).
+
+A row is a tuple in the order of its table's columns in `schema` unless a function says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from amends.core.effects import Effect
+from amends.core.events import Event
+from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
+from amends.core.postings import Entry, Posting
+from amends.kernel.canon import canonical
+from amends.store.spec import (
+    Answer,
+    AnswerKey,
+    Checkpoint,
+    Head,
+    Inbound,
+    Lease,
+    NoteText,
+    Person,
+    Principal,
+    QuoteRow,
+)
+
+Row = tuple[Any, ...]
+
+_encode = msgspec.json.Encoder().encode
+_order = msgspec.json.Decoder(Order).decode
+_strings = msgspec.json.Decoder(tuple[str, ...]).decode
+_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+_heads = msgspec.json.Decoder(tuple[tuple[str, int, str], ...]).decode
+_body = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
+
+
+# -- to rows
+
+
+def created(order: Order) -> Row:
+    """A whole row of `orders`."""
+    return (
+        order.id,
+        order.entity,
+        order.source.connection,
+        order.source.order_id,
+        order.version,
+        order.head_seq,
+        order.head_hash,
+        bool(order.parked),
+        order.last_at,
+        order.last_at,
+        _json(order),
+    )
+
+
+def changed(order: Order) -> Row:
+    """What changes of a row of `orders`: id, version, head_seq, head_hash, parked, updated_at,
+    state."""
+    return (
+        order.id,
+        order.version,
+        order.head_seq,
+        order.head_hash,
+        bool(order.parked),
+        order.last_at,
+        _json(order),
+    )
+
+
+def payment(order: Order, p: Payment) -> Row:
+    return (
+        order.id,
+        p.id,
+        p.connection,
+        p.psp_payment_id,
+        order.currency,
+        p.authorized,
+        p.captured,
+        p.captured_peak,
+        p.pending_ours,
+        p.refunded_ours,
+        p.credited_ours,
+        p.external,
+        p.disputed,
+        p.voiding,
+        p.voided,
+    )
+
+
+def refund(order: Order, r: Refund) -> Row:
+    return (
+        order.id,
+        r.id,
+        shown_state(r),
+        r.reason,
+        r.amount,
+        order.currency,
+        amount_succeeded(r),
+        r.requested_by,
+        r.created_at,
+    )
+
+
+def legs(order: Order, r: Refund) -> Iterator[Row]:
+    connections = {p.id: p.connection for p in order.payments}
+    for leg in r.legs:
+        yield (
+            order.id,
+            leg.id,
+            r.id,
+            leg.payment,
+            connections.get(leg.payment, ""),
+            leg.kind,
+            leg.state,
+            leg.amount,
+            leg.psp_refund_id,
+        )
+
+
+def event(e: Event) -> Row:
+    return (
+        e.stream,
+        e.seq,
+        e.at,
+        e.type,
+        e.actor,
+        e.fact,
+        e.ctx,
+        canonical(e.body).decode(),
+        _json(e.entries),
+        e.previous,
+        e.hash,
+    )
+
+
+def entry(e: Entry) -> Row:
+    return (
+        e.order,
+        e.number,
+        e.at,
+        e.kind,
+        e.entity,
+        e.currency,
+        e.functional_currency,
+        e.refund,
+        e.leg,
+        e.psp_refund_id,
+    )
+
+
+def postings(e: Entry) -> Iterator[Row]:
+    for line, p in enumerate(e.postings, 1):
+        yield (
+            e.order,
+            e.number,
+            line,
+            p.account,
+            e.currency,
+            p.amount,
+            p.functional,
+            e.entity,
+            e.at,
+        )
+
+
+def effect(e: Effect, lease: Lease | None) -> Row:
+    until = lease.until if lease else 0
+    return (
+        e.order,
+        e.id,
+        e.kind,
+        "" if e.kind == "deadline" else e.connection,
+        e.payment,
+        e.leg,
+        e.due,
+        lease.holder if lease else "",
+        until,
+        max(e.due, until),
+        e.attempt,
+        _json(e),
+    )
+
+
+def inbound(i: Inbound) -> Row:
+    return (
+        i.connection,
+        i.message,
+        i.at,
+        i.type,
+        i.state,
+        i.actor,
+        i.raw or None,
+        i.facts,
+        _json(i.refs),
+        i.order,
+        i.seq,
+    )
+
+
+def refs(i: Inbound) -> set[Row]:
+    """What an unmatched row waits for: (ref_id, ref_connection, connection, message)."""
+    if i.state != "unmatched":
+        return set()
+    return {(*split_ref(ref), i.connection, i.message) for ref in i.refs}
+
+
+def split_ref(ref: str) -> tuple[str, str]:
+    """(id, connection) of "connection/id"."""
+    connection, _, identifier = ref.partition("/")
+    return identifier, connection
+
+
+def answer(a: Answer) -> Row:
+    return (
+        *(a.key.principal, a.key.route, a.key.key),
+        a.body_hash,
+        a.request,
+        a.status,
+        a.body,
+        _json(a.headers),
+        a.at,
+    )
+
+
+def person(p: Person) -> Row:
+    return (p.entity, p.id, p.email, p.name, p.country, p.at)
+
+
+def note(n: NoteText) -> Row:
+    return (n.order, n.id, n.salt, n.text, n.at)
+
+
+def quote(q: QuoteRow) -> Row:
+    return (q.id, q.order, q.request, q.hash, q.expires_at)
+
+
+def principal(p: Principal, key_hash: str) -> Row:
+    return (p.id, p.name, _json(p.scopes), key_hash, p.created_at, p.revoked_at)
+
+
+def checkpoint(c: Checkpoint) -> Row:
+    heads = _json([(h.stream, h.seq, h.hash) for h in c.heads])
+    return (c.number, c.at, c.orders, heads, c.previous, c.key_id, c.signature)
+
+
+# -- from rows
+
+
+def to_order(state: str) -> Order:
+    return _order(state)
+
+
+def to_event(row: Sequence[Any]) -> Event:
+    stream, seq, at, type_, actor, fact, ctx, body, hashes, previous, hash_ = row
+    return Event(
+        *(stream, seq, at, type_, actor, fact, ctx),
+        *(_body(body), _strings(hashes), previous, hash_),
+    )
+
+
+def to_inbound(row: Sequence[Any]) -> Inbound:
+    connection, message, at, type_, state, actor, raw, facts, waits, order, seq = row
+    return Inbound(
+        *(connection, message, at, type_, state, actor),
+        *(bytes(raw or b""), bytes(facts), _strings(waits), order, seq),
+    )
+
+
+def to_answer(row: Sequence[Any]) -> Answer:
+    principal_id, route, key, body_hash, request, status, body, headers, at = row
+    return Answer(
+        AnswerKey(principal_id, route, key),
+        *(body_hash, bytes(request), status, bytes(body), _pairs(headers), at),
+    )
+
+
+def to_quote(row: Sequence[Any]) -> QuoteRow:
+    id_, order, request, hash_, expires_at = row
+    return QuoteRow(id_, order, bytes(request), hash_, expires_at)
+
+
+def to_entry(item: dict[str, Any]) -> Entry:
+    """An entry from its item on a page of `Store.entries`."""
+    lines = tuple(Posting(p["account"], p["amount"], p["functional"]) for p in item["postings"])
+    return Entry(
+        item["order"],
+        item["number"],
+        item["at"],
+        item["kind"],
+        item["entity"],
+        item["currency"],
+        item["functional_currency"],
+        item["refund"],
+        item["leg"],
+        item["psp_refund_id"],
+        lines,
+    )
+
+
+def to_note(row: Sequence[Any]) -> NoteText:
+    order, id_, salt, text, at = row
+    return NoteText(id_, order, salt, text, at)
+
+
+def to_principal(row: Sequence[Any]) -> Principal:
+    id_, name, scopes, _, created_at, revoked_at = row
+    return Principal(id_, name, _strings(scopes), created_at, revoked_at)
+
+
+def to_checkpoint(row: Sequence[Any]) -> Checkpoint:
+    number, at, sealed, heads, previous, key_id, signature = row
+    tips = tuple(Head(*head) for head in _heads(heads))
+    return Checkpoint(number, at, sealed, tips, previous, key_id, signature)
