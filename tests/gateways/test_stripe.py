@@ -268,6 +268,12 @@ def test_the_sdk_agrees_on_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdicts == {True, False}
 
 
+def test_two_timestamps_are_none() -> None:
+    header = sign(b"{}", SECRET, NOW_SECONDS)["stripe-signature"]
+    for value in (f"{header},t={NOW_SECONDS}", f"t={NOW_SECONDS - 1},{header}"):
+        assert stripe.verify(b"{}", {"stripe-signature": value}, (SECRET,), NOW) != Genuine()
+
+
 def test_the_sdk_takes_any_future_and_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     header = sign(b"{}", SECRET, NOW_SECONDS + 301)["stripe-signature"]
     assert _sdk_accepts(b"{}", header, SECRET, monkeypatch)

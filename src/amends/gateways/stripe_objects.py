@@ -116,10 +116,9 @@ def moves_money(refund: Json) -> bool:
 
     Stripe also makes refund objects for the part of an authorization that was never captured: when
     it expires (reason `expired_uncaptured_charge`) and when less is captured than was authorized.
-    The latter say nothing but that they succeeded without touching the balance.
+    The latter say nothing but that they succeeded without touching the balance; a refund of ours
+    carries our marks.
     """
-    if text(part(refund, "metadata"), "amends_leg"):
-        return True
     if text(refund, "reason") == "expired_uncaptured_charge":
         return False
     return not (
