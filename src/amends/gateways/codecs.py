@@ -24,7 +24,7 @@ class Malformed(ValueError):
 
 
 def json_object(raw: bytes) -> Json:
-    """The JSON object in `raw`. Raises Malformed: not UTF-8, not JSON, nested too deep, no object."""
+    """The JSON object in `raw`. Raises Malformed: no UTF-8, no JSON, too deep, or no object."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

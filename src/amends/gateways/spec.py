@@ -95,7 +95,7 @@ class Unreadable(Exception):
 
 class Unwritable(Exception):
     """An intent this party cannot carry: an amount or currency it has no way to say, or a movement
-    it does not offer for that kind of payment. Nothing was sent; the sentence says what to change."""
+    it does not offer for that kind of payment. Nothing was sent; the sentence says why."""
 
 
 class Hearing(Protocol):

@@ -182,7 +182,7 @@ def _sent_at(body: Json) -> Instant:
         return 0
 
 
-_Number = Annotated[int, Meta(ge=0, lt=2**63)]  # an id that is a number
+_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # an id that is a number
 
 
 class _PickData(msgspec.Struct, frozen=True):
@@ -298,8 +298,6 @@ def _order_key(data: Json, connection: str) -> str | OrderKey:
 
 
 def _shop_id(value: Any, where: str) -> str:
-    if isinstance(value, bool):
-        raise Malformed(f"{where} is not the id of an order")
     try:
         return str(msgspec.convert(value, Name | _Number))
     except msgspec.ValidationError as error:

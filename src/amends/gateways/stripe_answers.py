@@ -76,12 +76,10 @@ def _page(body: Json, reference: str) -> Accepted:
     if more and not refunds:
         raise Malformed("has_more is true on an empty page")
     states = [refund_state(refund) for refund in refunds]
-    moved = tuple(
-        state for state, refund in zip(states, refunds, strict=True) if moves_money(refund)
-    )
-    return Accepted(
-        refunds=moved, next=states[-1].psp_refund_id if more else "", reference=reference
-    )
+    paired = zip(states, refunds, strict=True)
+    moved = tuple(state for state, refund in paired if moves_money(refund))
+    following = states[-1].psp_refund_id if more else ""
+    return Accepted(refunds=moved, next=following, reference=reference)
 
 
 def _refused(intent: Intent, response: Response, reference: str) -> Outcome:

@@ -90,8 +90,6 @@ def _payment_ids(source: Json) -> tuple[str, ...]:
 
 
 def _refund(refund: Json, kind: str, connection: str) -> _Facts:
-    if text(refund, "object") not in ("refund", ""):
-        raise Malformed("data.object is not a refund")
     return _refund_of(refund, _payment_ids(refund), connection)
 
 

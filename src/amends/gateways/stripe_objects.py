@@ -96,6 +96,8 @@ def refund_state(refund: Json) -> RefundState:
 
     A status this version does not know, or none, counts as pending: nothing is concluded from it.
     """
+    if text(refund, "object") not in ("refund", ""):
+        raise Malformed("object is not a refund")
     marks = part(refund, "metadata")
     return RefundState(
         psp_refund_id=required_text(refund, "id"),
@@ -114,10 +116,9 @@ def moves_money(refund: Json) -> bool:
 
     Stripe also makes refund objects for the part of an authorization that was never captured: when
     it expires (reason `expired_uncaptured_charge`) and when less is captured than was authorized.
-    The latter say nothing but that they succeeded without touching the balance.
+    The latter say nothing but that they succeeded without touching the balance; a refund of ours
+    carries our marks.
     """
-    if text(part(refund, "metadata"), "amends_leg"):
-        return True
     if text(refund, "reason") == "expired_uncaptured_charge":
         return False
     return not (
@@ -161,23 +162,23 @@ def charge_state(charge: Json) -> PaymentState:
     although no money moved: that is `canceled`, with nothing refunded.
     """
     authorized = amount_of(charge, "amount")
+    if flag(charge, "captured") is False:
+        return _uncaptured(charge, authorized)
     said = _said(charge, "amount_captured")  # absent before API version 2020-08-27
-    taken = flag(charge, "captured") is not False
-    captured = (said if said >= 0 else authorized) if taken else 0
-    released = flag(charge, "refunded") is True and not taken
-    if not taken:
-        standing = text(charge, "status") == "succeeded" and not released
-        return PaymentState(
-            authorized=authorized,
-            captured=0,
-            refunded=0,
-            canceled=released,
-            capturable=authorized if standing else 0,
-        )
+    captured = said if said >= 0 else authorized
+    refunded = _refunded(_said(charge, "amount_refunded"), authorized, captured)
+    return PaymentState(authorized=authorized, captured=captured, refunded=refunded)
+
+
+def _uncaptured(charge: Json, authorized: int) -> PaymentState:
+    released = flag(charge, "refunded") is True
+    standing = text(charge, "status") == "succeeded" and not released
     return PaymentState(
         authorized=authorized,
-        captured=captured,
-        refunded=_refunded(_said(charge, "amount_refunded"), authorized, captured),
+        captured=0,
+        refunded=0,
+        canceled=released,
+        capturable=authorized if standing else 0,
     )
 
 

@@ -1,0 +1,231 @@
+"""Every party that moves money: requests it understands, answers that are understood."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openapi_schema_validator import OAS31Validator
+
+from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent
+from amends.gateways.registry import PROVIDERS
+from amends.gateways.spec import Failure, Request, Response, Settings
+from amends.kernel.outcome import Accepted, Declined, NotSent, Unknown
+from tests.gateways import stripe_money_table
+from tests.gateways.table import MoneyTable
+
+TABLES: dict[str, MoneyTable] = {"stripe": stripe_money_table.MONEY}
+
+every = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+
+
+def _intents() -> list[Any]:
+    return [
+        pytest.param(table, intent, id=f"{name}: {case}")
+        for name, table in TABLES.items()
+        for case, intent in table.intents.items()
+    ]
+
+
+def _asked() -> list[Any]:
+    return [
+        pytest.param(table, case, id=f"{name}: {case.name}")
+        for name, table in TABLES.items()
+        for case in table.asked
+    ]
+
+
+def _operation(document: Any, request: Request, base: str) -> Any:
+    """The operation of an OpenAPI document a request goes to."""
+    path = urlsplit(request.url.removeprefix(base)).path
+    for template, methods in document["paths"].items():
+        pattern = re.sub(r"\{[^}]+\}", "[^/]+", template)
+        if re.fullmatch(pattern, path) and request.method.lower() in methods:
+            return methods[request.method.lower()]
+    raise AssertionError(f"{request.method} {path} is not in the document")
+
+
+def _typed(schema: Any, value: str) -> Any:
+    return int(value) if schema.get("type") == "integer" else value
+
+
+def _form(body: bytes, schema: Any) -> dict[str, Any]:
+    """A form's fields as the JSON its schema describes: a[b]=c is {"a": {"b": "c"}}."""
+    fields: dict[str, Any] = {}
+    for name, value in parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True):
+        outer, _, inner = name.partition("[")
+        if inner:
+            fields.setdefault(outer, {})[inner.removesuffix("]")] = value
+        else:
+            assert outer not in fields
+            fields[outer] = _typed(schema["properties"].get(outer, {}), value)
+    return fields
+
+
+def test_every_provider_has_a_table() -> None:
+    assert set(TABLES) == set(PROVIDERS)
+
+
+@every
+def test_what_it_can_do_covers_what_it_needs(table: MoneyTable) -> None:
+    able = table.gateway.CAPABILITIES
+    assert able.provider
+    assert able.key_ttl > 0
+    assert able.requests_per_second > 0
+    assert set(able.secrets) <= set(able.settings)
+    assert table.credential in able.secrets
+    assert not able.lookup or able.lookup_delay > 0
+
+
+@pytest.mark.parametrize(("table", "intent"), _intents())
+def test_the_same_intent_gives_the_same_bytes(table: MoneyTable, intent: Intent) -> None:
+    stored = msgspec.json.decode(msgspec.json.encode(intent), type=type(intent))
+    assert table.gateway.write(intent, table.settings) == table.gateway.write(
+        stored, table.settings
+    )
+
+
+@pytest.mark.parametrize(("table", "intent"), _intents())
+def test_base_url_replaces_scheme_and_host(table: MoneyTable, intent: Intent) -> None:
+    plain = table.gateway.write(intent, table.settings)
+    assert plain.url.startswith(f"{table.base_path}/")
+    for base in ("http://127.0.0.1:9400/look-alike", "http://127.0.0.1:9400/look-alike/"):
+        moved = table.gateway.write(intent, msgspec.structs.replace(table.settings, base_url=base))
+        assert moved.url == plain.url.replace(table.base_path, base.rstrip("/"))
+        assert (moved.headers, moved.body) == (plain.headers, plain.body)
+
+
+@pytest.mark.parametrize(("table", "intent"), _intents())
+def test_a_key_goes_with_what_changes_something_and_only_there(
+    table: MoneyTable, intent: Intent
+) -> None:
+    request = table.gateway.write(intent, table.settings)
+    keys = [value for name, value in request.headers if name.lower() == "idempotency-key"]
+    if isinstance(intent, LookupRefundsIntent | LookupPaymentIntent):
+        assert (request.method, keys) == ("GET", [])
+    else:
+        assert (request.method, keys) == ("POST", [intent.key])
+
+
+@pytest.mark.parametrize(("table", "intent"), _intents())
+def test_requests_are_as_published(table: MoneyTable, intent: Intent, shared: Path) -> None:
+    request = table.gateway.write(intent, table.settings)
+    for name in table.openapi:
+        document = json.loads((shared / "psp" / name).read_text())
+        operation = _operation(document, request, table.base_path)
+        if request.method == "POST":
+            content = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]
+            schema = {**content["schema"], "components": document["components"]}
+            OAS31Validator(schema).validate(_form(request.body, schema))
+        known = {item["name"]: item["schema"] for item in operation.get("parameters", ())}
+        for field, value in parse_qsl(urlsplit(request.url).query):
+            OAS31Validator(known[field]).validate(_typed(known[field], value))
+
+
+@pytest.mark.parametrize(("table", "case"), _asked())
+def test_outcomes(table: MoneyTable, case: Any) -> None:
+    assert table.gateway.parse(case.intent, case.result) == case.outcome
+
+
+def _results() -> st.SearchStrategy[Response | Failure]:
+    headers = st.dictionaries(
+        st.sampled_from(["retry-after", "stripe-should-retry", "request-id"]),
+        st.sampled_from(["true", "false", "7", "-1", "٣", "", "9" * 30]) | st.text(max_size=5),
+    )
+    return st.builds(
+        Response,
+        st.integers(100, 599) | st.sampled_from([200, 400, 409, 429, 500]),
+        headers,
+        st.binary(max_size=40) | _bodies,
+    ) | st.builds(Failure, st.booleans(), st.text(max_size=30))
+
+
+_FIELDS = (
+    "id object data has_more error code type message payment_intent charge amount currency status "
+    "metadata refunds latest_charge captured"
+)
+_WORDS = ["eur", "isk", "refund", "charge", "payment_intent", "succeeded"]
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(_FIELDS.split()), inner | st.sampled_from(_WORDS))
+    ),
+    max_leaves=12,
+)
+_bodies = _json.map(lambda value: json.dumps(value).encode())
+
+
+@every
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_parse_never_raises_and_believes_only_success(
+    table: MoneyTable, data: st.DataObject
+) -> None:
+    intent = data.draw(st.sampled_from(list(table.intents.values())))
+    result = data.draw(_results())
+    outcome = table.gateway.parse(intent, result)
+    assert isinstance(outcome, Accepted | Declined | NotSent | Unknown)
+    if isinstance(result, Failure):
+        assert isinstance(outcome, Unknown if result.sent else NotSent)
+    elif isinstance(outcome, Accepted):
+        assert 200 <= result.status < 300
+    elif isinstance(outcome, Declined):
+        assert 400 <= result.status < 500
+    msgspec.json.encode(outcome)
+
+
+@every
+def test_a_torn_answer_is_unknown(table: MoneyTable) -> None:
+    for case in table.asked:
+        if isinstance(case.result, Response) and 200 <= case.result.status < 300:
+            torn = Response(case.result.status, case.result.headers, case.result.body[:-1])
+            assert isinstance(table.gateway.parse(case.intent, torn), Unknown), case.name
+
+
+@every
+def test_live(table: MoneyTable) -> None:
+    for value, told in table.live:
+        connection = Settings(name="x", gateway="x", values={table.credential: value})
+        assert table.gateway.live(connection) is told, value
+    assert table.gateway.live(Settings(name="x", gateway="x")) is None
+
+
+@every
+def test_scrub(table: MoneyTable) -> None:
+    for secret in table.secrets:
+        for line in (secret, f'{{"a":"{secret}"}}', f"x {secret} y", f"Bearer {secret}"):
+            clean = table.gateway.scrub(line)
+            assert secret not in clean, line
+            assert table.gateway.scrub(clean) == clean
+    for line in table.harmless:
+        assert table.gateway.scrub(f"{line}: ok") == f"{line}: ok"
+
+
+@pytest.mark.parametrize(("table", "intent"), _intents())
+def test_a_logged_request_shows_no_credential(table: MoneyTable, intent: Intent) -> None:
+    request = table.gateway.write(intent, table.settings)
+    logged = table.gateway.scrub(repr(request))
+    assert table.settings.values[table.credential] not in logged
+
+
+@pytest.mark.parametrize(("table", "intent"), _intents())
+@settings(max_examples=60, deadline=None)
+@given(odd=st.text(min_size=1, max_size=12) | st.sampled_from(["../x", "..", "a/b", "a?b=c", "#"]))
+def test_no_id_leads_to_another_endpoint(table: MoneyTable, intent: Intent, odd: str) -> None:
+    """Ids come from outside; one that is no id must not turn one request into another."""
+    usual = urlsplit(table.gateway.write(intent, table.settings).url)
+    changed = msgspec.structs.replace(intent, psp_payment_id=intent.psp_payment_id[:3] + odd)
+    url = urlsplit(table.gateway.write(changed, table.settings).url)
+    assert url.path.count("/") == usual.path.count("/")
+    assert [name for name, _ in parse_qsl(url.query)] == [
+        name for name, _ in parse_qsl(usual.query)
+    ]
+    assert not url.fragment
