@@ -7,9 +7,8 @@ to `World.handle`, gets a `Plan` back and plays it:
 2. `plan.start_after > 0`: wait that many seconds, then call `World.perform(plan)`.
 3. Send each delivery of `plan.deliver_first` and report it with `World.delivered`.
 4. Wait `plan.delay` seconds.
-5. Call `World.release(plan)`, then send `plan.response`, or close the connection without a byte
-when
-   `plan.action == "drop"`.
+5. Call `World.release(plan)`, then send `plan.response`, or close the connection without
+   a byte when `plan.action == "drop"`.
 
 Webhooks that are due come from `World.due(now)`; each is reported once with `World.delivered`.
 """
@@ -109,6 +108,10 @@ class World(Protocol):
 
     def delivered(self, delivery: Delivery, status: int | None) -> None:
         """Report the receiver's HTTP status, or None when there was no answer."""
+
+    @property
+    def webhooks_pending(self) -> int:
+        """How many webhooks wait or are being delivered."""
 
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Run one control command. Raises CommandRefused."""

@@ -1,4 +1,4 @@
-"""Disputes: inquiries and chargebacks, opened and closed by the control API or accepted over the API."""
+"""Disputes: inquiries and chargebacks, opened by the control API, closed by it or accepted."""
 
 from amends.sim.stripe import fraud, refunds
 from amends.sim.stripe.books import BY_OTHERS, Books, Origin
@@ -8,8 +8,9 @@ from amends.sim.stripe.params import Reader, merge_metadata
 
 REASONS = frozenset(
     "bank_cannot_process check_returned credit_not_processed customer_initiated "
-    "debit_not_authorized duplicate fraudulent general incorrect_account_details insufficient_funds noncompliant "
-    "product_not_received product_unacceptable subscription_canceled unrecognized".split()
+    "debit_not_authorized duplicate fraudulent general incorrect_account_details "
+    "insufficient_funds noncompliant product_not_received product_unacceptable "
+    "subscription_canceled unrecognized".split()
 )
 OPEN_STATUSES = frozenset(("needs_response", "warning_needs_response"))
 FINAL_STATUSES = frozenset(("won", "lost", "warning_closed", "prevented"))

@@ -109,7 +109,7 @@ def _blocks(dispute_status: str) -> bool:
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What is to be refunded: minor units of the payment's currency, and what to write beside it."""
+    """What is to be refunded, minor units of the payment's currency, with what stands beside it."""
 
     amount: int
     reason: str | None = None

@@ -224,6 +224,11 @@ class StripeWorld:
         """Report what the receiver answered."""
         self.books.outbox.delivered(delivery, status)
 
+    @property
+    def webhooks_pending(self) -> int:
+        """How many webhooks wait or are being delivered."""
+        return self.books.outbox.pending
+
     # Control
 
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
