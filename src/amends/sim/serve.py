@@ -26,7 +26,7 @@ Payments
     {"op": "payments", "items": […]}
     {"op": "payments", "count": 1000, "prefix": "pi_b", "each": {"amount": 500}}
         Many at once: ids pi_b1 to pi_b1000.
-    {"op": "expire", "payment": "pi_1"}              the authorization runs out now
+    {"op": "expire", "payment": "pi_1"}  the authorization runs out now
     {"op": "dashboard_refund", "payment": "pi_1", "amount": 500}
     {"op": "dashboard_capture", "payment": "pi_1", "amount": 500}
     {"op": "dashboard_cancel", "payment": "pi_1"}

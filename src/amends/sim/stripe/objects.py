@@ -16,7 +16,7 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
     object: str = "payment_intent"
     amount: int
     amount_capturable: int = 0
-    amount_details: Json = {"tip": {}}
+    amount_details: Json = msgspec.field(default_factory=lambda: {"tip": {}})
     amount_received: int = 0
     application: str | None = None
     application_fee_amount: int | None = None
