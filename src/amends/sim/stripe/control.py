@@ -411,7 +411,7 @@ def control(books: Books, faults: FaultBook, command: Mapping[str, Any]) -> Answ
     try:
         return act(books, _convert(wish, shape))
     except Refusal as refusal:
-        raise CommandRefused(str(refusal)) from refusal
+        raise CommandRefused(str(refusal).rstrip(".") + ".") from refusal
 
 
 def _convert(wish: Mapping[str, Any], shape: type[C]) -> C:

@@ -31,7 +31,7 @@ def start(books: Books, payment: Payment, amount: int, reason: str, status: str)
     charge = payment.charged
     inquiry = status.startswith("warning_")
     case_type = "inquiry" if inquiry else "chargeback"
-    card = {"brand": "visa", "case_type": case_type, "network_reason_code": "10.4"}
+    card = {"brand": "visa", "case_type": case_type, "network": "visa"}
     dispute = Dispute(
         id=books.new_id("dp"),
         amount=amount,
@@ -42,7 +42,7 @@ def start(books: Books, payment: Payment, amount: int, reason: str, status: str)
         evidence=dict.fromkeys(EVIDENCE_FIELDS) | {"enhanced_evidence": {}},
         evidence_details=_evidence_details(books),
         is_charge_refundable=inquiry and payment.refundable > 0,
-        network_reason_code=None,
+        network_reason_code="10.4",
         payment_intent=payment.intent.id,
         payment_method_details={"card": card, "type": "card"},
         reason=reason,
