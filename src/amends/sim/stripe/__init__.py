@@ -1,0 +1,5 @@
+"""A strict Stripe look-alike with its own truth, as a pure state machine."""
+
+from amends.sim.stripe.world import StripeWorld
+
+__all__ = ["StripeWorld"]
