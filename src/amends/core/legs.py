@@ -92,7 +92,8 @@ def kick(work: Work, payment_id: str) -> None:
     payment = work.payment(payment_id)
     if payment.busy:
         return
-    if payment.reread and reread_id(payment_id) not in work.effects:
+    wanted = payment.reread and payment.captured_peak > 0
+    if wanted and reread_id(payment_id) not in work.effects:
         schedule_reread(work, payment_id, work.now)
     for refund in work.order.refunds:
         for leg in refund.legs:
@@ -153,7 +154,8 @@ def _send(work: Work, leg_id: str) -> None:
     refund, leg = work.leg(leg_id)
     if leg.kind == "void" and not leg.attempts and work.payment(leg.payment).captured_peak:
         leg = as_refund(work, leg_id)
-    invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
+    used = leg.first_sent_at > 0
+    invariant(not used or not _key_may_be_gone(work, leg), "a key may have been forgotten")
     leg = work.put_leg(
         leg_id,
         attempts=leg.attempts + 1,

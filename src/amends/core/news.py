@@ -347,6 +347,11 @@ def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
 def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
     """A refund made by others, or by an attempt of ours that was closed as not executed: recorded
     whole, allocated, and raised where it pays what we pay too (edges 9 and 10)."""
+    if not work.payment(payment_id).captured_peak:
+        # Providers dress the release of an authorization as a refund; no money moved. Should a
+        # capture have happened that we have not heard of, its news brings the re-read.
+        work.put_payment(payment_id, reread=True)
+        return
     refund_id = derived("rf", payment_id, state.psp_refund_id)
     leg = Leg(
         f"leg_{tail(refund_id)}_1",
@@ -420,6 +425,7 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
     if state.captured > payment.captured:
         _take_capture(work, payment.id, state.captured)
         work.event("payment.updated", payment=payment.id, captured=state.captured)
+        legs.kick(work, payment.id)
     elif state.canceled and not payment.captured_peak:
         _released(work, payment)
     payment = work.payment(payment.id)

@@ -8,7 +8,7 @@ most half of it: whoever takes an effect over knows that our bytes are long gone
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from msgspec.structs import replace
@@ -22,8 +22,8 @@ from amends.engine.http import Transport
 from amends.engine.limits import Limit
 from amends.engine.turn import Turner
 from amends.gateways.registry import PROVIDERS
-from amends.gateways.spec import Failure, Response
-from amends.kernel.outcome import Accepted, NotSent, Outcome, RefundState, Unknown
+from amends.gateways.spec import Failure, Response, Unwritable
+from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, RefundState, Unknown
 from amends.kernel.time import SECOND, Clock
 from amends.store.spec import StoreUnavailable
 
@@ -43,7 +43,9 @@ class Deliverer:
         limits: Mapping[str, Limit],
         transport: Transport,
         clock: Clock,
+        ended: Callable[[], None],
     ) -> None:
+        self._ended = ended
         self._connections, self._limits = connections, limits
         self._transport, self._clock = transport, clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,6 +77,7 @@ class Deliverer:
             outcome = Unknown("defect while sending", alert=True)
         finally:
             limit.ended(answered)
+            self._ended()
         if isinstance(outcome, NotSent) and outcome.retry_after:
             limit.pause(outcome.retry_after)
         if effect.kind == "send":
@@ -105,9 +108,8 @@ class Deliverer:
         for _ in range(PAGES_MAX):
             try:
                 request = gateway.write(intent, connection.settings)
-            except Exception as error:
-                log.exception("request not written", effect=effect.id)
-                return NotSent(f"cannot be written: {type(error).__name__}", alert=True), True
+            except Unwritable as error:
+                return Declined("unwritable", str(error)), True
             self.sent += 1
             result: Response | Failure = await self._transport.send(request, TIMEOUT_SECONDS)
             outcome = gateway.parse(intent, result)

@@ -21,6 +21,7 @@ from amends.store.spec import Claimed, Store, StoreUnavailable
 log = structlog.get_logger()
 
 PERIOD = 1 * SECOND  # the longest sleep: orphans of other processes are found this often
+BREATH = SECOND // 100  # the shortest sleep
 BEAT = 2 * SECOND
 DEAD_AFTER = 10 * SECOND
 UNMATCHED = 5 * SECOND
@@ -49,9 +50,14 @@ class Sweeper:
         self._stopping = False
 
     def scheduled(self, due: Instant) -> None:
-        """An effect of ours is due then: wake in time."""
+        """An effect nobody holds is due then: wake in time."""
         if self._next_due is None or due < self._next_due:
             self._next_due = due
+            self._wake.set()
+
+    def room(self) -> None:
+        """A request has ended: what waited for room may go."""
+        if self._next_due is not None and self._next_due <= self._clock.now():
             self._wake.set()
 
     def stop(self) -> None:
@@ -72,12 +78,11 @@ class Sweeper:
 
     async def _sleep(self) -> None:
         """Until the next thing of ours is due, or a period at most."""
-        pause = PERIOD
-        if self._next_due is not None:
-            pause = min(pause, max(0, self._next_due - self._clock.now()))
-        pause = max(
-            pause, *(min(PERIOD, limit.wakes_in()) for limit in self._limits.values()), 10_000
-        )
+        now = self._clock.now()
+        waits = [PERIOD, *(wait for limit in self._limits.values() if (wait := limit.wakes_in()))]
+        if self._next_due is not None and self._next_due > now:
+            waits.append(self._next_due - now)
+        pause = max(min(waits), BREATH)
         self._wake.clear()
         try:
             async with asyncio.timeout(pause * 1e-6):
@@ -94,7 +99,7 @@ class Sweeper:
             self._holder, now, now + LEASE_US, {**room, "": DEADLINES_AT_ONCE}
         )
         due = await self._store.next_due()
-        if due is not None and due > now:
+        if due is not None:
             self.scheduled(due)
         waits = [self._hand_in(item) for item in claims]
         for wait in waits:

@@ -60,10 +60,12 @@ class Engine:
         self._rates = rates(config.ledger)
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
-        self.deliverer = Deliverer(self.connections, self.limits, self.transport, self.clock)
         self.sealer = Sealer(store, config.audit_dir, self.clock)
         self.sweeper = Sweeper(
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
+        )
+        self.deliverer = Deliverer(
+            self.connections, self.limits, self.transport, self.clock, self.sweeper.room
         )
         self._waiters: dict[str, list[asyncio.Event]] = {}
         self._tasks: list[asyncio.Task[None]] = []

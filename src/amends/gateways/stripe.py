@@ -54,7 +54,7 @@ CAPABILITIES = Capabilities(
     lookup=True,
     # Objects can be read as soon as they are written, so this covers only the time for which a
     # request whose last byte was sent may still be executing unanswered.
-    lookup_delay=5 * SECOND,
+    lookup_delay=10 * SECOND,
     key_ttl=24 * HOUR,
     requests_per_second=25,  # per endpoint (docs.stripe.com/rate-limits)
     settings=("api_key",),
