@@ -31,7 +31,7 @@ from amends.core.order import (
     shown_state,
 )
 from amends.core.policy import Question, judge
-from amends.core.quote import Quote, compute, counts
+from amends.core.quote import Quote, compute, counts, left_over
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -305,6 +305,8 @@ def retry(work: Work, fact: Retried) -> None:
             f"The refund is {shown_state(refund)}; only a failed one can be tried again.",
             state=shown_state(refund),
         )
+    if not refund.claimed:
+        _check_still_left(work.order, refund)
     for leg in failed:
         room = room_of(work.payment(leg.payment))
         if room < leg.amount:
@@ -313,6 +315,21 @@ def retry(work: Work, fact: Retried) -> None:
     legs.claim(work, refund.id)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
+
+
+def _check_still_left(order: Order, refund: Refund) -> None:
+    """Another refund may have given back these units meanwhile (I6)."""
+    lines, shipping = left_over(order, frozenset())
+    parts = [(part, lines[part.id]) for part in refund.breakdown.lines]
+    parts += [(part, shipping[part.id]) for part in refund.breakdown.shipping]
+    for part, left in parts:
+        if part.quantity > left.quantity or part.gross > left.gross:
+            raise Refused(
+                Reason.EXCEEDS_REMAINING,
+                f"Another refund has given back {part.id!r} meanwhile.",
+                line=part.id,
+                remaining=left.gross,
+            )
 
 
 def _replace(work: Work, refund_id: str, leg: Leg) -> None:

@@ -183,8 +183,8 @@ class Fold:
         self.batch.people += ask.people
         self.batch.notes += ask.notes
         self.batch.quotes += ask.quotes
-        if ask.message:
-            self._inbox(ask, ask.message, results)
+        if ask.message and not any(r.refused and r.order is None for r in results):
+            self._inbox(ask, ask.message, results)  # what nothing was made of is not acknowledged
         return self._answer(ask, results)
 
     def _is_known(self, message: Inbound, late: bool) -> bool:
