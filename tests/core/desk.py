@@ -129,9 +129,7 @@ class Desk:
         for payment in self.order.payments:
             if payment.busy:
                 mine = "reread" if payment.busy == "reread" else payment.busy
-                row = (
-                    f"fx_{tail(payment.id)}_all" if mine == "reread" else effect_id(payment.busy)
-                )
+                row = f"fx_{tail(payment.id)}_all" if mine == "reread" else effect_id(payment.busy)
                 assert row in self.leased, f"{payment.busy} is out and nobody would notice a crash"
             elif payment.reread:
                 assert f"fx_{tail(payment.id)}_all" in self.rows, "a re-read nobody will do"

@@ -108,14 +108,18 @@ def unsent(leg: Leg) -> bool:
 def blocked(work: Work, leg: Leg) -> bool:
     """Parts of one authorization are released one after the other: what is left to capture for the
     second depends on what became of the first."""
-    return _waits(leg) and leg.kind == "void" and any(
-        other.payment == leg.payment
-        and other.kind == "void"
-        and other.id != leg.id
-        and other.state in ("sending", "unknown", "pending")
-        and other.attempts
-        for refund in work.order.refunds
-        for other in refund.legs
+    return (
+        _waits(leg)
+        and leg.kind == "void"
+        and any(
+            other.payment == leg.payment
+            and other.kind == "void"
+            and other.id != leg.id
+            and other.state in ("sending", "unknown", "pending")
+            and other.attempts
+            for refund in work.order.refunds
+            for other in refund.legs
+        )
     )
 
 

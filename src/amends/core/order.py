@@ -276,9 +276,9 @@ class Order(_Part, frozen=True):
         return sum(room_of(p) for p in self.payments)
 
 
-def remaining(payment: Payment) -> int:
-    """What may still be refunded (I1), never below zero."""
-    gone = (
+def taken(payment: Payment) -> int:
+    """What left or is set aside to leave this payment, by whoever's hand."""
+    return (
         payment.pending_ours
         + payment.refunded_ours
         + payment.credited_ours
@@ -286,7 +286,11 @@ def remaining(payment: Payment) -> int:
         + payment.disputed
         + payment.voiding  # a release that the capture overtook leaves as a refund
     )
-    return max(0, payment.captured - gone)
+
+
+def remaining(payment: Payment) -> int:
+    """What may still be refunded (I1), never below zero."""
+    return max(0, payment.captured - taken(payment))
 
 
 def voidable(payment: Payment) -> int:
