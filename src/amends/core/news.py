@@ -182,7 +182,7 @@ def _honour_pause(work: Work, leg_id: str, retry_after: int) -> None:
 
 
 def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> None:
-    body |= {"code": outcome.code, "text": outcome.text[:300]}
+    body |= {"code": outcome.code}  # its sentence may name a person: it goes to the log only (I15)
     if leg.kind == "void" and outcome.kind == "canceled" and not (leg.doubt and leg.rest):
         _gone(work, leg.payment)
     elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:

@@ -80,6 +80,8 @@ class Deliverer:
             self._ended()
         if isinstance(outcome, NotSent) and outcome.retry_after:
             limit.pause(outcome.retry_after)
+        if isinstance(outcome, Declined):
+            log.info("declined", effect=effect.id, code=outcome.code, text=outcome.text)
         if effect.kind == "send":
             fact: Answered | LookedUp = Answered(effect.leg, effect.epoch, effect.attempt, outcome)
         else:
