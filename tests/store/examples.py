@@ -37,7 +37,13 @@ def an_order(n: int, prefix: str = "") -> Order:
         tenders=(Tender("payment", 10200, pay_id),),
         payments=(
             Payment(
-                pay_id, "stripe-eu", f"pi_{prefix}{n}", 10200, 10200, 10200, charge=f"ch_{prefix}{n}"
+                pay_id,
+                "stripe-eu",
+                f"pi_{prefix}{n}",
+                10200,
+                10200,
+                10200,
+                charge=f"ch_{prefix}{n}",
             ),
         ),
         last_at=NOW + n,
@@ -47,9 +53,7 @@ def an_order(n: int, prefix: str = "") -> Order:
 def payment_of(order: Order, **changes: int) -> Order:
     """The order with its payment changed."""
     (payment,) = order.payments
-    return msgspec.structs.replace(
-        order, payments=(msgspec.structs.replace(payment, **changes),)
-    )
+    return msgspec.structs.replace(order, payments=(msgspec.structs.replace(payment, **changes),))
 
 
 def recorded(order: Order, batch: Batch | None = None) -> tuple[Order, Batch]:
