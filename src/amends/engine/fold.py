@@ -200,9 +200,9 @@ class Fold:
         return any(out.effect.id in due for out in self.outgoing[before:])
 
     def _answer(self, ask: Ask, results: tuple[Result, ...]) -> Told:
-        if ask.render is None or not results:
+        if ask.render is None:
             return Told(results=results)
-        rendered: Rendered = ask.render(results[0])
+        rendered: Rendered = ask.render(results[0] if results else Result())
         if ask.key is None or not rendered.keep:
             return Told(results=results, rendered=rendered)
         answer = Answer(
