@@ -53,9 +53,7 @@ def pg_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def db_url(
-    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
-) -> Iterator[str]:
+def db_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[str]:
     """A migrated database of this test alone, of each kind in turn."""
     if request.param == "sqlite":
         shutil.copy(sqlite_template, tmp_path / "amends.db")

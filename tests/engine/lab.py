@@ -129,7 +129,9 @@ class Node:
             while self.engine.deliverer._tasks or not self.engine.turner.idle:
                 await asyncio.sleep(0.0005)
 
-    async def refund(self, order: str, key: str = "", actor: str = "key:support", **ask: Any) -> Told:
+    async def refund(
+        self, order: str, key: str = "", actor: str = "key:support", **ask: Any
+    ) -> Told:
         """Ask for a refund as a door would."""
         caller = Caller(actor, actor, "POST /v1/refunds", key, render)
         request = RefundIn(order=order, **ask)
@@ -191,9 +193,7 @@ class Lab:
         """Let the provider send webhooks to the first node."""
         self.control("webhook", url="http://us.test/webhooks/stripe-eu", secret=WHSEC)
 
-    async def node(
-        self, wrap: Callable[[Store], Store] | None = None, sends: bool = True
-    ) -> Node:
+    async def node(self, wrap: Callable[[Store], Store] | None = None, sends: bool = True) -> Node:
         store = connect(self.url)
         await store.open()
         transport = Loopback(self)
