@@ -11,7 +11,7 @@ asyncpg encodes the values of an array one by one, which took more than half of 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -338,7 +338,7 @@ class PostgresStore(Cold):
     async def turn(self) -> AsyncIterator[Turn]:
         async with self._connection() as connection:
             async with self.translated():
-                await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+                await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             turn = PostgresTurn(self, connection)
             try:
                 yield turn
@@ -354,7 +354,7 @@ class PostgresStore(Cold):
             await connection.execute("COMMIT")
         except Exception as error:
             told = self.translate(error)
-            connection.terminate()
+            _cut(connection)
             if isinstance(told, StoreUnavailable) and not _aborted(error):
                 raise CommitUnknown(f"{self.name}: the connection broke at COMMIT") from error
             raise told from error
@@ -441,6 +441,13 @@ async def _rollback(connection: Connection) -> None:
     try:
         await connection.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    """Give up on a connection. One that broke has left the pool by itself, which asyncpg tells by
+    an InterfaceError."""
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 

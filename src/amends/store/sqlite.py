@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -142,11 +142,17 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=rw", uri=True)
+def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
     connection.isolation_level = None  # BEGIN and COMMIT are said, never guessed
     _prepare(connection.execute)
     return connection
+
+
+def _probe(path: Path, mode: str) -> None:
+    """Raises what is wrong with the file, before anything keeps a connection to it."""
+    with closing(_connect(path, mode)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _prepare(execute: Callable[[str], Any]) -> None:
@@ -258,6 +264,9 @@ class SqliteTurn:
 
 def _write(connection: sqlite3.Connection, steps: Work) -> None:
     for step, values in steps:
+        if any("\0" in value for row in values for value in row if type(value) is str):
+            # SQLite would keep it; PostgreSQL cannot, and both must decide alike (I14).
+            raise RowRefused(f"{step.table.name}: a text holds a NUL character")
         done = connection.executemany(_SQL[step.name], values).rowcount
         if step.exact and done != len(values):
             raise Retry(f"{step.name}: another process was there first")
@@ -280,6 +289,7 @@ class SqliteStore(Cold):
     async def open(self) -> None:
         if not self.path.exists():
             raise StoreUnavailable(f"there is no database {self.path}: run `amends init`")
+        await self._reach("rw")
         await self.check_schema()
         if self._writer is None:
             self._writer = _Writer(self.path)
@@ -299,8 +309,13 @@ class SqliteStore(Cold):
             self.path.absolute().parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"cannot make the folder of {self.path}: {error}") from error
+        await self._reach("rwc")
         async with self.writing() as connection:
             await connection.run_sync(migrate.upgrade)
+
+    async def _reach(self, mode: str) -> None:
+        async with self.translated():
+            await asyncio.to_thread(_probe, self.path, mode)
 
     async def ping(self) -> None:
         try:
