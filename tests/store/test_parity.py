@@ -112,7 +112,7 @@ async def test_the_same_reads(both: list[Store]) -> None:
     for page in ("orders", "refunds", "entries"):
         cursor = ""
         for _ in range(4):
-            arguments = (cursor, 5) if page == "orders" else ({}, cursor, 5)
+            arguments: tuple[object, ...] = (cursor, 5) if page == "orders" else ({}, cursor, 5)
             first, second = [await getattr(store, page)(*arguments) for store in (one, other)]
             assert first == second
             cursor = first.next

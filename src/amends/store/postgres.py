@@ -31,7 +31,6 @@ from amends.store.spec import (
     Claimed,
     CommitUnknown,
     Inbound,
-    QuoteRow,
     Retry,
     RowRefused,
     StoreUnavailable,
@@ -186,16 +185,6 @@ class PostgresTurn:
             refs,
         )
         return {(connection, psp): order for connection, psp, order in found}
-
-    async def quotes(self, ids: Sequence[str]) -> dict[str, QuoteRow]:
-        sql = "SELECT id, order_id, request, hash, expires_at FROM quotes WHERE id = ANY($1)"
-        found = await self._by_keys(sql, [(id_,) for id_ in ids])
-        return {quote.id: quote for quote in map(rows.to_quote, found)}
-
-    async def refund_orders(self, refund_ids: Sequence[str]) -> dict[str, str]:
-        sql = "SELECT id, order_id FROM refunds WHERE id = ANY($1)"
-        found = await self._by_keys(sql, [(id_,) for id_ in refund_ids])
-        return dict(found)
 
     async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
         wanted = [(id_,) for id_ in sorted(set(order_ids))]

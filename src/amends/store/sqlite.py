@@ -34,7 +34,6 @@ from amends.store.spec import (
     Batch,
     Claimed,
     Inbound,
-    QuoteRow,
     Retry,
     RowRefused,
     StoreUnavailable,
@@ -188,15 +187,6 @@ class SqliteTurn:
             refs,
         )
         return {(connection, psp): order for connection, psp, order in found}
-
-    async def quotes(self, ids: Sequence[str]) -> dict[str, QuoteRow]:
-        sql = "SELECT id, order_id, request, hash, expires_at FROM quotes WHERE id = ?"
-        found = await self._each(sql, [(id_,) for id_ in ids])
-        return {quote.id: quote for quote in map(rows.to_quote, found)}
-
-    async def refund_orders(self, refund_ids: Sequence[str]) -> dict[str, str]:
-        sql = "SELECT id, order_id FROM refunds WHERE id = ?"
-        return dict(await self._each(sql, [(id_,) for id_ in refund_ids]))
 
     async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
         sql = "SELECT state FROM orders WHERE id = ?"
