@@ -1,4 +1,4 @@
-"""Writes docs/lifecycle.md and docs/refusals.md from the code they describe.
+"""Writes docs/lifecycle.md and docs/reasons.md from the code they describe.
 
 `python -m tests.core.lifecycle_doc` writes them; a test holds that what is committed is what this
 would write.
@@ -91,17 +91,17 @@ def _cell(state: LegState, news: News) -> str:
     return " ".join(part for part in (moved, ", ".join(actions)) if part)
 
 
-def refusals() -> str:
+def reasons() -> str:
     rows = [f"| `{reason.value}` | {SENTENCES[reason]} |" for reason in Reason]
     head = (
-        "# Refusals\n\n"
+        "# Reasons\n\n"
         "Written from `src/amends/core/reasons.py` by `python -m tests.core.lifecycle_doc`; do not "
         "edit.\n\nThe `code` of every error. Where several apply, the one further up is given.\n"
     )
     return "\n".join([head, "| code | what it says |", "|---|---|", *rows, ""])
 
 
-PAGES = {"lifecycle.md": lifecycle, "refusals.md": refusals}
+PAGES = {"lifecycle.md": lifecycle, "reasons.md": reasons}
 
 
 def main() -> None:
