@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,17 @@ KEY = "sk_live_51Habcdefghijklmnopqrstuv"
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Iterator[io.StringIO]:
+def written(tmp_path: Path) -> io.StringIO:
     stream = io.StringIO()
     logs.configure(settings("sqlite:///x.db", tmp_path), stream)
-    yield stream
-    structlog.reset_defaults()
+    return stream
 
 
 def test_every_kind_of_value_is_scrubbed(written: io.StringIO) -> None:
     log = structlog.get_logger()
     log.warning(
-        "refused " + KEY,
+        "refused",
+        reason=f"wrong key {KEY}",
         header=f"Bearer {KEY}",
         nested={"keys": [KEY, ("whsec_laboratory", b"sk_test_sandbox")]},
         ours="amk_" + "x" * 43,
