@@ -67,7 +67,8 @@ class Engine:
         self.deliverer = Deliverer(
             self.connections, self.limits, self.transport, self.clock, self.sweeper.room
         )
-        self._waiters: dict[str, list[asyncio.Event]] = {}
+        self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
+        self._hurried = False
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- what a fold needs (World) -------------------------------------------------------------
@@ -100,9 +101,10 @@ class Engine:
             waiters = self._waiters.get(refund_id)
             order = by_id.get(order_id)
             refund = order.refund(refund_id) if order else None
-            if waiters and refund and shown_state(refund) in RESTING:
+            if order and waiters and refund and shown_state(refund) in RESTING:
                 for waiter in waiters:
-                    waiter.set()
+                    if not waiter.done():
+                        waiter.set_result(order)
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -126,16 +128,38 @@ class Engine:
             await self.sealer.seal()
         await self.transport.close()
 
-    async def wait_for(self, refund_id: str, seconds: float) -> None:
-        """Until the refund rests, as far as this process sees, or the time is over."""
-        event = asyncio.Event()
-        self._waiters.setdefault(refund_id, []).append(event)
+    @property
+    def alive(self) -> bool:
+        """Whether this process takes asks and turns."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    async def over(self) -> None:
+        """Until a task of the engine has ended: by `stop`, or by a defect, which is raised."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    def hurry(self) -> None:
+        """Whoever waits for an end state is answered with what there is: the process will stop."""
+        self._hurried = True
+        for told in [told for waiters in self._waiters.values() for told in waiters]:
+            if not told.done():
+                told.set_result(None)
+
+    async def wait_for(self, refund_id: str, seconds: float) -> Order | None:
+        """The order once the refund rests, as far as this process sees; None if the time is over
+        before."""
+        if self._hurried:
+            return None
+        told: asyncio.Future[Order | None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(refund_id, []).append(told)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await event.wait()
+                    return await told
+            return None
         finally:
-            self._waiters[refund_id].remove(event)
+            self._waiters[refund_id].remove(told)
             if not self._waiters[refund_id]:
                 del self._waiters[refund_id]
 
