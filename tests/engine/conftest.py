@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from amends.engine import logs
+from amends.doors import logs
 from amends.store.open import connect
 from amends.store.schema import metadata
 from tests import postgres
@@ -64,7 +64,7 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
 @pytest.fixture(autouse=True)
 def plain_logs() -> Iterator[None]:
     """As a process has them: on standard error, without the values of local variables."""
-    logs.configure()
+    logs.set_up()
     yield
     structlog.reset_defaults()
 
