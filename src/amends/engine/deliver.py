@@ -83,6 +83,8 @@ class Deliverer:
         self.outcomes[(effect.connection, type(outcome).__name__.lower())] += 1
         if isinstance(outcome, NotSent) and outcome.retry_after:
             limit.pause(outcome.retry_after)
+        if isinstance(outcome, Declined):
+            log.info("declined", effect=effect.id, code=outcome.code, text=outcome.text)
         if effect.kind == "send":
             fact: Answered | LookedUp = Answered(effect.leg, effect.epoch, effect.attempt, outcome)
         else:
