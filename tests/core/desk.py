@@ -142,10 +142,11 @@ class Desk:
             if leg.state == "planned" or leg.state in ENDED or refund.external or out:
                 continue
             waits = leg.state == "sending" and not leg.attempts
+            others = [g for _, g in self.legs() if g.payment == leg.payment and g.id != leg.id]
             turn = payment.busy or any(
-                g.kind == "void" and g.payment == leg.payment and g.attempts and g.state in LIVE
-                for _, g in self.legs()
-                if g.id != leg.id
+                (g.state == "sending" and not g.attempts and effect_id(g.id) in self.rows)
+                or (leg.kind == g.kind == "void" and g.attempts and g.state in LIVE)
+                for g in others
             )
             assert row in self.rows or (waits and turn), f"{leg.id} ({leg.state}) is forgotten"
 

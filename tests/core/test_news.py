@@ -283,6 +283,14 @@ def test_edge_10_an_adopted_refund_may_be_pending_and_fail() -> None:
         assert desk.tell(fact).refused is not None
 
 
+def test_edge_10_an_adopted_refund_only_moves_forward_by_webhooks() -> None:
+    desk = Desk()
+    desk.hear(dashboard(3200, status="pending"))
+    desk.hear(dashboard(3200, status="requires_action"))
+    assert desk.leg().state == "pending"
+    assert desk.due_reread() is not None
+
+
 def test_edge_10_found_by_a_look_up_is_adopted_too() -> None:
     desk = Desk()
     desk.tell(RefundRequested(ONE_TEA))

@@ -134,6 +134,17 @@ def test_canceled_before_a_byte_left() -> None:
     assert desk.tell(EffectDue(f"fx_{desk.leg().id[4:]}")).effects == ()
 
 
+def test_canceled_at_the_head_of_the_queue_the_next_one_goes() -> None:
+    desk = Desk()
+    for _ in range(3):
+        desk.tell(RefundRequested(ONE_TEA))
+        if len(desk.order.refunds) == 1:
+            desk.due()
+    desk.accept(leg=desk.leg(0))
+    desk.tell(Canceled(desk.refund(1).id))
+    assert desk.due(desk.leg(2)) is not None
+
+
 def test_canceled_in_review() -> None:
     desk = in_review()
     desk.tell(Canceled(desk.refund().id))

@@ -336,6 +336,7 @@ def _drop_all(work: Work, refund: Refund) -> None:
         if not leg.replaced:
             legs.decide_leg(work, leg.id, "drop")
             work.finish(legs.effect_id(leg.id))
+            legs.kick(work, leg.payment)
 
 
 def retry(work: Work, fact: Retried) -> None:

@@ -76,8 +76,9 @@ def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop"]) -> Non
 
 
 def asked_status(leg: Leg, status: str, asked_at: Instant) -> News:
-    """Whether a status is the newest word: it is if it was asked for after the leg last moved."""
-    said = asked_at >= leg.moved_at
+    """Whether a status is the newest word: it is if it was asked for after the leg last moved.
+    A webhook was not asked for (0)."""
+    said = 0 < asked_at >= leg.moved_at
     return f"{'said' if said else 'heard'}_{status}"  # type: ignore[return-value]
 
 

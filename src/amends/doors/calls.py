@@ -70,7 +70,8 @@ class Call(msgspec.Struct, frozen=True):
     """One row. `scopes`: any of them lets in; empty: open to all (a webhook brings its signature).
 
     `key` says whether an Idempotency-Key is "required", "optional" or not looked at (""); `answers`
-    are the good answers by status (a struct, one of several, or None for text), `refusals` what may be told beside what every call may tell.
+    are the good answers by status (a struct, one of several, or None for text), `refusals` what
+    may be told beside what every call may tell.
     """
 
     name: str

@@ -34,7 +34,7 @@ _APPROVE = msgspec.json.Decoder(shapes.ApproveIn)
 Act = Callable[[Engine, Caller, str], Awaitable[Told]]
 
 
-def _render_new(request: RefundIn) -> Callable[[Result], Rendered]:
+def render_new(request: RefundIn) -> Callable[[Result], Rendered]:
     """Makes the answer to a request, inside the turn that decides it."""
 
     def render(result: Result) -> Rendered:
@@ -70,7 +70,7 @@ def _shown(order: Order, refund_id: str, status: int) -> Rendered:
 
 async def create(asked: Asked) -> Rendered:
     request = decode(_REFUND, asked.body)
-    caller = asked.caller(_render_new(request))
+    caller = asked.caller(render_new(request))
     told = await actions.request_refund(asked.engine, caller, request)
     answer = finish(told)
     if asked.wait and answer.status == 201 and not told.replayed:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 
 from amends.core.decision import Ctx, Terms
 from amends.core.order import Order, shown_state
@@ -22,6 +23,7 @@ from amends.engine.rates import rates
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
 from amends.gateways.registry import HEARING
+from amends.kernel.money import Rate
 from amends.kernel.time import Clock, Instant
 from amends.store.spec import Store
 
@@ -57,7 +59,6 @@ class Engine:
         }
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
         self._policy = built_in(config.policy.auto_approve_up_to, config.policy.second_person)
-        self._rates = rates(config.ledger)
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.sealer = Sealer(store, config.audit_dir, self.clock)
@@ -76,6 +77,10 @@ class Engine:
     def ctx(self, now: Instant) -> Ctx:
         functional = self.config.ledger.functional_currency
         return Ctx(now, self._policy, functional, self._terms, self._rates)
+
+    @cached_property
+    def _rates(self) -> Mapping[str, Rate]:
+        return rates(self.config.ledger)
 
     def new_id(self) -> str:
         return self.ids.new()
@@ -110,6 +115,7 @@ class Engine:
 
     async def start(self, sweep: bool = True) -> None:
         """Begin to turn; with `sweep` also to take over what is due."""
+        self.ctx(self.clock.now())  # reads the rates, which takes long, before anybody waits
         self._tasks.append(asyncio.create_task(self.turner.run(), name="turner"))
         if sweep:
             self.sealer.prepare()

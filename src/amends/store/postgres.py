@@ -76,7 +76,7 @@ _CLAIM = """
       CROSS JOIN LATERAL (
         SELECT * FROM effects
         WHERE connection = lane.connection AND ready_at <= $3
-        ORDER BY ready_at, order_id, id LIMIT lane.most
+        ORDER BY ready_at LIMIT lane.most
         FOR UPDATE SKIP LOCKED
       ) AS e
     )
