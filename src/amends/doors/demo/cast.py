@@ -50,9 +50,9 @@ class Cast:
 
 
 def rule_of(refund: Json) -> str:
-    """Why it was decided as it was: "rule small-and-trusted, risk 0.01"."""
+    """Why it was decided as it was: "small-and-trusted, risk 0.01"."""
     decision = refund["decision"]
-    return f"rule {decision['rule']}, risk {decision['risk']['score']:.2f}"
+    return f"{decision['rule']}, risk {decision['risk']['score']:.2f}"
 
 
 def paid(refund: Json) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from amends.doors.demo.play import Outcome, Wish, play
 from amends.doors.demo.stage import Stage
 from amends.doors.demo.told import Teller
-from amends.engine.config import ConfigError
+from amends.doors.shell import err, fail
 
 STOPPED = 130  # what shells expect after Ctrl-C
 
@@ -35,6 +35,8 @@ def demo(
 
     Starts a payment provider's look-alike and `amends serve` on this machine, with a temporary
     SQLite file. Exit status 0 only if every check holds.
+
+    Example: amends demo --store postgresql://user@localhost/amends_demo
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -49,11 +51,10 @@ def demo(
     try:
         outcome = asyncio.run(play(Wish(store, seed, keep), teller, kept))
     except asyncio.CancelledError:
-        Console(stderr=True).print("Stopped; nothing of it is left running.")
+        err.print("Stopped; nothing of the demo is left running.")
         raise typer.Exit(STOPPED) from None
-    except (ValueError, ConfigError) as error:
-        Console(stderr=True).print(f"The demo cannot start: {error}", style="red")
-        raise typer.Exit(2) from None
+    except ValueError as error:
+        fail(f"The demo cannot start: {error}.")
     if not (keep and outcome.ok):
         _conclude(teller, outcome, json)
     raise typer.Exit(0 if outcome.ok else 1)

@@ -49,11 +49,8 @@ async def killed(cast: Cast, session: aiohttp.ClientSession) -> None:
     fresh = [item for item in cast.orphans if not _among(item[0], made)]
     await asyncio.gather(*(cast.support.becomes(name, "succeeded") for _, name in fresh))
     cast.say("amends", f"finds {len(fresh)} refunds that never left, and sends them.")
-    cast.say(
-        "amends",
-        f"lets the leases of the {FLIGHTS} others run out first: their bytes may still be on the "
-        "wire. Meanwhile business goes on.",
-    )
+    cast.say("amends", f"looks the {FLIGHTS} others up before it sends anything again.")
+    cast.say("amends", "Meanwhile business goes on.")
 
 
 def _among(sale: Sale, made: list[dict[str, object]]) -> bool:
@@ -62,11 +59,11 @@ def _among(sale: Sale, made: list[dict[str, object]]) -> bool:
 
 async def recovered(cast: Cast) -> None:
     """What was on the wire is looked up, found, and not sent again."""
-    with cast.teller.waiting("the leases of the killed server run out"):
+    with cast.teller.waiting("what the killed server had on the wire is looked up"):
         found = [
             await cast.support.becomes(name, "succeeded", TAKEN_OVER) for _, name in cast.orphans
         ]
-    cast.say("amends", f"takes over the {FLIGHTS} orphans, asks the provider, finds all {FLIGHTS}.")
+    cast.say("amends", f"took over the {FLIGHTS} orphans and found all {FLIGHTS} at the provider.")
     for sale, _ in cast.orphans:
         await cast.paid_once(sale, sale.total)
     cast.say("ok", f"{len(found)} refunds, {len(found)} movements; nobody was paid twice.")

@@ -17,10 +17,13 @@ async def plain(cast: Cast) -> None:
     cast.say("shop", f"sells order {sale.number} for {money(sale.total, 'EUR')}.")
     body = {"order": sale.number, "reason": "return", "lines": [{"id": "1", "quantity": 1}]}
     (await cast.shop.tells("refund.requested", body | {"shipping": "none"})).good(200)
-    cast.say("shop", "One of three teas came back. Its signed webhook asks for the money.")
+    cast.say("shop", "One of three teas came back; its signed webhook asks.")
     refund = await cast.support.only_refund(sale, "succeeded")
     expect("amount", 3200, refund["amount"])
-    cast.say("amends", f"checks the signature, approves ({rule_of(refund)}), pays {paid(refund)}.")
+    share = refund["breakdown"]["lines"][0]
+    net, tax = money(share["net"], "EUR"), money(share["tax"], "EUR")
+    cast.say("amends", f"The signature holds; approved ({rule_of(refund)}).")
+    cast.say("amends", f"pays {paid(refund)}: {net} net and {tax} tax.")
     await cast.paid_once(sale, 3200)
     order = await cast.support.order(sale)
     expect("remaining", 7000, order["remaining"])
@@ -48,8 +51,8 @@ async def partial(cast: Cast) -> None:
     expect("the same answer, byte for byte", first.raw, again.raw)
     other = await cast.support.post("/v1/refunds", {"order": sale.id, "amount": 1}, key=key)
     expect("status and code", (409, "idempotency_mismatch"), (other.status, other.body["code"]))
-    cast.say("support", "sends the request again, then another one under the same key.")
-    cast.say("amends", f"gives the first answer again; refuses the other ({other.body['code']}).")
+    cast.say("support", "sends it again, and then another one under the same key.")
+    cast.say("amends", f"the first answer again; the other: {other.body['code']}.")
     await cast.paid_once(sale, quote["amount"])
     cast.say("ok", f"Paid once: {paid(refund)}.")
 
@@ -71,7 +74,7 @@ async def race(cast: Cast) -> None:
     expect("remaining", 4000, no.body["remaining"])
     left = money(no.body["remaining"], "USD")
     cast.say("amends", f"one is accepted: {paid(refund)} paid.")
-    cast.say("amends", f"the other is refused ({no.body['code']}): {left} are left.")
+    cast.say("amends", f"the other is refused ({no.body['code']}): {left} left.")
     await cast.paid_once(sale, 6000)
     cast.say("ok", "120 % of an order cannot be given back.")
 
@@ -84,7 +87,7 @@ async def review(cast: Cast) -> None:
     expect("state", "review", refund["state"])
     amount = money(refund["amount"], "EUR")
     cast.say("support", f"asks for all of it, {amount}.")
-    cast.say("amends", f"sends it to review ({rule_of(refund)}); the amount is reserved.")
+    cast.say("amends", f"review ({rule_of(refund)}); the amount is reserved.")
     expect("movements", [], await cast.provider.movements(sale))
     path, shown = f"/v1/refunds/{refund['id']}/approve", {"shown": refund["shown"]}
     own = await cast.support.post(path, shown)
@@ -95,7 +98,7 @@ async def review(cast: Cast) -> None:
     expect("who decided", f"key:{cast.lead.name}", refund["decided_by"])
     cast.say("lead", "approves exactly what was shown, with a key of their own.")
     await cast.paid_once(sale, 48000)
-    cast.say("ok", f"{paid(refund)} paid; the trail names who asked and who approved.")
+    cast.say("ok", f"{paid(refund)} paid; the trail names who asked, who approved.")
 
 
 async def exponents(cast: Cast) -> None:
@@ -104,18 +107,20 @@ async def exponents(cast: Cast) -> None:
     wish = {"order": yen.id, "reason": "return", "lines": [{"id": "1", "quantity": 1}]}
     refund = await cast.support.becomes((await cast.support.refund(wish))["id"], "succeeded")
     await cast.paid_once(yen, 2490)
-    cast.say("support", f"One of two teacups for {money(yen.total, 'JPY')}: {paid(refund)} back.")
+    cast.say("shop", f"sells order {yen.number}: two teacups, {money(yen.total, 'JPY')}.")
+    cast.say("support", f"One of them came back: {paid(refund)} paid.")
     dinar = await cast.shop.sells(cast.support, "KWD", [Line("Saffron", 1, 12340)])
     odd = await cast.support.post("/v1/refunds", {"order": dinar.id, "amount": 7255})
     expect("status and code", (409, "amount_not_payable"), (odd.status, odd.body["code"]))
-    cast.say("support", f"{money(7255, 'KWD')} of {money(dinar.total, 'KWD')} as goodwill.")
+    cast.say("shop", f"sells order {dinar.number}: saffron, {money(dinar.total, 'KWD')}.")
+    cast.say("support", f"gives {money(7255, 'KWD')} as goodwill.")
     step = money(odd.body["multiple_of"], "KWD")
-    cast.say("amends", f"refused before anything is sent: the provider pays in steps of {step}.")
+    cast.say("amends", f"refused before anything is sent: only in steps of {step}.")
     even = {"order": dinar.id, "amount": 7250, "reason": "goodwill"}
     refund = await cast.support.becomes((await cast.support.refund(even))["id"], "succeeded")
     await cast.paid_once(dinar, 7250)
-    cast.say("support", f"Then {money(7250, 'KWD')}: paid.")
-    cast.say("ok", "0 decimals, 3 decimals: integers in the currency's own minor unit.")
+    cast.say("support", f"gives {money(7250, 'KWD')} then: paid.")
+    cast.say("ok", "0 and 3 decimals: integers in each currency's own unit.")
 
 
 async def unavailable(cast: Cast) -> None:
@@ -139,10 +144,10 @@ async def unavailable(cast: Cast) -> None:
     made = await cast.provider.movements(sale)
     expect("movements", [("capture", 75000)], [(m["kind"], m["amount"]) for m in made])
     freed, taken = money(45000, "SEK"), money(75000, "SEK")
-    cast.say("amends", f"captures the rest, {taken}: the rug's {freed} are released by it.")
+    cast.say("amends", f"captures the rest, {taken}; that frees {freed}.")
     payment = await until(
         "the payment captured", lambda: cast.support.payment(sale), lambda p: p["captured"] == 75000
     )
     if payment["refunded"] or payment["pending"]:
         raise Unexpected("nothing refunded", payment)
-    cast.say("ok", "Not one krona was taken and given back; a release costs no fee.")
+    cast.say("ok", "Not one krona was taken and given back.")

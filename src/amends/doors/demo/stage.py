@@ -32,8 +32,6 @@ START = 30.0  # seconds a process may take until it answers
 STOP = 10.0  # seconds it may take to end in order
 FLIGHTS = 4  # requests on the wire at once: few, so that some wait when the server is killed
 
-_AMENDS = "from amends.doors.cli import main; main()"  # the installed command, from this Python
-
 _CONFIG = """\
 [store]
 url = {store}
@@ -176,7 +174,7 @@ class Stage:
     async def start_server(self, session: aiohttp.ClientSession) -> None:
         """Start `amends serve` and wait until it is ready."""
         self.server = await self._start(
-            *("server.log", "-c", _AMENDS, "serve", "--config", str(self.config_path))
+            *("server.log", "-m", "amends.doors.cli", "serve", "--config", str(self.config_path))
         )
         await self._answers(session, f"{self.server_url}/readyz", self.server)
 

@@ -27,11 +27,11 @@ async def lost_answer(cast: Cast) -> None:
     )
     payment = await cast.support.payment(sale)
     expect("pending", 4500, payment["pending"])
-    cast.say("amends", "does not know: state unknown, the amount stays reserved, no blind retry.")
+    cast.say("amends", "State unknown: the amount stays reserved, no blind retry.")
     refund = await cast.support.becomes(asked["id"], "succeeded")
     await cast.provider.speaks_again(before)
     expect("the provider's id", made, refund["legs"][0]["psp_refund_id"])
-    cast.say("amends", f"asks the provider what it did, and finds {made}.")
+    cast.say("amends", f"looks it up and finds {made}.")
     await cast.paid_once(sale, 4500)
     cast.say("ok", f"The customer has {paid(refund)}, once.")
 
@@ -66,11 +66,11 @@ async def webhook_first(cast: Cast) -> None:
     await cast.provider.does(fault)
     wish = {"order": sale.id, "reason": "wrong_item", "lines": [{"id": "1", "quantity": 2}]}
     refund = await cast.support.becomes((await cast.support.refund(wish))["id"], "succeeded")
-    cast.say("provider", "delivers its webhook first, and only then answers the request.")
+    cast.say("provider", "delivers its webhook first, and only then its answer.")
     events = await cast.support.timeline(refund["id"])
     actors = [e["actor"] for e in events if e["body"].get("now") == "succeeded"]
     expect("who told it succeeded", [f"connection:{PROVIDER}"], actors)
-    cast.say("amends", "knows its own mark on the refund; the answer after it changes nothing.")
+    cast.say("amends", "knows its own mark; the answer after it changes nothing.")
     await cast.paid_once(sale, 1800)
     entries = await cast.entries(sale)
     expect("journal entries", ["claim", "payout"], [entry["kind"] for entry in entries])
@@ -84,10 +84,10 @@ async def late_failure(cast: Cast) -> None:
     wish = {"order": sale.id, "reason": "return"}
     refund = await cast.support.becomes((await cast.support.refund(wish))["id"], "succeeded")
     first = await cast.paid_once(sale, 6450)
-    cast.say("amends", f"pays {paid(refund)} ({first}).")
+    cast.say("amends", f"pays {paid(refund)}: succeeded.")
     reason = "lost_or_stolen_card"
     await cast.provider.does({"op": "fail_refund", "refund": first, "failure_reason": reason})
-    cast.say("provider", f"The card was closed: {first} failed after all ({reason}).")
+    cast.say("provider", f"takes it back: failed after all ({reason}).")
     refund = await cast.support.becomes(refund["id"], "failed")
     owed = await cast.owed(sale)
     expect("refunds payable", 6450, owed)
@@ -100,7 +100,7 @@ async def late_failure(cast: Cast) -> None:
     found = [(m["amount"], m["status"]) for m in made]
     expect("movements", [(6450, "failed"), (6450, "succeeded")], found)
     expect("refunds payable", 0, await cast.owed(sale))
-    cast.say("ok", f"{paid(refund)} paid by a second movement; nothing is owed any more.")
+    cast.say("ok", f"{paid(refund)} paid by a second movement; nothing is owed.")
 
 
 async def dashboard(cast: Cast) -> None:
@@ -111,9 +111,7 @@ async def dashboard(cast: Cast) -> None:
     cast.say("provider", f"Somebody gives back {money(5000, 'GBP')} in the dashboard.")
     refund = await cast.support.only_refund(sale, "succeeded")
     expect("reason", "external", refund["reason"])
-    cast.say(
-        "amends", f"adopts it: {paid(refund)} on the books, asked by {refund['requested_by']}."
-    )
+    cast.say("amends", f"adopts it: {paid(refund)} booked, asked by {refund['requested_by']}.")
     no = await cast.support.post("/v1/refunds", {"order": sale.id, "amount": 5000})
     expect("status and code", (409, "exceeds_remaining"), (no.status, no.body["code"]))
     left = money(no.body["remaining"], "GBP")
@@ -121,7 +119,7 @@ async def dashboard(cast: Cast) -> None:
     rest = await cast.support.refund({"order": sale.id, "reason": "return"})
     refund = await cast.support.becomes(rest["id"], "succeeded")
     expect("amount", 4000, refund["amount"])
-    cast.say("ok", f"The rest, {paid(refund)}, is paid: together the price, not more.")
+    cast.say("ok", f"The rest, {paid(refund)}, is paid: the price, and not more.")
 
 
 async def forged(cast: Cast) -> None:
@@ -165,7 +163,7 @@ async def stored_error(cast: Cast) -> None:
         f"pays {money(2995, 'USD')} ({made}), and answers HTTP 500. Whoever repeats the request "
         "gets that 500 again, and its webhook is slow today.",
     )
-    cast.say("amends", "takes a 500 for what it is: unknown. It looks before it does anything.")
+    cast.say("amends", "takes a 500 for what it is, unknown, and looks it up.")
     refund = await cast.support.becomes(asked["id"], "succeeded")
     await cast.paid_once(sale, 2995)
     cast.say("ok", f"Found, not repeated: {paid(refund)}, once.")
