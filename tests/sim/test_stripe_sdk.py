@@ -126,7 +126,7 @@ def test_same_key_gives_the_same_refund(client: StripeClient, paid: stripe.Payme
 def test_concurrent_use_of_a_key(
     served: Any, client: StripeClient, receiver: Any, paid: stripe.PaymentIntent
 ) -> None:
-    """The first request is held open by its own webhook, which the receiver has not answered yet."""
+    """The first request is held open by its own webhook, not answered by the receiver yet."""
     params: Any = {"payment_intent": paid.id, "amount": 100}
     served.control("webhook", url=receiver.url, secret="whsec_test", types=["refund.created"])
     served.control("fault", kind="webhook_before_answer", count=1)

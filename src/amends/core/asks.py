@@ -24,14 +24,16 @@ from amends.core.order import (
     SHOWN_ORDER,
     Leg,
     Order,
+    Payment,
     Refund,
     Verdict,
     remaining,
     room_of,
     shown_state,
+    taken,
 )
 from amends.core.policy import Question, judge
-from amends.core.quote import Quote, compute, counts
+from amends.core.quote import Quote, compute, counts, fits
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -41,6 +43,9 @@ from amends.kernel.check import invariant
 from amends.kernel.ids import tail
 from amends.kernel.money import convert
 from amends.kernel.time import DAY
+
+# What a quote runs into if less is left than when it was made.
+_LEFT = (Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT)
 
 REVIEW_FOR = 2 * DAY  # a review older than this is overdue
 
@@ -55,11 +60,16 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
             f"The order is in {work.order.currency}; a refund is paid in that currency.",
             pointer="/currency",
         )
-    quote, freed = quoted(work, request)
-    if fact.quote_hash and fact.quote_hash != quote.hash:
-        raise Refused(Reason.QUOTE_STALE)
     if fact.quote_expires and fact.quote_expires <= work.now:
         raise Refused(Reason.QUOTE_EXPIRED)
+    try:
+        quote, freed = quoted(work, request)
+    except Refused as refused:
+        if fact.quote_hash and refused.refusal.reason in _LEFT:
+            raise Refused(Reason.QUOTE_STALE, **refused.refusal.extra) from refused
+        raise
+    if fact.quote_hash and fact.quote_hash != quote.hash:
+        raise Refused(Reason.QUOTE_STALE)
     verdict = judge(_question(work, request, quote), work.ctx.policy)
     _supersede(work, freed)
     refund = _make(work, fact, quote, verdict)
@@ -99,11 +109,29 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
     if standing and wants_all:
         return compute(order, request, only, standing, multiples), standing
     try:
-        return compute(order, request, only, frozenset(), multiples), frozenset()
+        beside = compute(order, request, only, frozenset(), multiples)
     except Refused:
         if not standing:
             raise
+    else:
+        if beside.amount <= _unclaimed(order, only, standing):
+            return beside, frozenset()
     return compute(order, request, only, standing, multiples), standing
+
+
+def _unclaimed(order: Order, only: str, standing: frozenset[str]) -> int:
+    """What can be given back without the money that standing claims are owed."""
+    payments = [p for p in order.payments if only in ("", p.id)]
+    owed = sum(
+        leg.amount
+        for refund in order.refunds
+        for leg in refund.legs
+        if refund.id in standing
+        and not leg.replaced
+        and only in ("", leg.payment)
+        and leg.kind != "void"
+    )
+    return sum(room_of(payment) for payment in payments) - owed
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -252,10 +280,25 @@ def approve(work: Work, fact: Approved) -> None:
         raise Refused(Reason.SELF_APPROVAL)
     if fact.shown and fact.shown != refund.shown:
         raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
+    for leg in refund.legs:
+        short = _overdrawn(work.payment(leg.payment))
+        if short:
+            raise Refused(
+                Reason.EXCEEDS_REMAINING,
+                "Money left the payment by others' hand while this waited; decline it instead.",
+                remaining=max(0, leg.amount - short),
+            )
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.finish(_deadline_id(refund.id))
     _approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+
+
+def _overdrawn(payment: Payment) -> int:
+    """By how much what is reserved, paid and taken by others exceeds what was captured."""
+    if not payment.captured_peak:
+        return 0
+    return max(0, taken(payment) - payment.captured)
 
 
 def reject(work: Work, fact: Rejected) -> None:
@@ -293,6 +336,7 @@ def _drop_all(work: Work, refund: Refund) -> None:
         if not leg.replaced:
             legs.decide_leg(work, leg.id, "drop")
             work.finish(legs.effect_id(leg.id))
+            legs.kick(work, leg.payment)
 
 
 def retry(work: Work, fact: Retried) -> None:
@@ -304,6 +348,12 @@ def retry(work: Work, fact: Retried) -> None:
             Reason.WRONG_STATE,
             f"The refund is {shown_state(refund)}; only a failed one can be tried again.",
             state=shown_state(refund),
+        )
+    if not fits(work.order, refund):
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            "What this refund was for was given back by another one meanwhile.",
+            remaining=work.order.remaining,
         )
     for leg in failed:
         room = room_of(work.payment(leg.payment))

@@ -36,7 +36,7 @@ from amends.core.facts import (
 from amends.core.order import Order
 from amends.core.orders import first_version, report_order
 from amends.core.quote import Quote
-from amends.core.reasons import Refused
+from amends.core.reasons import Reason, Refused
 from amends.core.requests import RefundIn
 from amends.core.work import Work
 from amends.kernel.check import invariant
@@ -73,12 +73,21 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
     )
     work = Work(start, recorded, ctx)
     try:
+        _check_owner(start, recorded)
         HANDLERS[type(recorded.fact)](work, recorded.fact)
     except Refused as refused:
         if order is None:
             raise
         return _refused(order, recorded, ctx, refused)
     return work.decision()
+
+
+def _check_owner(order: Order, recorded: Recorded) -> None:
+    """A connection speaks only for its own orders and payments, however it came by an id."""
+    kind, _, name = recorded.actor.partition(":")
+    own = {order.source.connection, *(p.connection for p in order.payments)}
+    if kind == "connection" and name not in own:
+        raise Refused(Reason.FORBIDDEN, f"The order does not belong to connection {name!r}.")
 
 
 def _refused(order: Order, recorded: Recorded, ctx: Ctx, refused: Refused) -> Decision:

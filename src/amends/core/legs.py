@@ -22,6 +22,7 @@ from amends.core.effects import (
 )
 from amends.core.lifecycle import Action, News, step
 from amends.core.order import Leg, Payment, Refund, remaining
+from amends.core.quote import refit
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import tail
@@ -75,16 +76,10 @@ def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop"]) -> Non
 
 
 def asked_status(leg: Leg, status: str, asked_at: Instant) -> News:
-    """Whether a status is the newest word: it is if it was asked for after the leg last moved."""
-    said = asked_at >= leg.moved_at
+    """Whether a status is the newest word: it is if it was asked for after the leg last moved.
+    A webhook was not asked for (0)."""
+    said = 0 < asked_at >= leg.moved_at
     return f"{'said' if said else 'heard'}_{status}"  # type: ignore[return-value]
-
-
-def free(work: Work, payment_id: str) -> None:
-    """The payment's effect has ended; whatever waits for the payment may go."""
-    if work.payment(payment_id).busy:
-        work.put_payment(payment_id, busy="")
-    kick(work, payment_id)
 
 
 def kick(work: Work, payment_id: str) -> None:
@@ -97,7 +92,7 @@ def kick(work: Work, payment_id: str) -> None:
         schedule_reread(work, payment_id, work.now)
     for refund in work.order.refunds:
         for leg in refund.legs:
-            if leg.payment == payment_id and _waits(leg) and not _blocked(work, leg):
+            if leg.payment == payment_id and _waits(leg) and not blocked(work, leg):
                 schedule(work, leg.id, "send", work.now)
                 return
 
@@ -106,24 +101,37 @@ def _waits(leg: Leg) -> bool:
     return leg.state == "sending" and not leg.attempts
 
 
-def _blocked(work: Work, leg: Leg) -> bool:
+def unsent(leg: Leg) -> bool:
+    """Nothing of the current epoch can have been executed."""
+    live = leg.state in ("sending", "awaiting_funds")
+    return live and not leg.in_flight and not leg.doubt
+
+
+def blocked(work: Work, leg: Leg) -> bool:
     """Parts of one authorization are released one after the other: what is left to capture for the
     second depends on what became of the first."""
-    return leg.kind == "void" and any(
-        other.payment == leg.payment
-        and other.kind == "void"
-        and other.id != leg.id
-        and other.state in ("sending", "unknown", "pending")
-        and other.attempts
-        for refund in work.order.refunds
-        for other in refund.legs
+    return (
+        _waits(leg)
+        and leg.kind == "void"
+        and any(
+            other.payment == leg.payment
+            and other.kind == "void"
+            and other.id != leg.id
+            and other.state in ("sending", "unknown", "pending")
+            and other.attempts
+            for refund in work.order.refunds
+            for other in refund.legs
+        )
     )
 
 
 def schedule(work: Work, leg_id: str, kind: EffectKind, due: Instant) -> None:
-    """The leg's effect row: what to do next, and when."""
+    """The leg's effect row: what to do next, and when. While its request is out the row is leased,
+    and stays so: a crash of whoever waits for the answer shows in the lease running out."""
     _, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
+    if payment.busy == leg_id:
+        return
     work.effect(
         Effect(
             effect_id(leg_id),
@@ -145,7 +153,9 @@ def schedule(work: Work, leg_id: str, kind: EffectKind, due: Instant) -> None:
 def _go(work: Work, leg_id: str) -> None:
     """Due now if the payment is free; else `kick` calls it up."""
     _, leg = work.leg(leg_id)
-    if not work.payment(leg.payment).busy and not _blocked(work, leg):
+    if work.payment(leg.payment).busy or blocked(work, leg):
+        work.finish(effect_id(leg_id))
+    else:
         schedule(work, leg_id, "send", work.now)
 
 
@@ -153,9 +163,12 @@ def _send(work: Work, leg_id: str) -> None:
     """The intent is written down, with its key, before a byte leaves (I3)."""
     refund, leg = work.leg(leg_id)
     if leg.kind == "void" and not leg.attempts and work.payment(leg.payment).captured_peak:
-        leg = as_refund(work, leg_id)
-    used = leg.first_sent_at > 0
-    invariant(not used or not _key_may_be_gone(work, leg), "a key may have been forgotten")
+        if not as_refund(work, leg_id):
+            return
+        leg = work.leg(leg_id)[1]
+    invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
+    if not leg.attempts:
+        leg = _fix_bytes(work, leg)
     leg = work.put_leg(
         leg_id,
         attempts=leg.attempts + 1,
@@ -193,6 +206,15 @@ def _send(work: Work, leg_id: str) -> None:
         )
 
 
+def _fix_bytes(work: Work, leg: Leg) -> Leg:
+    """What the request says besides the amount is settled with the first send of an epoch: the same
+    key always has the same bytes, whatever is heard of the payment meanwhile (I3)."""
+    payment = work.payment(leg.payment)
+    if leg.kind == "void":
+        return work.put_leg(leg.id, rest=payment.authorized - payment.voided - leg.amount)
+    return work.put_leg(leg.id, full=leg.amount == payment.captured)
+
+
 def _intent(work: Work, refund: Refund, leg: Leg, payment: Payment) -> Intent:
     order = work.order
     common: dict[str, Any] = {
@@ -206,13 +228,11 @@ def _intent(work: Work, refund: Refund, leg: Leg, payment: Payment) -> Intent:
         "epoch": leg.epoch,
     }
     if leg.kind != "void":
-        full = leg.amount == payment.captured
         return RefundIntent(
-            **common, amount=leg.amount, reason=refund.reason, full=full, charge=payment.charge
+            **common, amount=leg.amount, reason=refund.reason, full=leg.full, charge=payment.charge
         )
-    rest = payment.authorized - payment.voided - leg.amount
-    if rest:
-        return CaptureRestIntent(**common, amount=rest)
+    if leg.rest:
+        return CaptureRestIntent(**common, amount=leg.rest)
     return CancelIntent(**common, reason=refund.reason)
 
 
@@ -227,18 +247,30 @@ def _look_intent(work: Work, leg: Leg, payment: Payment) -> Intent:
     return LookupRefundsIntent(**common, charge=payment.charge)
 
 
-def as_refund(work: Work, leg_id: str) -> Leg:
+def as_refund(work: Work, leg_id: str) -> bool:
     """The authorization was captured before we could release it: this leg gives back captured
-    money instead (edge 21)."""
-    _, leg = work.leg(leg_id)
+    money instead (edge 21). False if less was captured than it gives back: then it fails."""
+    refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
-    work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
-    leg = work.put_leg(leg_id, kind="refund")
+    freed = work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
+    if remaining(freed) < leg.amount:
+        work.put_payment(payment.id, voiding=payment.voiding)
+        work.put_leg(leg_id, failure="exceeds_captured")
+        move(work, leg_id, "said_failed", failure="exceeds_captured")
+        work.event(
+            "exception.raised", what="exceeds_captured", leg=leg_id, captured=payment.captured
+        )
+        return False
+    work.put_leg(leg_id, kind="refund")
     reserve(work, leg_id)
-    return leg
+    claim(work, refund.id)
+    return True
 
 
 def _key_may_be_gone(work: Work, leg: Leg) -> bool:
+    """Whether the provider may have forgotten the key; it has not if it never took it up."""
+    if not leg.first_sent_at:
+        return False
     terms = work.ctx.terms[work.payment(leg.payment).connection]
     return work.now >= leg.first_sent_at + max(0, terms.key_ttl - KEY_MARGIN)
 
@@ -252,6 +284,10 @@ def _probe(work: Work, leg_id: str) -> None:
     resend = leg.state == "unknown" and leg.resend and not _key_may_be_gone(work, leg)
     if resend:
         _send(work, leg_id)
+        return
+    if not work.ctx.terms[work.payment(leg.payment).connection].lookup:
+        _round(work, leg_id, resend=leg.resend)  # only a webhook or a statement can tell now
+        schedule(work, leg_id, "lookup", work.now + WATCH)
         return
     payment = work.put_payment(leg.payment, busy=leg_id)
     work.effect(
@@ -331,6 +367,8 @@ def fresh(work: Work, leg_id: str) -> None:
         last_sent_at=0,
         in_flight=False,
         doubt=False,
+        full=False,
+        rest=0,
         resend=False,
         stored=0,
         tries=0,
@@ -344,8 +382,8 @@ def _wait_funds(work: Work, leg_id: str) -> None:
 
 
 def _watch(work: Work, leg_id: str) -> None:
-    _, leg = work.leg(leg_id)
-    if not leg.outside:
+    refund, _ = work.leg(leg_id)
+    if not refund.external:
         schedule(work, leg_id, "lookup", work.now + WATCH)
 
 
@@ -386,10 +424,14 @@ def release(work: Work, leg_id: str) -> None:
 
 
 def claim(work: Work, refund_id: str) -> None:
-    """Recognise what we owe for a refund, unless that is on the books already."""
+    """Recognise what we owe for a refund, as far as that is not on the books already."""
     refund = work.refund(refund_id)
-    owed = sum(g.amount for g in refund.legs if g.kind != "void" and not g.replaced)
-    if owed and not refund.claimed and not refund.external:
+    owed = sum(
+        g.amount
+        for g in refund.legs
+        if g.kind != "void" and not g.replaced and g.state not in ("failed", "canceled")
+    )
+    if owed > refund.claimed and not refund.external:
         work.book(postings.claim(work.order, refund, owed, work.now))
         work.put_refund(refund_id, claimed=owed)
 
@@ -421,13 +463,13 @@ def _settle(work: Work, leg_id: str) -> None:
 
 
 def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None:
-    rest = payment.authorized - payment.voided - leg.amount
     changes: dict[str, int] = {
         "voiding": payment.voiding - leg.amount,
         "voided": payment.voided + leg.amount,
     }
-    if rest:  # part of it was released by capturing the rest
-        changes |= {"captured": rest, "captured_peak": max(rest, payment.captured_peak)}
+    if leg.rest:  # part of it was released by capturing the rest
+        captured = max(leg.rest, payment.captured)
+        changes |= {"captured": captured, "captured_peak": max(captured, payment.captured_peak)}
     work.put_payment(payment.id, **changes)
     work.book(postings.void(work.order, refund, leg, work.now))
 
@@ -493,6 +535,24 @@ def _reread_leg(work: Work, leg_id: str) -> None:
     reread(work, leg.payment)
 
 
+def request_over(work: Work, leg_id: str) -> None:
+    """The leg's request is no longer out; if its end scheduled nothing, the row is still leased."""
+    row = effect_id(leg_id)
+    if row not in work.effects and row not in work.done:
+        move(work, leg_id, "over")
+
+
+def _resume(work: Work, leg_id: str) -> None:
+    """What had ended may pay after all. Where another leg or refund took its place meanwhile, both
+    pay (edge 9): a person is told, and it is allocated to what is left."""
+    refund, leg = work.leg(leg_id)
+    fitting = refit(work.order, refund)
+    if leg.replaced or fitting != refund.breakdown:
+        work.put_refund(refund.id, breakdown=fitting)
+        work.event("exception.raised", what="double_benefit", leg=leg_id, amount=leg.amount)
+    reserve(work, leg_id)
+
+
 def _finish(work: Work, leg_id: str) -> None:
     """The effect row goes, unless its request is still out: then its answer takes it along."""
     _, leg = work.leg(leg_id)
@@ -512,7 +572,7 @@ TABLE_ACTIONS.update(
         "watch": _watch,
         "settle": _settle,
         "unsettle": _unsettle,
-        "reserve": reserve,
+        "reserve": _resume,
         "release": release,
         "reread": _reread_leg,
         "finish": _finish,

@@ -45,6 +45,7 @@ News = Literal[
     "not_found_declined",
     "not_found_late",
     "lookup_failed",
+    "over",
     "said_succeeded",
     "said_pending",
     "said_requires_action",
@@ -121,6 +122,10 @@ def _fill_asking() -> None:
     _row(("unknown",), "lookup_failed", None, "look")
     _row(_OPEN, "lookup_failed", None, "watch")
     _row(_OPEN, "not_found", None, "watch")
+    _row(("sending",), "over", None, "go")
+    _row(("unknown",), "over", None, "look")
+    _row(_OPEN, "over", None, "watch")
+    _row(("succeeded", *_ENDED), "over", None, "finish")
 
 
 def _fill_said() -> None:

@@ -64,8 +64,13 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
         legs.move(work, leg.id, "lost")
         legs.kick(work, payment.id)
         return
+    if payment.busy == leg.id:
+        return  # its request is out already; the answer, or its lease running out, decides
     if payment.busy:
         legs.schedule(work, leg.id, "send", work.now + BUSY_PAUSE)
+        return
+    if legs.blocked(work, leg):
+        work.finish(fact.effect)  # `kick` makes it due when its turn comes
         return
     fresh_funds = leg.state == "awaiting_funds" and not leg.psp_refund_id
     legs.move(work, leg.id, "funds_due" if fresh_funds else "due")
@@ -74,6 +79,8 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
 def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
     if fact.lost and payment.busy == "reread":
         payment = work.put_payment(payment.id, busy="")
+    if payment.busy == "reread":
+        return
     if payment.busy:
         legs.reread(work, payment.id)
         work.finish(fact.effect)  # `kick` makes it due again when the payment is free
@@ -91,20 +98,16 @@ def answered(work: Work, fact: Answered) -> None:
     asked_at: Instant = leg.last_sent_at if current else 0
     if current:
         leg = work.put_leg(leg.id, in_flight=False)
+        if work.payment(leg.payment).busy == leg.id:
+            work.put_payment(leg.payment, busy="")
     outcome = fact.outcome
     if isinstance(outcome, Accepted):
         _accepted(work, leg, outcome, fact.epoch, asked_at)
     elif current:
         _not_accepted(work, refund, leg, outcome)
-    if current and work.payment(leg.payment).busy == leg.id:
-        legs.free(work, leg.payment)
-    _drop_row_if_ended(work, leg.id)
-
-
-def _drop_row_if_ended(work: Work, leg_id: str) -> None:
-    _, leg = work.leg(leg_id)
-    if leg.state in ("succeeded", "failed", "canceled") and not leg.in_flight:
-        work.finish(legs.effect_id(leg_id))
+    if current:
+        legs.request_over(work, leg.id)
+        legs.kick(work, leg.payment)
 
 
 def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked_at: Instant) -> None:
@@ -115,8 +118,12 @@ def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked_at: Ins
             _surfaced(work, leg, state)
         else:
             _apply_refund(work, leg, state, asked_at, outcome.reference)
-    elif outcome.payment is not None:
-        _void_news(work, leg, outcome.payment, asked_at)
+    elif epoch != leg.epoch:
+        return  # a release that has become a refund since
+    elif outcome.payment is None:
+        legs.move(work, leg.id, "unclear", why="the answer does not say what was done")
+    elif not _void_news(work, leg, outcome.payment, asked_at):
+        legs.move(work, leg.id, legs.asked_status(leg, "pending", asked_at))
 
 
 def _check_echo(work: Work, leg: Leg, state: RefundState) -> None:
@@ -175,11 +182,11 @@ def _honour_pause(work: Work, leg_id: str, retry_after: int) -> None:
 
 
 def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> None:
-    body |= {"code": outcome.code, "text": outcome.text[:300]}
-    if leg.kind == "void" and outcome.kind == "captured":
+    body |= {"code": outcome.code}  # its sentence may name a person: it goes to the log only (I15)
+    if leg.kind == "void" and outcome.kind == "canceled" and not (leg.doubt and leg.rest):
+        _gone(work, leg.payment)
+    elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:
         _captured_first(work, leg, outcome.payment)
-    elif leg.kind == "void" and outcome.kind == "canceled":
-        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", leg.last_sent_at), **body)
     elif leg.doubt:
         work.put_leg(leg.id, declined=outcome.code)
         legs.move(work, leg.id, "doubted", **body)
@@ -199,10 +206,10 @@ def _captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
     payment = work.payment(leg.payment)
     if not payment.captured_peak:
         work.put_payment(payment.id, captured=payment.authorized, captured_peak=payment.authorized)
-    legs.as_refund(work, leg.id)
+    if not legs.as_refund(work, leg.id):
+        return
     legs.fresh(work, leg.id)
     work.put_leg(leg.id, state="sending")
-    legs.claim(work, work.leg(leg.id)[0].id)
     work.event("leg.news", leg=leg.id, news="captured_first", kind="refund")
 
 
@@ -219,11 +226,12 @@ def _take_capture(work: Work, payment_id: str, captured: int) -> None:
 def looked_up(work: Work, fact: LookedUp) -> None:
     """What a look-up found, for one leg or for the whole payment."""
     payment = work.payment(fact.payment)
-    if payment.busy in (fact.leg, "reread" if not fact.leg else ""):
+    out = bool(fact.leg) and work.leg(fact.leg)[1].in_flight  # overtaken by a send
+    if payment.busy == (fact.leg or "reread") and not out:
         payment = work.put_payment(payment.id, busy="")
     outcome = fact.outcome
     if not fact.leg:
-        _reread_answered(work, payment, outcome)
+        _reread_answered(work, payment, outcome, fact.asked_at)
     elif isinstance(outcome, Accepted):
         _, leg = work.leg(fact.leg)
         if outcome.payment is not None and leg.kind == "void":
@@ -231,18 +239,19 @@ def looked_up(work: Work, fact: LookedUp) -> None:
         else:
             _listed(work, payment.id, outcome.refunds, fact.asked_at)
             _absent_or_found(work, fact.leg, outcome.refunds, fact.asked_at)
-        _drop_row_if_ended(work, fact.leg)
     else:
         legs.move(work, fact.leg, "lookup_failed")
         _honour_pause(work, fact.leg, getattr(outcome, "retry_after", 0))
+    if fact.leg and not out:
+        legs.request_over(work, fact.leg)
     legs.kick(work, payment.id)
 
 
-def _reread_answered(work: Work, payment: Payment, outcome: Any) -> None:
+def _reread_answered(work: Work, payment: Payment, outcome: Any, asked_at: Instant) -> None:
     if isinstance(outcome, Accepted):
         work.put_payment(payment.id, reread=False)
         work.finish(legs.reread_id(payment.id))
-        _listed(work, payment.id, outcome.refunds, work.now)
+        _listed(work, payment.id, outcome.refunds, asked_at)
     elif isinstance(outcome, Declined):
         work.put_payment(payment.id, reread=False)
         work.finish(legs.reread_id(payment.id))
@@ -274,7 +283,7 @@ def _absent_or_found(
     if any(state.psp_refund_id == leg.psp_refund_id for state in refunds):
         return
     terms = work.ctx.terms[work.payment(leg.payment).connection]
-    counts = asked_at >= leg.last_sent_at + terms.lookup_delay
+    counts = not leg.in_flight and asked_at >= leg.last_sent_at + terms.lookup_delay
     news: News = "not_found"
     if counts and leg.declined:
         news = "not_found_declined"
@@ -290,17 +299,38 @@ def _void_looked_up(work: Work, leg: Leg, state: PaymentState, asked_at: Instant
 
 def _void_news(work: Work, leg: Leg, state: PaymentState, asked_at: Instant) -> bool:
     """What the payment's own state says about a void of it; False: it says nothing was done."""
-    payment = work.payment(leg.payment)
-    rest = payment.authorized - payment.voided - leg.amount
-    if leg.state == "succeeded":
-        return True
-    if state.canceled or (rest and state.captured == rest):
+    if state.captured > 0 and state.captured == leg.rest:
         legs.move(work, leg.id, legs.asked_status(leg, "succeeded", asked_at))
         return True
     if state.captured > 0:
-        _captured_first(work, leg, state)
+        if leg.state not in ("succeeded", "failed", "canceled"):
+            _captured_first(work, leg, state)
+        return True
+    if state.canceled:
+        _gone(work, leg.payment)
         return True
     return False
+
+
+def _gone(work: Work, payment_id: str) -> None:
+    """The whole authorization is gone: our void did it, or others' hand, or it expired. A part that
+    was to be captured is gone with it."""
+    for refund in work.order.refunds:
+        for leg in refund.legs:
+            live = leg.state in ("sending", "unknown", "pending") and leg.attempts
+            if leg.payment == payment_id and leg.kind == "void" and live:
+                lost = leg.rest
+                work.put_leg(leg.id, rest=0)
+                legs.move(work, leg.id, "heard_succeeded")
+                if lost:
+                    work.event(
+                        "exception.raised", what="authorization_lost", leg=leg.id, amount=lost
+                    )
+    payment = work.payment(payment_id)
+    gone = payment.authorized - payment.voided - payment.voiding
+    if gone > 0:
+        work.put_payment(payment.id, voided=payment.voided + gone)
+        work.event("payment.updated", payment=payment.id, released=gone)
 
 
 # -- webhooks ----------------------------------------------------------------------------------
@@ -328,7 +358,6 @@ def refund_reported(work: Work, fact: RefundReported) -> None:
         return
     _check_echo(work, leg, fact.refund)
     _apply_refund(work, leg, fact.refund, 0)
-    _drop_row_if_ended(work, leg.id)
 
 
 def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
@@ -338,8 +367,13 @@ def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
         if leg.psp_refund_id == state.psp_refund_id:
             return leg
     for leg in all_legs:
-        ours = leg.id == state.leg and leg.epoch == state.epoch
-        if ours and not leg.psp_refund_id and leg.attempts and leg.kind != "void":
+        if leg.id != state.leg or leg.psp_refund_id or leg.kind == "void":
+            continue
+        if leg.epoch == state.epoch and leg.attempts:
+            return leg
+        # An attempt that was closed as not executed was executed after all, and the one that was
+        # to follow has not left: it takes its place.
+        if leg.epoch > state.epoch > 0 and legs.unsent(leg):
             return leg
     return None
 
@@ -404,8 +438,11 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
 
 def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
     """An answer to an attempt that was closed as not executed: it was executed after all."""
-    if _match(work.order, leg.payment, state) is None:
+    found = _match(work.order, leg.payment, state)
+    if found is None:
         _adopt(work, leg.payment, state)
+    else:
+        _apply_refund(work, found, state, 0)
 
 
 def _raise_if_overpaid(work: Work, payment_id: str) -> None:
@@ -427,25 +464,11 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
         work.event("payment.updated", payment=payment.id, captured=state.captured)
         legs.kick(work, payment.id)
     elif state.canceled and not payment.captured_peak:
-        _released(work, payment)
+        _gone(work, payment.id)
     payment = work.payment(payment.id)
     ours = payment.pending_ours + payment.refunded_ours
     if payment.captured_peak and state.refunded > ours + payment.external:
         legs.reread(work, payment.id)
-
-
-def _released(work: Work, payment: Payment) -> None:
-    """The authorization is gone: our void did it, or others' hand, or it expired."""
-    for refund in work.order.refunds:
-        for leg in refund.legs:
-            live = leg.state in ("sending", "unknown") and leg.attempts
-            if leg.payment == payment.id and leg.kind == "void" and live:
-                legs.move(work, leg.id, "heard_succeeded")
-    payment = work.payment(payment.id)
-    gone = payment.authorized - payment.voided - payment.voiding
-    if gone > 0:
-        work.put_payment(payment.id, voided=payment.voided + gone)
-        work.event("payment.updated", payment=payment.id, released=gone)
 
 
 def dispute_reported(work: Work, fact: DisputeReported) -> None:

@@ -168,6 +168,8 @@ class Leg(_Part, frozen=True):
     first_sent_at: Instant = 0
     last_sent_at: Instant = 0
     in_flight: bool = False
+    full: bool = False  # fixed with the first send of the epoch: the whole of what was captured
+    rest: int = 0  # likewise: what a partial release captures, 0 if the whole is released
     doubt: bool = False
     stored: int = 0
     resend: bool = False  # the next round sends the same bytes; else it looks up
@@ -275,16 +277,21 @@ class Order(_Part, frozen=True):
         return sum(room_of(p) for p in self.payments)
 
 
-def remaining(payment: Payment) -> int:
-    """What may still be refunded (I1), never below zero."""
-    gone = (
+def taken(payment: Payment) -> int:
+    """What left or is set aside to leave this payment, by whoever's hand."""
+    return (
         payment.pending_ours
         + payment.refunded_ours
         + payment.credited_ours
         + payment.external
         + payment.disputed
+        + payment.voiding  # a release that the capture overtook leaves as a refund
     )
-    return max(0, payment.captured - gone)
+
+
+def remaining(payment: Payment) -> int:
+    """What may still be refunded (I1), never below zero."""
+    return max(0, payment.captured - taken(payment))
 
 
 def voidable(payment: Payment) -> int:

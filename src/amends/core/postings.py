@@ -54,16 +54,25 @@ def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
     """We owe the customer `amount`: Dr returns, shipping, tax; Cr refunds payable.
 
     `amount` is what is to be paid out; a voided authorization was never revenue and is left out.
+    Where part of it was claimed before, the entry makes up the difference, account by account, so
+    that what lapses is exactly what was booked.
     """
-    lines = [*_scaled(_returned(refund), amount), ("refunds_payable", -amount)]
+    before = _claimed(refund, refund.claimed)
+    lines = [
+        (account, value - was)
+        for (account, value), (_, was) in zip(_claimed(refund, amount), before, strict=True)
+    ]
     return _entry(order, at, "claim", refund.id, "", "", lines)
 
 
 def claim_lapsed(order: Order, refund: Refund, at: Instant) -> Entry:
     """The claim ends unpaid: the entry that recognised it, reversed."""
-    booked = [*_scaled(_returned(refund), refund.claimed), ("refunds_payable", -refund.claimed)]
-    lines = [(account, -amount) for account, amount in booked]
+    lines = [(account, -amount) for account, amount in _claimed(refund, refund.claimed)]
     return _entry(order, at, "claim_lapsed", refund.id, "", "", lines)
+
+
+def _claimed(refund: Refund, amount: int) -> list[tuple[str, int]]:
+    return [*_scaled(_returned(refund), amount), ("refunds_payable", -amount)]
 
 
 def _scaled(sides: list[tuple[str, int]], amount: int) -> list[tuple[str, int]]:

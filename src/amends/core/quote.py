@@ -59,6 +59,10 @@ class _Left(msgspec.Struct):
     def gross(self) -> int:
         return self.net + sum(self.taxes.values())
 
+    @property
+    def short(self) -> bool:
+        return min(self.quantity, self.net, *self.taxes.values()) < 0
+
     def take(self, share_: LineShare) -> None:
         self.quantity -= share_.quantity
         self.net -= share_.net
@@ -93,6 +97,22 @@ def compute(
 def adopted(order: Order, amount: int) -> Breakdown:
     """How an amount others gave back is allocated: over what is left, the rest unallocated."""
     return _spread(amount, *left_over(order, frozenset()))
+
+
+def fits(order: Order, refund: Refund) -> bool:
+    """Whether what a refund gives back is still there, the refund itself left out."""
+    lines, shipping = left_over(order, frozenset((refund.id,)))
+    for parts, left in ((refund.breakdown.lines, lines), (refund.breakdown.shipping, shipping)):
+        for part in parts:
+            left[part.id].take(part)
+    return not any(left.short for left in (*lines.values(), *shipping.values()))
+
+
+def refit(order: Order, refund: Refund) -> Breakdown:
+    """The breakdown of a refund that pays after all: as it was, or over what others left of it."""
+    if fits(order, refund):
+        return refund.breakdown
+    return _spread(refund.amount, *left_over(order, frozenset((refund.id,))))
 
 
 def counts(refund: Refund) -> bool:

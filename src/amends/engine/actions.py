@@ -42,6 +42,7 @@ from amends.store.spec import AnswerKey, Head, NoteText, Person, Principal, Quot
 
 QUOTE_FOR = 30 * MINUTE
 Render = Callable[[Result], Rendered]
+RenderQuote = Callable[[Order, Quote, str, Instant], Rendered]
 
 SCOPES = ("admin", "orders:write", "refunds:write", "refunds:approve", "read", "ledger:read")
 
@@ -121,13 +122,40 @@ async def _address(engine: Engine, request: RefundIn) -> tuple[Addressed, Refund
     raise Refused(Reason.VALIDATION, "Name the order, the payment or the quote.", pointer="/order")
 
 
-async def make_quote(
-    engine: Engine, caller: Caller, request: RefundIn
-) -> tuple[Order, Quote, str, Instant]:
-    """The amount a request would come to: (order, quote, quote id, end). Raises Refused."""
+async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: RenderQuote) -> Told:
+    """The amount a request would come to; `show` makes the answer of (order, quote, quote id, end).
+    Raises Refused, of which nothing is stored: a quote that cannot be made may be asked again."""
     check_request(request)
     if request.quote is not None:
         raise Refused(Reason.VALIDATION, "A quote is of an order.", pointer="/quote")
+    plain = msgspec.to_builtins(request)
+    plain["note"] = digest([caller.key, request.note])
+    first = await _repeat(engine, caller, plain)
+    if first.answer is not None:
+        return first
+    order = await _quoted_order(engine, request)
+    now = engine.clock.now()
+    bare = msgspec.structs.replace(request, note="")
+    recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
+    quote = quote_order(order, bare, recorded, engine.ctx(now))
+    quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
+    ask = _ask(caller, (), plain)
+    ask.render = lambda _: show(order, quote, quote_id, ends)
+    ask.quotes = [QuoteRow(quote_id, order.id, msgspec.json.encode(bare), quote.hash, ends)]
+    return await engine.turner.submit(ask)
+
+
+async def _repeat(engine: Engine, caller: Caller, plain: dict[str, Any]) -> Told:
+    """The first answer under the caller's key, if there was one: looked up in a turn, where equal
+    keys meet."""
+    if not caller.key:
+        return Told()
+    ask = _ask(caller, (), plain)
+    ask.render = None
+    return await engine.turner.submit(ask)
+
+
+async def _quoted_order(engine: Engine, request: RefundIn) -> Order:
     item, _ = await _address(engine, request)
     identifier = item.order
     if not identifier and request.payment is not None:
@@ -136,15 +164,7 @@ async def make_quote(
     order = await engine.store.order(identifier) if identifier else None
     if order is None:
         raise Refused(Reason.UNKNOWN_PAYMENT if request.payment else Reason.UNKNOWN_ORDER)
-    now = engine.clock.now()
-    bare = msgspec.structs.replace(request, note="")
-    recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
-    quote = quote_order(order, bare, recorded, engine.ctx(now))
-    quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
-    row = QuoteRow(quote_id, order.id, msgspec.json.encode(bare), quote.hash, ends)
-    ask = Ask((), caller.actor, _future(), quotes=[row])
-    await engine.turner.submit(ask)
-    return order, quote, quote_id, ends
+    return order
 
 
 async def approve(engine: Engine, caller: Caller, refund: str, shown: str = "") -> Told:
@@ -181,10 +201,6 @@ async def _on_refund(engine: Engine, caller: Caller, refund: str, fact: Fact) ->
     return await _submit(engine, caller, Addressed(fact, order=order), plain)
 
 
-def _future() -> asyncio.Future[Told]:
-    return asyncio.get_running_loop().create_future()
-
-
 async def _submit(
     engine: Engine,
     caller: Caller,
@@ -193,19 +209,21 @@ async def _submit(
     people: tuple[Person, ...] = (),
     notes: tuple[NoteText, ...] = (),
 ) -> Told:
-    key = AnswerKey(caller.principal, caller.route, caller.key) if caller.key else None
-    ask = Ask(
-        (item,),
+    ask = _ask(caller, (item,), plain)
+    ask.people, ask.notes = people, notes
+    return await engine.turner.submit(ask)
+
+
+def _ask(caller: Caller, facts: tuple[Addressed, ...], plain: dict[str, Any]) -> Ask:
+    return Ask(
+        facts,
         caller.actor,
-        _future(),
-        key=key,
+        asyncio.get_running_loop().create_future(),
+        key=AnswerKey(caller.principal, caller.route, caller.key) if caller.key else None,
         body_hash=digest(plain),
         request=msgspec.json.encode(plain),
         render=caller.render,
-        people=people,
-        notes=notes,
     )
-    return await engine.turner.submit(ask)
 
 
 # -- keys --------------------------------------------------------------------------------------

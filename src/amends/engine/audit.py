@@ -1,10 +1,10 @@
 """Signed checkpoints and their verification (invariant I10).
 
-Every minute one line is appended to `checkpoints.jsonl`, outside the database: the tips of all event
-chains that changed, the number of orders sealed so far, the hash of the line before, signed with
-Ed25519. `verify` recomputes every chain and holds it against what was sealed: an edited, inserted
-or deleted event is a broken chain, a deleted order is a sealed tip without its chain, an order that
-claims to be older than the last seal but is in none was inserted.
+Every minute one line is appended to `checkpoints.jsonl`, outside the database: the tips of all
+event chains that changed, the number of orders sealed so far and the hash of the line before,
+signed with Ed25519. `verify` recomputes every chain and holds it against what was sealed: an
+edited, inserted or deleted event is a broken chain, a deleted order is a sealed tip without its
+chain, an order that claims to be older than the last seal but is in none was inserted.
 """
 
 from __future__ import annotations

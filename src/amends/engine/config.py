@@ -173,9 +173,8 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
         raise ConfigError(f'{where} needs gateway = "…"; one of {", ".join(sorted(HEARING))}.')
     gateway = HEARING.get(values["gateway"])
     if gateway is None:
-        raise ConfigError(
-            f"{where}: gateway {values['gateway']!r} is unknown; one of {', '.join(sorted(HEARING))}."
-        )
+        choice = ", ".join(sorted(HEARING))
+        raise ConfigError(f"{where}: gateway {values['gateway']!r} is unknown; one of {choice}.")
     able = gateway.CAPABILITIES
     for key in values:
         if key not in _COMMON and key not in able.settings and key not in _SECRET_LISTS:

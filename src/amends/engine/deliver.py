@@ -8,6 +8,7 @@ most half of it: whoever takes an effect over knows that our bytes are long gone
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -50,6 +51,7 @@ class Deliverer:
         self._transport, self._clock = transport, clock
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent = 0
+        self.outcomes: Counter[tuple[str, str]] = Counter()  # by connection and kind of outcome
 
     def start(self, outgoing: list[Outgoing], turner: Turner) -> None:
         """Send each; returns at once."""
@@ -78,8 +80,11 @@ class Deliverer:
         finally:
             limit.ended(answered)
             self._ended()
+        self.outcomes[(effect.connection, type(outcome).__name__.lower())] += 1
         if isinstance(outcome, NotSent) and outcome.retry_after:
             limit.pause(outcome.retry_after)
+        if isinstance(outcome, Declined):
+            log.info("declined", effect=effect.id, code=outcome.code, text=outcome.text)
         if effect.kind == "send":
             fact: Answered | LookedUp = Answered(effect.leg, effect.epoch, effect.attempt, outcome)
         else:

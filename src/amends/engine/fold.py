@@ -183,8 +183,8 @@ class Fold:
         self.batch.people += ask.people
         self.batch.notes += ask.notes
         self.batch.quotes += ask.quotes
-        if ask.message:
-            self._inbox(ask, ask.message, results)
+        if ask.message and not any(r.refused and r.order is None for r in results):
+            self._inbox(ask, ask.message, results)  # what nothing was made of is not acknowledged
         return self._answer(ask, results)
 
     def _is_known(self, message: Inbound, late: bool) -> bool:
@@ -200,9 +200,9 @@ class Fold:
         return any(out.effect.id in due for out in self.outgoing[before:])
 
     def _answer(self, ask: Ask, results: tuple[Result, ...]) -> Told:
-        if ask.render is None or not results:
+        if ask.render is None:
             return Told(results=results)
-        rendered: Rendered = ask.render(results[0])
+        rendered: Rendered = ask.render(results[0] if results else Result())
         if ask.key is None or not rendered.keep:
             return Told(results=results, rendered=rendered)
         answer = Answer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import aiohttp
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
 
 from amends.gateways.spec import Failure, Request, Response
 
@@ -39,7 +39,8 @@ class HttpTransport:
 
     async def send(self, request: Request, timeout_seconds: float) -> Response | Failure:
         """The answer, or what its absence means. Never raises for a network's doing."""
-        limits = ClientTimeout(total=timeout_seconds, sock_connect=timeout_seconds)
+        # A connection that takes half the time is given up while that is still "not sent".
+        limits = ClientTimeout(total=timeout_seconds, connect=timeout_seconds * 0.5)
         try:
             async with self._session.request(
                 request.method,
@@ -49,14 +50,14 @@ class HttpTransport:
                 timeout=limits,
                 allow_redirects=False,
             ) as answer:
-                body = await answer.content.read(ANSWER_MAX)
-                if not answer.content.at_eof():
+                body = await _body(answer)
+                if body is None:
                     return Failure(True, "the answer is too long")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Failure(False, f"no connection: {type(error).__name__}")
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             return Failure(False, f"not an address: {error}")
         except TimeoutError:
             return Failure(True, "no answer in time")
@@ -65,3 +66,14 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+async def _body(answer: ClientResponse) -> bytes | None:
+    """All of it, in however many pieces it comes; None if it is longer than any answer is."""
+    pieces, length = [], 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        length += len(piece)
+        if length > ANSWER_MAX:
+            return None
+    return b"".join(pieces)

@@ -43,7 +43,11 @@ async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[
         raw=raw,
     )
     future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-    return await engine.turner.submit(Ask(message.facts, row.actor, future, message=row))
+    told = await engine.turner.submit(Ask(message.facts, row.actor, future, message=row))
+    for result in told.results:
+        if result.refused is not None and result.order is None:
+            raise Refused(result.refused.reason, result.refused.detail, **result.refused.extra)
+    return told
 
 
 def _check_mode(message: Message, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from amends.core.reasons import Reason, Refused
@@ -88,6 +89,40 @@ async def balances(engine: Engine, at: Instant | None) -> dict[str, Any]:
     }
 
 
-def page_view(page: Page) -> dict[str, Any]:
+async def orders(engine: Engine, cursor: str, limit: int) -> dict[str, Any]:
+    """Orders, newest first: a page. Raises ValueError for a cursor of another list."""
+    page = await engine.store.orders(cursor, min(limit, PAGE_MAX))
+    return _page_view(page, _order_item)
+
+
+async def refunds(
+    engine: Engine, filters: dict[str, str], cursor: str, limit: int
+) -> dict[str, Any]:
+    """Refunds, newest first: a page. Raises ValueError for a cursor of another list."""
+    page = await engine.store.refunds(filters, cursor, min(limit, PAGE_MAX))
+    return _page_view(page, lambda item: {**item, "created_at": rfc3339(item["created_at"])})
+
+
+async def entries(
+    engine: Engine, filters: dict[str, str], cursor: str, limit: int
+) -> dict[str, Any]:
+    """Journal entries, oldest first: a page. Raises ValueError for a cursor of another list."""
+    page = await engine.store.entries(filters, cursor, min(limit, PAGE_MAX))
+    return _page_view(page, lambda item: {**item, "at": rfc3339(item["at"])})
+
+
+def _order_item(item: dict[str, Any]) -> dict[str, Any]:
+    source = {"connection": item["connection"], "order_id": item["source_order_id"]}
+    hidden = ("connection", "source_order_id")
+    return {
+        **{name: value for name, value in item.items() if name not in hidden},
+        "source": source,
+        "parked": item["parked"] or None,
+        "created_at": rfc3339(item["created_at"]),
+        "updated_at": rfc3339(item["updated_at"]),
+    }
+
+
+def _page_view(page: Page, view: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """A page as promised: items and the cursor of the next one, or null."""
-    return {"items": page.items, "next": page.next or None}
+    return {"items": [view(item) for item in page.items], "next": page.next or None}

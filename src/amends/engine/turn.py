@@ -58,6 +58,11 @@ class Turner:
         self._wake.set()
 
     @property
+    def waiting(self) -> int:
+        """Asks that are not yet in a transaction."""
+        return len(self._queue)
+
+    @property
     def idle(self) -> bool:
         return not self._queue and not self._turning
 

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 
 from amends.core.decision import Ctx, Terms
 from amends.core.order import Order, shown_state
@@ -22,6 +23,7 @@ from amends.engine.rates import rates
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
 from amends.gateways.registry import HEARING
+from amends.kernel.money import Rate
 from amends.kernel.time import Clock, Instant
 from amends.store.spec import Store
 
@@ -57,7 +59,6 @@ class Engine:
         }
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
         self._policy = built_in(config.policy.auto_approve_up_to, config.policy.second_person)
-        self._rates = rates(config.ledger)
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.sealer = Sealer(store, config.audit_dir, self.clock)
@@ -67,7 +68,8 @@ class Engine:
         self.deliverer = Deliverer(
             self.connections, self.limits, self.transport, self.clock, self.sweeper.room
         )
-        self._waiters: dict[str, list[asyncio.Event]] = {}
+        self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
+        self._hurried = False
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- what a fold needs (World) -------------------------------------------------------------
@@ -75,6 +77,10 @@ class Engine:
     def ctx(self, now: Instant) -> Ctx:
         functional = self.config.ledger.functional_currency
         return Ctx(now, self._policy, functional, self._terms, self._rates)
+
+    @cached_property
+    def _rates(self) -> Mapping[str, Rate]:
+        return rates(self.config.ledger)
 
     def new_id(self) -> str:
         return self.ids.new()
@@ -100,14 +106,16 @@ class Engine:
             waiters = self._waiters.get(refund_id)
             order = by_id.get(order_id)
             refund = order.refund(refund_id) if order else None
-            if waiters and refund and shown_state(refund) in RESTING:
+            if order and waiters and refund and shown_state(refund) in RESTING:
                 for waiter in waiters:
-                    waiter.set()
+                    if not waiter.done():
+                        waiter.set_result(order)
 
     # -- life ----------------------------------------------------------------------------------
 
     async def start(self, sweep: bool = True) -> None:
         """Begin to turn; with `sweep` also to take over what is due."""
+        self.ctx(self.clock.now())  # reads the rates, which takes long, before anybody waits
         self._tasks.append(asyncio.create_task(self.turner.run(), name="turner"))
         if sweep:
             self.sealer.prepare()
@@ -126,16 +134,38 @@ class Engine:
             await self.sealer.seal()
         await self.transport.close()
 
-    async def wait_for(self, refund_id: str, seconds: float) -> None:
-        """Until the refund rests, as far as this process sees, or the time is over."""
-        event = asyncio.Event()
-        self._waiters.setdefault(refund_id, []).append(event)
+    @property
+    def alive(self) -> bool:
+        """Whether this process takes asks and turns."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    async def over(self) -> None:
+        """Until a task of the engine has ended: by `stop`, or by a defect, which is raised."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    def hurry(self) -> None:
+        """Whoever waits for an end state is answered with what there is: the process will stop."""
+        self._hurried = True
+        for told in [told for waiters in self._waiters.values() for told in waiters]:
+            if not told.done():
+                told.set_result(None)
+
+    async def wait_for(self, refund_id: str, seconds: float) -> Order | None:
+        """The order once the refund rests, as far as this process sees; None if the time is over
+        before."""
+        if self._hurried:
+            return None
+        told: asyncio.Future[Order | None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(refund_id, []).append(told)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await event.wait()
+                    return await told
+            return None
         finally:
-            self._waiters[refund_id].remove(event)
+            self._waiters[refund_id].remove(told)
             if not self._waiters[refund_id]:
                 del self._waiters[refund_id]
 

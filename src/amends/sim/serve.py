@@ -79,7 +79,7 @@ Faults
     {"op": "clear_faults", "kind": "latency"}        or all, without `kind`
 
 Time and state
-    {"op": "advance", "seconds": 86400}              all look-alikes' clocks; signatures keep real time
+    {"op": "advance", "seconds": 86400}              every look-alike's clock, not signatures
     {"op": "settings", "key_age_s": 86400, "authorization_age_s": 604800, "list_delay_s": 0}
         When idempotency keys are forgotten, when authorizations expire, and how long a new refund
         stays invisible in lists.

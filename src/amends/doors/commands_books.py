@@ -1,0 +1,191 @@
+"""`amends audit …` and `amends ledger …`: proofs and books, from the database alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from amends.doors import journal
+from amends.doors.shell import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    fail,
+    looking,
+    opened,
+    out,
+    read_config,
+    run,
+    show_json,
+)
+from amends.engine import queries
+from amends.engine.audit import Report, Sealer, verify
+from amends.engine.clock import SystemClock
+from amends.engine.config import Config
+from amends.kernel.money import major
+from amends.kernel.time import Instant, parse_rfc3339
+from amends.store.spec import Checkpoint
+
+audit_group = typer.Typer(no_args_is_help=True, help="Prove that the trail is whole.")
+ledger_group = typer.Typer(no_args_is_help=True, help="Balances, entries and exports of the books.")
+
+PAGE = 200  # entries read at once
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    BEANCOUNT = "beancount"
+    HLEDGER = "hledger"
+    CSV = "csv"
+
+
+# -- audit ---------------------------------------------------------------------------------------
+
+
+@audit_group.command("verify")
+def audit_verify(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Recompute every chain of events and hold it against the signed checkpoints.
+
+    Ends with 0 only if nothing is wrong; otherwise every finding is listed.
+
+    Example: amends audit verify --json
+    """
+    report = run(_verify(read_config(config, connections=False)))
+    if as_json:
+        show_json(msgspec.to_builtins(report))
+    else:
+        for finding in report.findings:
+            out.print(f"{finding.stream} {finding.seq}: {finding.what}", markup=False)
+        for note in report.notes:
+            out.print(f"note: {note}", markup=False)
+        out.print(
+            f"{report.streams} chains, {report.events} events, {report.checkpoints} checkpoints: "
+            + ("whole." if report.ok else f"{len(report.findings)} findings."),
+            markup=False,
+        )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+async def _verify(config: Config) -> Report:
+    async with opened(config) as store:
+        return await verify(store, config.audit_dir)
+
+
+@audit_group.command("checkpoint")
+def audit_checkpoint(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Seal what changed since the last checkpoint, now. A server does it every minute.
+
+    Example: amends audit checkpoint
+    """
+    made = run(_checkpoint(read_config(config, connections=False)))
+    if as_json:
+        show_json({"made": made is not None, "number": made.number if made else None})
+    elif made is None:
+        out.print("Nothing has changed since the last checkpoint.")
+    else:
+        out.print(f"Checkpoint {made.number} seals {len(made.heads)} chains.", markup=False)
+
+
+async def _checkpoint(config: Config) -> Checkpoint | None:
+    async with opened(config) as store:
+        sealer = Sealer(store, config.audit_dir, SystemClock())
+        sealer.prepare()
+        return await sealer.seal()
+
+
+# -- ledger --------------------------------------------------------------------------------------
+
+
+@ledger_group.command("balances")
+def ledger_balances(
+    at: Annotated[
+        str, typer.Option(help="An instant, like 2026-11-01T10:00:00Z; now if not given.")
+    ] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """The balance of every account. Debit is positive.
+
+    Example: amends ledger balances --at 2026-12-01T00:00:00Z
+    """
+    found = run(_balances(read_config(config, connections=False), _instant(at)))
+    if as_json:
+        show_json(found)
+        return
+    functional = found["functional_currency"]
+    table = Table("account", "amount", "", f"in {functional}", box=None)
+    for row in found["balances"]:
+        table.add_row(
+            row["account"],
+            major(row["amount"], row["currency"]),
+            row["currency"],
+            major(row["functional_amount"], functional),
+        )
+    out.print(table)
+
+
+def _instant(text: str) -> Instant | None:
+    try:
+        return parse_rfc3339(text) if text else None
+    except ValueError as error:
+        fail(f"--at {text}: {error}.")
+
+
+async def _balances(config: Config, at: Instant | None) -> dict[str, Any]:
+    async with looking(config) as engine:
+        return await queries.balances(engine, at)
+
+
+@ledger_group.command("entries")
+def ledger_entries(
+    order: Annotated[str, typer.Option(help="Only of this order.")] = "",
+    refund: Annotated[str, typer.Option(help="Only of this refund.")] = "",
+    account: Annotated[str, typer.Option(help="Only with a posting to this account.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Journal entries, oldest first. With --json one entry a line.
+
+    Example: amends ledger entries --account clearing:stripe-eu
+    """
+    given = {"order": order, "refund": refund, "account": account}
+    filters = {name: text for name, text in given.items() if text}
+    shape = journal.json_line if as_json else journal.plain
+    run(_write(read_config(config, connections=False), filters, journal.Each(shape)))
+
+
+@ledger_group.command("export")
+def ledger_export(
+    format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Write all entries to standard output, amounts exact, for other accounting programs.
+
+    Example: amends ledger export --format beancount > refunds.beancount
+    """
+    writers: dict[Format, journal.Writer] = {
+        Format.BEANCOUNT: journal.Beancount(),
+        Format.HLEDGER: journal.Each(journal.hledger),
+        Format.CSV: journal.Csv(),
+    }
+    run(_write(read_config(config, connections=False), {}, writers[format_]))
+
+
+async def _write(config: Config, filters: dict[str, str], writer: journal.Writer) -> None:
+    async with opened(config) as store:
+        sys.stdout.write(writer.begin())
+        cursor, first = "", True
+        while first or cursor:
+            page = await store.entries(filters, cursor, PAGE)
+            for item in page.items:
+                sys.stdout.write(writer.entry(item))
+            cursor, first = page.next, False
+            await asyncio.to_thread(sys.stdout.flush)

@@ -1,0 +1,168 @@
+"""`amends init` and `amends key …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from amends.doors.shell import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    fail,
+    looking,
+    out,
+    read_config,
+    run,
+    show_json,
+    store_of,
+    who,
+)
+from amends.engine import actions
+from amends.engine.audit import Sealer
+from amends.engine.clock import SystemClock
+from amends.engine.config import Config
+from amends.kernel.time import rfc3339
+
+TEMPLATE = """\
+# Settings of amends. Secrets are written env:NAME or file:PATH, never in this file.
+
+[store]
+url = "{url}"          # or postgresql://user@host/db
+
+[server]
+host = "127.0.0.1"
+port = 8080
+
+[ledger]
+functional_currency = "EUR"
+
+[policy]
+auto_approve_up_to = 10000                # minor units of the functional currency
+
+# One table for each account at an outside party.
+#
+# [connections.stripe-eu]
+# gateway = "stripe"
+# api_key = "env:STRIPE_KEY"
+# webhook_secrets = ["env:STRIPE_WHSEC"]  # a list: rotation keeps two
+# base_url = "http://127.0.0.1:9400/stripe"  # the sandbox; leave it out in production
+#
+# [connections.shop-1]
+# gateway = "standard"                    # any sender of Standard Webhooks
+# webhook_secrets = ["env:SHOP_SECRET"]
+"""
+
+key_group = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+
+
+def init(
+    config: ConfigPath = DEFAULT_CONFIG,
+    store: Annotated[
+        str, typer.Option(help="The database's URL, written into a new settings file.")
+    ] = "sqlite:///amends.db",
+) -> None:
+    """Make the settings file (if there is none), the database and the audit folder.
+
+    Can be repeated: it upgrades the database's schema and leaves everything else alone.
+
+    Example: amends init && amends key create --name support --scopes refunds:write,read
+    """
+    made = not config.exists()
+    if made:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(TEMPLATE.replace("{url}", store), encoding="utf-8")
+    settings = read_config(config, connections=False)
+    run(_migrate(settings))
+    Sealer(store_of(settings), settings.audit_dir, SystemClock()).prepare()
+    out.print(f"Settings: {config}{' (new)' if made else ''}", markup=False)
+    out.print("Database: ready", markup=False)
+    out.print(f"Audit folder: {settings.audit_dir}", markup=False)
+
+
+async def _migrate(config: Config) -> None:
+    store = store_of(config)
+    try:
+        await store.migrate()
+    finally:
+        await store.close()
+
+
+@key_group.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="Who will use it; goes on the audit trail.")],
+    scopes: Annotated[str, typer.Option(help=f"Comma-separated, of: {', '.join(actions.SCOPES)}.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key. It is shown once; only its hash is stored.
+
+    Example: amends key create --name support --scopes refunds:write,read --json
+    """
+    wanted = tuple(scope.strip() for scope in scopes.split(",") if scope.strip())
+    found = run(_create(read_config(config, connections=False), name.strip(), wanted))
+    if as_json:
+        show_json(found)
+    else:
+        out.print(f"{found['key']}\n", markup=False)
+        out.print(f"Key {found['id']} of {name}. Keep it: it is not shown again.", markup=False)
+
+
+async def _create(config: Config, name: str, scopes: tuple[str, ...]) -> dict[str, str]:
+    async with looking(config) as engine:
+        principal, secret = await actions.create_key(engine, who(), name, scopes)
+        return {"id": principal.id, "key": secret}
+
+
+@key_group.command("list")
+def list_(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List the keys, without their secrets.
+
+    Example: amends key list
+    """
+    found = run(_list(read_config(config, connections=False)))
+    if as_json:
+        show_json({"items": found})
+        return
+    table = Table("id", "name", "scopes", "created", "revoked", box=None)
+    for item in found:
+        scopes = ",".join(item["scopes"])
+        table.add_row(
+            item["id"], item["name"], scopes, item["created_at"], item["revoked_at"] or ""
+        )
+    out.print(table)
+
+
+async def _list(config: Config) -> list[dict[str, object]]:
+    async with looking(config) as engine:
+        return [
+            {
+                "id": p.id,
+                "name": p.name,
+                "scopes": list(p.scopes),
+                "created_at": rfc3339(p.created_at),
+                "revoked_at": rfc3339(p.revoked_at) if p.revoked_at else None,
+            }
+            for p in await engine.store.principals()
+        ]
+
+
+@key_group.command("revoke")
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID", help="prn_…, from `amends key list`.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Revoke a key. A running server refuses it within five seconds.
+
+    Example: amends key revoke prn_01m81…
+    """
+    if not run(_revoke(read_config(config, connections=False), key)):
+        fail(f"There is no key {key} that is not revoked yet.")
+    out.print(f"Revoked {key}.", markup=False)
+
+
+async def _revoke(config: Config, key: str) -> bool:
+    async with looking(config) as engine:
+        return await actions.revoke_key(engine, who(), key)

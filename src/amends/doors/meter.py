@@ -1,0 +1,89 @@
+"""What `/metrics` shows, in the Prometheus text format.
+
+Counters that the engine keeps itself are read when scraped, so that they cost nothing in between;
+rows by state are counted in the database at each scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from amends.engine.wiring import Engine
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0, 30.0)
+
+
+class Meter:
+    """The metrics of one process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._registry = CollectorRegistry()
+        self._latency = Histogram(
+            "amends_http_seconds",
+            "Time to answer a request, by call.",
+            ["call"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._answers = Counter(
+            "amends_http_answers",
+            "Answers to requests, by call and status.",
+            ["call", "status"],
+            registry=self._registry,
+        )
+        self._bound: dict[tuple[str, int], tuple[Histogram, Counter]] = {}
+
+    def answered(self, call: str, status: int, seconds: float) -> None:
+        """Count one answer. Labels are bound once: looking them up costs more than counting."""
+        bound = self._bound.get((call, status))
+        if bound is None:
+            bound = (self._latency.labels(call), self._answers.labels(call, str(status)))
+            self._bound[(call, status)] = bound
+        bound[0].observe(seconds)
+        bound[1].inc()
+
+    def text(self, rows: Mapping[str, int] | None) -> bytes:
+        """Everything; `rows` are the counts of the database, None while it is away."""
+        state = CollectorRegistry()
+        state.register(_State(self._engine, rows))
+        return generate_latest(self._registry) + generate_latest(state)
+
+
+class _State(Collector):
+    """What is true at this moment."""
+
+    def __init__(self, engine: Engine, rows: Mapping[str, int] | None) -> None:
+        self._engine, self._rows = engine, rows
+
+    def collect(self) -> Iterable[Metric]:
+        turner, deliverer = self._engine.turner, self._engine.deliverer
+        yield CounterMetricFamily("amends_turns", "Transactions of the batch turn.", turner.turns)
+        yield CounterMetricFamily("amends_asks_folded", "Asks decided in them.", turner.folded)
+        words = "Asks decided in one transaction."
+        yield SummaryMetricFamily(
+            "amends_batch_size", words, count_value=turner.turns, sum_value=turner.folded
+        )
+        yield GaugeMetricFamily("amends_queue_length", "Asks that wait to turn.", turner.waiting)
+        sent = CounterMetricFamily(
+            "amends_requests_sent",
+            "Requests to providers, by connection and outcome.",
+            labels=["connection", "outcome"],
+        )
+        for (connection, outcome), count in sorted(deliverer.outcomes.items()):
+            sent.add_metric([connection, outcome], count)
+        yield sent
+        away = self._rows is None
+        yield GaugeMetricFamily("amends_store_up", "1 if the database answers.", 0 if away else 1)
+        for name, count in sorted((self._rows or {}).items()):
+            yield GaugeMetricFamily(f"amends_{name}", f"Rows: {name.replace('_', ' ')}.", count)

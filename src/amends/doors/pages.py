@@ -1,0 +1,79 @@
+"""Lists over REST: what every page takes, and ids in addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from amends.core.reasons import Reason, Refused
+from amends.doors.calls import Query
+from amends.engine.queries import PAGE_MAX
+
+LIMIT = 50
+# Cursors of event lists are numbers; of others base64 of at most an order id and two numbers.
+_CURSOR = re.compile(r"[0-9]{1,15}|[A-Za-z0-9_-]{16,1000}")
+
+PAGE = (
+    Query(
+        "cursor",
+        "`next` of the page before.",
+        {"type": "string", "minLength": 1, "maxLength": 1000},
+    ),
+    Query(
+        "limit",
+        f"Items of a page, {LIMIT} if not given.",
+        {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": LIMIT},
+    ),
+)
+FILTER_MAX = 255
+FILTER = {"type": "string", "minLength": 1, "maxLength": FILTER_MAX}
+
+
+def limit(query: Mapping[str, str]) -> int:
+    """How many items. Raises Refused."""
+    text = query.get("limit", str(LIMIT))
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > PAGE_MAX:
+        detail = f"limit is a whole number from 1 to {PAGE_MAX}."
+        raise Refused(Reason.VALIDATION, detail, parameter="limit")
+    return int(text)
+
+
+def cursor(query: Mapping[str, str]) -> str:
+    """The cursor, "" for the first page. Raises Refused for what no list ever gave."""
+    text = query.get("cursor")
+    if text is not None and not _CURSOR.fullmatch(text):
+        raise _bad_cursor()
+    return text or ""
+
+
+def filters(query: Mapping[str, str]) -> dict[str, str]:
+    """The other parameters. Raises Refused for an empty one, which would find nothing."""
+    found = {name: text for name, text in query.items() if name not in ("cursor", "limit")}
+    for name, text in found.items():
+        if not 0 < len(text) <= FILTER_MAX:
+            raise Refused(
+                Reason.VALIDATION, f"{name} has 1 to {FILTER_MAX} characters.", parameter=name
+            )
+    return found
+
+
+@contextmanager
+def cursor_of_this_list() -> Iterator[None]:
+    """A cursor of another list is a ValueError of the store, and the caller's mistake."""
+    try:
+        yield
+    except ValueError:
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> Refused:
+    detail = "This cursor was not made by this list: start again without one."
+    return Refused(Reason.VALIDATION, detail, parameter="cursor")
+
+
+def identifier(text: str, unknown: Reason) -> str:
+    """An id from an address; one that no row can have is unknown without asking the database."""
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", text):
+        raise Refused(unknown)
+    return text

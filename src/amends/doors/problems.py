@@ -1,0 +1,98 @@
+"""Refusals as `application/problem+json` (RFC 9457): the one table from Reason to HTTP status."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
+from amends.engine.asks import Rendered
+
+STATUS: dict[Reason, int] = {
+    Reason.UNAUTHENTICATED: 401,
+    Reason.FORBIDDEN: 403,
+    Reason.SIGNATURE_INVALID: 401,
+    Reason.WRONG_MODE: 403,
+    Reason.UNKNOWN_CONNECTION: 404,
+    Reason.TOO_LARGE: 413,
+    Reason.MALFORMED: 400,
+    Reason.NOT_FOUND: 404,
+    Reason.METHOD_NOT_ALLOWED: 405,
+    Reason.IDEMPOTENCY_KEY_MISSING: 400,
+    Reason.IDEMPOTENCY_MISMATCH: 409,
+    Reason.VALIDATION: 422,
+    Reason.UNKNOWN_ORDER: 404,
+    Reason.UNKNOWN_PAYMENT: 404,
+    Reason.UNKNOWN_REFUND: 404,
+    Reason.UNKNOWN_QUOTE: 404,
+    Reason.UNKNOWN_LINE: 422,
+    Reason.PAYMENT_TAKEN: 409,
+    Reason.ORDER_CONFLICT: 409,
+    Reason.NO_RATE: 422,
+    Reason.QUOTE_EXPIRED: 409,
+    Reason.QUOTE_STALE: 409,
+    Reason.EXCEEDS_QUANTITY: 409,
+    Reason.EXCEEDS_REMAINING: 409,
+    Reason.NOTHING_LEFT: 409,
+    Reason.AMOUNT_NOT_PAYABLE: 409,
+    Reason.WRONG_STATE: 409,
+    Reason.SELF_APPROVAL: 403,
+    Reason.SHOWN_CHANGED: 409,
+    Reason.RATE_LIMITED: 429,
+    Reason.STORE_UNAVAILABLE: 503,
+    Reason.INTERNAL: 500,
+}
+# A repeat of these is computed anew: it may find what was missing, or send what was wrong.
+KEPT = (403, 409)
+
+_TYPE = ("content-type", "application/problem+json")
+_MORE: dict[Reason, tuple[tuple[str, str], ...]] = {
+    Reason.UNAUTHENTICATED: (("www-authenticate", "Bearer"),),
+    Reason.TOO_LARGE: (("connection", "close"),),  # the rest of the body is not read
+    Reason.RATE_LIMITED: (("retry-after", "1"),),
+    Reason.STORE_UNAVAILABLE: (("retry-after", "1"),),
+}
+HEADERS = {reason: (_TYPE, *_MORE.get(reason, ())) for reason in Reason}
+_encode = msgspec.json.Encoder().encode
+
+
+def problem(refusal: Refusal) -> Rendered:
+    """The answer that tells a refusal: type, title, status, detail, code, and what a program needs.
+
+    `type` is a URN and resolves nowhere; `title` is the same for every case of a code."""
+    reason = refusal.reason
+    status = STATUS[reason]
+    body: dict[str, Any] = {
+        "type": f"urn:amends:{reason}",
+        "title": SENTENCES[reason],
+        "status": status,
+        "detail": refusal.detail,
+        "code": str(reason),
+    }
+    extra = refusal.extra.items()
+    body |= {name: value for name, value in extra if value is not None and name not in body}
+    return Rendered(status, _encode(body), HEADERS[reason], keep=status in KEPT)
+
+
+def refuse(reason: Reason, detail: str = "") -> Rendered:
+    """A refusal that needs no more words than its own."""
+    return problem(Refusal(reason, detail or SENTENCES[reason]))
+
+
+_PLACE = re.compile(r" - at `(key in )?\$(.*)`$")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
+
+
+def invalid(error: msgspec.ValidationError) -> Refused:
+    """What msgspec found wrong, with the JSON pointer (RFC 6901) of the value."""
+    text = str(error)
+    place = _PLACE.search(text)
+    words = text[: place.start()] if place else text
+    steps = [a or b for a, b in _STEP.findall(place[2])] if place else []
+    if field := _FIELD.search(words):
+        steps.append(field[1].replace("~", "~0").replace("/", "~1"))
+    pointer = "".join(f"/{step}" for step in steps)
+    return Refused(Reason.VALIDATION, f"{words.replace('`', '')}.", pointer=pointer)

@@ -1,0 +1,361 @@
+"""The shapes of answers, and of the small bodies that only doors know.
+
+The answers themselves are made by engine/views.py; these structs are what the OpenAPI document
+says of them, and a test converts every answer into its struct.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+READ = ("read", "orders:write", "refunds:write", "refunds:approve")
+
+When = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+LegState = Literal[
+    "sending",
+    "unknown",
+    "pending",
+    "requires_action",
+    "awaiting_funds",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+RefundState = Literal[
+    "review",
+    "approved",
+    "declined",
+    "awaiting_return",
+    "parked",
+    "sending",
+    "unknown",
+    "pending",
+    "requires_action",
+    "awaiting_funds",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+
+
+class ApproveIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`shown` of the refund as the approver saw it; "" approves it as it is now."""
+
+    shown: Annotated[str, Meta(max_length=255)] = ""
+
+
+class UnparkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the order may go on; only its hash goes on the trail."""
+
+    why: Annotated[str, Meta(max_length=500)] = ""
+
+
+class Problem(msgspec.Struct):
+    """RFC 9457, and what a program needs of the case (`pointer`, `remaining`, `field`, …)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class Source(msgspec.Struct):
+    """An order by the name its shop gave it."""
+
+    connection: str
+    order_id: str
+
+
+class LineItem(msgspec.Struct):
+    """A line of an order."""
+
+    id: str
+    sku: str
+    title: str
+    quantity: int
+    total: int
+
+
+class Payment(msgspec.Struct):
+    """The exposure on one payment; amounts in minor units."""
+
+    id: str
+    order: str
+    connection: str
+    psp_payment_id: str
+    currency: str
+    authorized: int
+    captured: int
+    refunded: int
+    pending: int
+    credited: int
+    external: int
+    disputed: int
+    voided: int
+    voiding: int
+    remaining: int
+
+
+class Share(msgspec.Struct):
+    """What a refund gives back for one line."""
+
+    id: str
+    quantity: int
+    net: int
+    tax: int
+
+
+class NetTax(msgspec.Struct):
+    """An amount and the tax beside it."""
+
+    net: int
+    tax: int
+
+
+class Breakdown(msgspec.Struct):
+    """Where an amount comes from; the parts sum to it exactly."""
+
+    lines: list[Share]
+    shipping: NetTax
+    fees: list[NetTax]
+    unallocated: int
+
+
+class Leg(msgspec.Struct):
+    """One movement on one payment."""
+
+    id: str
+    kind: Literal["refund", "void", "reversal", "credit"]
+    connection: str
+    psp_payment_id: str
+    psp_refund_id: str | None
+    amount: int
+    state: LegState
+    failure: str | None
+
+
+class Risk(msgspec.Struct):
+    """`score` from 0 to 1."""
+
+    score: float
+    model: str
+    reasons: list[str]
+
+
+class Decision(msgspec.Struct):
+    """What the policy said, and which version of it."""
+
+    outcome: Literal["approve", "review", "decline"]
+    policy: str
+    rule: str
+    risk: Risk
+
+
+class Refund(msgspec.Struct):
+    """A request to give money back, and what became of it."""
+
+    id: str
+    order: str
+    state: RefundState
+    amount: int
+    amount_succeeded: int
+    currency: str
+    reason: str
+    breakdown: Breakdown
+    legs: list[Leg]
+    decision: Decision | None
+    requested_by: str
+    decided_by: str | None
+    fallback_of: str | None
+    shown: str | None
+    decide_by: When | None
+    created_at: When | None
+
+
+class ParkedRefund(msgspec.Struct):
+    """A request that is kept until a person unparks its order."""
+
+    id: str
+    order: str
+    state: Literal["parked"]
+    currency: str
+    detail: str
+
+
+class Dispute(msgspec.Struct):
+    """A chargeback or inquiry."""
+
+    id: str
+    payment: str
+    amount: int
+    status: str
+
+
+class Order(msgspec.Struct):
+    """An order, its payments and its refunds."""
+
+    id: str
+    source: Source
+    version: int
+    entity: str
+    currency: str
+    placed_at: When | None
+    customer: str | None
+    remaining: int
+    cancelled: bool
+    parked: str | None
+    lines: list[LineItem]
+    payments: list[Payment]
+    refunds: list[Refund]
+    disputes: list[Dispute]
+
+
+class OrderItem(msgspec.Struct):
+    """An order in a list."""
+
+    id: str
+    entity: str
+    source: Source
+    version: int
+    currency: str
+    remaining: int
+    parked: str | None
+    created_at: When
+    updated_at: When
+
+
+class OrderPage(msgspec.Struct):
+    """A page."""
+
+    items: list[OrderItem]
+    next: str | None
+
+
+class RefundItem(msgspec.Struct):
+    """A refund in a list."""
+
+    id: str
+    order: str
+    state: RefundState
+    amount: int
+    amount_succeeded: int
+    currency: str
+    reason: str
+    requested_by: str
+    created_at: When
+
+
+class RefundPage(msgspec.Struct):
+    """A page."""
+
+    items: list[RefundItem]
+    next: str | None
+
+
+class QuotedTender(msgspec.Struct):
+    """What would leave one payment, and how."""
+
+    payment: str
+    connection: str
+    psp_payment_id: str
+    kind: str
+    amount: int
+
+
+class Quote(msgspec.Struct):
+    """An amount that can be committed unchanged until `expires_at`."""
+
+    id: str
+    order: str
+    amount: int
+    currency: str
+    breakdown: Breakdown
+    tenders: list[QuotedTender]
+    expires_at: When
+    hash: str
+
+
+class Event(msgspec.Struct):
+    """One link of an audit chain."""
+
+    stream: str
+    seq: int
+    at: When
+    type: str
+    actor: str
+    fact: str
+    body: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class EventPage(msgspec.Struct):
+    """A page."""
+
+    items: list[Event]
+    next: str | None
+
+
+class Posting(msgspec.Struct):
+    """One line of an entry: debit positive."""
+
+    account: str
+    amount: int
+    functional: int
+
+
+class Entry(msgspec.Struct):
+    """A balanced journal entry."""
+
+    order: str
+    number: int
+    at: When
+    kind: str
+    entity: str
+    currency: str
+    functional_currency: str
+    refund: str
+    leg: str
+    psp_refund_id: str
+    postings: list[Posting]
+
+
+class EntryPage(msgspec.Struct):
+    """A page."""
+
+    items: list[Entry]
+    next: str | None
+
+
+class Balance(msgspec.Struct):
+    """One account in one currency."""
+
+    account: str
+    currency: str
+    amount: int
+    functional_amount: int
+
+
+class Balances(msgspec.Struct):
+    """The balance of every account at an instant."""
+
+    at: When
+    functional_currency: str
+    balances: list[Balance]
+
+
+class Received(msgspec.Struct):
+    """The message is on disk."""
+
+    received: bool
+    duplicate: bool
+
+
+class Health(msgspec.Struct):
+    """Whether this process can do its work."""
+
+    status: Literal["ok"]

@@ -1,0 +1,305 @@
+"""A desk that folds facts into one order and keeps the rows an engine would keep.
+
+It checks, after every decision, what must always hold; tests only say what happens. `rows` are the
+effect rows: a decision upserts them and takes them away, and a row whose request is out is leased.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from amends.core.decide import decide, decode_order, encode_order
+from amends.core.decision import Ctx, Decision, Terms
+from amends.core.effects import Effect, Intent
+from amends.core.events import Event, sealed
+from amends.core.facts import Answered, EffectDue, LookedUp, OrderReported, Recorded, RefundReported
+from amends.core.legs import effect_id
+from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.policy import Policy, built_in
+from amends.core.postings import Entry
+from amends.core.requests import (
+    LineIn,
+    OrderIn,
+    OrderKey,
+    ShippingIn,
+    TaxIn,
+    TenderIn,
+)
+from amends.kernel.canon import GENESIS, chain
+from amends.kernel.ids import encode, tail
+from amends.kernel.money import Rate
+from amends.kernel.outcome import Accepted, Outcome, RefundState, RefundStatus
+from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+
+STRIPE = "stripe-eu"
+START = 1_790_000_000 * SECOND
+TERMS = Terms(key_ttl=24 * HOUR, lookup_delay=5 * SECOND, indeterminate_after=24 * HOUR)
+RATES = {"USD": Rate("USD", "EUR", 9137, 10_000, "config"), "JPY": Rate("JPY", "EUR", 61, 100, "c")}
+LIVE = ("planned", "sending", "unknown", "pending", "requires_action", "awaiting_funds")
+OPEN = ("pending", "requires_action", "awaiting_funds")
+ENDED = ("succeeded", "failed", "canceled")
+
+VAT = (TaxIn("VAT", 1600, "0.20"),)
+TEA = LineIn("1", 3, 9600, sku="TEA", taxes=VAT, fulfilled=3)
+PARCEL = ShippingIn("s1", 600, taxes=(TaxIn("VAT", 100, "0.20"),))
+
+
+def card(amount: int, captured: int | None = None, name: str = "pi_1") -> TenderIn:
+    """A card payment, captured whole unless said otherwise."""
+    taken = amount if captured is None else captured
+    return TenderIn(amount, "payment", STRIPE, name, taken)
+
+
+def contract_order(**changes: Any) -> OrderIn:
+    """The order of the contract: three teas at 32.00, a parcel at 6.00, paid by one card."""
+    told = OrderIn(
+        source=OrderKey("shop-1", "1001"),
+        currency="EUR",
+        lines=(TEA,),
+        shipping=(PARCEL,),
+        tenders=(card(10_200),),
+    )
+    return msgspec.structs.replace(told, **changes)
+
+
+def recorded_id(number: int) -> str:
+    return tail(encode("x", number.to_bytes(16, "big")))
+
+
+def took_one(order: Order, psp_refund_id: str) -> Leg:
+    return next(g for r in order.refunds for g in r.legs if g.psp_refund_id == psp_refund_id)
+
+
+class Desk:
+    """One order and its rows; `now` is the wall clock."""
+
+    def __init__(
+        self,
+        report: OrderIn | None = None,
+        policy: Policy | None = None,
+        terms: dict[str, Terms] | None = None,
+    ) -> None:
+        self.now = START
+        self.policy = policy or built_in(10**9)
+        self.terms = terms or {STRIPE: TERMS}
+        self.order: Order = None  # type: ignore[assignment]
+        self.rows: dict[str, Effect] = {}
+        self.leased: set[str] = set()
+        self.events: list[Event] = []
+        self.entries: list[Entry] = []
+        self.told: list[tuple[Recorded, Ctx]] = []
+        self.refund_ids: list[str] = []
+        self.tell(OrderReported(report or contract_order()), actor="connection:shop-1")
+
+    # -- folding -------------------------------------------------------------------------------
+
+    def ctx(self) -> Ctx:
+        return Ctx(self.now, self.policy, "EUR", self.terms, RATES)
+
+    def tell(self, fact: Any, actor: str = "key:support") -> Decision:
+        """Fold one fact, keep what it leads to, and check what must always hold."""
+        self.now += 1
+        recorded = Recorded(recorded_id(len(self.told) + 1), self.now, actor, fact)
+        ctx = self.ctx()
+        self.told.append((recorded, ctx))
+        decision = decide(self.order, recorded, ctx)
+        before, self.order = self.order, decision.order
+        check_decision(before, decision)
+        self.events += decision.events
+        self.entries += decision.entries
+        for effect in decision.effects:
+            self.rows[effect.id] = effect
+            self.leased.discard(effect.id)
+            if effect.start:
+                self.leased.add(effect.id)
+        for done in decision.done:
+            self.rows.pop(done, None)
+            self.leased.discard(done)
+        if decision.refund and decision.refund not in self.refund_ids:
+            self.refund_ids.append(decision.refund)
+        check_order(self.order)
+        self.check_rows()
+        return decision
+
+    def check_rows(self) -> None:
+        """Whoever keeps a payment busy holds a lease, so a crash is noticed; and every leg that is
+        under way has a row or waits its turn: nothing is ever stuck."""
+        for payment in self.order.payments:
+            if payment.busy:
+                mine = "reread" if payment.busy == "reread" else payment.busy
+                row = f"fx_{tail(payment.id)}_all" if mine == "reread" else effect_id(payment.busy)
+                assert row in self.leased, f"{payment.busy} is out and nobody would notice a crash"
+            elif payment.reread:
+                assert f"fx_{tail(payment.id)}_all" in self.rows, "a re-read nobody will do"
+        for refund, leg in self.legs():
+            payment = self.order.payment(leg.payment)
+            row = effect_id(leg.id)
+            out = payment.busy == leg.id
+            if row in self.leased:
+                assert out, f"{leg.id} ({leg.state}) has a lease and nothing is out"
+            if leg.state == "planned" or leg.state in ENDED or refund.external or out:
+                continue
+            waits = leg.state == "sending" and not leg.attempts
+            others = [g for _, g in self.legs() if g.payment == leg.payment and g.id != leg.id]
+            turn = payment.busy or any(
+                (g.state == "sending" and not g.attempts and effect_id(g.id) in self.rows)
+                or (leg.kind == g.kind == "void" and g.attempts and g.state in LIVE)
+                for g in others
+            )
+            assert row in self.rows or (waits and turn), f"{leg.id} ({leg.state}) is forgotten"
+
+    # -- shortcuts -----------------------------------------------------------------------------
+
+    def legs(self) -> list[tuple[Refund, Leg]]:
+        return [(r, g) for r in self.order.refunds for g in r.legs]
+
+    def leg(self, number: int = -1) -> Leg:
+        return self.legs()[number][1]
+
+    def refund(self, number: int = -1) -> Refund:
+        return self.order.refunds[number]
+
+    def payment(self, number: int = 0) -> Payment:
+        return self.order.payments[number]
+
+    def due(self, leg: Leg | None = None, lost: bool = False) -> Intent | None:
+        """The row of a leg (or the first waiting row) comes due; the intent that leaves, if any."""
+        row = effect_id((leg or self.leg()).id)
+        self.now = max(self.now, self.rows[row].due) if row in self.rows else self.now
+        decision = self.tell(EffectDue(row, lost), actor="system:deliver")
+        return next((e.intent for e in decision.effects if e.id == row and e.start), None)
+
+    def due_reread(self, lost: bool = False) -> Intent | None:
+        row = f"fx_{tail(self.payment().id)}_all"
+        self.now = max(self.now, self.rows[row].due)
+        decision = self.tell(EffectDue(row, lost), actor="system:deliver")
+        return next((e.intent for e in decision.effects if e.id == row and e.start), None)
+
+    def answer(self, outcome: Outcome, leg: Leg | None = None) -> Decision:
+        """The provider answers the last attempt of a leg."""
+        leg = leg or self.leg()
+        self.now += 50_000
+        fact = Answered(leg.id, leg.epoch, leg.attempts, outcome)
+        return self.tell(fact, actor=f"connection:{STRIPE}")
+
+    def accept(self, status: RefundStatus = "succeeded", leg: Leg | None = None) -> Decision:
+        return self.answer(Accepted(refund=self.state(status, leg)), leg)
+
+    def state(
+        self, status: RefundStatus = "succeeded", leg: Leg | None = None, psp_id: str = ""
+    ) -> RefundState:
+        """How the provider describes the refund a leg made there."""
+        leg = leg or self.leg()
+        name = psp_id or leg.psp_refund_id or f"re_{tail(leg.id)}_{leg.epoch}"
+        return RefundState(name, status, leg.amount, self.order.currency, leg.id, leg.epoch)
+
+    def found(self, *refunds: RefundState, leg: Leg | None = None) -> Decision:
+        """A look-up for a leg is answered with these refunds."""
+        leg = leg or self.leg()
+        asked = self.now
+        self.now += 50_000
+        fact = LookedUp(leg.payment, Accepted(refunds=refunds), leg.id, asked)
+        return self.tell(fact, actor=f"connection:{STRIPE}")
+
+    def reread(self, *refunds: RefundState) -> Decision:
+        """A look-up of the whole first payment is answered."""
+        asked = self.now
+        self.now += 50_000
+        fact = LookedUp(self.payment().id, Accepted(refunds=refunds), "", asked)
+        return self.tell(fact, actor=f"connection:{STRIPE}")
+
+    def hear(self, state: RefundState, payment: str = "pi_1") -> Decision:
+        """A webhook about a refund."""
+        fact = RefundReported(STRIPE, (payment,), state)
+        return self.tell(fact, actor=f"connection:{STRIPE}")
+
+    def balance(self, account: str) -> int:
+        return sum(p.amount for e in self.entries for p in e.postings if p.account == account)
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.entries]
+
+    def raised(self) -> list[str]:
+        return [e.body["what"] for e in self.events if e.type == "exception.raised"]
+
+
+# -- what always holds -------------------------------------------------------------------------
+
+
+def check_decision(before: Order | None, decision: Decision) -> None:
+    """Chain, books and rows of one decision."""
+    head = (before.head_seq, before.head_hash) if before else (0, GENESIS)
+    seq, previous = head
+    sealed_entries: list[str] = []
+    for event in msgspec.json.decode(msgspec.json.encode(decision.events), type=list[Event]):
+        seq += 1
+        parts = (event.type, event.actor, event.fact, event.ctx, event.body, event.entries)
+        assert (event.seq, event.previous) == (seq, previous)
+        assert event.hash == chain(previous, sealed(event.stream, seq, event.at, *parts))
+        previous = event.hash
+        sealed_entries += event.entries
+    assert (decision.order.head_seq, decision.order.head_hash) == (seq, previous)
+    assert sealed_entries == [entry.hash for entry in decision.entries], "an entry without a seal"
+    number = before.entries if before else 0
+    for entry in decision.entries:
+        number += 1
+        assert entry.number == number
+        assert sum(p.amount for p in entry.postings) == 0
+        assert sum(p.functional for p in entry.postings) == 0
+    assert decision.order.entries == number
+    assert not {e.id for e in decision.effects} & set(decision.done)
+    if decision.refused:
+        assert not decision.entries
+        assert not decision.effects
+    assert decode_order(encode_order(decision.order)) == decision.order
+
+
+def check_order(order: Order) -> None:
+    """I1 and I6, and that the numbers on payments are the sums over legs."""
+    legs = [g for r in order.refunds for g in r.legs]
+    for p in order.payments:
+        mine = [g for g in legs if g.payment == p.id]
+        ours = [g for g in mine if g.kind != "void" and not g.outside]
+        assert p.pending_ours == sum(g.amount for g in ours if g.state in LIVE)
+        assert p.refunded_ours == sum(g.amount for g in ours if g.state == "succeeded")
+        outside = [g for g in mine if g.outside and g.state in (*LIVE, "succeeded")]
+        assert p.external == sum(g.amount for g in outside)
+        voids = [g for g in mine if g.kind == "void"]
+        assert p.voiding == sum(g.amount for g in voids if g.state in LIVE)
+        assert p.voided >= sum(g.amount for g in voids if g.state == "succeeded")
+        assert p.pending_ours + p.refunded_ours + p.credited_ours <= p.captured_peak
+        counters = (p.pending_ours, p.refunded_ours, p.external, p.disputed, p.voiding, p.voided)
+        assert min(counters) >= 0
+        assert p.voided + p.captured_peak <= p.authorized or not p.voided, "released and captured"
+    for refund in order.refunds:
+        if refund.stage != "declined":
+            assert refund.breakdown.total == refund.amount
+    check_components(order)
+
+
+def check_components(order: Order) -> None:
+    """I6: no component gives back more than it was."""
+    left: dict[tuple[str, str], int] = {}
+    for line in (*order.lines, *order.shipping):
+        left[line.id, "units"] = getattr(line, "quantity", 0)
+        left[line.id, "net"] = line.total - sum(t.amount for t in line.taxes)
+        for tax in line.taxes:
+            left[line.id, f"tax {tax.name}"] = left.get((line.id, f"tax {tax.name}"), 0)
+            left[line.id, f"tax {tax.name}"] += tax.amount
+    for refund in order.refunds:
+        stands = refund.claimed or any(g.state in (*LIVE, "succeeded") for g in refund.legs)
+        if refund.stage == "declined" or not stands:
+            continue
+        for part in (*refund.breakdown.lines, *refund.breakdown.shipping):
+            assert part.net >= 0
+            left[part.id, "units"] -= part.quantity
+            left[part.id, "net"] -= part.net
+            for share in part.taxes:
+                assert share.amount > 0
+                left[part.id, f"tax {share.name}"] -= share.amount
+    assert all(value >= 0 for value in left.values()), left
+
+
+__all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "START", "Desk"]

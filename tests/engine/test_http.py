@@ -1,0 +1,151 @@
+"""The one HTTP client: whatever the wire does, "certainly nothing was executed" is said only when
+no byte of the request can have arrived (I4); secrets never reach a log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from amends.core.effects import RefundIntent
+from amends.engine.http import HttpTransport
+from amends.gateways import stripe
+from amends.gateways.spec import Failure, Request, Response
+from amends.kernel.outcome import NotSent, Unknown
+from tests.engine import faulty
+
+SECRET = "sk_live_51Habcdefghijklmnopqrstuv"
+TIMEOUT_S = 0.5
+INTENT = RefundIntent(
+    connection="stripe-eu",
+    psp_payment_id="pi_1",
+    currency="EUR",
+    key="leg_1-1",
+    amount=500,
+    order="ord_1",
+    refund="rf_1",
+    leg="leg_1",
+    epoch=1,
+    reason="return",
+)
+
+
+@pytest_asyncio.fixture
+async def client() -> AsyncIterator[HttpTransport]:
+    transport = HttpTransport()
+    yield transport
+    await transport.close()
+
+
+def post(url: str) -> Request:
+    headers = (("Authorization", f"Bearer {SECRET}"), ("Idempotency-Key", "leg_1-1"))
+    return Request("POST", f"{url}/v1/refunds", headers, b"amount=500")
+
+
+def is_unknown(result: Response | Failure) -> bool:
+    return isinstance(result, Failure) and isinstance(stripe.parse(INTENT, result), Unknown)
+
+
+def is_not_sent(result: Response | Failure) -> bool:
+    return isinstance(result, Failure) and isinstance(stripe.parse(INTENT, result), NotSent)
+
+
+async def test_a_good_answer(client: HttpTransport) -> None:
+    async with faulty.serving(faulty.ok) as party:
+        result = await client.send(post(party.url), TIMEOUT_S)
+    assert isinstance(result, Response)
+    assert (result.status, result.body) == (200, faulty.BODY)
+    (request,) = party.requests
+    assert request.endswith(b"\r\n\r\namount=500")
+    assert f"Bearer {SECRET}".encode() in request
+
+
+async def test_an_answer_in_many_pieces_is_whole(client: HttpTransport) -> None:
+    async with faulty.serving(faulty.in_pieces) as party:
+        result = await client.send(post(party.url), 5)
+    assert isinstance(result, Response), result
+    assert len(result.body) == 300_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        faulty.reset_at_once,
+        faulty.drop_reply,
+        faulty.close_reply,
+        faulty.half_reply,
+        faulty.half_head,
+        faulty.no_http,
+        faulty.blackhole,
+        faulty.slow_body,
+        faulty.too_long,
+    ],
+    ids=lambda answer: answer.__name__,
+)
+async def test_after_the_first_byte_nobody_knows(
+    client: HttpTransport, answer: faulty.Answer
+) -> None:
+    async with faulty.serving(answer) as party:
+        result = await client.send(post(party.url), TIMEOUT_S)
+    assert is_unknown(result), result
+
+
+async def test_nobody_listens(client: HttpTransport) -> None:
+    assert is_not_sent(await client.send(post(faulty.nobody()), TIMEOUT_S))
+
+
+async def test_the_handshake_never_ends(client: HttpTransport) -> None:
+    async with faulty.deaf() as url:
+        assert is_not_sent(await client.send(post(url), TIMEOUT_S))
+
+
+async def test_a_name_nobody_has(client: HttpTransport) -> None:
+    assert is_not_sent(await client.send(post("http://psp.invalid"), 5))
+
+
+async def test_a_certificate_nobody_trusts(client: HttpTransport, tmp_path: Path) -> None:
+    async with faulty.serving(faulty.ok, faulty.untrusted(tmp_path)) as party:
+        result = await client.send(post(party.url), 5)
+    assert is_not_sent(result), result
+    assert party.requests == []
+
+
+async def test_tls_to_a_party_without_tls(client: HttpTransport) -> None:
+    async with faulty.serving(faulty.no_http) as party:
+        result = await client.send(post(party.url.replace("http:", "https:")), TIMEOUT_S)
+    assert is_not_sent(result), result
+
+
+@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1", "psp.test", "http://[::1"])
+async def test_not_an_address(client: HttpTransport, url: str) -> None:
+    assert is_not_sent(await client.send(post(url), TIMEOUT_S))
+
+
+async def test_a_redirect_is_an_answer_and_not_followed(client: HttpTransport) -> None:
+    async with faulty.serving(faulty.redirect) as party:
+        result = await client.send(post(party.url), TIMEOUT_S)
+        await asyncio.sleep(0)
+    assert isinstance(result, Response)
+    assert result.status == 307
+    assert len(party.requests) == 1
+    assert isinstance(stripe.parse(INTENT, result), Unknown)
+
+
+async def test_a_kept_connection_that_was_closed_is_not_used_blindly(
+    client: HttpTransport,
+) -> None:
+    """A POST is never repeated by the client itself: only the engine may, with its key."""
+    async with faulty.serving(faulty.close_reply) as party:
+        for _ in range(3):
+            assert is_unknown(await client.send(post(party.url), TIMEOUT_S))
+        assert len(party.requests) == 3
+
+
+async def test_no_failure_names_a_secret(client: HttpTransport) -> None:
+    for url in (faulty.nobody(), "http://psp.invalid", "http://["):
+        result = await client.send(post(url), TIMEOUT_S)
+        assert isinstance(result, Failure)
+        assert SECRET not in result.reason
