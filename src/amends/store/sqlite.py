@@ -329,6 +329,15 @@ class SqliteStore(Cold):
         file.write(f"process {os.getpid()}\n")
         file.flush()
         self._owned = file
+        await self._orphan()
+
+    async def _orphan(self) -> None:
+        """Whoever held a lease here served this file, so it is gone: its leases have run out. They
+        keep their holder, which tells the claim that somebody's bytes may be under way."""
+        async with self.turn() as turn:
+            assert isinstance(turn, SqliteTurn)
+            sql = "UPDATE effects SET lease_until = 0, ready_at = due WHERE lease_holder <> ''"
+            await turn.run(lambda connection: connection.execute(sql))
 
     # -- turns -----------------------------------------------------------------------------------
     @asynccontextmanager
