@@ -1,6 +1,6 @@
 """Measure rows and print each as a line of JSON: `amends bench` reads them.
 
-    python -m bench --rows engine-sqlite,rest --seconds 2
+python -m bench --rows engine-sqlite,rest --seconds 2
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--store", default="")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--long", action="store_true")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, end)
     kinds: tuple[str, ...] = ("postgresql", "sqlite")

@@ -131,6 +131,4 @@ class Meter:
         }
 
     def _now(self) -> dict[str, float]:
-        return {
-            name: sum(map(cpu_seconds, pids)) for name, pids in self._pids.items() if pids
-        }
+        return {name: sum(map(cpu_seconds, pids)) for name, pids in self._pids.items() if pids}

@@ -1,4 +1,4 @@
-"""The service one would write instead: a web framework, an ORM, an HTTP client; check, call, insert.
+"""The service one would write instead: web framework, ORM, HTTP client; check, call, insert.
 
 It remembers keys and never refunds more than was captured while all goes well. It keeps no intent
 before the call, no outcome but yes and no, no policy, no risk, no audit chain and no webhooks.
@@ -86,7 +86,8 @@ if "sqlite" in URL:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _on_begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def shown(refund: Refund) -> dict[str, Any]:
@@ -107,6 +108,7 @@ async def healthz() -> dict[str, bool]:
 @post("/orders")
 async def add_order(data: dict[str, Any]) -> dict[str, Any]:
     async with Session.begin() as session:
+        await session.connection(execution_options={"writes": True})
         session.add(Order(**data))
     return {"id": data["id"]}
 
@@ -125,6 +127,7 @@ async def add_refund(request: Request[Any, Any, Any], data: dict[str, Any]) -> d
             raise ClientException("more than was captured")
     answer = await _call(request.app.state.client, order, data["amount"], key)
     async with Session.begin() as session:
+        await session.connection(execution_options={"writes": True})
         return shown(await _insert(session, order, data, key, answer))
 
 

@@ -99,15 +99,9 @@ def _insert(table: str, width: int) -> str:
 
 def _rows(source: sqlite3.Connection, order: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
     """The statements of one refund, with its rows. The order's own events came before it."""
-    yield (
-        "UPDATE orders SET version = ?, head_seq = ?, head_hash = ?, updated_at = ?, state = ?"
-        " WHERE id = ?",
-        [(order[4], order[5], order[6], order[9], order[10], order[0])],
-    )
-    yield (
-        "UPDATE payments SET refunded_ours = refunded_ours WHERE order_id = ?",
-        [(order[0],)],
-    )
+    sql = "UPDATE orders SET version = ?, head_seq = ?, head_hash = ?, updated_at = ?, state = ?"
+    yield f"{sql} WHERE id = ?", [(*order[4:7], order[9], order[10], order[0])]
+    yield "UPDATE payments SET refunded_ours = refunded_ours WHERE order_id = ?", [(order[0],)]
     for table in LEFT:
         key = "stream" if table == "events" else "order_id"
         more = " AND type <> 'order.recorded'" if table == "events" else ""

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -171,9 +170,7 @@ def _over_rest(plan: Plan, place: Place, processes: int) -> Round:
     with _psp() as (url, psp), services.amends(place, url, processes) as service:
         services.report_orders(service, names)
         requests = services.refund_requests(service, names)
-        meter = Meter(
-            {"amends": service.pids, "psp": [psp.pid], "postgresql": [place.server_pid]}
-        )
+        meter = Meter({"amends": service.pids, "psp": [psp.pid], "postgresql": [place.server_pid]})
         posted = service.post(requests)
         cpu = meter.per_1000(len(names))
     states = {json.loads(body)["state"] for body in posted.bodies}
