@@ -80,7 +80,9 @@ class Desk:
         report: OrderIn | None = None,
         policy: Policy | None = None,
         terms: dict[str, Terms] | None = None,
+        functional: str = "EUR",
     ) -> None:
+        self.functional = functional
         self.now = START
         self.policy = policy or built_in(10**9)
         self.terms = terms or {STRIPE: TERMS}
@@ -96,7 +98,7 @@ class Desk:
     # -- folding -------------------------------------------------------------------------------
 
     def ctx(self) -> Ctx:
-        return Ctx(self.now, self.policy, "EUR", self.terms, RATES)
+        return Ctx(self.now, self.policy, self.functional, self.terms, RATES)
 
     def tell(self, fact: Any, actor: str = "key:support") -> Decision:
         """Fold one fact, keep what it leads to, and check what must always hold."""

@@ -126,7 +126,7 @@ class Node:
     async def quiet(self) -> None:
         """Until nothing is queued, being turned or on the wire here."""
         async with asyncio.timeout(PATIENCE_S):
-            while self.engine.deliverer._tasks or not self.engine.turner.idle:
+            while self.engine.deliverer._tasks or not self.engine.turner.idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.0005)
 
     async def refund(

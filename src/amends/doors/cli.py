@@ -18,6 +18,7 @@ from amends.doors import (
     commands_setup,
     logs,
 )
+from amends.doors.demo.command import demo
 from amends.doors.shell import err
 from amends.engine.config import ConfigError
 from amends.store.spec import StoreUnavailable
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="Gives a customer's money back, once, for the right amount, and keeps every book in step.",
     epilog="Begin with: amends init, then amends key create, then amends serve.",
 )
+app.command("demo")(demo)
 app.command("init")(commands_setup.init)
 app.command("serve")(commands_serve.serve)
 app.command("worker")(commands_serve.worker)

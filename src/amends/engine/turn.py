@@ -73,7 +73,7 @@ class Turner:
         try:
             await self._turn(batch)
         except StoreUnavailable as error:
-            await self._unavailable(batch, error)
+            await self._unavailable([ask for ask in batch if not ask.folded], error)
         except Exception as error:
             log.exception("turn failed", asks=len(batch))
             for ask in batch:
@@ -112,6 +112,8 @@ class Turner:
             fold = await self._commit(batch, poisoned=str(error))
         self.turns += 1
         self.folded += len(batch)
+        for ask in batch:
+            ask.folded = True
         self._world.started(fold.outgoing)
         fold.tell()
 
