@@ -9,12 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
+import structlog
 
+from amends.doors import logs
 from amends.store.open import connect
+from amends.store.schema import metadata
 from tests import postgres
 from tests.engine.lab import Lab, laboratory
-
-_made = iter(range(1, 1_000_000))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -28,38 +29,44 @@ async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def postgres_template(postgres_server: str) -> str:
-    """The name of a migrated database to copy."""
-    name = "engine_template"
-    postgres.sql(postgres_server, f'CREATE DATABASE "{name}"')
-    store = connect(urlunsplit(urlsplit(postgres_server)._replace(path=f"/{name}")))
+async def postgres_migrated(postgres_server: str) -> str:
+    """The URL of one migrated database, which the tests empty and use in turn."""
+    postgres.sql(postgres_server, 'CREATE DATABASE "engine"')
+    url = urlunsplit(urlsplit(postgres_server)._replace(path="/engine"))
+    store = connect(url)
     await store.migrate()
     await store.close()
-    return name
+    return url
 
 
-def fresh_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
-    server = request.getfixturevalue("postgres_server")
-    template = request.getfixturevalue("postgres_template")
-    with postgres.database(server, f"engine_{next(_made)}", template) as url:
-        yield url
+def emptied(url: str) -> str:
+    """The same database without a row; its triggers are asleep for that."""
+    tables = "; ".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)
+    postgres.sql(url, f"SET session_replication_role = replica; {tables}")
+    return url
 
 
 @pytest.fixture
-def pg_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
-    """A migrated PostgreSQL database of this test alone."""
-    with postgres.database(postgres_server, f"engine_{next(_made)}", postgres_template) as url:
-        yield url
+def pg_url(postgres_migrated: str) -> str:
+    """A migrated PostgreSQL database without a row."""
+    return emptied(postgres_migrated)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def db_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[str]:
-    """A migrated database of this test alone, of each kind in turn."""
+def db_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> str:
+    """A migrated database without a row, of each kind in turn."""
     if request.param == "sqlite":
         shutil.copy(sqlite_template, tmp_path / "amends.db")
-        yield f"sqlite:///{tmp_path / 'amends.db'}"
-    else:
-        yield from fresh_postgres(request)
+        return f"sqlite:///{tmp_path / 'amends.db'}"
+    return emptied(request.getfixturevalue("postgres_migrated"))
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """As a process has them: on standard error, without the values of local variables."""
+    logs.set_up()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest_asyncio.fixture

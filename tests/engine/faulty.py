@@ -1,4 +1,4 @@
-"""Parties that break the wire: each is a TCP server in the test's own loop, doing one thing wrong."""
+"""Parties that break the wire: each a TCP server in the test's loop, doing one thing wrong."""
 
 from __future__ import annotations
 

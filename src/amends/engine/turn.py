@@ -33,6 +33,7 @@ class Turner:
         self._queue: deque[Ask] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._leaving = False
         self._turning = False
         self.turns = 0
         self.folded = 0
@@ -53,8 +54,12 @@ class Turner:
             self._wake.clear()
             await self._wake.wait()
 
+    def leave(self) -> None:
+        """The process is about to stop: an outage of the database is no longer waited for."""
+        self._leaving = True
+
     def stop(self) -> None:
-        self._stopping = True
+        self._stopping = self._leaving = True
         self._wake.set()
 
     @property
@@ -73,7 +78,7 @@ class Turner:
         try:
             await self._turn(batch)
         except StoreUnavailable as error:
-            await self._unavailable(batch, error)
+            await self._unavailable([ask for ask in batch if not ask.folded], error)
         except Exception as error:
             log.exception("turn failed", asks=len(batch))
             for ask in batch:
@@ -87,16 +92,15 @@ class Turner:
         for ask in batch:
             if not ask.patient:
                 ask.fail(error)
-        self._queue.extendleft(reversed(keep))
         log.warning(
             "database away", error=str(error), kept=len(keep), failed=len(batch) - len(keep)
         )
-        if keep and not self._stopping:
-            await asyncio.sleep(PAUSE_SECONDS)
-        elif keep:
-            self._queue.clear()  # leases run out; another process takes these effects over
-            for ask in keep:
+        if self._leaving:
+            for ask in keep:  # leases run out; another process takes these effects over
                 ask.fail(error)
+        elif keep:
+            self._queue.extendleft(reversed(keep))
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _turn(self, batch: list[Ask]) -> None:
         """One transaction over `batch`, bisected while the database refuses a row of it."""
@@ -112,6 +116,8 @@ class Turner:
             fold = await self._commit(batch, poisoned=str(error))
         self.turns += 1
         self.folded += len(batch)
+        for ask in batch:
+            ask.folded = True
         self._world.started(fold.outgoing)
         fold.tell()
 
