@@ -1,4 +1,4 @@
-"""A bare provider: answers any refund with a valid Stripe refund after 20 ms, and does nothing else.
+"""A bare provider: answers any refund with a valid Stripe refund after 20 ms, and nothing else.
 
     python -m bench.psp        prints its URL, serves until standard input closes
 

@@ -10,6 +10,7 @@ import typer
 from amends import __version__
 from amends.core.reasons import Refused
 from amends.doors import (
+    bench_cli,
     commands_books,
     commands_import,
     commands_refund,
@@ -37,6 +38,7 @@ app.command("serve")(commands_serve.serve)
 app.command("worker")(commands_serve.worker)
 app.command("sandbox")(commands_serve.sandbox)
 app.command("refund")(commands_refund.refund)
+app.command("bench")(bench_cli.bench)
 app.command("import")(commands_import.import_)
 app.add_typer(commands_setup.key_group, name="key")
 app.add_typer(commands_books.audit_group, name="audit")

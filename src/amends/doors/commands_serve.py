@@ -25,6 +25,7 @@ from amends.doors.shell import (
     out,
     read_config,
 )
+from amends.engine import heap
 from amends.engine.config import Config
 from amends.engine.wiring import Engine
 from amends.gateways.registry import HEARING
@@ -146,6 +147,7 @@ async def _running(config: Config) -> AsyncIterator[Engine]:
         await store.own()
         engine = Engine(config, store)
         await engine.start()
+        heap.settle()
         try:
             yield engine
         finally:
