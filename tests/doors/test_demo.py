@@ -224,10 +224,10 @@ def _request_lost(truth: Any, ours: Any) -> None:
 @pytest.mark.parametrize(
     ("tamper", "names"),
     [
-        (_forged, {"Each movement is on our books", "Clearing in EUR is as there"}),
+        (_forged, {"Each movement is on our books", "Clearing in EUR is the provider's"}),
         (_twice, {"No leg was paid twice", "Each movement is on our books"}),
         (_other_amount, {"Each paid refund is one movement", "Each movement is on our books"}),
-        (_came_back, {"Each paid refund is one movement", "Clearing in EUR is as there"}),
+        (_came_back, {"Each paid refund is one movement", "Clearing in EUR is the provider's"}),
         (_released_there, {"Each release here is a release there"}),
         (_over_refunded, {"No payment gave back more than it took"}),
         (_unknown_key, {"No leg was paid twice"}),
