@@ -74,6 +74,7 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
         return
     fresh_funds = leg.state == "awaiting_funds" and not leg.psp_refund_id
     legs.move(work, leg.id, "funds_due" if fresh_funds else "due")
+    legs.kick(work, payment.id)  # nothing left if the leg had ended: whoever waits may go
 
 
 def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
