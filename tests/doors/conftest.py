@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS30Validator
 
 from amends.core.reasons import SENTENCES
 from amends.doors.rest import app
@@ -66,7 +66,11 @@ def order_body(number: str = "1001", payment: str = "pi_1") -> dict[str, Any]:
         "customer": {"id": "c-1", "email": "a@example.com", "country": "DE"},
         "lines": [
             {
-                "id": "1", "sku": "TEA", "title": "Tea", "quantity": 3, "total": 9600,
+                "id": "1",
+                "sku": "TEA",
+                "title": "Tea",
+                "quantity": 3,
+                "total": 9600,
                 "taxes": [{**vat, "amount": 1600}],
                 "fulfilled": 3,
             }
@@ -74,8 +78,11 @@ def order_body(number: str = "1001", payment: str = "pi_1") -> dict[str, Any]:
         "shipping": [{"id": "s1", "total": 600, "taxes": [{**vat, "amount": 100}]}],
         "tenders": [
             {
-                "kind": "payment", "connection": "stripe-eu", "psp_payment_id": payment,
-                "amount": 10200, "captured": 10200,
+                "kind": "payment",
+                "connection": "stripe-eu",
+                "psp_payment_id": payment,
+                "amount": 10200,
+                "captured": 10200,
             }
         ],
     }
@@ -100,7 +107,7 @@ class Documented:
         if media.endswith("json"):
             body = answer.json()
             whole = {"components": self._document["components"], **schema}
-            Draft202012Validator(whole).validate(body)
+            OAS30Validator(whole).validate(body)
             self._no_more(body, schema, path)
         if media == "application/problem+json":
             assert f"`{answer.json()['code']}`" in said["description"]

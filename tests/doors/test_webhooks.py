@@ -17,13 +17,24 @@ SHOP = "/webhooks/shop-1"
 def stripe_event(event: str = "evt_1", live: bool = False) -> bytes:
     """A refund made in the dashboard."""
     refund = {
-        "id": "re_9", "object": "refund", "amount": 500, "currency": "eur",
-        "payment_intent": "pi_1", "charge": "ch_1", "status": "succeeded", "metadata": {},
+        "id": "re_9",
+        "object": "refund",
+        "amount": 500,
+        "currency": "eur",
+        "payment_intent": "pi_1",
+        "charge": "ch_1",
+        "status": "succeeded",
+        "metadata": {},
         "created": int(time.time()),
     }
     body = {
-        "id": event, "object": "event", "type": "refund.created", "livemode": live,
-        "created": int(time.time()), "data": {"object": refund}, "api_version": "2025-01-27",
+        "id": event,
+        "object": "event",
+        "type": "refund.created",
+        "livemode": live,
+        "created": int(time.time()),
+        "data": {"object": refund},
+        "api_version": "2025-01-27",
     }
     return json.dumps(body).encode()
 

@@ -54,12 +54,6 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     """Quote, judge, reserve; send what is approved."""
     request = fact.request
     check_request(request)
-    if request.currency not in (None, work.order.currency):
-        raise Refused(
-            Reason.VALIDATION,
-            f"The order is in {work.order.currency}; a refund is paid in that currency.",
-            pointer="/currency",
-        )
     if fact.quote_expires and fact.quote_expires <= work.now:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
@@ -88,6 +82,12 @@ def check_request(request: RefundIn) -> None:
             pointer=f"/{named[1]}",
         )
     by_parts = bool(request.lines) or request.shipping != "none"
+    if request.quote is not None and (request.amount is not None or by_parts):
+        raise Refused(
+            Reason.VALIDATION,
+            "A quote is committed unchanged; its amount, lines and shipping are not given again.",
+            pointer="/amount" if request.amount is not None else "/lines",
+        )
     if request.amount is not None and by_parts:
         raise Refused(
             Reason.VALIDATION,
@@ -100,6 +100,12 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
     """The quote, and the failed refunds whose standing claim it takes over, if it needs their room
     (after a late failure the claim stands, but the money is back and may be asked for again)."""
     order = work.order
+    if request.currency not in (None, order.currency):
+        raise Refused(
+            Reason.VALIDATION,
+            f"The order is in {order.currency}; a refund is paid in that currency.",
+            pointer="/currency",
+        )
     only = ""
     if request.payment is not None:
         only = _payment_named(order, request)
