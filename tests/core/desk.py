@@ -133,7 +133,7 @@ class Desk:
                 mine = "reread" if payment.busy == "reread" else payment.busy
                 row = f"fx_{tail(payment.id)}_all" if mine == "reread" else effect_id(payment.busy)
                 assert row in self.leased, f"{payment.busy} is out and nobody would notice a crash"
-            elif payment.reread:
+            elif payment.reread and payment.captured_peak:
                 assert f"fx_{tail(payment.id)}_all" in self.rows, "a re-read nobody will do"
         for refund, leg in self.legs():
             payment = self.order.payment(leg.payment)

@@ -129,6 +129,12 @@ class Node:
             while self.engine.deliverer._tasks or not self.engine.turner.idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.0005)
 
+    async def sending(self) -> None:
+        """Until the first request has reached the provider."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.transport.sent:  # noqa: ASYNC110
+                await asyncio.sleep(0.0005)
+
     async def refund(
         self, order: str, key: str = "", actor: str = "key:support", **ask: Any
     ) -> Told:
@@ -267,6 +273,10 @@ class Lab:
             await node.quiet()
         return happened
 
+    def _room_in(self) -> int:
+        limits = (limit for node in self.nodes for limit in node.engine.limits.values())
+        return min((wait for limit in limits if (wait := limit.wakes_in())), default=0)
+
     async def next_due(self) -> Instant | None:
         waits = [due for due, _ in self.later]
         found = await self.nodes[0].store.next_due()
@@ -284,7 +294,9 @@ class Lab:
             due = await self.next_due()
             if due is None or due > end:
                 return
-            self.clock.at = max(due, self.clock.now() + 1)
+            # What is due and has no room waits for its limit, as the sweep does.
+            room = max(self._room_in(), SECOND // 100)
+            self.clock.at = due if due > self.clock.now() else self.clock.now() + room
         raise AssertionError("it never gets quiet")
 
     # -- what can be seen ----------------------------------------------------------------------

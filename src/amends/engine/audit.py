@@ -10,7 +10,9 @@ chain, an order that claims to be older than the last seal but is in none was in
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -66,9 +68,13 @@ class Sealer:
             pem = Ed25519PrivateKey.generate().private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
             )
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            fresh = self._folder / f"key.{secrets.token_hex(8)}.new"
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(pem)
+            with suppress(FileExistsError):  # another process was first; theirs is whole
+                os.link(fresh, path)
+            fresh.unlink()
 
     async def seal(self) -> Checkpoint | None:
         """One checkpoint over what changed since the last; None if nothing did or another process

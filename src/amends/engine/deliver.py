@@ -68,11 +68,13 @@ class Deliverer:
     async def _deliver(self, item: Outgoing, turner: Turner) -> None:
         effect, limit = item.effect, self._limits[item.effect.connection]
         asked_at = self._clock.now()
+        if self._clock.monotonic() + TIMEOUT_SECONDS * SECOND > item.until:
+            log.warning("lease too short to send", effect=effect.id)
+            limit.give_back()
+            self._ended()
+            return  # the sweep takes it over when the lease has run out
         answered = True
         try:
-            if self._clock.monotonic() + TIMEOUT_SECONDS * SECOND > item.until:
-                log.warning("lease too short to send", effect=effect.id)
-                return  # the sweep takes it over when the lease has run out
             outcome, answered = await self._ask_party(effect)
         except Exception:
             log.exception("delivery failed", effect=effect.id)
@@ -101,6 +103,8 @@ class Deliverer:
             await told
         except StoreUnavailable:
             log.warning("answer not stored; the lease will run out", effect=effect.id)
+        except Exception:
+            log.exception("answer not folded; the lease will run out", effect=effect.id)
 
     async def _ask_party(self, effect: Effect) -> tuple[Outcome, bool]:
         """The outcome, and whether the party answered at all."""

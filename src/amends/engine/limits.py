@@ -56,6 +56,8 @@ class Limit:
             self._failures = self._opened = 0
             return
         self._failures += 1
+        if self._opened and self._clock.monotonic() < self._closed_until:
+            return  # it was on the wire when the breaker opened: the same outage, not a new probe
         if self._failures >= BREAK_AFTER or self._opened:
             pause = BREAK_FOR[min(self._opened, len(BREAK_FOR) - 1)]
             self._closed_until = self._clock.monotonic() + pause

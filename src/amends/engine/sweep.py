@@ -73,6 +73,10 @@ class Sweeper:
             except StoreUnavailable as error:
                 log.warning("sweep waits for the database", error=str(error))
                 claimed = False
+            except Exception:
+                # A chore that fails is tried again at its next time; refunds go on meanwhile.
+                log.exception("sweep failed and goes on")
+                claimed = False
             if not claimed and not self._stopping:
                 await self._sleep()
 
@@ -98,19 +102,23 @@ class Sweeper:
         claims = await self._store.claim(
             self._holder, now, now + LEASE_US, {**room, "": DEADLINES_AT_ONCE}
         )
+        waits = [(item, self._hand_in(item)) for item in claims]
+        # Not those of a lost process: that a lease ran out must not be forgotten with the lease.
+        unused = [(c.order, c.effect) for c, wait in waits if wait is None and not c.lost]
+        if unused:
+            await self._store.give_up(self._holder, unused)
+        for _, wait in waits:
+            if wait is not None:
+                await asyncio.wait([wait])
         due = await self._store.next_due()
         if due is not None:
             self.scheduled(due)
-        waits = [self._hand_in(item) for item in claims]
-        for wait in waits:
-            if wait is not None:
-                await asyncio.wait([wait])
         return bool(claims)
 
     def _hand_in(self, item: Claimed) -> asyncio.Future[object] | None:
         limit = self._limits.get(item.connection)
         if limit is not None and not limit.take():
-            return None  # the lease runs out; whoever has room takes it
+            return None  # another start took the room meanwhile
         ask = Ask(
             (Addressed(EffectDue(item.effect, item.lost), order=item.order),),
             "system:sweep",
@@ -155,4 +163,4 @@ class Sweeper:
                 message=row,
                 late=True,
             )
-            await asyncio.wait([self._turner.submit(ask)])
+            await self._turner.submit(ask)

@@ -33,6 +33,7 @@ class Turner:
         self._queue: deque[Ask] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._leaving = False
         self._turning = False
         self.turns = 0
         self.folded = 0
@@ -53,8 +54,12 @@ class Turner:
             self._wake.clear()
             await self._wake.wait()
 
+    def leave(self) -> None:
+        """The process is about to stop: an outage of the database is no longer waited for."""
+        self._leaving = True
+
     def stop(self) -> None:
-        self._stopping = True
+        self._stopping = self._leaving = True
         self._wake.set()
 
     @property
@@ -87,16 +92,15 @@ class Turner:
         for ask in batch:
             if not ask.patient:
                 ask.fail(error)
-        self._queue.extendleft(reversed(keep))
         log.warning(
             "database away", error=str(error), kept=len(keep), failed=len(batch) - len(keep)
         )
-        if keep and not self._stopping:
-            await asyncio.sleep(PAUSE_SECONDS)
-        elif keep:
-            self._queue.clear()  # leases run out; another process takes these effects over
-            for ask in keep:
+        if self._leaving:
+            for ask in keep:  # leases run out; another process takes these effects over
                 ask.fail(error)
+        elif keep:
+            self._queue.extendleft(reversed(keep))
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _turn(self, batch: list[Ask]) -> None:
         """One transaction over `batch`, bisected while the database refuses a row of it."""

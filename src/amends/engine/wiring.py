@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 
+import structlog
+
 from amends.core.decision import Ctx, Terms
 from amends.core.order import Order, shown_state
 from amends.core.policy import built_in
@@ -25,7 +27,9 @@ from amends.engine.turn import Turner
 from amends.gateways.registry import HEARING
 from amends.kernel.money import Rate
 from amends.kernel.time import Clock, Instant
-from amends.store.spec import Store
+from amends.store.spec import Store, StoreUnavailable
+
+log = structlog.get_logger()
 
 # A refund that is here has nothing more coming soon: whoever waits for it is answered.
 RESTING = ("succeeded", "failed", "canceled", "declined", "review", "pending", "requires_action")
@@ -123,16 +127,24 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop in order: no new effects, answers of those on the wire, the last turn, the seal."""
-        swept = any(task.get_name() == "sweeper" for task in self._tasks)
+        sweeping = [task for task in self._tasks if task.get_name() == "sweeper"]
         self._sends = False
+        self.turner.leave()
         self.sweeper.stop()
+        await asyncio.gather(*sweeping)  # what it claimed last is handed in before the turner ends
         await self.deliverer.drain()
         self.turner.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=False)
+        await asyncio.gather(*self._tasks)
         self._tasks.clear()
-        if swept:
-            await self.sealer.seal()
         await self.transport.close()
+        if sweeping:
+            await self._last_seal()
+
+    async def _last_seal(self) -> None:
+        try:
+            await self.sealer.seal()
+        except (StoreUnavailable, OSError) as error:
+            log.warning("stopped without a last seal", error=str(error))
 
     @property
     def alive(self) -> bool:
