@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 from litestar import Litestar, Request, get, post
 from litestar.exceptions import ClientException, NotFoundException
+from litestar.params import JSONBody
 from sqlalchemy import BigInteger, ForeignKey, String, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -123,7 +124,7 @@ async def hook(request: Request[Any, Any, Any]) -> dict[str, bool]:
 
 
 @post("/orders")
-async def add_order(data: dict[str, Any]) -> dict[str, Any]:
+async def add_order(data: JSONBody[dict[str, Any]]) -> dict[str, Any]:
     async with Session.begin() as session:
         await session.connection(execution_options={"writes": True})
         session.add(Order(**data))
@@ -131,7 +132,9 @@ async def add_order(data: dict[str, Any]) -> dict[str, Any]:
 
 
 @post("/refunds")
-async def add_refund(request: Request[Any, Any, Any], data: dict[str, Any]) -> dict[str, Any]:
+async def add_refund(
+    request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]
+) -> dict[str, Any]:
     key = request.headers["idempotency-key"]
     async with Session.begin() as session:
         known = await session.scalar(select(Refund).where(Refund.key == key))

@@ -70,11 +70,9 @@ def bench(
 
 def _measured(options: list[str]) -> Iterator[Row]:
     """The rows, as they come."""
-    source = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
     command = [sys.executable, "-m", "bench", *options]
-    environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
     ) as measuring:
         assert measuring.stdout is not None
         for line in measuring.stdout:
@@ -82,6 +80,11 @@ def _measured(options: list[str]) -> Iterator[Row]:
     if measuring.returncode:
         err.print("amends: The measuring ended early; see above.", markup=False)
         raise typer.Exit(1)
+
+
+def environment() -> dict[str, str]:
+    """Ours, with the checkout before what is installed."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
 
 
 def _stamp() -> str:
