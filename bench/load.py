@@ -26,13 +26,16 @@ def request(path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> 
     return "\r\n".join(lines).encode() + body
 
 
-async def post_all(urls: Sequence[str], requests: Sequence[bytes], connections: int) -> Posted:
-    """Send them all over `connections` kept connections, spread over the servers. Raises
+async def post_all(
+    urls: Sequence[str], requests: Sequence[bytes], connections: int, pace: float = 0.0
+) -> Posted:
+    """Send them all over `connections` kept connections, spread over the servers; with `pace` each
+    waits until so many seconds after the one before began, or until it has ended. Raises
     RuntimeError at an answer that is not 2xx."""
     posted = Posted(bodies=[b""] * len(requests))
     start = time.perf_counter()
     lanes = [
-        _lane(urls[n % len(urls)], list(enumerate(requests))[n::connections], posted)
+        _lane(urls[n % len(urls)], list(enumerate(requests))[n::connections], posted, pace)
         for n in range(connections)
     ]
     await asyncio.gather(*lanes)
@@ -41,7 +44,9 @@ async def post_all(urls: Sequence[str], requests: Sequence[bytes], connections: 
     return posted
 
 
-async def _lane(url: str, requests: Sequence[tuple[int, bytes]], posted: Posted) -> None:
+async def _lane(
+    url: str, requests: Sequence[tuple[int, bytes]], posted: Posted, pace: float
+) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -50,6 +55,8 @@ async def _lane(url: str, requests: Sequence[tuple[int, bytes]], posted: Posted)
             writer.write(raw)
             posted.bodies[number] = await _answer(reader)
             posted.latencies.append(time.perf_counter() - begun)
+            if pace:
+                await asyncio.sleep(max(0.0, begun + pace - time.perf_counter()))
     finally:
         writer.close()
 

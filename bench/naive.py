@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 from litestar import Litestar, Request, get, post
 from litestar.exceptions import ClientException, NotFoundException
-from sqlalchemy import BigInteger, ForeignKey, String, event, select
+from litestar.params import JSONBody
+from sqlalchemy import BigInteger, ForeignKey, String, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -71,6 +72,12 @@ class AuditLine(Base):
     at: Mapped[datetime]
 
 
+class Hook(Base):
+    __tablename__ = "naive_hooks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[bytes]
+
+
 engine = create_async_engine(URL, connect_args={"timeout": 30} if "sqlite" in URL else {})
 Session = async_sessionmaker(engine, expire_on_commit=False)
 
@@ -105,8 +112,19 @@ async def healthz() -> dict[str, bool]:
     return {"ok": True}
 
 
+@post("/hook")
+async def hook(request: Request[Any, Any, Any]) -> dict[str, bool]:
+    """A bare webhook endpoint: one INSERT and its COMMIT, nothing verified, nothing decided."""
+    body = await request.body()
+    async with engine.connect() as connection:
+        await connection.execution_options(writes=True)
+        async with connection.begin():
+            await connection.execute(insert(Hook).values(body=body))
+    return {"ok": True}
+
+
 @post("/orders")
-async def add_order(data: dict[str, Any]) -> dict[str, Any]:
+async def add_order(data: JSONBody[dict[str, Any]]) -> dict[str, Any]:
     async with Session.begin() as session:
         await session.connection(execution_options={"writes": True})
         session.add(Order(**data))
@@ -114,7 +132,9 @@ async def add_order(data: dict[str, Any]) -> dict[str, Any]:
 
 
 @post("/refunds")
-async def add_refund(request: Request[Any, Any, Any], data: dict[str, Any]) -> dict[str, Any]:
+async def add_refund(
+    request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]
+) -> dict[str, Any]:
     key = request.headers["idempotency-key"]
     async with Session.begin() as session:
         known = await session.scalar(select(Refund).where(Refund.key == key))
@@ -185,7 +205,7 @@ async def lifespan(application: Litestar) -> AsyncIterator[None]:
     await engine.dispose()
 
 
-app = Litestar([healthz, add_order, add_refund], lifespan=[lifespan], openapi_config=None)
+app = Litestar([healthz, hook, add_order, add_refund], lifespan=[lifespan], openapi_config=None)
 
 
 async def create() -> None:

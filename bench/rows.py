@@ -7,6 +7,7 @@ both sides.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +16,12 @@ from statistics import median
 from typing import Any
 
 from bench import references, services
+from bench.load import post_all, request
 from bench.machine import Child, Meter, module, running
 from bench.places import Place, Places
 
 IN_FLIGHT = 1024
+WARM = 64
 
 
 @dataclass
@@ -162,7 +165,8 @@ def engine_sqlite(plan: Plan) -> list[Row]:
 
 
 def _names(plan: Plan, a_second: int) -> list[str]:
-    return [f"o-{n}" for n in range(plan.count(a_second))]
+    """Orders: some to warm up with (first requests connect and compile), then those that count."""
+    return [f"o-{n}" for n in range(WARM + plan.count(a_second))]
 
 
 def _over_rest(plan: Plan, place: Place, processes: int) -> Round:
@@ -170,22 +174,26 @@ def _over_rest(plan: Plan, place: Place, processes: int) -> Round:
     with _psp() as (url, psp), services.amends(place, url, processes) as service:
         services.report_orders(service, names)
         requests = services.refund_requests(service, names)
+        service.post(requests[:WARM])
         meter = Meter({"amends": service.pids, "psp": [psp.pid], "postgresql": [place.server_pid]})
-        posted = service.post(requests)
-        cpu = meter.per_1000(len(names))
+        posted = service.post(requests[WARM:])
+        cpu = meter.per_1000(len(posted.bodies))
     states = {json.loads(body)["state"] for body in posted.bodies}
     if states != {"succeeded"}:
         raise RuntimeError(f"refunds ended {sorted(states)}")
-    return Round(len(names) / posted.seconds, cpu=cpu)
+    return Round(len(posted.bodies) / posted.seconds, cpu=cpu)
 
 
 def _naively(plan: Plan, place: Place) -> Round:
     names = _names(plan, 120)
     with _psp() as (url, _), services.naive(place, url) as service:
         services.report_naive(service, names)
+        requests = services.naive_requests(names)
+        service.post(requests[:WARM])
         meter = Meter({"naive": service.pids})
-        posted = service.post(services.naive_requests(names))
-        return Round(len(names) / posted.seconds, cpu=meter.per_1000(len(names)))
+        posted = service.post(requests[WARM:])
+        done = len(posted.bodies)
+        return Round(done / posted.seconds, cpu=meter.per_1000(done))
 
 
 def rest(plan: Plan, kind: str) -> list[Row]:
@@ -231,6 +239,8 @@ def _sandboxed(plan: Plan, place: Place) -> Round:
             services.prepare_sandbox(url, f"{service.urls[0]}/webhooks/psp", names)
             services.report_orders(service, names)
             requests = services.refund_requests(service, names)
+            service.post(requests[:WARM])
+            services.settle_sandbox(url)
             meter = Meter(
                 {
                     "amends": service.pids,
@@ -238,11 +248,108 @@ def _sandboxed(plan: Plan, place: Place) -> Round:
                     "postgresql": [place.server_pid],
                 }
             )
-            seconds = service.post(requests).seconds + services.settle_sandbox(url)
-            return Round(len(names) / seconds, cpu=meter.per_1000(len(names)))
+            posted = service.post(requests[WARM:])
+            seconds, done = posted.seconds + services.settle_sandbox(url), len(posted.bodies)
+            return Round(done / seconds, cpu=meter.per_1000(done))
+
+
+# -- webhooks alone --------------------------------------------------------------------------------
+
+
+def webhooks(plan: Plan, kind: str) -> list[Row]:
+    row = Row(
+        f"webhooks-{kind}",
+        f"webhooks verified, durable and decided, then 2xx; 32 connections; {kind}",
+        unit="webhooks/s",
+        must=0.5,
+        note="against a bare endpoint of the same framework with one INSERT and COMMIT",
+    )
+    rounds = []
+    for _ in range(plan.rounds):
+        with plan.places.fresh(kind, schema=False) as place:
+            bare = _bare_endpoint(plan, place)
+        with plan.places.fresh(kind) as place:
+            rounds.append(_intake(plan, place))
+        rounds[-1].reference = bare.value
+        rounds[-1].cpu |= bare.cpu
+    return [_summed_up(row, rounds)]
+
+
+def _intake(plan: Plan, place: Place) -> Round:
+    names = _names(plan, 500)
+    with _psp() as (url, _), services.amends(place, url) as service:
+        services.report_orders(service, names)
+        answers = service.post(services.refund_requests(service, names)).bodies
+        requests = services.webhooks(answers)
+        meter = Meter({"amends": service.pids, "postgresql": [place.server_pid]})
+        service.post(requests[:WARM])
+        posted = service.post(requests[WARM:])
+        done = len(posted.bodies)
+        return Round(done / posted.seconds, cpu=meter.per_1000(done))
+
+
+def _bare_endpoint(plan: Plan, place: Place) -> Round:
+    count = plan.count(500)
+    with services.naive(place, "", workers=1) as service:
+        requests = [request("/hook", b"x" * 600)] * count
+        service.post(requests[:WARM])
+        meter = Meter({"bare": service.pids})
+        posted = service.post(requests)
+        return Round(count / posted.seconds, cpu=meter.per_1000(count))
+
+
+# -- the time we add -------------------------------------------------------------------------------
+
+RATE = 100  # refunds a second
+
+
+def latency(plan: Plan, kind: str) -> list[Row]:
+    """Milliseconds beyond what the provider's bare answer takes at the same pace."""
+    limits = {"p50": 10.0, "p99": 40.0}
+    found: dict[str, list[float]] = {name: [] for name in limits}
+    for _ in range(plan.rounds):
+        with plan.places.fresh(kind) as place:
+            ours, bare = _paced(plan, place)
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            found[name].append(1000 * (_at(ours, share) - _at(bare, share)))
+    rows = []
+    for name, most in limits.items():
+        row = Row(
+            f"latency-{name}-{kind}",
+            f"{name} of the time added to the provider's answer, {RATE} refunds/s; {kind}",
+            unit="ms",
+            value=round(median(found[name]), 1),
+            must=most,
+            note="the most it may be; the same percentile of a bare client is taken off",
+        )
+        row.ok = median(found[name]) <= most
+        rows.append(row)
+    return rows
+
+
+def _paced(plan: Plan, place: Place) -> tuple[list[float], list[float]]:
+    """Sorted seconds of refunds, and of the provider's own answers."""
+    with _psp() as (url, _):
+        wish = {"url": place.url, "psp": url, "folder": str(place.folder), "in_flight": 0}
+        wish |= {"rate": RATE, "seconds": plan.seconds, "refunds": plan.count(RATE), "name": "o"}
+        with running(*module("bench.ours", json.dumps(wish))) as child:
+            child.line()
+            child.go()
+            ours = child.found()["latencies"]
+        form = b"amount=3200&payment_intent=pi_1"
+        requests = [request("/v1/refunds", form)] * plan.count(RATE)
+        bare = asyncio.run(post_all([url], requests, 1, pace=1 / RATE))
+        return ours, bare.latencies
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 # -- what is not built yet -------------------------------------------------------------------------
+
+
+LATER = "not built yet"
 
 
 def absent(name: str, what: str, why: str) -> Callable[[Plan], list[Row]]:
@@ -256,4 +363,10 @@ ROWS: dict[str, tuple[str, Callable[[Plan], list[Row]]]] = {
     "rest-sqlite": ("sqlite", lambda plan: rest(plan, "sqlite")),
     "sandbox-postgresql": ("postgresql", lambda plan: sandbox(plan, "postgresql")),
     "sandbox-sqlite": ("sqlite", lambda plan: sandbox(plan, "sqlite")),
+    "webhooks-postgresql": ("postgresql", lambda plan: webhooks(plan, "postgresql")),
+    "webhooks-sqlite": ("sqlite", lambda plan: webhooks(plan, "sqlite")),
+    "latency-postgresql": ("postgresql", lambda plan: latency(plan, "postgresql")),
+    "latency-sqlite": ("sqlite", lambda plan: latency(plan, "sqlite")),
+    "growth": ("", absent("growth", "throughput at 10 million orders against 100 thousand", LATER)),
+    "bulk": ("", absent("bulk", "peak memory of a bulk of 1 million items", LATER)),
 }

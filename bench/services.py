@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import os
 import subprocess
@@ -109,6 +110,38 @@ def refund_requests(service: Service, names: Sequence[str]) -> list[bytes]:
         body = msgspec.json.encode({"order": order, "lines": [{"id": "1", "quantity": 1}]})
         headers = [*service.headers(f"k-{name}"), ("Prefer", "wait=30")]
         found.append(request("/v1/refunds", body, headers))
+    return found
+
+
+def webhooks(answers: Sequence[bytes]) -> list[bytes]:
+    """The provider's news of each answered refund: signed, and new to us, though it says nothing
+    that the provider's answer has not said already."""
+    found, now = [], int(time.time())
+    for number, answer in enumerate(answers):
+        (leg,) = json.loads(answer)["legs"]
+        refund = {
+            "id": leg["psp_refund_id"],
+            "object": "refund",
+            "amount": leg["amount"],
+            "currency": "eur",
+            "status": "succeeded",
+            "created": now,
+            "payment_intent": leg["psp_payment_id"],
+            "metadata": {"amends_leg": leg["id"], "amends_epoch": "1"},
+        }
+        event = {
+            "id": f"evt_{number:016d}",
+            "object": "event",
+            "type": "refund.updated",
+            "created": now,
+            "livemode": False,
+            "data": {"object": refund},
+        }
+        body = msgspec.json.encode(event)
+        signed = b"%d.%s" % (now, body)
+        mac = hmac.new(SECRETS["BENCH_SECRET"].encode(), signed, "sha256").hexdigest()
+        header = ("Stripe-Signature", f"t={now},v1={mac}")
+        found.append(request("/webhooks/psp", body, [header]))
     return found
 
 

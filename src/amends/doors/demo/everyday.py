@@ -22,7 +22,7 @@ async def plain(cast: Cast) -> None:
     expect("amount", 3200, refund["amount"])
     share = refund["breakdown"]["lines"][0]
     net, tax = money(share["net"], "EUR"), money(share["tax"], "EUR")
-    cast.say("amends", f"The signature holds; approved ({rule_of(refund)}).")
+    cast.say("amends", f"Signature holds; approved ({rule_of(refund)}).")
     cast.say("amends", f"pays {paid(refund)}: {net} net and {tax} tax.")
     await cast.paid_once(sale, 3200)
     order = await cast.support.order(sale)

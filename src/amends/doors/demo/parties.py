@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 SHOP = "shop-1"
 PROVIDER = "stripe-eu"
-PATIENCE = 15.0  # seconds until something that should happen counts as not happening
+PATIENCE = 30.0  # seconds until something that should happen counts as not happening
 POLL = 0.02  # seconds between two looks
 
 

@@ -138,9 +138,13 @@ async def _play(wish: Wish, teller: Teller, stage: Stage, tag: str) -> Outcome:
     except (Unexpected, StoreUnavailable, aiohttp.ClientError, LookupError, OSError) as error:
         return _ended(teller, stage, error)
     teller.table(checks)
+    return concluded(checks, teller, str(stage.folder))
+
+
+def concluded(checks: list[Check], teller: Teller, folder: str) -> Outcome:
+    """The stories went as told; whether the books agree decides."""
     ok = all(check.ok for check in checks)
-    logs = "" if ok else str(stage.folder)
-    return Outcome(ok, checks, teller.stories, teller.seconds, logs=logs)
+    return Outcome(ok, checks, teller.stories, teller.seconds, logs="" if ok else folder)
 
 
 def _ended(teller: Teller, stage: Stage, error: Exception) -> Outcome:
@@ -148,9 +152,12 @@ def _ended(teller: Teller, stage: Stage, error: Exception) -> Outcome:
     expected, found = "an answer", f"{type(error).__name__}: {error}"
     if isinstance(error, Unexpected):
         expected, found = error.expected, error.found
+    elif isinstance(error, StoreUnavailable):
+        expected, found = "a database that answers", str(error)
     elif isinstance(error, LookupError):
         expected = "an answer of the promised shape"
-    story = f"{teller.story.number} {teller.story.title}" if teller.story.number else "the set-up"
+    told = teller.story
+    story = f"Story {told.number}, “{told.title}”," if told.number else "The set-up"
     failure = Failure(story, expected, found, str(stage.server_log))
     return Outcome(False, [], teller.stories, teller.seconds, failure, str(stage.folder))
 

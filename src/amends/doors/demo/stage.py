@@ -28,7 +28,7 @@ from amends.store.open import connect
 from amends.store.spec import Store
 
 HOST = "127.0.0.1"
-START = 30.0  # seconds a process may take until it answers
+START = 60.0  # seconds a process may take until it answers
 STOP = 10.0  # seconds it may take to end in order
 FLIGHTS = 4  # requests on the wire at once: few, so that some wait when the server is killed
 
@@ -103,6 +103,9 @@ class Stage:
     """The folder, the sandbox and the server of one run."""
 
     def __init__(self, store_url: str, prng: Random) -> None:
+        self.own_store = not store_url
+        if store_url:
+            connect(store_url)  # a wrong one is told before anything is made
         self.folder = Path(tempfile.mkdtemp(prefix="amends-demo-"))
         self.secrets = fresh_secrets()
         self._seed = prng.getrandbits(32)
@@ -110,7 +113,6 @@ class Stage:
         self.sandbox_url = f"http://{HOST}:{sandbox_port}"
         self.server_url = f"http://{HOST}:{server_port}"
         self._sandbox_port = sandbox_port
-        self.own_store = not store_url
         self.store_url = _absolute(store_url) or f"sqlite:///{self.folder / 'amends.db'}"
         self.config_path = self.folder / "amends.toml"
         self.config_path.write_text(self._config(server_port), encoding="utf-8")
@@ -169,14 +171,15 @@ class Stage:
             *("sandbox.log", "-m", "amends.sim.serve", "--port", str(self._sandbox_port)),
             *("--api-key", self.secrets.stripe_key, "--seed", str(self._seed)),
         )
-        await self._answers(session, f"{self.sandbox_url}/control/status", self.sandbox)
+        url = f"{self.sandbox_url}/control/status"
+        await self._answers(session, url, self.sandbox, self.folder / "sandbox.log")
 
     async def start_server(self, session: aiohttp.ClientSession) -> None:
         """Start `amends serve` and wait until it is ready."""
         self.server = await self._start(
             *("server.log", "-m", "amends.doors.cli", "serve", "--config", str(self.config_path))
         )
-        await self._answers(session, f"{self.server_url}/readyz", self.server)
+        await self._answers(session, f"{self.server_url}/readyz", self.server, self.server_log)
 
     async def _start(self, log: str, *arguments: str) -> asyncio.subprocess.Process:
         """A process of its own session: Ctrl-C reaches us, and we stop it by its id."""
@@ -192,11 +195,15 @@ class Stage:
             )
 
     async def _answers(
-        self, session: aiohttp.ClientSession, url: str, process: asyncio.subprocess.Process
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        process: asyncio.subprocess.Process,
+        log: Path,
     ) -> None:
         async def look() -> str:
             if process.returncode is not None:
-                raise Unexpected(f"a process that answers at {url}", "it ended at once")
+                raise Unexpected(f"a process that answers at {url}", _last_words(log))
             try:
                 async with session.get(url) as answer:
                     return f"HTTP {answer.status}"
@@ -237,6 +244,11 @@ async def _stop(process: asyncio.subprocess.Process | None) -> int:
         except TimeoutError:
             process.kill()
     return await process.wait()
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"it ended and said {lines[-1].strip()[:300]!r}" if lines else "it ended in silence"
 
 
 async def _key(engine: Engine, name: str, *scopes: str) -> str:

@@ -143,7 +143,7 @@ class Teller:
             row = Text.assemble("  ", mark, f" {check.name:{NAME}}")
             row.append(f"{check.expected:>{VALUE}}", "dim")
             row.append("  ")
-            row.append(*(("see below", "red") if below else value))
+            row.append(*((f"{'see below':>{VALUE}}", "red") if below else value))
             self._console.print(row, soft_wrap=True)
             if below:
                 for part in Text(check.found, "red").wrap(self._console, self._width - 4):

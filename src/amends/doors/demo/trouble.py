@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from amends.doors.demo.cast import Cast, paid
-from amends.doors.demo.parties import PROVIDER, Json, Line, Unexpected, expect
+from amends.doors.demo.parties import PROVIDER, Json, Line, Unexpected, expect, until
 from amends.doors.demo.told import money
 
 
@@ -18,7 +18,7 @@ async def lost_answer(cast: Cast) -> None:
     before = await cast.provider.falls_silent()
     asked = await cast.support.refund({"order": sale.id, "reason": "not_received"}, wait=0)
     cast.say("support", f"asks for {money(4500, 'USD')}: it never arrived.")
-    refund = await cast.support.becomes(asked["id"], "unknown")
+    await _answered_somehow(cast, asked["id"])
     made = await cast.paid_once(sale, 4500)
     cast.say(
         "provider",
@@ -26,14 +26,31 @@ async def lost_answer(cast: Cast) -> None:
         "its webhook.",
     )
     payment = await cast.support.payment(sale)
-    expect("pending", 4500, payment["pending"])
+    expect("reserved or paid", 4500, payment["pending"] + payment["refunded"])
     cast.say("amends", "State unknown: the amount stays reserved, no blind retry.")
     refund = await cast.support.becomes(asked["id"], "succeeded")
     await cast.provider.speaks_again(before)
     expect("the provider's id", made, refund["legs"][0]["psp_refund_id"])
+    await _was_unknown(cast, asked["id"])
     cast.say("amends", f"looks it up and finds {made}.")
     await cast.paid_once(sale, 4500)
     cast.say("ok", f"The customer has {paid(refund)}, once.")
+
+
+async def _answered_somehow(cast: Cast, refund: str) -> None:
+    """The refund is no longer on the wire; how it is comes out later."""
+    await until(
+        "a refund that is no longer sending",
+        lambda: cast.support.get(f"/v1/refunds/{refund}"),
+        lambda found: found["state"] != "sending",
+    )
+
+
+async def _was_unknown(cast: Cast, refund: str) -> None:
+    """By the trail: first nobody knew, then it was found to have succeeded."""
+    events = await cast.support.timeline(refund)
+    states = [event["body"]["now"] for event in events if event["type"] == "leg.moved"]
+    expect("what its leg went through", ["unknown", "succeeded"], states)
 
 
 async def repeats(cast: Cast) -> None:
@@ -155,7 +172,7 @@ async def stored_error(cast: Cast) -> None:
     fault = {"op": "fault", "kind": "error_500", "payment": sale.payment, "count": 1}
     await cast.provider.does(slow, fault)
     asked = await cast.support.refund({"order": sale.id, "reason": "return"}, wait=0)
-    await cast.support.becomes(asked["id"], "unknown")
+    await _answered_somehow(cast, asked["id"])
     made = await cast.paid_once(sale, 2995)
     await cast.provider.does({"op": "clear_webhook_faults"})
     cast.say(
@@ -165,5 +182,6 @@ async def stored_error(cast: Cast) -> None:
     )
     cast.say("amends", "takes a 500 for what it is, unknown, and looks it up.")
     refund = await cast.support.becomes(asked["id"], "succeeded")
+    await _was_unknown(cast, asked["id"])
     await cast.paid_once(sale, 2995)
     cast.say("ok", f"Found, not repeated: {paid(refund)}, once.")
