@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import IO, Any
-
-import tomli_w
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 DEADLINE_S = 60.0
