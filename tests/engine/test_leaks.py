@@ -1,10 +1,13 @@
-"""Starts at a connection are reserved and given back one for one, whatever becomes of the effect."""
+"""Starts at a connection are reserved and given back one for one, whatever becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
 
-from amends.core.requests import LineIn, OrderIn, OrderKey, TenderIn
+from amends.core.requests import LineIn, OrderIn, OrderKey, RefundIn, TenderIn
+from amends.engine import actions
+from amends.engine.actions import Caller
+from amends.engine.asks import Rendered, Result
 from tests.engine.lab import STRIPE, Lab, states
 
 
@@ -31,3 +34,23 @@ async def test_a_leg_that_fails_as_it_is_due_gives_its_start_back(lab: Lab) -> N
     await lab.settle()
     assert "failed" in states(await lab.one(order.id))
     assert limit.in_flight == 0, "a start that never ends starves the connection"
+
+
+async def test_one_defect_in_a_batch_fails_one_caller(lab: Lab) -> None:
+    """Whatever breaks outside of a decision, an answer that cannot be rendered or a row that can
+    never be written, its neighbours in the batch are served."""
+    node = lab.nodes[0]
+    orders = [await lab.order(str(n)) for n in range(4)]
+
+    def broken(result: Result) -> Rendered:
+        raise KeyError("a defect")
+
+    caller = Caller("key:s", "key:s", "POST /v1/refunds", "k", broken)
+    asks = [node.refund(o.id, amount=100) for o in orders]
+    bad = actions.request_refund(node.engine, caller, RefundIn(order=orders[1].id, amount=200))
+    told = await asyncio.gather(*asks[:2], bad, *asks[2:], return_exceptions=True)
+    assert [type(t).__name__ for t in told] == ["Told", "Told", "KeyError", "Told", "Told"]
+    await lab.settle()
+    assert [states(await lab.one(o.id)) for o in orders] == [["succeeded"]] * 4
+    assert node.engine.limits[STRIPE].in_flight == 0
+    assert await lab.wrong() == []

@@ -69,9 +69,7 @@ async def test_a_payment_another_order_took_meanwhile_stays_there(
     await lab.nodes[0].report(with_second("1", 2))
     other = await lab.nodes[0].report(with_second("2", 1))
     await actions.unpark(lab.nodes[0].engine, LEAD, order.id)
-    owners = [
-        o.id for o in await lab.orders() for p in o.payments if p.psp_payment_id == "pi_new"
-    ]
+    owners = [o.id for o in await lab.orders() for p in o.payments if p.psp_payment_id == "pi_new"]
     assert owners == [other.id], "two orders would each give all of it back"
     await lab.settle()
     assert await lab.wrong() == []

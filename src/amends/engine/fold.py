@@ -177,12 +177,19 @@ class Fold:
         results = tuple(self._fact(ask, item) for item in ask.facts)
         if ask.slot and not self._left(ask, before):
             self._spare.append(ask.slot)
-        self.batch.people += ask.people
-        self.batch.notes += ask.notes
+        self._beside(ask, results)
         self.batch.quotes += ask.quotes
         if ask.message and not any(r.refused and r.order is None for r in results):
             self._inbox(ask, ask.message, results)  # what nothing was made of is not acknowledged
         return self._answer(ask, results)
+
+    def _beside(self, ask: Ask, results: tuple[Result, ...]) -> None:
+        """Texts that are kept beside a fact, if the fact is kept: decided, stored or waiting."""
+        kept = [r for r in results if r.refused is None and (r.order or ask.message)]
+        if kept:
+            self.batch.people += ask.people
+            order = next((r.order.id for r in kept if r.order), "")
+            self.batch.notes += [replace(n, order=n.order or order) for n in ask.notes]
 
     def _is_known(self, message: Inbound, late: bool) -> bool:
         key = (message.connection, message.message)
