@@ -11,6 +11,7 @@ from pathlib import Path
 from amends.core.lifecycle import IGNORED, IMPOSSIBLE, NEWS, STATES, TABLE, News
 from amends.core.order import LegState
 from amends.core.reasons import SENTENCES, Reason
+from amends.doors.problems import STATUS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -92,13 +93,13 @@ def _cell(state: LegState, news: News) -> str:
 
 
 def reasons() -> str:
-    rows = [f"| `{reason.value}` | {SENTENCES[reason]} |" for reason in Reason]
+    rows = [f"| `{reason}` | {STATUS[reason]} | {SENTENCES[reason]} |" for reason in Reason]
     head = (
         "# Reasons\n\n"
         "Written from `src/amends/core/reasons.py` by `python -m tests.core.lifecycle_doc`; do not "
         "edit.\n\nThe `code` of every error. Where several apply, the one further up is given.\n"
     )
-    return "\n".join([head, "| code | what it says |", "|---|---|", *rows, ""])
+    return "\n".join([head, "| code | HTTP status | what it says |", "|---|---|---|", *rows, ""])
 
 
 PAGES = {"lifecycle.md": lifecycle, "reasons.md": reasons}
