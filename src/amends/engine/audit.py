@@ -33,6 +33,7 @@ from amends.kernel.time import MINUTE, Clock
 from amends.store.spec import Checkpoint, Head, Store, StoreUnavailable
 
 OVERLAP = 2 * MINUTE  # a transaction may commit this long after its events' instants
+READ_AGAIN = 20  # times `verify` follows an order that others move on while it looks
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -183,17 +184,17 @@ async def _read_seals(
 ) -> tuple[dict[str, dict[int, str]], int, int]:
     """Sealed tips by stream and seq; how many checkpoints; when the last one was made."""
     heads: dict[str, dict[int, str]] = {}
-    lines = _lines(folder)
+    lines = _in_order(folder, findings, notes)
     public = _public_key(folder)
     previous, last_at, count = GENESIS, 0, 0
-    for number, checkpoint in lines:
-        if checkpoint is None:
-            notes.append(f"line {number} of checkpoints.jsonl is torn (a crash while writing)")
-            continue
+    for checkpoint in lines:
         bare = replace(checkpoint, signature="")
         if public is None or not _signed(public, checkpoint.signature, canonical(bare)):
             findings.append(Finding("checkpoints", checkpoint.number, "the signature is wrong"))
-        if checkpoint.previous != previous and count + 1 == checkpoint.number:
+        if checkpoint.number != count + 1:
+            gone = f"checkpoints {count + 1} to {checkpoint.number - 1} are not in the file"
+            findings.append(Finding("checkpoints", checkpoint.number, gone))
+        elif checkpoint.previous != previous:
             findings.append(Finding("checkpoints", checkpoint.number, "does not follow the last"))
         previous, last_at, count = digest(checkpoint), checkpoint.at, checkpoint.number
         for head in checkpoint.heads:
@@ -207,6 +208,18 @@ async def _read_seals(
     if row is None and count:
         findings.append(Finding("checkpoints", count, "the database has lost its checkpoints"))
     return heads, len(lines), last_at
+
+
+def _in_order(folder: Path, findings: list[Finding], notes: list[str]) -> list[Checkpoint]:
+    """Each checkpoint once: when its writer is slow, another process writes its line too."""
+    found: dict[int, Checkpoint] = {}
+    for line, checkpoint in _lines(folder):
+        if checkpoint is None:
+            notes.append(f"line {line} of checkpoints.jsonl is torn (a crash while writing)")
+        elif found.setdefault(checkpoint.number, checkpoint) != checkpoint:
+            text = f"line {line} holds another checkpoint of the same number"
+            findings.append(Finding("checkpoints", checkpoint.number, text))
+    return [found[number] for number in sorted(found)]
 
 
 def _public_key(folder: Path) -> Ed25519PublicKey | None:
@@ -243,6 +256,8 @@ async def _verify_stream(
     """Recompute one chain; how many events it has."""
     points = dict(sealed_heads.get(head.stream, {}))
     previous, expected, cursor, first_at = GENESIS, 1, "", 0
+    # Before the events: what is committed meanwhile has its event, but not yet its entry, here.
+    entries = await store.entry_hashes(head.stream) if _is_order(head.stream) else {}
     books: set[str] = set()
     while page := await store.events(head.stream, cursor, 500):
         for event in page:
@@ -262,7 +277,7 @@ async def _verify_stream(
     if not sealed_heads.get(head.stream) and first_at and first_at < last_at - OVERLAP:
         text = "is older than the last checkpoint but was never sealed: inserted afterwards"
         findings.append(Finding(head.stream, 1, text))
-    await _verify_books(store, head.stream, books, findings)
+    await _verify_books(store, head.stream, books, entries, findings)
     return expected - 1
 
 
@@ -290,28 +305,44 @@ def _check(event: Event, expected: int, previous: str, points: dict[int, str]) -
 
 
 async def _verify_books(
-    store: Store, stream: str, books: set[str], findings: list[Finding]
+    store: Store, stream: str, books: set[str], entries: dict[int, str], findings: list[Finding]
 ) -> None:
     """Every journal entry is one an event sealed, and the other way round."""
-    if not _is_order(stream):
-        return
-    found = await store.entry_hashes(stream)
-    for number, content in found.items():
+    for number, content in entries.items():
         if content not in books:
             findings.append(Finding(stream, 0, f"journal entry {number} was edited or inserted"))
-    if len(found) < len(books):
-        findings.append(Finding(stream, 0, "a journal entry that an event booked is missing"))
+    if books - set(entries.values()):
+        later = await store.entry_hashes(stream)
+        if books - set(later.values()):
+            text = "a journal entry that an event booked is missing"
+            findings.append(Finding(stream, 0, text))
 
 
 async def _verify_orders(store: Store, seen: set[str], findings: list[Finding]) -> None:
-    """Every order row has its chain, and ends where its chain ends."""
+    """Every order row has its chain, and ends where its chain ends; every chain has its order."""
     after = ""
+    without = {stream for stream in seen if _is_order(stream)}
     while page := await store.order_ids(after, 500):
         for identifier, seq, tip in page:
-            if identifier not in seen:
-                findings.append(Finding(identifier, 0, "an order without any event"))
-            else:
-                tail = await store.events(identifier, str(seq - 1), 2)
-                if len(tail) != 1 or tail[0].hash != tip:
-                    findings.append(Finding(identifier, seq, "the order's tip is not its chain's"))
+            without.discard(identifier)
+            problem = await _tip_problem(store, identifier, seq, tip)
+            if problem:
+                findings.append(Finding(identifier, seq, problem))
         after = page[-1][0]
+    findings += [Finding(stream, 0, "its order is gone") for stream in sorted(without)]
+
+
+async def _tip_problem(store: Store, identifier: str, seq: int, tip: str) -> str:
+    """What is wrong between an order and its chain; read again while others move both on."""
+    tail: list[Event] = []
+    for _ in range(READ_AGAIN):
+        tail = await store.events(identifier, str(seq - 1), 2)
+        if len(tail) == 1 and tail[0].hash == tip:
+            return ""
+        order = await store.order(identifier)
+        if order is None or order.head_seq <= seq:
+            break
+        seq, tip = order.head_seq, order.head_hash
+    if not tail and not await store.events(identifier, "", 1):
+        return "an order without any event"
+    return "the order's tip is not its chain's"
