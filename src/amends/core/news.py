@@ -60,7 +60,7 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
     if fact.lost and payment.busy == leg.id:
         payment = work.put_payment(payment.id, busy="")
     if fact.lost and leg.in_flight:
-        work.put_leg(leg.id, in_flight=False)
+        work.put_leg(leg.id, in_flight=False, last_sent_at=work.now)  # bytes may leave until then
         legs.move(work, leg.id, "lost")
         legs.kick(work, payment.id)
         return
@@ -168,7 +168,8 @@ def _not_accepted(
         legs.move(work, leg.id, "not_sent", **body, why=outcome.reason)
     else:
         stored = leg.stored + 1 if outcome.stored else leg.stored
-        work.put_leg(leg.id, stored=stored)
+        # Between the intent and its end is when bytes were sent: "not found" counts from here.
+        work.put_leg(leg.id, stored=stored, last_sent_at=work.now)
         legs.move(work, leg.id, "unclear", **body, why=outcome.reason)
     _honour_pause(work, leg.id, outcome.retry_after)
     if outcome.alert and not leg.tries:
