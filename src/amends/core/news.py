@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from amends.core import legs
 from amends.core.facts import (
     Answered,
@@ -460,6 +462,8 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
     payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
     if payment is None:
         return
+    if _in_other_currency(work, payment.id, fact.currency):
+        return
     state = fact.payment
     if state.captured > payment.captured:
         _take_capture(work, payment.id, state.captured)
@@ -471,6 +475,16 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
     ours = payment.pending_ours + payment.refunded_ours
     if payment.captured_peak and state.refunded > ours + payment.external:
         legs.reread(work, payment.id)
+
+
+def _in_other_currency(work: Work, payment_id: str, currency: str) -> bool:
+    """Amounts in another currency than the order's do not add to ours: a person looks."""
+    if currency in ("", work.order.currency):
+        return False
+    work.event(
+        "exception.raised", what="currency_mismatch", payment=payment_id, currency=currency
+    )
+    return True
 
 
 def dispute_reported(work: Work, fact: DisputeReported) -> None:
@@ -486,6 +500,9 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
     if after == before:
         return
+    if withdrawn and _in_other_currency(work, payment.id, fact.currency):
+        withdrawn = payment.captured  # how much of ours is not known: nothing more leaves
+        after = replace(after, withdrawn=withdrawn)
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
     delta = withdrawn - (before.withdrawn if before else 0)
     work.change(disputes=(*others, after))
