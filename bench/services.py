@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import os
-import subprocess
 import sys
 import time
 import urllib.error
@@ -14,13 +12,15 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
+from amends.engine import actions
+from amends.engine.wiring import Engine
+from amends.store.open import connect
 from bench.load import Posted, post_all, request
-from bench.machine import ROOT, module, running
-from bench.ours import order_in
+from bench.machine import module, running
+from bench.ours import order_in, settings
 from bench.places import Place
 from tests import postgres
 
@@ -66,7 +66,7 @@ def amends(place: Place, psp: str, processes: int = 1) -> Iterator[Service]:
     """`amends serve` over a database that is there; several share a PostgreSQL."""
     path = place.folder / "amends.toml"
     path.write_text(SETTINGS.format(url=place.url, psp=psp))
-    key = _key(path)
+    key = asyncio.run(_key(place, psp))
     command = module("amends.doors.cli", "serve", "--config", str(path), "--port", "0")
     with ExitStack() as stack:
         children = [
@@ -76,23 +76,17 @@ def amends(place: Place, psp: str, processes: int = 1) -> Iterator[Service]:
         yield Service(urls, [child.pid for child in children], key)
 
 
-def _key(path: Path) -> str:
-    scopes = "orders:write,refunds:write,read"
-    command = module("amends.doors.cli", "key", "create", "--name", "bench", "--scopes", scopes)
-    done = subprocess.run(
-        [*command, "--config", str(path), "--json"],
-        cwd=ROOT,
-        env=_environment(),
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    found: str = json.loads(done.stdout)["key"]
-    return found
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", **SECRETS}
+async def _key(place: Place, psp: str) -> str:
+    """A key, made as `amends key create` makes it."""
+    store = connect(place.url)
+    await store.open()
+    engine = Engine(settings(place.url, psp, place.folder), store, sends=False)
+    try:
+        scopes = ("orders:write", "refunds:write", "read")
+        return (await actions.create_key(engine, "cli:bench", "bench", scopes))[1]
+    finally:
+        await engine.transport.close()
+        await store.close()
 
 
 def report_orders(service: Service, names: Sequence[str]) -> None:

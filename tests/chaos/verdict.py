@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import msgspec
 from sqlalchemy import func, select
 
 from amends.core.order import Order
@@ -59,6 +60,7 @@ async def judge(arena: Arena, sandbox: Sandbox, notes: Notes) -> list[str]:
         notes.figures["refunds"] = sum(len(order.refunds) for order in orders)
         notes.figures["orders parked"] = sum(1 for order in orders if order.parked)
         found += [f"{order.id} is parked: {order.parked}" for order in orders if order.parked]
+        await _evidence(arena, store, orders, made, found)
     finally:
         await store.close()
     code, text = await arena.command("audit", "verify", "--json")
@@ -67,6 +69,28 @@ async def judge(arena: Arena, sandbox: Sandbox, notes: Notes) -> list[str]:
     else:
         notes.figures["events verified"] = json.loads(text)["events"]
     return found
+
+
+async def _evidence(
+    arena: Arena,
+    store: Store,
+    orders: list[Order],
+    made: list[dict[str, Any]],
+    found: list[str],
+) -> None:
+    """All that is known of the orders something is wrong with, beside the logs."""
+    text = " ".join(found)
+    for order in orders:
+        parts = (order.id, *(g.id for r in order.refunds for g in r.legs))
+        if any(part in text for part in parts):
+            payments = {p.psp_payment_id for p in order.payments}
+            known = {
+                "order": msgspec.to_builtins(order),
+                "events": msgspec.to_builtins(await store.events(order.id, "", 1000)),
+                "movements": [m for m in made if m["psp_payment_id"] in payments],
+            }
+            path = arena.folder / f"evidence-{order.id}.json"
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
 
 
 def _acknowledged(orders: list[Order], notes: Notes) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -228,7 +229,9 @@ class Held(Transport):
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to be copied."""
-    return tmp_path_factory.mktemp("empty") / "amends.db"
+    path = tmp_path_factory.mktemp("empty") / "amends.db"
+    asyncio.run(_migrate(path))
+    return path
 
 
 Opening = Callable[..., AbstractAsyncContextManager[Shop]]
@@ -244,8 +247,6 @@ def opening(
 
     @asynccontextmanager
     async def open_(transport: Transport | None = None, **sections: Any) -> AsyncIterator[Shop]:
-        if not empty_database.exists():
-            await _migrate(empty_database)
         shutil.copy(empty_database, tmp_path / "amends.db")
         async with running() as sandbox:
             config = parse(settings(sandbox.url, **sections), tmp_path / "amends.toml")
@@ -265,10 +266,9 @@ async def shop(opening: Opening) -> AsyncIterator[Shop]:
 
 
 async def _migrate(path: Path) -> None:
-    fresh = SqliteStore(path.with_name("fresh.db"))
-    await fresh.migrate()
-    await fresh.close()
-    shutil.move(path.with_name("fresh.db"), path)
+    store = SqliteStore(path)
+    await store.migrate()
+    await store.close()
 
 
 @asynccontextmanager

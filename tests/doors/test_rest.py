@@ -311,7 +311,7 @@ async def test_addresses_and_parameters_that_are_wrong(shop: Shop) -> None:
         (("refunds:write",), {"GET /v1/orders", "POST /v1/refunds", "POST /v1/refunds/no/cancel"}),
         (("refunds:approve",), {"GET /v1/orders", "POST /v1/refunds/no/approve"}),
     ],
-    ids=str,
+    ids=["read", "ledger", "orders", "refunds", "approve"],
 )
 async def test_a_key_opens_what_its_scopes_say(
     shop: Shop, scopes: tuple[str, ...], allowed: set[str]

@@ -34,7 +34,7 @@ from amends.core.order import (
 )
 from amends.core.policy import Question, judge
 from amends.core.quote import Quote, compute, counts, fits
-from amends.core.reasons import Reason, Refused
+from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
 from amends.core.work import Work
@@ -393,7 +393,7 @@ def _replace(work: Work, refund_id: str, leg: Leg) -> None:
 def lines_unavailable(work: Work, fact: LinesUnavailable) -> None:
     """What cannot be delivered is made good at once (edge 21)."""
     work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in fact.lines])
-    request_refund(work, RefundRequested(RefundIn(reason="out_of_stock", lines=fact.lines)))
+    _request_or_say(work, RefundIn(reason="out_of_stock", lines=fact.lines))
 
 
 def order_cancelled(work: Work, fact: OrderCancelled) -> None:
@@ -404,7 +404,25 @@ def order_cancelled(work: Work, fact: OrderCancelled) -> None:
     work.event("order.cancelled", reason=fact.reason)
     if work.order.remaining:
         reason = "out_of_stock" if fact.reason == "out_of_stock" else "cancelled"
-        request_refund(work, RefundRequested(RefundIn(reason=reason)))  # type: ignore[arg-type]
+        _request_or_say(work, RefundIn(reason=reason))  # type: ignore[arg-type]
+
+
+def _request_or_say(work: Work, request: RefundIn) -> None:
+    """The shop's news stands whatever becomes of the refund it asks for."""
+    try:
+        request_refund(work, RefundRequested(request))
+    except Refused as refused:
+        refused_event(work, refused.refusal, "RefundRequested")
+
+
+def refused_event(work: Work, refusal: Refusal, asked: str) -> None:
+    """Nothing happened but that it was asked and refused; that is on the trail."""
+    work.event(
+        "refund.refused",
+        reason=str(refusal.reason),
+        asked=asked,
+        remaining=refusal.extra.get("remaining"),
+    )
 
 
 def return_received(work: Work, fact: ReturnReceived) -> None:

@@ -323,23 +323,36 @@ def _look(work: Work, leg_id: str) -> None:
     _, leg = work.leg(leg_id)
     pause = _pause(leg)
     _round(work, leg_id, resend=not work.ctx.terms[work.payment(leg.payment).connection].lookup)
-    work.put_leg(leg_id, doubt=True)
-    schedule(work, leg_id, "lookup", work.now + pause)
+    leg = work.put_leg(leg_id, doubt=True)
+    schedule(work, leg_id, "lookup", _next_look(work, leg, pause))
 
 
 def _again(work: Work, leg_id: str) -> None:
     """The same bytes under the same key; once the key may be gone, or the provider keeps giving its
-    stored error, only look-ups (I3), timed so that the one that can settle it is not missed."""
+    stored error, only look-ups (I3)."""
     _, leg = work.leg(leg_id)
     pause = _pause(leg)
-    if leg.state == "unknown" and (leg.stored >= STORED_ENOUGH or _key_may_be_gone(work, leg)):
+    if leg.state == "unknown" and _only_look(work, leg, pause):
         _round(work, leg_id, resend=False)
-        settle_at = settles_at(work, leg)
-        due = settle_at if work.now < settle_at < work.now + pause else work.now + pause
-        schedule(work, leg_id, "lookup", due)
+        schedule(work, leg_id, "lookup", _next_look(work, leg, pause))
         return
     _round(work, leg_id, resend=True)
     schedule(work, leg_id, "send", work.now + pause)
+
+
+def _only_look(work: Work, leg: Leg, pause: int) -> bool:
+    """Whether the same bytes can tell nothing more: their key may be gone, their stored answer is
+    known well, or they would only put off the look-up that closes the attempt."""
+    terms = work.ctx.terms[work.payment(leg.payment).connection]
+    closing = work.now + pause >= leg.first_sent_at + terms.indeterminate_after
+    enough = leg.stored >= STORED_ENOUGH or (leg.stored > 0 and closing)
+    return enough or _key_may_be_gone(work, leg)
+
+
+def _next_look(work: Work, leg: Leg, pause: int) -> Instant:
+    """After the pause, but the look-up that can settle it is not missed."""
+    settle_at = settles_at(work, leg)
+    return settle_at if work.now < settle_at < work.now + pause else work.now + pause
 
 
 def settles_at(work: Work, leg: Leg) -> Instant:

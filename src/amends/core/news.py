@@ -504,6 +504,11 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         withdrawn = payment.captured  # how much of ours is not known: nothing more leaves
         after = replace(after, withdrawn=withdrawn)
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
+    if withdrawn and fact.currency != work.order.currency:
+        # Taken in another currency: nothing of this payment is safe to refund until a person looks.
+        withdrawn = payment.captured
+        after = replace(after, withdrawn=withdrawn)
+        work.event("exception.raised", what="dispute_currency", dispute=fact.dispute)
     delta = withdrawn - (before.withdrawn if before else 0)
     work.change(disputes=(*others, after))
     work.put_payment(payment.id, disputed=payment.disputed + delta)

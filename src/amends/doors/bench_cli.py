@@ -22,7 +22,7 @@ from amends import __version__
 from amends.doors.shell import AsJson, err, fail, out, show_json
 
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS, ROUNDS = 3.0, 3
+SECONDS, ROUNDS = 2.0, 2
 QUICK_SECONDS, QUICK_ROUNDS = 0.5, 1
 
 Row = dict[str, Any]

@@ -187,9 +187,15 @@ def _query(call: Call, raw: bytes) -> dict[str, str]:
     except ValueError:  # also UnicodeDecodeError
         raise Refused(Reason.VALIDATION, "The query is not percent-encoded UTF-8.") from None
     for name, value in pairs:
-        if name not in known or name in found or "\0" in value:
-            what = "is given twice" if name in found else "is not a parameter of this call"
-            raise Refused(Reason.VALIDATION, f"{name!r} {what}.", parameter=name)
+        wrong = ""
+        if name not in known:
+            wrong = "is not a parameter of this call"
+        elif name in found:
+            wrong = "is given twice"
+        elif "\0" in value:
+            wrong = "holds the character U+0000"
+        if wrong:
+            raise Refused(Reason.VALIDATION, f"{name!r} {wrong}.", parameter=name)
         found[name] = value
     return found
 

@@ -60,11 +60,12 @@ def root(
     """Refund automation."""
 
 
-def main() -> None:
-    """Run a command. What the caller can mend is one sentence and 1; wrong usage is 2."""
+def main(words: list[str] | None = None) -> None:
+    """Run a command (`words`, or those of the process) and exit. What the caller can mend is one
+    sentence and 1; wrong usage is 2."""
     logs.set_up(level=logging.WARNING)
     try:
-        app()
+        app(words)
     except (ConfigError, StoreUnavailable) as error:
         _say(str(error))
     except Refused as refused:

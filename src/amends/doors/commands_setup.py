@@ -21,9 +21,9 @@ from amends.doors.shell import (
     who,
 )
 from amends.engine import actions
-from amends.engine.audit import Sealer
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
+from amends.engine.seals import Sealer
 from amends.kernel.time import rfc3339
 
 TEMPLATE = """\

@@ -27,7 +27,7 @@ PAGE = (
     ),
 )
 FILTER_MAX = 255
-FILTER = {"type": "string", "minLength": 1, "maxLength": FILTER_MAX}
+FILTER = {"type": "string", "pattern": f"^[^\\u0000]{{1,{FILTER_MAX}}}$"}
 
 
 def limit(query: Mapping[str, str]) -> int:

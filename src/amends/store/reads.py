@@ -241,6 +241,10 @@ class Reads(ABC):
         )
         return await self._heads(tips)
 
+    async def born(self, since: Instant) -> set[str]:
+        query = select(events.c.stream).where(events.c.at >= since, events.c.seq == 1)
+        return {stream for (stream,) in await self.fetch(query)}
+
     async def _heads(self, tips: Select[Any]) -> list[Head]:
         tip = tips.subquery()
         same = and_(events.c.stream == tip.c.stream, events.c.seq == tip.c.seq)

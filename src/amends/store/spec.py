@@ -384,6 +384,10 @@ class Store(Protocol):
         """Tips of the chains with an event at or after `since`."""
         ...
 
+    async def born(self, since: Instant) -> set[str]:
+        """The streams whose first event is at or after `since`."""
+        ...
+
     async def add_checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Store it; False if another process has written that number meanwhile."""
         ...
