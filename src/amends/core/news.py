@@ -462,7 +462,9 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
     payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
     if payment is None:
         return
-    if _in_other_currency(work, payment.id, fact.currency):
+    if fact.currency not in ("", work.order.currency):  # its amounts do not add to ours
+        why = {"what": "currency_mismatch", "payment": payment.id, "currency": fact.currency}
+        work.event("exception.raised", **why)
         return
     state = fact.payment
     if state.captured > payment.captured:
@@ -475,16 +477,6 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
     ours = payment.pending_ours + payment.refunded_ours
     if payment.captured_peak and state.refunded > ours + payment.external:
         legs.reread(work, payment.id)
-
-
-def _in_other_currency(work: Work, payment_id: str, currency: str) -> bool:
-    """Amounts in another currency than the order's do not add to ours: a person looks."""
-    if currency in ("", work.order.currency):
-        return False
-    work.event(
-        "exception.raised", what="currency_mismatch", payment=payment_id, currency=currency
-    )
-    return True
 
 
 def dispute_reported(work: Work, fact: DisputeReported) -> None:
@@ -500,9 +492,6 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
     if after == before:
         return
-    if withdrawn and _in_other_currency(work, payment.id, fact.currency):
-        withdrawn = payment.captured  # how much of ours is not known: nothing more leaves
-        after = replace(after, withdrawn=withdrawn)
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
     if withdrawn and fact.currency != work.order.currency:
         # Taken in another currency: nothing of this payment is safe to refund until a person looks.
