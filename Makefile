@@ -12,6 +12,9 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# An independent look-alike of Stripe, from npm, that the gateway's tests talk to.
+MOCK_DIR := tests/gateways/stateful_mock
+MOCK := $(MOCK_DIR)/node_modules/ready
 JOBS ?= 2
 ARGS ?=
 PIP := -m pip --disable-pip-version-check -qq
@@ -30,8 +33,17 @@ demo: $(READY) ## Play the main job on a temporary database: refunds, lost answe
 	@$(BIN)/amends demo $(ARGS)
 
 .PHONY: test
-test: static ## Everything: formatting, lint, types, floors, and the whole test suite
+test: static $(MOCK) ## Everything: formatting, lint, types, floors, and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal $(ARGS)
+
+$(MOCK): $(MOCK_DIR)/package-lock.json
+	@if command -v npm >/dev/null; then
+	  echo "Installing stripe-stateful-mock for the gateway tests"
+	  (cd $(MOCK_DIR) && npm ci --silent --no-audit --no-fund && touch node_modules/ready) \
+	    || echo "stripe-stateful-mock did not install: its tests will be skipped" >&2
+	else
+	  echo "npm is not here: the tests against stripe-stateful-mock will be skipped" >&2
+	fi
 
 .PHONY: check
 check: static ## The quick part, under a minute: static checks, kernel, core and house tests

@@ -80,7 +80,9 @@ class Desk:
         report: OrderIn | None = None,
         policy: Policy | None = None,
         terms: dict[str, Terms] | None = None,
+        functional: str = "EUR",
     ) -> None:
+        self.functional = functional
         self.now = START
         self.policy = policy or built_in(10**9)
         self.terms = terms or {STRIPE: TERMS}
@@ -96,7 +98,7 @@ class Desk:
     # -- folding -------------------------------------------------------------------------------
 
     def ctx(self) -> Ctx:
-        return Ctx(self.now, self.policy, "EUR", self.terms, RATES)
+        return Ctx(self.now, self.policy, self.functional, self.terms, RATES)
 
     def tell(self, fact: Any, actor: str = "key:support") -> Decision:
         """Fold one fact, keep what it leads to, and check what must always hold."""
@@ -131,7 +133,7 @@ class Desk:
                 mine = "reread" if payment.busy == "reread" else payment.busy
                 row = f"fx_{tail(payment.id)}_all" if mine == "reread" else effect_id(payment.busy)
                 assert row in self.leased, f"{payment.busy} is out and nobody would notice a crash"
-            elif payment.reread:
+            elif payment.reread and payment.captured_peak:
                 assert f"fx_{tail(payment.id)}_all" in self.rows, "a re-read nobody will do"
         for refund, leg in self.legs():
             payment = self.order.payment(leg.payment)

@@ -350,6 +350,15 @@ def test_edge_11_what_the_dispute_took_is_not_paid_again() -> None:
     assert desk.order.remaining == 7000
 
 
+def test_a_dispute_in_another_currency_leaves_nothing_to_refund() -> None:
+    """Its amount says nothing in the order's currency, so nothing is safe until a person looks."""
+    desk = Desk()
+    fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 500, "USD", "needs_response", True, 500)
+    decision = desk.tell(fact)
+    assert [e.type for e in decision.events] == ["exception.raised", "dispute.updated"]
+    assert desk.order.remaining == 0
+
+
 @pytest.mark.parametrize("how", ["dispute", "dashboard"])
 def test_edge_11_what_left_meanwhile_cannot_be_approved(how: str) -> None:
     desk = Desk(policy=built_in(0))

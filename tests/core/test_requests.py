@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from amends.core.decide import decide, park, quote
 from amends.core.facts import (
@@ -278,7 +279,18 @@ def test_unavailable_lines_are_made_good() -> None:
     decision = desk.tell(LinesUnavailable((LinePick("1", 2),)), "connection:shop-1")
     assert [e.type for e in decision.events] == ["lines.unavailable", "refund.requested"]
     assert (desk.refund().reason, desk.refund().amount) == ("out_of_stock", 6400)
-    assert refusal(desk, LinesUnavailable((LinePick("1", 2),))) is Reason.EXCEEDS_QUANTITY
+    again = desk.tell(LinesUnavailable((LinePick("1", 2),)), "connection:shop-1")
+    assert [e.type for e in again.events] == ["lines.unavailable", "refund.refused"]
+    assert again.events[1].body["reason"] == Reason.EXCEEDS_QUANTITY
+
+
+def test_a_cancellation_stands_although_its_refund_is_refused() -> None:
+    """This provider pays in steps that the order's 102.00 do not come to."""
+    desk = Desk(terms={STRIPE: replace(TERMS, multiple_of=(("EUR", 1000),))})
+    decision = desk.tell(OrderCancelled(), "connection:shop-1")
+    assert [e.type for e in decision.events] == ["order.cancelled", "refund.refused"]
+    assert desk.order.cancelled
+    assert desk.order.refunds == ()
 
 
 def test_a_cancelled_order_with_nothing_left() -> None:

@@ -350,6 +350,15 @@ def test_a_webhook_while_the_request_is_out_leaves_its_lease_alone() -> None:
     assert desk.leg().state == "pending"
 
 
+def test_a_look_up_lost_after_a_webhook_settled_it_lets_the_next_one_go() -> None:
+    desk = doubtful()
+    desk.due()
+    desk.hear(desk.state("failed"))
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.due(desk.leg(0), lost=True)
+    assert desk.due(desk.leg(1)) is not None
+
+
 def test_a_row_claimed_twice_leaves_the_request_that_is_out_alone() -> None:
     desk = sent()
     row = effect_id(desk.leg().id)

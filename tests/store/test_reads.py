@@ -169,6 +169,16 @@ async def test_entries_with_their_postings(store: Store) -> None:
     }
 
 
+async def test_entry_hashes_follow_from_the_rows(store: Store) -> None:
+    batch = Batch()
+    (order,) = await some_orders(store, 1)
+    for _ in range(3):
+        order, batch = refunded(order, batch, amount=100)
+    await write(store, batch)
+    assert await store.entry_hashes(order.id) == {e.number: e.hash for e in batch.entries}
+    assert await store.entry_hashes("ord_nobody") == {}
+
+
 async def test_balances(store: Store) -> None:
     assert await store.balances(None) == []
     await some_orders(store, 3, refunds=2)

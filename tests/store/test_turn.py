@@ -91,8 +91,6 @@ async def test_nothing_to_read_for_nothing_asked(store: Store) -> None:
     async with store.turn() as turn:
         assert await turn.answers([]) == {}
         assert await turn.routes([]) == {}
-        assert await turn.quotes([]) == {}
-        assert await turn.refund_orders([]) == {}
         assert await turn.lock([]) == {}
         assert await turn.seen([]) == set()
         assert await turn.waiting([]) == []
@@ -103,17 +101,21 @@ async def test_nothing_to_read_for_nothing_asked(store: Store) -> None:
 
 async def test_what_a_turn_routes_by(store: Store) -> None:
     order, batch = refunded(await known(store), key="k-1")
-    batch.quotes.append(QuoteRow("qt_1", order.id, b'{"amount":1}', "h" * 64, NOW))
     await write(store, batch)
-    refund = order.refunds[0].id
     first = an_answer("k-1")
     async with store.turn() as turn:
         asked = [first.key, AnswerKey("key:other", first.key.route, "k-1")]
         assert await turn.answers(asked) == {first.key: first}
         refs = [("stripe-eu", "pi_1"), ("stripe-us", "pi_1")]
         assert await turn.routes(refs) == {("stripe-eu", "pi_1"): order.id}
-        assert await turn.quotes(["qt_1", "qt_2"]) == {"qt_1": batch.quotes[0]}
-        assert await turn.refund_orders([refund, "rf_2"]) == {refund: order.id}
+
+
+async def test_a_quote_comes_back(store: Store) -> None:
+    batch = Batch()
+    batch.quotes = [QuoteRow(f"qt_{n}", "ord_1", b'{"amount":1}', "h" * 64, NOW) for n in (2, 1)]
+    await write(store, batch)
+    assert await store.quote("qt_1") == batch.quotes[1]
+    assert await store.quote("qt_3") is None
 
 
 async def test_values_of_every_kind_come_back(store: Store) -> None:
@@ -405,20 +407,15 @@ async def test_parked_messages_in_their_order(store: Store) -> None:
 
 
 async def test_unmatched_messages_whose_payment_or_order_came(store: Store) -> None:
-    await write(
-        store,
-        messages(
-            inbound(1, "unmatched", refs=["stripe-eu/pi_1"]),
-            inbound(2, "unmatched", refs=["shop-1/1", "stripe-eu/pi_1"]),
-            inbound(3, "unmatched", refs=["stripe-us/pi_1", "shop-1/2"]),
-        ),
-    )
+    by_payment = inbound(1, "unmatched", refs=["stripe-eu/pi_1"])
+    by_both = inbound(0, "unmatched", refs=["shop-1/1", "stripe-eu/pi_1"])
+    neither = inbound(3, "unmatched", refs=["stripe-us/pi_1", "shop-1/2"])
+    await write(store, messages(by_payment, by_both, neither))
     assert await store.unmatched_routed(10) == []
     await known(store, 1)
-    both = [("stripe-eu", "evt_1"), ("stripe-eu", "evt_2")]
-    assert await store.unmatched_routed(10) == both
-    assert await store.unmatched_routed(1) == both[:1]
-    await write(store, messages(inbound(1), inbound(2)))
+    assert await store.unmatched_routed(10) == [by_both, by_payment]
+    assert await store.unmatched_routed(1) == [by_both]
+    await write(store, messages(inbound(0), inbound(1)))
     assert await store.unmatched_routed(10) == []
 
 

@@ -34,7 +34,7 @@ from amends.core.order import (
 )
 from amends.core.policy import Question, judge
 from amends.core.quote import Quote, compute, counts, fits
-from amends.core.reasons import Reason, Refused
+from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
 from amends.core.work import Work
@@ -54,12 +54,6 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     """Quote, judge, reserve; send what is approved."""
     request = fact.request
     check_request(request)
-    if request.currency not in (None, work.order.currency):
-        raise Refused(
-            Reason.VALIDATION,
-            f"The order is in {work.order.currency}; a refund is paid in that currency.",
-            pointer="/currency",
-        )
     if fact.quote_expires and fact.quote_expires <= work.now:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
@@ -88,6 +82,12 @@ def check_request(request: RefundIn) -> None:
             pointer=f"/{named[1]}",
         )
     by_parts = bool(request.lines) or request.shipping != "none"
+    if request.quote is not None and (request.amount is not None or by_parts):
+        raise Refused(
+            Reason.VALIDATION,
+            "A quote is committed unchanged; its amount, lines and shipping are not given again.",
+            pointer="/amount" if request.amount is not None else "/lines",
+        )
     if request.amount is not None and by_parts:
         raise Refused(
             Reason.VALIDATION,
@@ -100,6 +100,12 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
     """The quote, and the failed refunds whose standing claim it takes over, if it needs their room
     (after a late failure the claim stands, but the money is back and may be asked for again)."""
     order = work.order
+    if request.currency not in (None, order.currency):
+        raise Refused(
+            Reason.VALIDATION,
+            f"The order is in {order.currency}; a refund is paid in that currency.",
+            pointer="/currency",
+        )
     only = ""
     if request.payment is not None:
         only = _payment_named(order, request)
@@ -387,7 +393,7 @@ def _replace(work: Work, refund_id: str, leg: Leg) -> None:
 def lines_unavailable(work: Work, fact: LinesUnavailable) -> None:
     """What cannot be delivered is made good at once (edge 21)."""
     work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in fact.lines])
-    request_refund(work, RefundRequested(RefundIn(reason="out_of_stock", lines=fact.lines)))
+    _request_or_say(work, RefundIn(reason="out_of_stock", lines=fact.lines))
 
 
 def order_cancelled(work: Work, fact: OrderCancelled) -> None:
@@ -398,7 +404,25 @@ def order_cancelled(work: Work, fact: OrderCancelled) -> None:
     work.event("order.cancelled", reason=fact.reason)
     if work.order.remaining:
         reason = "out_of_stock" if fact.reason == "out_of_stock" else "cancelled"
-        request_refund(work, RefundRequested(RefundIn(reason=reason)))  # type: ignore[arg-type]
+        _request_or_say(work, RefundIn(reason=reason))  # type: ignore[arg-type]
+
+
+def _request_or_say(work: Work, request: RefundIn) -> None:
+    """The shop's news stands whatever becomes of the refund it asks for."""
+    try:
+        request_refund(work, RefundRequested(request))
+    except Refused as refused:
+        refused_event(work, refused.refusal, "RefundRequested")
+
+
+def refused_event(work: Work, refusal: Refusal, asked: str) -> None:
+    """Nothing happened but that it was asked and refused; that is on the trail."""
+    work.event(
+        "refund.refused",
+        reason=str(refusal.reason),
+        asked=asked,
+        remaining=refusal.extra.get("remaining"),
+    )
 
 
 def return_received(work: Work, fact: ReturnReceived) -> None:

@@ -91,14 +91,8 @@ def _check_owner(order: Order, recorded: Recorded) -> None:
 
 
 def _refused(order: Order, recorded: Recorded, ctx: Ctx, refused: Refused) -> Decision:
-    """Nothing happened but that it was asked and refused; that is on the trail."""
     work = Work(order, recorded, ctx)
-    work.event(
-        "refund.refused",
-        reason=str(refused.refusal.reason),
-        asked=type(recorded.fact).__name__,
-        remaining=refused.refusal.extra.get("remaining"),
-    )
+    asks.refused_event(work, refused.refusal, type(recorded.fact).__name__)
     return work.decision(refused.refusal)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from amends.core import legs
 from amends.core.facts import (
     Answered,
@@ -74,6 +76,7 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
         return
     fresh_funds = leg.state == "awaiting_funds" and not leg.psp_refund_id
     legs.move(work, leg.id, "funds_due" if fresh_funds else "due")
+    legs.kick(work, payment.id)  # nothing left if the leg had ended: whoever waits may go
 
 
 def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
@@ -485,6 +488,11 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     if after == before:
         return
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
+    if withdrawn and fact.currency != work.order.currency:
+        # Taken in another currency: nothing of this payment is safe to refund until a person looks.
+        withdrawn = payment.captured
+        after = replace(after, withdrawn=withdrawn)
+        work.event("exception.raised", what="dispute_currency", dispute=fact.dispute)
     delta = withdrawn - (before.withdrawn if before else 0)
     work.change(disputes=(*others, after))
     work.put_payment(payment.id, disputed=payment.disputed + delta)

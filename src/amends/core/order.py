@@ -267,7 +267,10 @@ class Order(_Part, frozen=True):
     last_at: Instant = 0
 
     def payment(self, payment_id: str) -> Payment:
-        return next(p for p in self.payments if p.id == payment_id)
+        for payment in self.payments:
+            if payment.id == payment_id:
+                return payment
+        raise LookupError(f"order {self.id} has no payment {payment_id}")
 
     def refund(self, refund_id: str) -> Refund | None:
         return next((r for r in self.refunds if r.id == refund_id), None)

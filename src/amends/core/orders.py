@@ -54,7 +54,6 @@ def check(report: OrderIn, ctx: Ctx) -> None:
     """What the shape of the body cannot say. Raises Refused."""
     if not known(report.currency):
         _invalid(f"{report.currency} is not an ISO 4217 currency.", "/currency")
-    _rate(report.currency, ctx)
     parts: tuple[tuple[str, Sequence[LineIn | ShippingIn]], ...] = (
         ("lines", report.lines),
         ("shipping", report.shipping),

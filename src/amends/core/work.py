@@ -88,7 +88,10 @@ class Work:
         return changed
 
     def refund(self, refund_id: str) -> Refund:
-        return next(r for r in self.order.refunds if r.id == refund_id)
+        for refund in self.order.refunds:  # a plain loop: these look-ups are most of a decision
+            if refund.id == refund_id:
+                return refund
+        raise LookupError(f"order {self.order.id} has no refund {refund_id}")
 
     def put_refund(self, refund_id: str, **fields: Any) -> Refund:
         changed = replace(self.refund(refund_id), **fields)
@@ -97,7 +100,11 @@ class Work:
         return changed
 
     def leg(self, leg_id: str) -> tuple[Refund, Leg]:
-        return next((r, g) for r in self.order.refunds for g in r.legs if g.id == leg_id)
+        for refund in self.order.refunds:
+            for leg in refund.legs:
+                if leg.id == leg_id:
+                    return refund, leg
+        raise LookupError(f"order {self.order.id} has no leg {leg_id}")
 
     def put_leg(self, leg_id: str, **fields: Any) -> Leg:
         refund, leg = self.leg(leg_id)

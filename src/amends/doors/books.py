@@ -9,6 +9,7 @@ from amends.doors import shapes
 from amends.doors.calls import Asked, Call, Query, fine
 from amends.doors.pages import (
     FILTER,
+    NUMBER,
     PAGE,
     cursor,
     cursor_of_this_list,
@@ -57,9 +58,8 @@ async def audit(asked: Asked) -> Rendered:
     if not _STREAM.fullmatch(stream):
         detail = "Name the stream: an order's id, or system:keys."
         raise Refused(Reason.VALIDATION, detail, parameter="stream")
-    with cursor_of_this_list():
-        found = await queries.audit(asked.engine, stream, cursor(asked.query), limit(asked.query))
-    return fine(found)
+    after = cursor(asked.query, NUMBER)
+    return fine(await queries.audit(asked.engine, stream, after, limit(asked.query)))
 
 
 CALLS = (
@@ -88,6 +88,7 @@ CALLS = (
             Query("currency", "Only in this currency.", FILTER),
         ),
         answers={200: shapes.EntryPage},
+        refusals=(Reason.NOT_FOUND,),
     ),
     Call(
         "readBalances",
@@ -113,7 +114,12 @@ CALLS = (
                 {"type": "string", "pattern": "^[!-~]{1,255}$"},
                 required=True,
             ),
-            *PAGE,
+            Query(
+                "cursor",
+                "`next` of the page before.",
+                {"type": "string", "pattern": f"^{NUMBER}$"},
+            ),
+            *PAGE[1:],
         ),
         answers={200: shapes.EventPage},
     ),

@@ -81,6 +81,7 @@ class Call(msgspec.Struct, frozen=True):
     run: Callable[[Asked], Awaitable[Rendered]]
     scopes: tuple[str, ...] = ()
     body: type | None = None
+    body_name: str = ""  # of its schema, if not the struct's
     body_required: bool = True
     raw: bool = False  # takes bytes of any shape
     query: tuple[Query, ...] = ()
@@ -103,7 +104,8 @@ class Answer:
     def __init__(self, rendered: Rendered) -> None:
         self._status, self._body = rendered.status, rendered.body
         self._headers = [(n.encode(), v.encode("latin-1")) for n, v in rendered.headers]
-        self._headers.append((b"content-length", str(len(rendered.body)).encode()))
+        if rendered.status != 204:
+            self._headers.append((b"content-length", str(len(rendered.body)).encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(
@@ -112,18 +114,23 @@ class Answer:
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
-def bind(call: Call, engine: Engine, keys: Keys, meter: Meter) -> HTTPRouteHandler:
-    """The handler of one row."""
-    route = f"{call.method} {call.path}"
+def bind(calls: Sequence[Call], engine: Engine, keys: Keys, meter: Meter) -> HTTPRouteHandler:
+    """The handler of one address, with all its methods; OPTIONS tells which they are."""
+    rows = {call.method: (call, f"{call.method} {call.path}") for call in calls}
+    methods = sorted({*rows, "OPTIONS"})
+    allow = Answer(Rendered(204, b"", (("allow", ", ".join(methods)),)))
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
         begun = perf_counter()
+        if request.scope["method"] not in rows:
+            return allow
+        call, route = rows[request.scope["method"]]
         rendered = await _answer(call, route, engine, keys, request)
         meter.answered(call.name, rendered.status, perf_counter() - begun)
         return Answer(rendered)
 
-    path = call.path.replace("}", ":str}")
-    return HTTPRouteHandler(path, http_method=[call.method], include_in_schema=False)(handle)  # type: ignore[list-item]
+    path = calls[0].path.replace("}", ":str}")
+    return HTTPRouteHandler(path, http_method=methods, include_in_schema=False)(handle)  # type: ignore[arg-type]
 
 
 async def _answer(
@@ -180,17 +187,24 @@ def _query(call: Call, raw: bytes) -> dict[str, str]:
     except ValueError:  # also UnicodeDecodeError
         raise Refused(Reason.VALIDATION, "The query is not percent-encoded UTF-8.") from None
     for name, value in pairs:
-        if name not in known or name in found or "\0" in value:
-            what = "is given twice" if name in found else "is not a parameter of this call"
-            raise Refused(Reason.VALIDATION, f"{name!r} {what}.", parameter=name)
+        wrong = ""
+        if name not in known:
+            wrong = "is not a parameter of this call"
+        elif name in found:
+            wrong = "is given twice"
+        elif "\0" in value:
+            wrong = "holds the character U+0000"
+        if wrong:
+            raise Refused(Reason.VALIDATION, f"{name!r} {wrong}.", parameter=name)
         found[name] = value
     return found
 
 
 def _key(call: Call, headers: Mapping[str, str]) -> str:
-    key = headers.get("idempotency-key", "")
-    good = 0 < len(key) <= KEY_MAX and key.isascii() and key.isprintable()
-    if not good and (key or call.key == "required"):
+    key = headers.get("idempotency-key")
+    if key is None and call.key == "optional":
+        return ""
+    if not key or len(key) > KEY_MAX or not key.isascii() or not key.isprintable():
         raise Refused(Reason.IDEMPOTENCY_KEY_MISSING)
     return key
 
@@ -252,7 +266,7 @@ def _refuse_nul(value: Any, pointer: str) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
             _refuse_nul(item, f"{pointer}/{name}")
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _refuse_nul(item, f"{pointer}/{index}")
 

@@ -10,6 +10,7 @@ import typer
 from amends import __version__
 from amends.core.reasons import Refused
 from amends.doors import (
+    bench_cli,
     commands_books,
     commands_import,
     commands_refund,
@@ -17,6 +18,7 @@ from amends.doors import (
     commands_setup,
     logs,
 )
+from amends.doors.demo.command import demo
 from amends.doors.shell import err
 from amends.engine.config import ConfigError
 from amends.store.spec import StoreUnavailable
@@ -30,11 +32,13 @@ app = typer.Typer(
     help="Gives a customer's money back, once, for the right amount, and keeps every book in step.",
     epilog="Begin with: amends init, then amends key create, then amends serve.",
 )
+app.command("demo")(demo)
 app.command("init")(commands_setup.init)
 app.command("serve")(commands_serve.serve)
 app.command("worker")(commands_serve.worker)
 app.command("sandbox")(commands_serve.sandbox)
 app.command("refund")(commands_refund.refund)
+app.command("bench")(bench_cli.bench)
 app.command("import")(commands_import.import_)
 app.add_typer(commands_setup.key_group, name="key")
 app.add_typer(commands_books.audit_group, name="audit")
@@ -56,11 +60,12 @@ def root(
     """Refund automation."""
 
 
-def main() -> None:
-    """Run a command. What the caller can mend is one sentence and 1; wrong usage is 2."""
+def main(words: list[str] | None = None) -> None:
+    """Run a command (`words`, or those of the process) and exit. What the caller can mend is one
+    sentence and 1; wrong usage is 2."""
     logs.set_up(level=logging.WARNING)
     try:
-        app()
+        app(words)
     except (ConfigError, StoreUnavailable) as error:
         _say(str(error))
     except Refused as refused:

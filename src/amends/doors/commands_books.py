@@ -25,9 +25,10 @@ from amends.doors.shell import (
     show_json,
 )
 from amends.engine import queries
-from amends.engine.audit import Report, Sealer, verify
+from amends.engine.audit import Report, verify
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
+from amends.engine.seals import Sealer
 from amends.kernel.money import major
 from amends.kernel.time import Instant, parse_rfc3339
 from amends.store.spec import Checkpoint

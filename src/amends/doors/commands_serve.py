@@ -25,6 +25,7 @@ from amends.doors.shell import (
     out,
     read_config,
 )
+from amends.engine import heap
 from amends.engine.config import Config
 from amends.engine.wiring import Engine
 from amends.gateways.registry import HEARING
@@ -38,9 +39,9 @@ STOP_SECONDS = 10  # for requests on the way when the process is told to stop
 
 def serve(
     config: ConfigPath = DEFAULT_CONFIG,
-    host: Annotated[str, typer.Option(help="Address to listen on, instead of [server].")] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on, instead of the setting.")] = "",
     port: Annotated[
-        int, typer.Option(help="Port to listen on, instead of [server]; 0 for any.", min=-1)
+        int, typer.Option(help="Port to listen on, instead of the setting; 0 for any.", min=-1)
     ] = -1,
 ) -> None:
     """Serve REST and webhooks, send what was decided, and sweep. Logs are JSON on standard error.
@@ -146,6 +147,7 @@ async def _running(config: Config) -> AsyncIterator[Engine]:
         await store.own()
         engine = Engine(config, store)
         await engine.start()
+        heap.settle()
         try:
             yield engine
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from amends.doors.shell import (
     DEFAULT_CONFIG,
@@ -21,9 +21,9 @@ from amends.doors.shell import (
     who,
 )
 from amends.engine import actions
-from amends.engine.audit import Sealer
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
+from amends.engine.seals import Sealer
 from amends.kernel.time import rfc3339
 
 TEMPLATE = """\
@@ -126,7 +126,7 @@ def list_(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     if as_json:
         show_json({"items": found})
         return
-    table = Table("id", "name", "scopes", "created", "revoked", box=None)
+    table = Table(Column("id", no_wrap=True), "name", "scopes", "created", "revoked", box=None)
     for item in found:
         scopes = ",".join(item["scopes"])
         table.add_row(

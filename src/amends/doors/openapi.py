@@ -1,4 +1,8 @@
-"""The OpenAPI 3.1 document, from the same rows and structs that serve the calls."""
+"""The OpenAPI document, from the same rows and structs that serve the calls.
+
+It is version 3.0 and not 3.1, because in 3.1 the number 100.0 is an integer. Here it is not:
+amounts written as floats are refused, whatever their value.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,57 @@ _PREFER = {
     "schema": {"type": "string"},
     "example": "wait=5",
 }
+# What is made by one call is read, or acted on, by others: call -> (parameter, calls).
+LINKS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "reportOrder": ("order", ("readOrder", "unparkOrder")),
+    "createRefund": (
+        "refund",
+        (
+            *("readRefund", "readTimeline"),
+            *("approveRefund", "declineRefund", "cancelRefund", "retryRefund"),
+        ),
+    ),
+}
+_VAT = {"name": "VAT", "rate": "0.20"}
+_TEA = {
+    "id": "1",
+    "sku": "TEA",
+    "title": "Tea",
+    "quantity": 3,
+    "total": 9600,
+    "fulfilled": 3,
+    "taxes": [{**_VAT, "amount": 1600}],
+}
+EXAMPLES: dict[str, Any] = {
+    "OrderIn": {
+        "source": {"connection": "shop-1", "order_id": "1001"},
+        "placed_at": "2026-11-01T10:00:00Z",
+        "currency": "EUR",
+        "customer": {"id": "c-1", "email": "a@example.com", "country": "DE"},
+        "lines": [_TEA],
+        "shipping": [{"id": "s1", "total": 600, "taxes": [{**_VAT, "amount": 100}]}],
+        "tenders": [
+            {
+                "kind": "payment",
+                "connection": "stripe-eu",
+                "psp_payment_id": "pi_1",
+                "amount": 10200,
+                "captured": 10200,
+            }
+        ],
+    },
+    "RefundIn": {
+        "order": {"connection": "shop-1", "order_id": "1001"},
+        "reason": "return",
+        "lines": [{"id": "1", "quantity": 1}],
+        "note": "seal was broken",
+    },
+    "QuoteIn": {
+        "order": {"connection": "shop-1", "order_id": "1001"},
+        "lines": [{"id": "1", "quantity": 1}],
+        "shipping": "full",
+    },
+}
 
 
 def document(calls: Iterable[Call]) -> dict[str, Any]:
@@ -40,7 +95,7 @@ def document(calls: Iterable[Call]) -> dict[str, Any]:
     for call in rows:
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call)
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": "amends",
             "version": __version__,
@@ -76,38 +131,70 @@ def _kinds(kinds: tuple[type, ...] | type | None) -> tuple[type, ...]:
     return kinds if isinstance(kinds, tuple) else (kinds,)
 
 
-def _schemas(rows: Iterable[Call]) -> dict[str, Any]:
-    _, components = msgspec.json.schema_components(_types(rows), ref_template=_REF)
-    _refine(components)
-    return components
+def _schemas(rows: list[Call]) -> dict[str, Any]:
+    _, found = msgspec.json.schema_components(_types(rows), ref_template=_REF)
+    schemas: dict[str, Any] = {name: _nullable(schema) for name, schema in found.items()}
+    bodies = [call.body for call in rows if call.body]
+    for name in msgspec.json.schema_components(bodies, ref_template=_REF)[1]:
+        _without_nul(schemas[name])
+    _refine(schemas)
+    return schemas
+
+
+def _nullable(schema: Any) -> Any:
+    """From JSON Schema 2020-12 to what OpenAPI 3.0 has: `nullable` for a type of null."""
+    if isinstance(schema, list):
+        return [_nullable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    fresh = {name: _nullable(value) for name, value in schema.items()}
+    options = [option for option in fresh.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) == len(fresh.get("anyOf", [])):
+        return fresh
+    rest = {name: value for name, value in fresh.items() if name != "anyOf"}
+    if len(options) == 1 and "$ref" not in options[0]:
+        return {**rest, **options[0], "nullable": True}
+    return {**rest, "anyOf": options, "nullable": True}
+
+
+def _without_nul(schema: Any) -> None:
+    """No text that is sent may hold U+0000."""
+    if isinstance(schema, list):
+        for item in schema:
+            _without_nul(item)
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and "pattern" not in schema:
+            schema["pattern"] = "^[^\\u0000]*$"
+        for item in schema.values():
+            _without_nul(item)
 
 
 def _refine(schemas: dict[str, Any]) -> None:
     """What structs cannot say: which fields exclude each other, and formats. Null is taken where a
     field may be left out, but only leaving it out is documented."""
     refund, order = schemas[RefundIn.__name__], schemas[OrderIn.__name__]
-    for schema in (refund, order):
-        for name, field in schema["properties"].items():
-            schema["properties"][name] = _without_null(field)
-    named = ("order", "payment", "quote")
-    refund["oneOf"] = [{"required": [name]} for name in named]
-    parts = [{"required": ["lines"]}, {"required": ["shipping"]}]
-    refund["not"] = {"required": ["amount"], "anyOf": parts}
+    for field in (*refund["properties"].values(), *order["properties"].values()):
+        if field.pop("nullable", False):
+            field.pop("default", None)
     order["properties"]["currency"] = {"type": "string", "enum": sorted(EXPONENT)}
     order["properties"]["placed_at"] = {"type": "string", "format": "date-time"}
     schemas[shapes.Problem.__name__]["properties"]["code"] = {
         "type": "string",
         "enum": [str(reason) for reason in Reason],
     }
-
-
-def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    options = field.get("anyOf")
-    if options is None or {"type": "null"} not in options:
-        return field
-    kept = [option for option in options if option != {"type": "null"}]
-    rest = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
-    return {**rest, **kept[0]} if len(kept) == 1 else {**rest, "anyOf": kept}
+    by_parts: list[dict[str, Any]] = [{"required": ["lines"]}, {"required": ["shipping"]}]
+    by_amount: dict[str, Any] = {"required": ["amount"]}
+    both = {**by_amount, "anyOf": by_parts}
+    quoted = {"required": ["quote"], "anyOf": [by_amount, *by_parts]}
+    schemas["QuoteIn"] = {
+        **refund,
+        "title": "QuoteIn",
+        "properties": {n: f for n, f in refund["properties"].items() if n != "quote"},
+        "oneOf": [{"required": ["order"]}, {"required": ["payment"]}],
+        "not": both,
+    }
+    refund["oneOf"] = [{"required": [name]} for name in ("order", "payment", "quote")]
+    refund["not"] = {"anyOf": [both, quoted]}
 
 
 def _operation(call: Call) -> dict[str, Any]:
@@ -122,10 +209,13 @@ def _operation(call: Call) -> dict[str, Any]:
     if call.scopes:
         found["description"] = f"Scope: any of {', '.join(call.scopes)}, or admin."
     if call.body is not None:
-        schema = {"$ref": _REF.format(name=call.body.__name__)}
+        name = call.body_name or call.body.__name__
+        content: dict[str, Any] = {"schema": {"$ref": _REF.format(name=name)}}
+        if name in EXAMPLES:
+            content["example"] = EXAMPLES[name]
         found["requestBody"] = {
             "required": call.body_required,
-            "content": {"application/json": {"schema": schema}},
+            "content": {"application/json": content},
         }
     if call.raw:
         found["requestBody"] = {
@@ -170,6 +260,7 @@ def _responses(call: Call) -> dict[str, Any]:
             "description": "As asked." if status == 200 else "Made, and on disk.",
             "content": {call.media: {"schema": _schema_of(kinds)}},
             **({"headers": _replay_headers(call)} if call.key else {}),
+            **({"links": _links(call.name)} if call.name in LINKS else {}),
         }
     for status, reasons in _refusals(call).items():
         words = " ".join(f"`{reason}`: {SENTENCES[reason]}" for reason in reasons)
@@ -179,6 +270,15 @@ def _responses(call: Call) -> dict[str, Any]:
             "content": {"application/problem+json": {"schema": problem}},
         }
     return found
+
+
+def _links(name: str) -> dict[str, Any]:
+    """Where the id of an answer leads."""
+    parameter, operations = LINKS[name]
+    return {
+        operation: {"operationId": operation, "parameters": {parameter: "$response.body#/id"}}
+        for operation in operations
+    }
 
 
 def _schema_of(kinds: tuple[type, ...] | type | None) -> dict[str, Any]:

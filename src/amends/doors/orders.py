@@ -76,6 +76,7 @@ CALLS = (
         page,
         scopes=shapes.READ,
         query=PAGE,
+        refusals=(Reason.NOT_FOUND,),
         answers={200: shapes.OrderPage},
     ),
     Call(

@@ -11,14 +11,14 @@ from amends.doors.calls import Query
 from amends.engine.queries import PAGE_MAX
 
 LIMIT = 50
-# Cursors of event lists are numbers; of others base64 of at most an order id and two numbers.
-_CURSOR = re.compile(r"[0-9]{1,15}|[A-Za-z0-9_-]{16,1000}")
+_CURSOR = "[0-9A-Za-z_-]{1,1000}"
+NUMBER = "[0-9]{1,15}"  # the cursor of a list of events
 
 PAGE = (
     Query(
         "cursor",
         "`next` of the page before.",
-        {"type": "string", "minLength": 1, "maxLength": 1000},
+        {"type": "string", "pattern": f"^{_CURSOR}$"},
     ),
     Query(
         "limit",
@@ -27,7 +27,7 @@ PAGE = (
     ),
 )
 FILTER_MAX = 255
-FILTER = {"type": "string", "minLength": 1, "maxLength": FILTER_MAX}
+FILTER = {"type": "string", "pattern": f"^[^\\u0000]{{1,{FILTER_MAX}}}$"}
 
 
 def limit(query: Mapping[str, str]) -> int:
@@ -39,11 +39,11 @@ def limit(query: Mapping[str, str]) -> int:
     return int(text)
 
 
-def cursor(query: Mapping[str, str]) -> str:
-    """The cursor, "" for the first page. Raises Refused for what no list ever gave."""
+def cursor(query: Mapping[str, str], shape: str = _CURSOR) -> str:
+    """The cursor, "" for the first page. Raises Refused for what cannot be one."""
     text = query.get("cursor")
-    if text is not None and not _CURSOR.fullmatch(text):
-        raise _bad_cursor()
+    if text is not None and not re.fullmatch(shape, text):
+        raise Refused(Reason.VALIDATION, "This is not a cursor.", parameter="cursor")
     return text or ""
 
 
@@ -60,16 +60,12 @@ def filters(query: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def cursor_of_this_list() -> Iterator[None]:
-    """A cursor of another list is a ValueError of the store, and the caller's mistake."""
+    """A cursor of another list is a ValueError of the store: there is no such page."""
     try:
         yield
     except ValueError:
-        raise _bad_cursor() from None
-
-
-def _bad_cursor() -> Refused:
-    detail = "This cursor was not made by this list: start again without one."
-    return Refused(Reason.VALIDATION, detail, parameter="cursor")
+        detail = "This cursor was not made by this list: start again without one."
+        raise Refused(Reason.NOT_FOUND, detail, parameter="cursor") from None
 
 
 def identifier(text: str, unknown: Reason) -> str:

@@ -30,7 +30,7 @@ STATUS: dict[Reason, int] = {
     Reason.UNKNOWN_LINE: 422,
     Reason.PAYMENT_TAKEN: 409,
     Reason.ORDER_CONFLICT: 409,
-    Reason.NO_RATE: 422,
+    Reason.NO_RATE: 409,
     Reason.QUOTE_EXPIRED: 409,
     Reason.QUOTE_STALE: 409,
     Reason.EXCEEDS_QUANTITY: 409,
@@ -44,8 +44,10 @@ STATUS: dict[Reason, int] = {
     Reason.STORE_UNAVAILABLE: 503,
     Reason.INTERNAL: 500,
 }
-# A repeat of these is computed anew: it may find what was missing, or send what was wrong.
+# Stored under the key. A repeat of all others is computed anew: what was missing may be there by
+# then (a rate too), and what was wrong may be sent right.
 KEPT = (403, 409)
+NOT_KEPT = (Reason.NO_RATE,)
 
 _TYPE = ("content-type", "application/problem+json")
 _MORE: dict[Reason, tuple[tuple[str, str], ...]] = {
@@ -71,9 +73,10 @@ def problem(refusal: Refusal) -> Rendered:
         "detail": refusal.detail,
         "code": str(reason),
     }
+    keep = status in KEPT and reason not in NOT_KEPT
     extra = refusal.extra.items()
     body |= {name: value for name, value in extra if value is not None and name not in body}
-    return Rendered(status, _encode(body), HEADERS[reason], keep=status in KEPT)
+    return Rendered(status, _encode(body), HEADERS[reason], keep)
 
 
 def refuse(reason: Reason, detail: str = "") -> Rendered:

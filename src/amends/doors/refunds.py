@@ -173,6 +173,7 @@ CALLS = (
         quote,
         scopes=("refunds:write",),
         body=RefundIn,
+        body_name="QuoteIn",
         key="required",
         answers={201: shapes.Quote},
         refusals=(*_HOW_MUCH, *_KEY),
@@ -208,6 +209,7 @@ CALLS = (
             Query("psp_refund_id", "Only the one the provider calls so.", FILTER),
         ),
         answers={200: shapes.RefundPage},
+        refusals=(Reason.NOT_FOUND,),
     ),
     Call(
         "readRefund",

@@ -7,11 +7,7 @@ from typing import Any
 
 import structlog
 from litestar import Litestar, Request, Response
-from litestar.exceptions import (
-    HTTPException,
-    MethodNotAllowedException,
-    NotFoundException,
-)
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from amends.core.reasons import Reason
 from amends.doors import books, health, orders, refunds, webhooks
@@ -34,12 +30,19 @@ def app(engine: Engine) -> Litestar:
     rows = (*CALLS, *health.calls(meter, engine.config.server.metrics_key))
     rows = (*rows, _described(rows))
     return Litestar(
-        route_handlers=[bind(call, engine, keys, meter) for call in rows],
+        route_handlers=[bind(calls, engine, keys, meter) for calls in _by_path(rows)],
         exception_handlers={Exception: _Elsewhere(rows)},
         openapi_config=None,
         logging_config=None,
         debug=False,
     )
+
+
+def _by_path(rows: tuple[Call, ...]) -> list[list[Call]]:
+    found: dict[str, list[Call]] = {}
+    for call in rows:
+        found.setdefault(call.path, []).append(call)
+    return list(found.values())
 
 
 def _described(rows: tuple[Call, ...]) -> Call:

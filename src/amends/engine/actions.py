@@ -33,7 +33,7 @@ from amends.core.order import Order
 from amends.core.orders import order_id
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import OrderIn, RefundIn
+from amends.core.requests import OrderIn, OrderKey, RefundIn
 from amends.engine.asks import Ask, Rendered, Result, Told
 from amends.engine.wiring import Engine
 from amends.kernel.canon import digest
@@ -63,53 +63,68 @@ class Caller(msgspec.Struct, frozen=True):
 
 async def report_order(engine: Engine, caller: Caller, report: OrderIn) -> Told:
     """Record an order, or a newer version of it."""
-    people: tuple[Person, ...] = ()
-    if report.customer:
-        c = report.customer
-        at = engine.clock.now()
-        people = (Person(report.entity, c.id, c.email, c.name, c.country, at),)
-    bare = msgspec.structs.replace(report, customer=_without_person(report))
+    bare, people = person_apart(engine, OrderReported(report))
     plain = msgspec.to_builtins(report)
     if "customer" in plain:
         plain["customer"] = digest([caller.key, plain["customer"]])
-    item = Addressed(OrderReported(bare), order=order_id(report.source))
+    item = Addressed(bare, order=order_id(report.source))
     return await _submit(engine, caller, item, plain, people=people)
 
 
-def _without_person(report: OrderIn) -> Any:
-    """Only id and country of the customer may reach a fact (I15)."""
+def person_apart(engine: Engine, fact: OrderReported) -> tuple[OrderReported, tuple[Person, ...]]:
+    """Only id and country of the customer may reach a fact; the rest goes to `people` (I15)."""
+    report = fact.order
     if report.customer is None:
-        return None
-    return msgspec.structs.replace(report.customer, email="", name="")
+        return fact, ()
+    c, at = report.customer, engine.clock.now()
+    bare = msgspec.structs.replace(c, email="", name="")
+    person = Person(report.entity, c.id, c.email, c.name, c.country, at)
+    return OrderReported(msgspec.structs.replace(report, customer=bare)), (person,)
 
 
 async def request_refund(engine: Engine, caller: Caller, request: RefundIn) -> Told:
     """Ask for money back. Raises Refused where no order is named or the quote is unknown."""
     check_request(request)
     plain = msgspec.to_builtins(request)
-    notes: tuple[NoteText, ...] = ()
-    note_id = note_hash = ""
-    item, fact = await _address(engine, request)
     if request.note:
-        note_id, salt = f"nt_{engine.new_id()}", secrets.token_hex(16)
-        note_hash = digest([salt, request.note])
-        notes = (NoteText(note_id, item.order, salt, request.note, engine.clock.now()),)
         plain["note"] = digest([caller.key, request.note])
-    bare = msgspec.structs.replace(fact.request, note="")
-    fact = msgspec.structs.replace(fact, request=bare, note_id=note_id, note_hash=note_hash)
-    item = msgspec.structs.replace(item, fact=fact)
+    item, notes = note_apart(engine, *await _address(engine, request))
     return await _submit(engine, caller, item, plain, notes=notes)
+
+
+def note_apart(
+    engine: Engine, item: Addressed, fact: RefundRequested
+) -> tuple[Addressed, tuple[NoteText, ...]]:
+    """A fact names its note and holds the salted hash; the text goes beside it (I15)."""
+    text = fact.request.note
+    if not text:
+        return msgspec.structs.replace(item, fact=fact), ()
+    note_id, salt = f"nt_{engine.new_id()}", secrets.token_hex(16)
+    bare = msgspec.structs.replace(
+        fact,
+        request=msgspec.structs.replace(fact.request, note=""),
+        note_id=note_id,
+        note_hash=digest([salt, text]),
+    )
+    order = item.order or (order_id(OrderKey(*item.source)) if item.source else "")
+    note = NoteText(note_id, order, salt, text, engine.clock.now())
+    return msgspec.structs.replace(item, fact=bare), (note,)
+
+
+async def quoted_fact(engine: Engine, request: RefundIn) -> tuple[str, RefundRequested]:
+    """The order and the fact of a request that commits a quote. Raises Refused(UNKNOWN_QUOTE)."""
+    row = await engine.store.quote(request.quote or "")
+    if row is None:
+        raise Refused(Reason.UNKNOWN_QUOTE)
+    quoted = msgspec.json.decode(row.request, type=RefundIn)
+    quoted = msgspec.structs.replace(quoted, note=request.note)
+    return row.order, RefundRequested(quoted, row.hash, row.expires_at)
 
 
 async def _address(engine: Engine, request: RefundIn) -> tuple[Addressed, RefundRequested]:
     if request.quote is not None:
-        row = await engine.store.quote(request.quote)
-        if row is None:
-            raise Refused(Reason.UNKNOWN_QUOTE)
-        quoted = msgspec.json.decode(row.request, type=RefundIn)
-        quoted = msgspec.structs.replace(quoted, note=request.note)
-        fact = RefundRequested(quoted, row.hash, row.expires_at)
-        return Addressed(fact, order=row.order), fact
+        order, fact = await quoted_fact(engine, request)
+        return Addressed(fact, order=order), fact
     fact = RefundRequested(request)
     if isinstance(request.order, str):
         return Addressed(fact, order=request.order), fact

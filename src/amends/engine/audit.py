@@ -1,42 +1,31 @@
-"""Signed checkpoints and their verification (invariant I10).
+"""`amends audit verify` (invariant I10): recompute every chain, hold it against what was sealed.
 
-Every minute one line is appended to `checkpoints.jsonl`, outside the database: the tips of all
-event chains that changed, the number of orders sealed so far and the hash of the line before,
-signed with Ed25519. `verify` recomputes every chain and holds it against what was sealed: an
-edited, inserted or deleted event is a broken chain, a deleted order is a sealed tip without its
-chain, an order that claims to be older than the last seal but is in none was inserted.
+An edited, inserted or deleted event is a broken chain; a deleted order is a sealed tip without its
+chain; an order that claims to be older than the last seal but is in none was inserted. Journal
+entries are sealed by the event that booked them. A chain that moves while it is read is read again.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec.structs import replace
 
 from amends.core.events import Event, sealed
+from amends.engine.seals import OVERLAP, Unsealable, Witness, is_order, key_id
 from amends.kernel.canon import GENESIS, canonical, chain, digest
-from amends.kernel.time import MINUTE, Clock
-from amends.store.spec import Checkpoint, Head, Store, StoreUnavailable
+from amends.kernel.time import Instant
+from amends.store.spec import Checkpoint, Store
 
-OVERLAP = 2 * MINUTE  # a transaction may commit this long after its events' instants
+READ_AGAIN = 10  # times, while the chain keeps moving
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing `audit verify` found wrong."""
+    """One thing `audit verify` found wrong; `stream`: an order id, `system:*` or "checkpoints"."""
 
     stream: str
     seq: int
@@ -44,7 +33,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What `audit verify` looked at and found."""
+    """What `audit verify` looked at and found; notes are worth knowing and no sign of tampering."""
 
     ok: bool
     streams: int
@@ -54,167 +43,75 @@ class Report(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class Sealer:
-    """Makes checkpoints. The key and the file live in the audit folder."""
+class _Seals(msgspec.Struct):
+    """What the folder's checkpoints say: sealed hashes by stream and seq."""
 
-    def __init__(self, store: Store, folder: Path, clock: Clock) -> None:
-        self._store, self._folder, self._clock = store, folder, clock
-
-    def prepare(self) -> None:
-        """Make the folder and the signing key, if they are not there yet."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / "key.pem"
-        if not path.exists():
-            pem = Ed25519PrivateKey.generate().private_bytes(
-                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-            )
-            fresh = self._folder / f"key.{secrets.token_hex(8)}.new"
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-            with suppress(FileExistsError):  # another process was first; theirs is whole
-                os.link(fresh, path)
-            fresh.unlink()
-
-    async def seal(self) -> Checkpoint | None:
-        """One checkpoint over what changed since the last; None if nothing did or another process
-        was faster. The row decides who writes the line; a line that is missing is made up for."""
-        last = await self._store.last_checkpoint()
-        since = last.at - OVERLAP if last else 0
-        now = self._clock.now()
-        if last is not None and last.number not in _numbers(self._folder):
-            self._append(last)  # its writer stopped between the row and the line
-        known = _known_heads(self._folder)
-        heads = [h for h in await self._store.changed_heads(since) if known.get(h.stream) != h]
-        if not heads:
-            return None
-        fresh = sum(1 for h in heads if h.stream not in known and _is_order(h.stream))
-        key = self._key()
-        draft = Checkpoint(
-            number=last.number + 1 if last else 1,
-            at=now,
-            orders=sum(1 for stream in known if _is_order(stream)) + fresh,
-            heads=tuple(sorted(heads, key=lambda h: h.stream)),
-            previous=digest(last) if last else GENESIS,
-            key_id=_key_id(key.public_key()),
-            signature="",
-        )
-        checkpoint = replace(draft, signature=key.sign(canonical(draft)).hex())
-        if not await self._store.add_checkpoint(checkpoint):
-            return None
-        self._append(checkpoint)
-        return checkpoint
-
-    def _key(self) -> Ed25519PrivateKey:
-        pem = (self._folder / "key.pem").read_bytes()
-        key = load_pem_private_key(pem, password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise StoreUnavailable(f"{self._folder / 'key.pem'} is not an Ed25519 key")
-        return key
-
-    def _append(self, checkpoint: Checkpoint) -> None:
-        """One write, one line, synced: a torn line can only be the last one."""
-        path = self._folder / "checkpoints.jsonl"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            os.write(descriptor, (b"\n" if torn else b"") + canonical(checkpoint) + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_order(stream: str) -> bool:
-    return not stream.startswith("system:")
-
-
-def _key_id(key: Ed25519PublicKey) -> str:
-    return digest(key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex())[:16]
-
-
-def _lines(folder: Path) -> list[tuple[int, Checkpoint | None]]:
-    path = folder / "checkpoints.jsonl"
-    if not path.exists():
-        return []
-    found: list[tuple[int, Checkpoint | None]] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        if line:
-            try:
-                found.append((number, msgspec.json.decode(line, type=Checkpoint)))
-            except msgspec.DecodeError:
-                found.append((number, None))
-    return found
-
-
-def _numbers(folder: Path) -> set[int]:
-    return {checkpoint.number for _, checkpoint in _lines(folder) if checkpoint is not None}
-
-
-def _known_heads(folder: Path) -> dict[str, Head]:
-    return {
-        head.stream: head
-        for _, checkpoint in _lines(folder)
-        if checkpoint is not None
-        for head in checkpoint.heads
-    }
+    tips: dict[str, dict[int, str]]
+    count: int = 0
+    last_number: int = 0
+    last_at: Instant = 0
 
 
 async def verify(store: Store, folder: Path) -> Report:
     """Recompute everything; hold it against the checkpoints in `folder`."""
     findings: list[Finding] = []
     notes: list[str] = []
-    sealed_heads, checkpoints, last_at = await _read_seals(store, folder, findings, notes)
+    seals = _read_seals(folder, findings, notes)
+    await _compare_rows(store, seals, findings)
     seen: set[str] = set()
     events = 0
-    async for head in _all_heads(store):
-        seen.add(head.stream)
-        events += await _verify_stream(store, head, sealed_heads, last_at, findings)
-    for stream, points in sorted(sealed_heads.items()):
+    async for stream in _all_streams(store):
+        seen.add(stream)
+        count, wrong = await _settled(store, stream, seals)
+        events += count
+        findings += wrong
+    for stream, points in sorted(seals.tips.items()):
         if stream not in seen:
             text = f"sealed up to event {max(points)} and gone with all its events"
             findings.append(Finding(stream, 0, text))
-    await _verify_orders(store, seen, findings)
-    return Report(not findings, len(seen), events, checkpoints, tuple(findings), tuple(notes))
+    findings += await _orders_without_events(store, seen)
+    return Report(not findings, len(seen), events, seals.count, tuple(findings), tuple(notes))
 
 
-async def _read_seals(
-    store: Store, folder: Path, findings: list[Finding], notes: list[str]
-) -> tuple[dict[str, dict[int, str]], int, int]:
-    """Sealed tips by stream and seq; how many checkpoints; when the last one was made."""
-    heads: dict[str, dict[int, str]] = {}
-    lines = _lines(folder)
-    public = _public_key(folder)
-    previous, last_at, count = GENESIS, 0, 0
-    for number, checkpoint in lines:
-        if checkpoint is None:
-            notes.append(f"line {number} of checkpoints.jsonl is torn (a crash while writing)")
-            continue
-        bare = replace(checkpoint, signature="")
-        if public is None or not _signed(public, checkpoint.signature, canonical(bare)):
-            findings.append(Finding("checkpoints", checkpoint.number, "the signature is wrong"))
-        if checkpoint.previous != previous and count + 1 == checkpoint.number:
-            findings.append(Finding("checkpoints", checkpoint.number, "does not follow the last"))
-        previous, last_at, count = digest(checkpoint), checkpoint.at, checkpoint.number
+def _read_seals(folder: Path, findings: list[Finding], notes: list[str]) -> _Seals:
+    """Every line of the file: whole, signed by the folder's key, and following the one before."""
+    witness = Witness(folder)
+    seals = _Seals({})
+    try:
+        public = witness.key().public_key()
+    except Unsealable as error:
+        notes.append(f"nothing is sealed here: {error}")
+        public = None
+    previous, orders = GENESIS, 0
+    for checkpoint in witness.follow():
+        if digest(checkpoint) == previous:
+            continue  # the same line twice: its writer was made up for and finished after all
+        problem = _check_seal(checkpoint, public, previous)
+        if problem:
+            findings.append(Finding("checkpoints", checkpoint.number, problem))
+        orders += sum(is_order(h.stream) and h.stream not in seals.tips for h in checkpoint.heads)
         for head in checkpoint.heads:
-            heads.setdefault(head.stream, {})[head.seq] = head.hash
-        orders = sum(1 for stream in heads if _is_order(stream))
+            seals.tips.setdefault(head.stream, {})[head.seq] = head.hash
         if orders != checkpoint.orders:
-            notes.append(f"checkpoint {checkpoint.number} counts {checkpoint.orders} orders")
-    row = await store.last_checkpoint()
-    if row is not None and row.number > count:
-        notes.append(f"the database knows checkpoint {row.number}, the file ends at {count}")
-    if row is None and count:
-        findings.append(Finding("checkpoints", count, "the database has lost its checkpoints"))
-    return heads, len(lines), last_at
+            text = f"counts {checkpoint.orders} orders, {orders} were sealed by then"
+            findings.append(Finding("checkpoints", checkpoint.number, text))
+            orders = checkpoint.orders
+        previous = digest(checkpoint)
+        seals.count += 1
+        seals.last_number, seals.last_at = checkpoint.number, checkpoint.at
+    notes += [
+        f"line {n} of checkpoints.jsonl is torn (a crash while writing)" for n in witness.torn
+    ]
+    return seals
 
 
-def _public_key(folder: Path) -> Ed25519PublicKey | None:
-    path = folder / "key.pem"
-    if not path.exists():
-        return None
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    return key.public_key() if isinstance(key, Ed25519PrivateKey) else None
+def _check_seal(checkpoint: Checkpoint, public: Ed25519PublicKey | None, previous: str) -> str:
+    bare = canonical(replace(checkpoint, signature=""))
+    if public is None or checkpoint.key_id != key_id(public):
+        return "is signed by another key than this folder's"
+    if not _signed(public, checkpoint.signature, bare):
+        return "the signature is wrong"
+    return "" if checkpoint.previous == previous else "does not follow the line before it"
 
 
 def _signed(public: Ed25519PublicKey, signature: str, content: bytes) -> bool:
@@ -225,50 +122,64 @@ def _signed(public: Ed25519PublicKey, signature: str, content: bytes) -> bool:
     return True
 
 
-async def _all_heads(store: Store) -> AsyncIterator[Head]:
+async def _compare_rows(store: Store, seals: _Seals, findings: list[Finding]) -> None:
+    row = await store.last_checkpoint()
+    if seals.count and (row is None or row.number < seals.last_number):
+        text = "the database has lost its copy of it: an older database was put in its place"
+        findings.append(Finding("checkpoints", seals.last_number, text))
+
+
+async def _all_streams(store: Store) -> AsyncIterator[str]:
     after = ""
     while page := await store.streams(after, 500):
         for head in page:
-            yield head
+            yield head.stream
         after = page[-1].stream
 
 
-async def _verify_stream(
-    store: Store,
-    head: Head,
-    sealed_heads: dict[str, dict[int, str]],
-    last_at: int,
-    findings: list[Finding],
-) -> int:
-    """Recompute one chain; how many events it has."""
-    points = dict(sealed_heads.get(head.stream, {}))
+async def _settled(store: Store, stream: str, seals: _Seals) -> tuple[int, list[Finding]]:
+    """One chain, read again while something is wrong with it and it moves: business goes on."""
+    count, wrong = 0, [Finding(stream, 0, "never holds still")]
+    for _ in range(READ_AGAIN):
+        before = await store.order(stream) if is_order(stream) else None
+        count, wrong = await _verify_stream(store, stream, seals)
+        after = await store.order(stream) if wrong and before else before
+        if not wrong or before == after:
+            break
+    return count, wrong
+
+
+async def _verify_stream(store: Store, stream: str, seals: _Seals) -> tuple[int, list[Finding]]:
+    """Recompute one chain, its books and its order's tip: how many events, and what is wrong."""
+    points = dict(seals.tips.get(stream, {}))
     previous, expected, cursor, first_at = GENESIS, 1, "", 0
     books: set[str] = set()
-    while page := await store.events(head.stream, cursor, 500):
+    while page := await store.events(stream, cursor, 500):
         for event in page:
             first_at = first_at or event.at
             problem = _check(event, expected, previous, points)
             if problem:
-                findings.append(Finding(head.stream, event.seq, problem))
-                return expected
+                return expected, [Finding(stream, event.seq, problem)]
             books.update(event.entries)
             previous, expected = event.hash, event.seq + 1
         cursor = str(page[-1].seq)
-    for seq in sorted(points):
-        if seq >= expected:
-            text = f"sealed, but the chain ends at event {expected - 1}"
-            findings.append(Finding(head.stream, seq, text))
-            return expected
-    if not sealed_heads.get(head.stream) and first_at and first_at < last_at - OVERLAP:
+    wrong: list[Finding] = []
+    if beyond := [seq for seq in sorted(points) if seq >= expected]:
+        text = f"sealed, but the chain ends at event {expected - 1}"
+        wrong.append(Finding(stream, beyond[0], text))
+    if stream not in seals.tips and first_at < seals.last_at - OVERLAP:
         text = "is older than the last checkpoint but was never sealed: inserted afterwards"
-        findings.append(Finding(head.stream, 1, text))
-    await _verify_books(store, head.stream, books, findings)
-    return expected - 1
+        wrong.append(Finding(stream, 1, text))
+    if is_order(stream):
+        wrong += await _verify_order(store, stream, expected - 1, previous, books)
+    return expected - 1, wrong
 
 
 def _check(event: Event, expected: int, previous: str, points: dict[int, str]) -> str:
     if event.seq != expected:
         return f"event {expected} is missing"
+    if event.previous != previous:
+        return "does not link to the event before it"
     content = sealed(
         event.stream,
         event.seq,
@@ -280,8 +191,6 @@ def _check(event: Event, expected: int, previous: str, points: dict[int, str]) -
         event.body,
         event.entries,
     )
-    if event.previous != previous:
-        return "does not link to the event before it"
     if chain(previous, content) != event.hash:
         return "its content is not what its hash says: edited"
     if event.seq in points and points.pop(event.seq) != event.hash:
@@ -289,29 +198,33 @@ def _check(event: Event, expected: int, previous: str, points: dict[int, str]) -
     return ""
 
 
-async def _verify_books(
-    store: Store, stream: str, books: set[str], findings: list[Finding]
-) -> None:
-    """Every journal entry is one an event sealed, and the other way round."""
-    if not _is_order(stream):
-        return
+async def _verify_order(
+    store: Store, stream: str, seq: int, tip: str, books: set[str]
+) -> list[Finding]:
+    """The order ends where its chain ends, and its journal is what its events booked."""
+    wrong: list[Finding] = []
+    order = await store.order(stream)
+    if order is None:
+        wrong.append(Finding(stream, 0, "events without their order"))
+    elif (order.head_seq, order.head_hash) != (seq, tip):
+        wrong.append(Finding(stream, seq, "the order's tip is not its chain's"))
     found = await store.entry_hashes(stream)
-    for number, content in found.items():
-        if content not in books:
-            findings.append(Finding(stream, 0, f"journal entry {number} was edited or inserted"))
+    wrong += [
+        Finding(stream, 0, f"journal entry {number} was edited or inserted")
+        for number, content in found.items()
+        if content not in books
+    ]
     if len(found) < len(books):
-        findings.append(Finding(stream, 0, "a journal entry that an event booked is missing"))
+        wrong.append(Finding(stream, 0, "a journal entry that an event booked is missing"))
+    return wrong
 
 
-async def _verify_orders(store: Store, seen: set[str], findings: list[Finding]) -> None:
-    """Every order row has its chain, and ends where its chain ends."""
+async def _orders_without_events(store: Store, seen: set[str]) -> list[Finding]:
+    wrong: list[Finding] = []
     after = ""
     while page := await store.order_ids(after, 500):
-        for identifier, seq, tip in page:
-            if identifier not in seen:
-                findings.append(Finding(identifier, 0, "an order without any event"))
-            else:
-                tail = await store.events(identifier, str(seq - 1), 2)
-                if len(tail) != 1 or tail[0].hash != tip:
-                    findings.append(Finding(identifier, seq, "the order's tip is not its chain's"))
+        for identifier, _, _ in page:
+            if identifier not in seen and not await store.events(identifier, "", 1):
+                wrong.append(Finding(identifier, 0, "an order without any event"))
         after = page[-1][0]
+    return wrong

@@ -97,14 +97,8 @@ class Fold:
     async def read(self, turn: Turn) -> None:
         """Route, lock, then read: whatever is read after the locks is current."""
         facts = [item for ask in self.asks for item in ask.facts]
-        reports = [item.fact.order for item in facts if isinstance(item.fact, OrderReported)]
         refs = {ref for item in facts for ref in item.payments}
-        named = {
-            (t.connection, t.psp_payment_id)
-            for report in reports
-            for t in report.tenders
-            if t.kind == "payment"
-        }
+        named = _named(item.fact for item in facts if isinstance(item.fact, OrderReported))
         if refs or named:
             self._routes = await turn.routes(sorted(refs | named))
         wanted = {found for item in facts if (found := self._id(item))}
@@ -128,6 +122,9 @@ class Fold:
         unparked = sorted({item.order for item in facts if isinstance(item.fact, Unparked)})
         if unparked:
             self._parked = await turn.parked(unparked)
+            stored = [item.fact for row in self._parked for item in decode_facts(row.facts)]
+            if late := _named(fact for fact in stored if isinstance(fact, OrderReported)):
+                self._routes |= await turn.routes(sorted(late))
 
     def _id(self, item: Addressed) -> str:
         """The order a fact is about, "" if nothing here knows."""
@@ -180,12 +177,19 @@ class Fold:
         results = tuple(self._fact(ask, item) for item in ask.facts)
         if ask.slot and not self._left(ask, before):
             self._spare.append(ask.slot)
-        self.batch.people += ask.people
-        self.batch.notes += ask.notes
+        self._beside(ask, results)
         self.batch.quotes += ask.quotes
         if ask.message and not any(r.refused and r.order is None for r in results):
             self._inbox(ask, ask.message, results)  # what nothing was made of is not acknowledged
         return self._answer(ask, results)
+
+    def _beside(self, ask: Ask, results: tuple[Result, ...]) -> None:
+        """Texts that are kept beside a fact, if the fact is kept: decided, stored or waiting."""
+        kept = [r for r in results if r.refused is None and (r.order or ask.message)]
+        if kept:
+            self.batch.people += ask.people
+            order = next((r.order.id for r in kept if r.order), "")
+            self.batch.notes += [replace(n, order=n.order or order) for n in ask.notes]
 
     def _is_known(self, message: Inbound, late: bool) -> bool:
         key = (message.connection, message.message)
@@ -256,27 +260,32 @@ class Fold:
 
     def _report(self, order: Order | None, recorded: Recorded, fact: OrderReported) -> Result:
         identifier = order_id(fact.order.source)
-        for tender in fact.order.tenders:
-            ref = (tender.connection, tender.psp_payment_id)
-            owner = self.batch.routes.get(ref) or self._routes.get(ref)
-            if tender.kind == "payment" and owner not in (None, identifier):
-                refusal = Refusal(
-                    Reason.PAYMENT_TAKEN,
-                    f"{ref[1]} at {ref[0]} belongs to order {owner}.",
-                    {"order": owner},
-                )
-                return Result(order, refused=refusal)
+        if refusal := self._belongs_elsewhere(fact, identifier):
+            return Result(order, refused=refusal)
         if order is not None and order.parked:
             return self._store_parked(order, recorded)
         result = self._fold(order, recorded)
         if result.refused is None and result.order is not None:
             if order is None:
                 self.batch.created.add(identifier)
-            for payment in result.order.payments:
-                self.batch.routes[(payment.connection, payment.psp_payment_id)] = identifier
+            self._route(result.order)
             self._match_waiting(identifier)
             return replace(result, order=self._orders[identifier], created=order is None)
         return result
+
+    def _belongs_elsewhere(self, fact: OrderReported, identifier: str) -> Refusal | None:
+        """Two orders that share a payment would each give all of it back."""
+        for tender in fact.order.tenders:
+            ref = (tender.connection, tender.psp_payment_id)
+            owner = self.batch.routes.get(ref) or self._routes.get(ref)
+            if tender.kind == "payment" and owner not in (None, identifier):
+                detail = f"{ref[1]} at {ref[0]} belongs to order {owner}."
+                return Refusal(Reason.PAYMENT_TAKEN, detail, {"order": owner})
+        return None
+
+    def _route(self, order: Order) -> None:
+        for payment in order.payments:
+            self.batch.routes[(payment.connection, payment.psp_payment_id)] = order.id
 
     def _match_waiting(self, identifier: str) -> None:
         """Messages that came before their order, in the order in which they came."""
@@ -300,11 +309,21 @@ class Fold:
                 continue
             for item in decode_facts(row.facts):
                 recorded = Recorded(row.message, self._now, row.actor, item.fact)
-                self._fold(self._orders[identifier], recorded, stored=True)
+                self._fold_stored(self._orders[identifier], recorded)
             if not self._orders[identifier].parked:
                 self.batch.inbox[(row.connection, row.message)] = replace(
                     row, state="done", facts=b"", refs=()
                 )
+
+    def _fold_stored(self, order: Order, recorded: Recorded) -> None:
+        """A payment that another order took while this one was parked is not taken from it."""
+        fact = recorded.fact
+        if isinstance(fact, OrderReported) and (taken := self._belongs_elsewhere(fact, order.id)):
+            log.warning("stored report refused", order=order.id, why=taken.detail)
+            return
+        self._fold(order, recorded, stored=True)
+        if isinstance(fact, OrderReported):
+            self._route(self._orders[order.id])
 
     def _fold(self, order: Order | None, recorded: Recorded, stored: bool = False) -> Result:
         """Decide one fact; a defect parks its order and stores the fact, unless it is `stored`."""
@@ -356,10 +375,15 @@ class Fold:
                     self.world.give_back(effect.connection)
 
     def _leave(self, effect: Effect) -> bool:
+        """Whether it does: deciding it may let another effect go instead, with its own start."""
+        order = self._orders[effect.order]
+        if order.parked:
+            return False
         due = Recorded(self.world.new_id(), self._now, "system:deliver", EffectDue(effect.id))
         before = len(self.outgoing)
-        self._fold(self._orders[effect.order], due)
-        return len(self.outgoing) > before
+        self._fold(order, due)
+        left = {(out.effect.order, out.effect.id) for out in self.outgoing[before:]}
+        return (effect.order, effect.id) in left
 
     # -- poison --------------------------------------------------------------------------------
 
@@ -394,6 +418,16 @@ class Fold:
             seq=order.stored,
         )
         return Result(order, refund=f"rf_{recorded.id}", parked=True)
+
+
+def _named(reports: Iterable[OrderReported]) -> set[tuple[str, str]]:
+    """The payments that reported orders were paid with."""
+    return {
+        (t.connection, t.psp_payment_id)
+        for report in reports
+        for t in report.order.tenders
+        if t.kind == "payment"
+    }
 
 
 def _name(fact: Fact) -> str:

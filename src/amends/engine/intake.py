@@ -7,14 +7,20 @@ before the 2xx; one whose order is not known yet is kept and folded when the ord
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
+from amends.core.facts import Addressed, OrderReported, RefundRequested
 from amends.core.reasons import Reason, Refused
+from amends.engine.actions import note_apart, person_apart, quoted_fact
 from amends.engine.asks import Ask, Told
 from amends.engine.wiring import Engine
 from amends.gateways.registry import HEARING, PROVIDERS
 from amends.gateways.spec import Message, NotGenuine, Settings, Unreadable
-from amends.store.spec import Inbound
+from amends.store.spec import Inbound, NoteText, Person
 
 
 async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[str, str]) -> Told:
@@ -33,6 +39,7 @@ async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[
     except Unreadable as error:
         raise Refused(Reason.MALFORMED, f"The message cannot be read: {error}") from None
     _check_mode(message, settings)
+    _check_texts(message, raw)
     row = Inbound(
         connection=connection,
         message=message.id,
@@ -42,12 +49,54 @@ async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[
         actor=f"connection:{connection}",
         raw=raw,
     )
+    facts, people, notes = await _apart(engine, message.facts)
     future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-    told = await engine.turner.submit(Ask(message.facts, row.actor, future, message=row))
+    ask = Ask(facts, row.actor, future, message=row, people=people, notes=notes)
+    told = await engine.turner.submit(ask)
     for result in told.results:
         if result.refused is not None and result.order is None:
             raise Refused(result.refused.reason, result.refused.detail, **result.refused.extra)
     return told
+
+
+async def _apart(
+    engine: Engine, facts: tuple[Addressed, ...]
+) -> tuple[tuple[Addressed, ...], tuple[Person, ...], tuple[NoteText, ...]]:
+    """The facts without what must not be in them (I15), and with the order of a quote they name.
+    Raises Refused(UNKNOWN_QUOTE)."""
+    kept: list[Addressed] = []
+    people: tuple[Person, ...] = ()
+    notes: tuple[NoteText, ...] = ()
+    for item in facts:
+        fact = item.fact
+        if isinstance(fact, OrderReported):
+            bare, found = person_apart(engine, fact)
+            item, people = replace(item, fact=bare), (*people, *found)
+        elif isinstance(fact, RefundRequested):
+            if fact.request.quote is not None:
+                order, fact = await quoted_fact(engine, fact.request)
+                item = replace(item, order=order)
+            item, texts = note_apart(engine, item, fact)
+            notes = (*notes, *texts)
+        kept.append(item)
+    return tuple(kept), people, notes
+
+
+def _check_texts(message: Message, raw: bytes) -> None:
+    """Databases end text at U+0000, and the whole batch would hear of it."""
+    if b"\\u0000" in raw:
+        said = msgspec.json.encode([message.id, message.type, message.facts])
+        if "\0" in "".join(_texts(msgspec.json.decode(said))):
+            raise Refused(Reason.MALFORMED, "The message holds the character U+0000.")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for item in value.items() for text in _texts(item))
+    elif isinstance(value, list | tuple):
+        yield from (text for item in value for text in _texts(item))
 
 
 def _check_mode(message: Message, settings: Settings) -> None:

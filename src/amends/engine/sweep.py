@@ -11,9 +11,9 @@ import structlog
 
 from amends.core.facts import Addressed, EffectDue
 from amends.engine.asks import Ask, decode_facts
-from amends.engine.audit import Sealer
 from amends.engine.deliver import LEASE_US
 from amends.engine.limits import Limit
+from amends.engine.seals import Sealer
 from amends.engine.turn import Turner
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Clock, Instant
 from amends.store.spec import Claimed, Store, StoreUnavailable

@@ -103,23 +103,43 @@ class Turner:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _turn(self, batch: list[Ask]) -> None:
-        """One transaction over `batch`, bisected while the database refuses a row of it."""
+        """One transaction over `batch`, bisected while the database refuses a row of it, or a
+        defect breaks it: what cannot be stored at all fails alone."""
         try:
             fold = await self._commit(batch)
-        except RowRefused as error:
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged where it belongs to one ask
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._turn(batch[:middle])
                 await self._turn(batch[middle:])
                 return
-            log.error("poisoned", error=str(error), fact=str(batch[0].facts[:1])[:200])
-            fold = await self._commit(batch, poisoned=str(error))
+            found = await self._poisoned(batch[0], error)
+            if found is None:
+                return
+            fold = found
         self.turns += 1
         self.folded += len(batch)
         for ask in batch:
             ask.folded = True
         self._world.started(fold.outgoing)
         fold.tell()
+
+    async def _poisoned(self, ask: Ask, error: Exception) -> Fold | None:
+        """Park the order of a row that was refused; None if not even that can be written."""
+        log.error("poisoned", error=str(error), fact=str(ask.facts[:1])[:200])
+        try:
+            if isinstance(error, RowRefused):
+                return await self._commit([ask], poisoned=str(error))
+        except StoreUnavailable:
+            raise
+        except Exception as again:  # noqa: BLE001 - logged below
+            error = again
+        log.error("turn failed", exc_info=error)
+        ask.fail(error)
+        ask.folded = True
+        return None
 
     async def _commit(self, batch: list[Ask], poisoned: str = "") -> Fold:
         for _ in range(RETRIES):

@@ -14,7 +14,6 @@ import structlog
 from amends.core.decision import Ctx, Terms
 from amends.core.order import Order, shown_state
 from amends.core.policy import built_in
-from amends.engine.audit import Sealer
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig
 from amends.engine.deliver import LEASE_US, Deliverer
@@ -22,6 +21,7 @@ from amends.engine.fold import Outgoing
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
 from amends.engine.rates import rates
+from amends.engine.seals import Sealer, Unsealable
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
 from amends.gateways.registry import HEARING
@@ -143,7 +143,7 @@ class Engine:
     async def _last_seal(self) -> None:
         try:
             await self.sealer.seal()
-        except (StoreUnavailable, OSError) as error:
+        except (StoreUnavailable, Unsealable, OSError) as error:
             log.warning("stopped without a last seal", error=str(error))
 
     @property

@@ -6,16 +6,14 @@ from __future__ import annotations
 from hashlib import sha256
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+_SHIFTS = range(120, -1, -10)
 
 
 def encode(prefix: str, raw: bytes) -> str:
     """`prefix_` and 26 Crockford base-32 characters of 16 bytes; keeps their order."""
     number = int.from_bytes(raw, "big")
-    chars = []
-    for _ in range(26):
-        chars.append(_CROCKFORD[number & 31])
-        number >>= 5
-    return f"{prefix}_{''.join(reversed(chars))}"
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def derived(prefix: str, *parts: str) -> str:

@@ -46,7 +46,7 @@ def to_datetime(at: Instant) -> datetime:
 
 def rfc3339(at: Instant) -> str:
     """`2026-11-01T10:00:00.000000Z`."""
-    return to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return to_datetime(at).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_rfc3339(text: str) -> Instant:

@@ -11,7 +11,7 @@ asyncpg encodes the values of an array one by one, which took more than half of 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -31,7 +31,6 @@ from amends.store.spec import (
     Claimed,
     CommitUnknown,
     Inbound,
-    QuoteRow,
     Retry,
     RowRefused,
     StoreUnavailable,
@@ -187,16 +186,6 @@ class PostgresTurn:
         )
         return {(connection, psp): order for connection, psp, order in found}
 
-    async def quotes(self, ids: Sequence[str]) -> dict[str, QuoteRow]:
-        sql = "SELECT id, order_id, request, hash, expires_at FROM quotes WHERE id = ANY($1)"
-        found = await self._by_keys(sql, [(id_,) for id_ in ids])
-        return {quote.id: quote for quote in map(rows.to_quote, found)}
-
-    async def refund_orders(self, refund_ids: Sequence[str]) -> dict[str, str]:
-        sql = "SELECT id, order_id FROM refunds WHERE id = ANY($1)"
-        found = await self._by_keys(sql, [(id_,) for id_ in refund_ids])
-        return dict(found)
-
     async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
         wanted = [(id_,) for id_ in sorted(set(order_ids))]
         locking = "SELECT id FROM orders WHERE id = ANY($1) ORDER BY id FOR UPDATE"
@@ -338,7 +327,7 @@ class PostgresStore(Cold):
     async def turn(self) -> AsyncIterator[Turn]:
         async with self._connection() as connection:
             async with self.translated():
-                await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+                await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             turn = PostgresTurn(self, connection)
             try:
                 yield turn
@@ -354,7 +343,7 @@ class PostgresStore(Cold):
             await connection.execute("COMMIT")
         except Exception as error:
             told = self.translate(error)
-            connection.terminate()
+            _cut(connection)
             if isinstance(told, StoreUnavailable) and not _aborted(error):
                 raise CommitUnknown(f"{self.name}: the connection broke at COMMIT") from error
             raise told from error
@@ -441,6 +430,13 @@ async def _rollback(connection: Connection) -> None:
     try:
         await connection.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    """Give up on a connection. One that broke has left the pool by itself, which asyncpg tells by
+    an InterfaceError."""
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 

@@ -36,7 +36,6 @@ from amends.kernel.time import Instant
 from amends.store import migrate, rows
 from amends.store.schema import (
     checkpoints,
-    effects,
     entries,
     events,
     inbox,
@@ -64,13 +63,21 @@ from amends.store.spec import (
     StoreUnavailable,
 )
 
-# When the first effect can be claimed, by one look into the index for each connection.
-_NEXT_DUE = text(
+# The connections that have effects, by one look into the index for each.
+_LANES = (
     "WITH RECURSIVE lanes(connection) AS ("
     " SELECT min(connection) FROM effects"
     " UNION ALL SELECT (SELECT min(e.connection) FROM effects e"
     " WHERE e.connection > lanes.connection) FROM lanes WHERE lanes.connection IS NOT NULL)"
-    " SELECT min((SELECT min(e.ready_at) FROM effects e WHERE e.connection = lanes.connection))"
+)
+_NEXT_DUE = text(
+    f"{_LANES} SELECT min((SELECT min(e.ready_at) FROM effects e"
+    " WHERE e.connection = lanes.connection))"
+    " FROM lanes WHERE lanes.connection IS NOT NULL"
+)
+_DUE = text(
+    f"{_LANES} SELECT coalesce(sum((SELECT count(*) FROM effects e"
+    " WHERE e.connection = lanes.connection AND e.ready_at <= :now)), 0)"
     " FROM lanes WHERE lanes.connection IS NOT NULL"
 )
 
@@ -234,6 +241,10 @@ class Reads(ABC):
         )
         return await self._heads(tips)
 
+    async def born(self, since: Instant) -> set[str]:
+        query = select(events.c.stream).where(events.c.at >= since, events.c.seq == 1)
+        return {stream for (stream,) in await self.fetch(query)}
+
     async def _heads(self, tips: Select[Any]) -> list[Head]:
         tip = tips.subquery()
         same = and_(events.c.stream == tip.c.stream, events.c.seq == tip.c.seq)
@@ -350,7 +361,6 @@ class Reads(ABC):
 
     async def counts(self, now: Instant) -> dict[str, int]:
         counted = {
-            "effects_due": select(func.count()).where(effects.c.ready_at <= now),
             "inbox_unmatched": _count_state(inbox.c.state, "unmatched"),
             "inbox_parked": _count_state(inbox.c.state, "parked"),
             "refunds_review": _count_state(refunds.c.state, "review"),
@@ -360,7 +370,8 @@ class Reads(ABC):
             .where(orders.c.parked == literal_column("true")),
         }
         query = select(*(q.scalar_subquery().label(name) for name, q in counted.items()))
-        return dict((await self.fetch(query))[0]._mapping)
+        ((due,),) = await self.fetch(_DUE.bindparams(now=now))
+        return {"effects_due": int(due), **(await self.fetch(query))[0]._mapping}
 
 
 def _names(payment: Payment) -> set[str]:

@@ -300,12 +300,8 @@ APPEND_ONLY = ("events", "entries", "postings", "checkpoints")
 
 Index("orders_created", orders.c.created_at, orders.c.id)
 Index("orders_source", orders.c.source_order_id, orders.c.source_connection)
-Index(
-    "orders_parked",
-    orders.c.id,
-    postgresql_where=text("parked"),
-    sqlite_where=text("parked = 1"),
-)
+_STOPPED = text("parked = true")
+Index("orders_parked", orders.c.id, postgresql_where=_STOPPED, sqlite_where=_STOPPED)
 Index("payments_id", payments.c.id)
 Index("refunds_id", refunds.c.id)
 Index("refunds_created", refunds.c.created_at, refunds.c.id)

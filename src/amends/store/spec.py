@@ -265,8 +265,8 @@ class Store(Protocol):
 
     async def own(self) -> None:
         """Take the one-server lock of a SQLite file, held until `close` (an OS lock on a file
-        beside it, so that a killed server leaves none). StoreUnavailable says who holds it. On
-        PostgreSQL nothing to do."""
+        beside it, so that a killed server leaves none), and end the leases a server before us left.
+        Called after `open`. StoreUnavailable says who holds it. On PostgreSQL nothing to do."""
         ...
 
     # -- effects ---------------------------------------------------------------------------------
@@ -382,6 +382,10 @@ class Store(Protocol):
 
     async def changed_heads(self, since: Instant) -> list[Head]:
         """Tips of the chains with an event at or after `since`."""
+        ...
+
+    async def born(self, since: Instant) -> set[str]:
+        """The streams whose first event is at or after `since`."""
         ...
 
     async def add_checkpoint(self, checkpoint: Checkpoint) -> bool:

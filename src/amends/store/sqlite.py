@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -34,7 +34,6 @@ from amends.store.spec import (
     Batch,
     Claimed,
     Inbound,
-    QuoteRow,
     Retry,
     RowRefused,
     StoreUnavailable,
@@ -142,11 +141,17 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=rw", uri=True)
+def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
     connection.isolation_level = None  # BEGIN and COMMIT are said, never guessed
     _prepare(connection.execute)
     return connection
+
+
+def _probe(path: Path, mode: str) -> None:
+    """Raises what is wrong with the file, before anything keeps a connection to it."""
+    with closing(_connect(path, mode)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _prepare(execute: Callable[[str], Any]) -> None:
@@ -182,15 +187,6 @@ class SqliteTurn:
             refs,
         )
         return {(connection, psp): order for connection, psp, order in found}
-
-    async def quotes(self, ids: Sequence[str]) -> dict[str, QuoteRow]:
-        sql = "SELECT id, order_id, request, hash, expires_at FROM quotes WHERE id = ?"
-        found = await self._each(sql, [(id_,) for id_ in ids])
-        return {quote.id: quote for quote in map(rows.to_quote, found)}
-
-    async def refund_orders(self, refund_ids: Sequence[str]) -> dict[str, str]:
-        sql = "SELECT id, order_id FROM refunds WHERE id = ?"
-        return dict(await self._each(sql, [(id_,) for id_ in refund_ids]))
 
     async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
         sql = "SELECT state FROM orders WHERE id = ?"
@@ -258,6 +254,9 @@ class SqliteTurn:
 
 def _write(connection: sqlite3.Connection, steps: Work) -> None:
     for step, values in steps:
+        if any("\0" in value for row in values for value in row if type(value) is str):
+            # SQLite would keep it; PostgreSQL cannot, and both must decide alike (I14).
+            raise RowRefused(f"{step.table.name}: a text holds a NUL character")
         done = connection.executemany(_SQL[step.name], values).rowcount
         if step.exact and done != len(values):
             raise Retry(f"{step.name}: another process was there first")
@@ -280,6 +279,7 @@ class SqliteStore(Cold):
     async def open(self) -> None:
         if not self.path.exists():
             raise StoreUnavailable(f"there is no database {self.path}: run `amends init`")
+        await self._reach("rw")
         await self.check_schema()
         if self._writer is None:
             self._writer = _Writer(self.path)
@@ -299,8 +299,13 @@ class SqliteStore(Cold):
             self.path.absolute().parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"cannot make the folder of {self.path}: {error}") from error
+        await self._reach("rwc")
         async with self.writing() as connection:
             await connection.run_sync(migrate.upgrade)
+
+    async def _reach(self, mode: str) -> None:
+        async with self.translated():
+            await asyncio.to_thread(_probe, self.path, mode)
 
     async def ping(self) -> None:
         try:
@@ -329,6 +334,15 @@ class SqliteStore(Cold):
         file.write(f"process {os.getpid()}\n")
         file.flush()
         self._owned = file
+        await self._orphan()
+
+    async def _orphan(self) -> None:
+        """Whoever held a lease here served this file, so it is gone: its leases have run out. They
+        keep their holder, which tells the claim that somebody's bytes may be under way."""
+        async with self.turn() as turn:
+            assert isinstance(turn, SqliteTurn)
+            sql = "UPDATE effects SET lease_until = 0, ready_at = due WHERE lease_holder <> ''"
+            await turn.run(lambda connection: connection.execute(sql))
 
     # -- turns -----------------------------------------------------------------------------------
     @asynccontextmanager

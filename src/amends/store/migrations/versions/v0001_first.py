@@ -269,21 +269,14 @@ def _people() -> None:
     )
 
 
-def _index_where(
-    name: str, table: str, columns: list[str], where: str, on_sqlite: str = ""
-) -> None:
-    op.create_index(
-        name,
-        table,
-        columns,
-        postgresql_where=sa.text(where),
-        sqlite_where=sa.text(on_sqlite or where),
-    )
+def _index_where(name: str, table: str, columns: list[str], where: str) -> None:
+    words = sa.text(where)
+    op.create_index(name, table, columns, postgresql_where=words, sqlite_where=words)
 
 
 def _indexes() -> None:
     op.create_index("orders_created", "orders", ["created_at", "id"])
-    _index_where("orders_parked", "orders", ["id"], "parked", "parked = 1")
+    _index_where("orders_parked", "orders", ["id"], "parked = true")
     op.create_index("orders_source", "orders", ["source_order_id", "source_connection"])
     op.create_index("payments_id", "payments", ["id"])
     _index_where(

@@ -1,0 +1,1 @@
+"""What `amends bench` measures with, and what it measures against. Not part of the product."""

@@ -1,0 +1,286 @@
+"""Every command, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from amends.doors import cli
+
+from .conftest import ENVIRONMENT, order_body
+from .process import SETTINGS, amends
+
+
+class Said:
+    """How a command ended and what it said."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Shell:
+    """Runs commands in one folder, in this process."""
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capture = folder, capture
+
+    def __call__(self, *words: str) -> Said:
+        self._capture.readouterr()
+        code: object = 0
+        try:
+            cli.main([*words])
+        except SystemExit as end:
+            code = end.code
+        out, err = self._capture.readouterr()
+        assert "Traceback" not in err, err
+        return Said(int(code) if isinstance(code, int) else 0, out, err)
+
+
+@pytest.fixture
+def bare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AMENDS_CONFIG", raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def shell(bare: Shell) -> Shell:
+    """With settings and a database."""
+    (bare.folder / "amends.toml").write_text(SETTINGS.replace("{url}", "http://127.0.0.1:9"))
+    assert bare("init").code == 0
+    return bare
+
+
+def orders_file(folder: Path, *orders: dict[str, Any]) -> Path:
+    path = folder / "orders.jsonl"
+    path.write_text("".join(json.dumps(order) + "\n" for order in orders))
+    return path
+
+
+def test_init_makes_everything_and_leaves_it_alone(bare: Shell) -> None:
+    first = bare("init")
+    assert (first.code, "new" in first.out) == (0, True)
+    (bare.folder / "amends.toml").write_text('[store]\nurl = "sqlite:///amends.db"\n')
+    again = bare("init")
+    assert (again.code, "new" in again.out) == (0, False)
+    assert (bare.folder / "amends.db.audit" / "key.pem").exists()
+
+
+def test_what_it_writes_is_read_again(bare: Shell) -> None:
+    bare("init", "--config", "etc/amends.toml", "--store", "sqlite:///rows.db")
+    assert (bare.folder / "etc" / "rows.db").exists()
+    assert bare("audit", "verify", "--config", "etc/amends.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("key", "list"), 1, "amends init"),
+        (("serve", "--config", "no.toml"), 1, "no.toml"),
+        (("nonsense",), 2, "nonsense"),
+        (("serve", "--port", "x"), 2, "--port"),
+        (("refund",), 2, "order"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_one_sentence(
+    bare: Shell, words: tuple[str, ...], code: int, said: str
+) -> None:
+    told = bare(*words)
+    assert (told.code, told.out) == (code, "")
+    assert said in told.err
+    if code == 1:
+        assert told.err.count("\n") == 1
+
+
+def test_a_database_that_was_not_made(bare: Shell) -> None:
+    (bare.folder / "amends.toml").write_text("")
+    told = bare("key", "list")
+    assert (told.code, "amends init" in told.err) == (1, True)
+    (bare.folder / "amends.toml").write_text('[store]\nurl = "mysql://x"\n')
+    told = bare("audit", "verify")
+    assert (told.code, "[store] url" in told.err) == (1, True)
+
+
+def test_keys_are_made_listed_and_revoked(shell: Shell) -> None:
+    made = shell("key", "create", "--name", "support", "--scopes", "refunds:write, read", "--json")
+    assert set(made.json) == {"id", "key"}
+    assert made.json["key"].startswith("amk_")
+    listed = shell("key", "list", "--json").json["items"]
+    assert [(k["id"], k["scopes"], k["revoked_at"]) for k in listed] == [
+        (made.json["id"], ["refunds:write", "read"], None)
+    ]
+    assert made.json["key"] not in shell("key", "list").out
+    assert shell("key", "revoke", made.json["id"]).code == 0
+    assert shell("key", "revoke", made.json["id"]).code == 1
+    assert shell("key", "create", "--name", "x", "--scopes", "all").code == 1
+    rows = sqlite3.connect(shell.folder / "amends.db")
+    found = [text for (text,) in rows.execute("SELECT type FROM events ORDER BY seq")]
+    rows.close()
+    assert found == ["key.created", "key.revoked"]
+
+
+def test_an_edited_trail_is_found(shell: Shell) -> None:
+    shell("key", "create", "--name", "a", "--scopes", "read")
+    assert shell("audit", "checkpoint", "--json").json == {"made": True, "number": 1}
+    assert shell("audit", "checkpoint").out == "Nothing has changed since the last checkpoint.\n"
+    assert shell("audit", "verify", "--json").json["ok"] is True
+    rows = sqlite3.connect(shell.folder / "amends.db")
+    with rows:
+        rows.execute("DROP TRIGGER IF EXISTS events_no_update")
+        for (name,) in rows.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            rows.execute(f'DROP TRIGGER "{name}"')
+        rows.execute("UPDATE events SET actor = 'cli:nobody'")
+    rows.close()
+    told = shell("audit", "verify")
+    assert (told.code, "edited" in told.out) == (1, True)
+    assert shell("audit", "verify", "--json").json["findings"][0]["stream"] == "system:keys"
+
+
+def test_a_refund_is_decided_here_and_sent_elsewhere(shell: Shell) -> None:
+    path = orders_file(shell.folder, order_body())
+    assert shell("import", str(path)).code == 0
+    made = shell("refund", "shop-1/1001", "--lines", "1:1", "--key", "t-1", "--json")
+    assert (made.code, made.json["amount"], made.json["state"]) == (0, 3200, "sending")
+    again = shell("refund", "shop-1/1001", "--lines", "1:1", "--key", "t-1", "--json")
+    assert again.json == made.json
+    told = shell("refund", "shop-1/1001", "--lines", "1:1", "--shipping", "full")
+    assert (told.code, "38.00 EUR, sending" in told.out) == (0, True)
+    rows = sqlite3.connect(shell.folder / "amends.db")
+    assert rows.execute("SELECT count(*) FROM effects WHERE lease_holder = ''").fetchone() == (2,)
+    rows.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("shop-1/no",), "unknown_order"),
+        (("shop-1/1001", "--amount", "999999"), "exceeds_remaining"),
+        (("shop-1/1001", "--amount", "-5"), "int >= 1"),
+        (("shop-1/1001", "--lines", "9:1"), "unknown_line"),
+        (("shop-1/1001", "--lines", "1"), "LINE:QUANTITY"),
+        (("shop-1/1001", "--reason", "whim"), "whim"),
+        (("shop-1/1001", "--key", "t-1", "--amount", "7"), "idempotency"),
+    ],
+    ids=str,
+)
+def test_refunds_that_are_refused(shell: Shell, words: tuple[str, ...], said: str) -> None:
+    shell("import", str(orders_file(shell.folder, order_body())))
+    shell("refund", "shop-1/1001", "--amount", "5", "--key", "t-1")
+    told = shell("refund", *words)
+    assert (told.code, told.out) == (1, "")
+    assert said.lower() in told.err.lower()
+
+
+def test_an_import_is_taken_up_where_it_stopped(shell: Shell) -> None:
+    orders = [order_body(str(n), f"pi_{n}") for n in range(1200)]
+    orders[3] = {**orders[3], "currency": "XYZ"}
+    path = orders_file(shell.folder, *orders)
+    with path.open("a") as file:
+        file.write("{\n\n")
+    first = shell("import", str(path), "--json")
+    assert first.code == 1
+    assert first.json == {"created": 1199, "known": 0, "refused": 2, "skipped": 0}
+    refused = path.with_name("orders.jsonl.refused.jsonl").read_text().splitlines()
+    assert [json.loads(line)["line"] for line in refused] == [4, 1201]
+    assert [json.loads(line)["code"] for line in refused] == ["validation", "malformed"]
+    assert not path.with_name("orders.jsonl.progress").exists()
+    again = shell("import", str(path), "--json")
+    assert again.json == {"created": 0, "known": 1199, "refused": 2, "skipped": 0}
+    stat = path.stat()
+    mark = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    progress = path.with_name("orders.jsonl.progress")
+    progress.write_text(json.dumps({"file": mark, "line": 1000}))
+    assert shell("import", str(path), "--json").json["known"] == 200
+    progress.write_text("torn")
+    assert shell("import", str(path)).code == 1
+    assert shell("import", str(path), "--restart", "--json").json["known"] == 1199
+
+
+def test_a_csv_groups_its_lines(shell: Shell) -> None:
+    path = shell.folder / "orders.csv"
+    path.write_text(
+        "connection,order_id,currency,payment_connection,psp_payment_id,amount,captured,"
+        "line_id,title,quantity,total,tax\n"
+        'shop-1,1,EUR,stripe-eu,pi_1,1500,1500,a,"Tea, green",1,1000,160\n'
+        "shop-1,1,EUR,stripe-eu,pi_1,1500,1500,b,Pot,1,500,80\n"
+        "shop-1,2,EUR,stripe-eu,pi_2,900,,,,,,\n"
+        "shop-1,3,EUR,stripe-eu,pi_3,9.00,,,,,,\n"
+    )
+    told = shell("import", str(path), "--json")
+    assert told.json == {"created": 2, "known": 0, "refused": 1, "skipped": 0}
+    refused = json.loads((shell.folder / "orders.csv.refused.jsonl").read_text())
+    assert (refused["line"], "9.00" in refused["detail"]) == (5, True)
+    made = shell("refund", "shop-1/1", "--lines", "a:1,b:1", "--json")
+    assert (made.json["amount"], len(made.json["breakdown"]["lines"])) == (1500, 2)
+    whole = shell("refund", "shop-1/2", "--json")
+    assert whole.json["amount"] == 900
+    (shell.folder / "bad.csv").write_text("a,b\n1,2\n")
+    assert "connection" in shell("import", "bad.csv").err
+    assert shell("import", "none.csv").code == 1
+
+
+def test_the_books_are_shown_and_exported(shell: Shell) -> None:
+    dollars = {**order_body("2", "pi_2"), "currency": "USD"}
+    shell("import", str(orders_file(shell.folder, order_body(), dollars)))
+    for number in ("1001", "2"):
+        assert shell("refund", f"shop-1/{number}", "--lines", "1:1").code == 0
+    found = shell("ledger", "balances", "--json").json
+    assert sum(row["functional_amount"] for row in found["balances"]) == 0
+    assert "sales_returns" in shell("ledger", "balances").out
+    assert (
+        shell("ledger", "balances", "--at", "2020-01-01T00:00:00Z", "--json").json["balances"] == []
+    )
+    assert shell("ledger", "balances", "--at", "soon").code == 1
+    lines = shell("ledger", "entries", "--json").out.splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["claim", "claim"]
+    assert "26.67 EUR" in shell("ledger", "entries", "--account", "sales_returns").out
+    rows = list(csv.DictReader(io.StringIO(shell("ledger", "export").out)))
+    for currency in ("EUR", "USD"):
+        assert sum(int(row["amount"]) for row in rows if row["currency"] == currency) == 0
+    assert sum(int(row["functional_amount"]) for row in rows) == 0
+    beancount = shell("ledger", "export", "--format", "beancount").out
+    assert beancount.count("open Income:Sales-returns") == 1
+    assert "Liabilities:Refunds-payable  -32.00 USD @@ " in beancount
+    hledger = shell("ledger", "export", "--format", "hledger").out
+    assert "income:sales-returns  26.67 EUR" in hledger
+
+
+def test_a_worker_does_not_share_a_sqlite_file(shell: Shell) -> None:
+    told = shell("worker")
+    assert (told.code, "PostgreSQL" in told.err) == (1, True)
+
+
+def test_help_teaches_with_examples() -> None:
+    runner = CliRunner()
+    for words in (
+        *(["init"], ["serve"], ["worker"], ["sandbox"], ["refund"], ["import"]),
+        *(["key", "create"], ["key", "list"], ["key", "revoke"]),
+        *(["audit", "verify"], ["audit", "checkpoint"]),
+        *(["ledger", "balances"], ["ledger", "entries"], ["ledger", "export"]),
+    ):
+        told = runner.invoke(cli.app, [*words, "--help"])
+        assert told.exit_code == 0, words
+        assert f"Example: amends {' '.join(words)}" in told.output, words
+
+
+def test_the_version_is_told_by_the_installed_command(tmp_path: Path) -> None:
+    said = amends(tmp_path, "--version")
+    assert (said.returncode, said.stdout.split()[0]) == (0, "amends")

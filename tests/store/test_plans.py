@@ -1,0 +1,139 @@
+"""Every statement of a busy day finds its rows by an index, and every index serves a statement."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import Connection, event, text
+
+from amends.store.schema import metadata
+from amends.store.spec import Inbound, NoteText, Store
+from amends.store.sqlite import SqliteTurn
+from tests.store.conftest import POSTGRES, SQLITE
+from tests.store.examples import NOW, an_order, recorded, refunded
+from tests.store.sql import cold, write
+
+# What sums up or lists all there is reads all there is.
+WHOLE = ("postings", "principals", "processes")
+LAST = ("checkpoints",)  # read from its end, one row
+
+
+async def a_busy_day(store: Store) -> None:
+    """Every call of a turn and every cold one, on one order."""
+    order, batch = recorded(an_order(1))
+    await write(store, batch)
+    order, batch = refunded(order)
+    for state in ("done", "unmatched", "parked"):
+        row = Inbound("s", state, NOW, "t", state, "a", b"raw", b"[]", ("s/1",), order.id)
+        batch.inbox[row.connection, row.message] = row
+    batch.notes.append(NoteText("n", order.id, "", "", NOW))
+    batch.done.add((order.id, "ef_gone"))
+    refund = order.refunds[0]
+    async with store.turn() as turn:
+        await turn.answers([answer.key for answer in batch.answers])
+        await turn.routes([("stripe-eu", "pi_1")])
+        await turn.lock([order.id])
+        await turn.seen([("s", "done")])
+        await turn.write(batch)
+        await turn.waiting(["s/1"])
+        await turn.parked([order.id])
+    await store.claim("p", NOW, NOW, {"stripe-eu": 1})
+    await store.next_due()
+    await store.counts(NOW)
+    await store.unmatched_routed(10)
+    await store.expire_raw(NOW)
+    for name in (order.payments[0].id, "ch_1"):
+        await store.payment(name)
+    await store.orders("", 10)
+    for filters in ({}, {"state": "review"}, {"order": order.id}, {"psp_refund_id": "re_1"}):
+        await store.refunds(filters, "", 10)
+    await store.refund_order(refund.id)
+    await store.events(order.id, "", 10)
+    for filters in ({}, {"order": order.id}, {"refund": refund.id}):
+        await store.entries(filters, "", 10)
+    await store.streams("", 10)
+    await store.changed_heads(NOW)
+    await store.order_ids("", 10)
+    await store.last_checkpoint()
+    await store.notes(order.id)
+    await store.quote("qt_1")
+    await store.person("main", "c-1")
+    await store.principal("a" * 64)
+
+
+@pytest.mark.parametrize("store_url", [POSTGRES], indirect=True)
+async def test_plans_of_postgresql(
+    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, tuple[Any, ...]]] = []
+    fetch = asyncpg.Connection.fetch
+
+    async def hear(self: Any, sql: str, *arguments: Any, **more: Any) -> Any:
+        said.append((sql, arguments))
+        return await fetch(self, sql, *arguments, **more)
+
+    def heard(_: Connection, __: Any, sql: str, arguments: Any, *___: Any) -> None:
+        said.append((sql, arguments))
+
+    monkeypatch.setattr(asyncpg.Connection, "fetch", hear)
+    event.listen(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    await a_busy_day(store)
+    monkeypatch.undo()
+    raw = await asyncpg.connect(store_url)
+    # With so few rows a scan is always cheapest: ask what else there is.
+    await raw.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    assert len(said) > 40
+    plans = {
+        sql: "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}", *arguments))
+        for sql, arguments in said
+        if re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)", sql)
+    }
+    await raw.close()
+    for sql, plan in plans.items():
+        scanned = set(re.findall(r"Seq Scan on (\w+)", plan))
+        assert scanned <= set(WHOLE), f"{sql}\n{plan}"
+    indexes = {i.name for table in metadata.tables.values() for i in table.indexes}
+    together = "\n".join(plans.values())
+    assert {name for name in indexes if not re.search(rf"\b{name}\b", together)} == set()
+
+
+@pytest.mark.parametrize("store_url", [SQLITE], indirect=True)
+async def test_plans_of_sqlite(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: set[str] = set()
+    each = SqliteTurn._each
+
+    async def hear(self: SqliteTurn, sql: str, keys: Any) -> Any:
+        said.add(sql)
+        return await each(self, sql, keys)
+
+    def heard(_: Connection, __: Any, sql: str, *___: Any) -> None:
+        said.add(sql)
+
+    monkeypatch.setattr(SqliteTurn, "_each", hear)
+    event.listen(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    await a_busy_day(store)
+    event.remove(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    plans: list[str] = []
+    async with cold(store).reading() as connection:
+        for sql in said:
+            if re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)", sql):
+                asked = re.sub(r"\?|:\w+", "NULL", sql)
+                found = await connection.execute(text(f"EXPLAIN QUERY PLAN {asked}"))
+                plans += [f"{row[3]} IN {sql}" for row in found]
+    scans = [plan for plan in plans if re.match(r"SCAN (?!CONSTANT)", plan)]
+    tables = "|".join(metadata.tables)
+    whole = [plan for plan in scans if re.match(rf"SCAN ({tables})\b(?! USING)", plan)]
+    assert {plan.split()[1] for plan in whole} <= {*WHOLE, *LAST}, "\n".join(whole)
+
+
+async def test_a_scan_would_be_seen(store: Store) -> None:
+    """The two tests above can fail: a statement without an index is one that scans."""
+    async with cold(store).reading() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+        query = f"{explain} SELECT order_id FROM refunds WHERE requested_by = 'x'"
+        plan = str((await connection.execute(text(query))).all())
+        assert ("SCAN refunds" if sqlite else "Seq Scan on refunds") in plan
