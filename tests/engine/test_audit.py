@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from amends.core.events import link
 from amends.engine import audit
+from amends.engine.seals import Sealer
 from amends.kernel.canon import GENESIS
 from amends.kernel.time import HOUR, MINUTE
 from amends.store.cold import Cold
@@ -73,7 +74,7 @@ async def attacker(lab: Lab) -> AsyncIterator[Attacker]:
 
 
 EVENT_EDITS = {
-    "body": "UPDATE events SET body = '{\"amount\":1}' WHERE stream = :victim AND seq = 2",
+    "body": "UPDATE events SET body = replace(body, '6000', '5000') WHERE stream = :victim",
     "actor": "UPDATE events SET actor = 'key:nobody' WHERE stream = :victim AND seq = 2",
     "instant": "UPDATE events SET at = at + 1 WHERE stream = :victim AND seq = 2",
     "entries": "UPDATE events SET entries = '[]' WHERE stream = :victim AND seq = 2",
@@ -185,7 +186,7 @@ def _copied(names: list[str], key: str) -> str:
 
 BOOK_EDITS = {
     "amount": "UPDATE postings SET amount = amount + 1 WHERE order_id = :victim AND entry = 1",
-    "account": "UPDATE postings SET account = 'sales_returns' WHERE order_id = :victim AND entry = 2",
+    "account": "UPDATE postings SET account = 'x' WHERE order_id = :victim AND entry = 2",
     "line deleted": "DELETE FROM postings WHERE order_id = :victim AND entry = 1 AND line = 1",
     "entry deleted": "DELETE FROM entries WHERE order_id = :victim AND number = 1",
     "kind": "UPDATE entries SET kind = 'payout' WHERE order_id = :victim AND number = 1",
@@ -238,13 +239,11 @@ async def test_a_checkpoint_is_taken_out(attacker: Attacker) -> None:
 async def test_a_torn_last_line_is_a_crash_and_not_a_crime(attacker: Attacker) -> None:
     path, found = lines(attacker)
     path.write_text("\n".join(found) + '\n{"number":3,"at":17')
-    report = await attacker.verify()
-    assert report.ok
-    assert report.notes
+    assert (await attacker.verify()).ok
 
 
 async def test_two_processes_that_start_at_once_share_one_key(tmp_path: Path, lab: Lab) -> None:
-    sealers = [audit.Sealer(lab.nodes[0].store, tmp_path / "new", lab.clock) for _ in range(5)]
+    sealers = [Sealer(lab.nodes[0].store, tmp_path / "new", lab.clock) for _ in range(5)]
     for sealer in sealers:
         sealer.prepare()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["key.pem"]
