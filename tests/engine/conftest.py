@@ -62,15 +62,17 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
     return emptied(request.getfixturevalue("postgres_migrated"))
 
 
-@pytest_asyncio.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def stage(
-    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
-) -> AsyncIterator[Stage]:
-    """For tests that need a database without a row many times."""
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def bare_stage(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Stage:
     url = request.getfixturevalue("postgres_migrated") if request.param == "postgres" else ""
-    found = Stage(sqlite_template, tmp_path, url)
-    yield found
-    await found.close()
+    return Stage(sqlite_template, tmp_path, url)
+
+
+@pytest_asyncio.fixture
+async def stage(bare_stage: Stage) -> AsyncIterator[Stage]:
+    """For tests that need a database without a row many times."""
+    yield bare_stage
+    await bare_stage.close()
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,10 @@ from amends.store.spec import Store
 from tests.engine.hooked import HookedStore
 from tests.engine.lab import Lab, Loopback, Node, laboratory
 
+# Every statement counts when it is done; before it, nothing differs from after the one before.
+ACTS = ("commit", "committed", "send", "sent")
+READS = ("next_due.done",)
+
 
 class Crash(BaseException):
     """The process is gone."""
@@ -41,7 +45,7 @@ class Fuse:
         self.blown = asyncio.Event()
 
     def __call__(self, point: str) -> None:
-        if not self.armed:
+        if not self.armed or not (point in ACTS or point.endswith(".done")) or point in READS:
             return
         if self.blown.is_set():
             raise Crash(point)
