@@ -175,7 +175,7 @@ async def test_a_parked_order_keeps_requests(shop: Shop, monkeypatch: pytest.Mon
         ({"order": "ord_unknown"}, "404 unknown_order"),
         ({"order": {"connection": "shop-1", "order_id": "no"}}, "404 unknown_order"),
         ({"payment": {"connection": "stripe-eu", "psp_payment_id": "no"}}, "404 unknown_payment"),
-        ({"order": "ORDER", "lines": [{"id": "9", "quantity": 1}]}, "422 unknown_line"),
+        ({"order": "ORDER", "lines": [{"id": "9", "quantity": 1}]}, "404 unknown_line"),
         ({"order": "ORDER", "lines": [{"id": "1", "quantity": 4}]}, "409 exceeds_quantity"),
         ({"order": "ORDER", "amount": 10201}, "409 exceeds_remaining"),
         ({"order": "ORDER", "amount": 10, "currency": "USD"}, "422 validation /currency"),

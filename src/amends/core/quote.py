@@ -38,7 +38,7 @@ class Portion(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """A computed amount; `hash` binds order, amount, breakdown and payments."""
+    """A computed amount; `hash` binds order, amount, breakdown, payments and what was left."""
 
     order: str
     amount: int
@@ -252,7 +252,8 @@ def _bind(
         )
     portions = tuple(_portions(amount, room))
     _check_payable(order, portions, multiple_of)
-    plan = digest([order.id, amount, order.currency, breakdown, portions])
+    # What is left is in it, so that a quote is committed once: the same parts may be there twice.
+    plan = digest([order.id, amount, order.currency, breakdown, portions, money])
     return Quote(order.id, amount, order.currency, breakdown, portions, plan)
 
 

@@ -15,11 +15,11 @@ from amends.doors.pages import (
     cursor_of_this_list,
     filters,
     identifier,
+    instant,
     limit,
 )
 from amends.engine import queries
 from amends.engine.asks import Rendered
-from amends.kernel.time import Instant, parse_rfc3339
 
 _LEDGER = ("ledger:read", "read")
 _STREAM = re.compile(r"[\x21-\x7e]{1,255}")
@@ -39,18 +39,8 @@ async def entries(asked: Asked) -> Rendered:
 
 async def balances(asked: Asked) -> Rendered:
     text = asked.query.get("at")
-    return fine(await queries.balances(asked.engine, _instant(text) if text is not None else None))
-
-
-def _instant(text: str) -> Instant:
-    """An RFC 3339 instant. Raises Refused."""
-    try:
-        if not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", text):
-            raise ValueError("it has no date and time")
-        return parse_rfc3339(text.upper())
-    except (ValueError, OverflowError) as error:
-        detail = f"at is an instant like 2026-11-01T10:00:00Z: {error}."
-        raise Refused(Reason.VALIDATION, detail, parameter="at") from None
+    at = instant(text, parameter="at") if text is not None else None
+    return fine(await queries.balances(asked.engine, at))
 
 
 async def audit(asked: Asked) -> Rendered:

@@ -14,7 +14,7 @@ import msgspec
 
 from amends import __version__
 from amends.core.reasons import SENTENCES, Reason
-from amends.core.requests import OrderIn, RefundIn
+from amends.core.requests import OrderIn, RefundIn, TenderIn
 from amends.doors import shapes
 from amends.doors.calls import BODY_MAX, KEY_MAX, WAIT_MAX, Call
 from amends.doors.problems import STATUS
@@ -170,31 +170,39 @@ def _without_nul(schema: Any) -> None:
 
 
 def _refine(schemas: dict[str, Any]) -> None:
-    """What structs cannot say: which fields exclude each other, and formats. Null is taken where a
-    field may be left out, but only leaving it out is documented."""
-    refund, order = schemas[RefundIn.__name__], schemas[OrderIn.__name__]
-    for field in (*refund["properties"].values(), *order["properties"].values()):
-        if field.pop("nullable", False):
-            field.pop("default", None)
-    order["properties"]["currency"] = {"type": "string", "enum": sorted(EXPONENT)}
-    order["properties"]["placed_at"] = {"type": "string", "format": "date-time"}
-    schemas[shapes.Problem.__name__]["properties"]["code"] = {
-        "type": "string",
-        "enum": [str(reason) for reason in Reason],
-    }
-    by_parts: list[dict[str, Any]] = [{"required": ["lines"]}, {"required": ["shipping"]}]
-    by_amount: dict[str, Any] = {"required": ["amount"]}
-    both = {**by_amount, "anyOf": by_parts}
-    quoted = {"required": ["quote"], "anyOf": [by_amount, *by_parts]}
+    """What structs cannot say: which fields exclude each other, and formats."""
+    order = schemas[OrderIn.__name__]["properties"]
+    order["currency"] = {"type": "string", "enum": sorted(EXPONENT)}
+    order["placed_at"] = {"anyOf": [{"type": "string", "format": "date-time"}, {"enum": [""]}]}
+    others = _given("kind", enum=["gift_card", "store_credit"])
+    named = {"type": "string", "minLength": 1}
+    paid = [_given("connection", **named), _given("psp_payment_id", **named)]
+    schemas[TenderIn.__name__]["anyOf"] = [others, {"allOf": paid}]
+    codes = [str(reason) for reason in Reason]
+    schemas[shapes.Problem.__name__]["properties"]["code"] = {"type": "string", "enum": codes}
+    refund = schemas[RefundIn.__name__]
+    without = {name: field for name, field in refund["properties"].items() if name != "quote"}
+    by_order = _given("order", anyOf=[{"type": "string"}, {"type": "object"}])
+    by_payment = _given("payment", type="object")
+    by_quote = _given("quote", type="string")
+    by_parts = [_given("lines", minItems=1), _given("shipping", **{"not": {"enum": ["none"]}})]
+    by_amount = _given("amount", type="integer")
+    twice = {"allOf": [by_amount, {"anyOf": by_parts}]}
     schemas["QuoteIn"] = {
         **refund,
         "title": "QuoteIn",
-        "properties": {n: f for n, f in refund["properties"].items() if n != "quote"},
-        "oneOf": [{"required": ["order"]}, {"required": ["payment"]}],
-        "not": both,
+        "properties": without,
+        "oneOf": [by_order, by_payment],
+        "not": twice,
     }
-    refund["oneOf"] = [{"required": [name]} for name in ("order", "payment", "quote")]
-    refund["not"] = {"anyOf": [both, quoted]}
+    refund["oneOf"] = [by_order, by_payment, by_quote]
+    changed = {"allOf": [by_quote, {"anyOf": [by_amount, *by_parts]}]}
+    refund["not"] = {"anyOf": [twice, changed]}
+
+
+def _given(name: str, **schema: Any) -> dict[str, Any]:
+    """The field is there, and is like this; null is as good as not there."""
+    return {"required": [name], "properties": {name: schema}}
 
 
 def _operation(call: Call) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Lists over REST: what every page takes, and ids in addresses."""
+"""Values in addresses and parameters: pages, filters, ids, instants."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from amends.core.reasons import Reason, Refused
 from amends.doors.calls import Query
 from amends.engine.queries import PAGE_MAX
+from amends.kernel.time import Instant, parse_rfc3339
 
 LIMIT = 50
 _CURSOR = "[0-9A-Za-z_-]{1,1000}"
@@ -73,3 +74,14 @@ def identifier(text: str, unknown: Reason) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{1,255}", text):
         raise Refused(unknown)
     return text
+
+
+def instant(text: str, **where: str) -> Instant:
+    """An RFC 3339 instant. Raises Refused; `where` names the parameter or pointer."""
+    try:
+        if not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", text):
+            raise ValueError("it has no date and time")
+        return parse_rfc3339(text.upper())
+    except (ValueError, OverflowError) as error:
+        detail = f"{text[:40]!r} is not an instant like 2026-11-01T10:00:00Z: {error}."
+        raise Refused(Reason.VALIDATION, detail, **where) from None

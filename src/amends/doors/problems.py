@@ -27,7 +27,7 @@ STATUS: dict[Reason, int] = {
     Reason.UNKNOWN_PAYMENT: 404,
     Reason.UNKNOWN_REFUND: 404,
     Reason.UNKNOWN_QUOTE: 404,
-    Reason.UNKNOWN_LINE: 422,
+    Reason.UNKNOWN_LINE: 404,
     Reason.PAYMENT_TAKEN: 409,
     Reason.ORDER_CONFLICT: 409,
     Reason.NO_RATE: 409,
