@@ -115,6 +115,23 @@ def refit(order: Order, refund: Refund) -> Breakdown:
     return _spread(refund.amount, *left_over(order, frozenset((refund.id,))))
 
 
+def shrunk(parts: Breakdown, amount: int) -> Breakdown:
+    """The breakdown of a refund of which only `amount` was paid, in proportion. A line keeps its
+    units only where its whole share was paid; else it was given back as an amount."""
+    shares = [*parts.lines, *parts.shipping]
+    *gross, unallocated = allocate(amount, [*(part.gross for part in shares), parts.unallocated])
+    made = tuple(_less(part, left) for part, left in zip(shares, gross, strict=True))
+    return Breakdown(made[: len(parts.lines)], made[len(parts.lines) :], unallocated)
+
+
+def _less(part: LineShare, gross: int) -> LineShare:
+    if gross == part.gross:
+        return part
+    net, *taxes = allocate(gross, [part.net, *(tax.amount for tax in part.taxes)])
+    named = zip(part.taxes, taxes, strict=True)
+    return LineShare(part.id, 0, net, tuple(TaxShare(t.name, amount) for t, amount in named))
+
+
 def counts(refund: Refund) -> bool:
     """Whether a refund uses up components: it may still pay, has paid, or its claim stands."""
     if refund.stage == "declined":
