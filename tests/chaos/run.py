@@ -66,6 +66,7 @@ async def run(
             found = await judge(arena, sandbox, shop.notes)
         finally:
             await arena.close()
+            await arena.nest.close()
             if shop is not None:
                 await shop.close()
     found += [f"SIGTERM ended {p.name} with {code}" for p, code in _bad(arena, exits)]

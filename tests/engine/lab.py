@@ -14,6 +14,8 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import select
+
 from amends.core.order import Order, Refund, shown_state
 from amends.core.reasons import Refused
 from amends.core.requests import LineIn, OrderIn, OrderKey, RefundIn, TaxIn, TenderIn
@@ -28,6 +30,8 @@ from amends.kernel.time import DAY, SECOND, Instant
 from amends.sim import wire
 from amends.sim.stripe import StripeWorld
 from amends.store.open import connect
+from amends.store.reads import Reads
+from amends.store.schema import effects
 from amends.store.spec import Store, StoreUnavailable
 from tests.engine.truth import violations
 
@@ -334,7 +338,7 @@ class Lab:
         """Everything that must never be, as sentences."""
         store = self.nodes[0].store
         found = violations(await self.orders(), self.movements())
-        found += await unbalanced(store)
+        found += await unbalanced(store) + await stuck(store)
         report_ = await audit.verify(store, self.config.audit_dir)
         return found + [f"audit: {f.stream} {f.seq} {f.what}" for f in report_.findings]
 
@@ -367,6 +371,20 @@ async def unbalanced(store: Store) -> list[str]:
         if not page.next:
             return found
         cursor = page.next
+
+
+async def stuck(store: Store) -> list[str]:
+    """Legs that wait for something while their order has nothing to do, unless it is parked."""
+    assert isinstance(store, Reads)
+    busy = {row[0] for row in await store.fetch(select(effects.c.order_id).distinct())}
+    return [
+        f"{leg.id} is {leg.state} and nothing of {order.id} is due"
+        for order in await all_orders(store)
+        if order.id not in busy and not order.parked
+        for refund in order.refunds
+        for leg in refund.legs
+        if leg.state in ("sending", "unknown", "awaiting_funds")
+    ]
 
 
 def report(number: str, amount: int = 10_000, captured: bool = True, **more: Any) -> OrderIn:
