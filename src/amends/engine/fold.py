@@ -19,7 +19,7 @@ from amends.core.effects import Effect
 from amends.core.facts import Addressed, EffectDue, Fact, OrderReported, Recorded, Unparked
 from amends.core.order import Order
 from amends.core.orders import order_id
-from amends.core.reasons import Reason, Refusal, Refused
+from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
 from amends.core.requests import OrderKey
 from amends.engine.asks import (
     Ask,
@@ -241,6 +241,11 @@ class Fold:
         found = self._id(item)
         order = self._orders.get(found)
         if order is None and not isinstance(item.fact, OrderReported):
+            if ask.message and not any(_refs(item)):
+                # Named by our own id, which no order can come to have: waiting would be for ever.
+                return Result(
+                    refused=Refusal(Reason.UNKNOWN_ORDER, SENTENCES[Reason.UNKNOWN_ORDER])
+                )
             return Result(unmatched=True)
         recorded = Recorded(self.world.new_id(), self._now, ask.actor, item.fact)
         if isinstance(item.fact, OrderReported):
