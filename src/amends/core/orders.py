@@ -38,7 +38,8 @@ def payment_id(connection: str, psp_payment_id: str) -> str:
 
 def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
     """The order before anything is known of it but its name, currency and rate."""
-    check(report, ctx)
+    check_order(report)
+    _check_connections(report, ctx)
     return Order(
         id=order_id(report.source),
         source=report.source,
@@ -50,7 +51,7 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
     )
 
 
-def check(report: OrderIn, ctx: Ctx) -> None:
+def check_order(report: OrderIn) -> None:
     """What the shape of the body cannot say. Raises Refused."""
     if not known(report.currency):
         _invalid(f"{report.currency} is not an ISO 4217 currency.", "/currency")
@@ -65,12 +66,22 @@ def check(report: OrderIn, ctx: Ctx) -> None:
         for index, item in enumerate(items):
             _check_taxes(item, f"/{name}/{index}", report.prices_include_tax)
     for index, tender in enumerate(report.tenders):
-        _check_tender(tender, index, ctx)
+        _check_tender(tender, f"/tenders/{index}")
     if report.placed_at:
         try:
             parse_rfc3339(report.placed_at)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             _invalid(f"placed_at is not an RFC 3339 time with a zone: {error}.", "/placed_at")
+
+
+def _check_connections(report: OrderIn, ctx: Ctx) -> None:
+    for index, tender in enumerate(report.tenders):
+        if tender.kind == "payment" and tender.connection not in ctx.terms:
+            raise Refused(
+                Reason.UNKNOWN_CONNECTION,
+                f"No payment connection {tender.connection!r} is configured.",
+                pointer=f"/tenders/{index}/connection",
+            )
 
 
 def _check_taxes(item: LineIn | ShippingIn, pointer: str, included: bool) -> None:
@@ -78,20 +89,11 @@ def _check_taxes(item: LineIn | ShippingIn, pointer: str, included: bool) -> Non
         _invalid("The taxes are more than the total that contains them.", f"{pointer}/taxes")
 
 
-def _check_tender(tender: TenderIn, index: int, ctx: Ctx) -> None:
-    pointer = f"/tenders/{index}"
+def _check_tender(tender: TenderIn, pointer: str) -> None:
     if tender.captured > tender.amount:
         _invalid("More was captured than the tender's amount.", f"{pointer}/captured")
-    if tender.kind != "payment":
-        return
-    if not tender.psp_payment_id or not tender.connection:
+    if tender.kind == "payment" and not (tender.psp_payment_id and tender.connection):
         _invalid("A payment names its connection and psp_payment_id.", pointer)
-    if tender.connection not in ctx.terms:
-        raise Refused(
-            Reason.UNKNOWN_CONNECTION,
-            f"No payment connection {tender.connection!r} is configured.",
-            pointer=f"{pointer}/connection",
-        )
 
 
 def _invalid(detail: str, pointer: str) -> None:
@@ -118,7 +120,8 @@ def report_order(work: Work, fact: OrderReported) -> None:
     order = work.order
     if report.version <= order.version:
         return
-    check(report, work.ctx)
+    check_order(report)
+    _check_connections(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
     payments, tenders = _payments(order, report)

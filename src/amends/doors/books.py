@@ -39,7 +39,7 @@ async def entries(asked: Asked) -> Rendered:
 
 async def balances(asked: Asked) -> Rendered:
     text = asked.query.get("at")
-    at = instant(text, parameter="at") if text is not None else None
+    at = instant(text, "at") if text is not None else None
     return fine(await queries.balances(asked.engine, at))
 
 

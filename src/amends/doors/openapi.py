@@ -141,6 +141,10 @@ def _schemas(rows: list[Call]) -> dict[str, Any]:
     return schemas
 
 
+# `nullable` speaks only of the type beside it, and a reference has none: null is one more case.
+_NULL = {"type": "object", "nullable": True, "enum": [None]}
+
+
 def _nullable(schema: Any) -> Any:
     """From JSON Schema 2020-12 to what OpenAPI 3.0 has: `nullable` for a type of null."""
     if isinstance(schema, list):
@@ -154,7 +158,7 @@ def _nullable(schema: Any) -> Any:
     rest = {name: value for name, value in fresh.items() if name != "anyOf"}
     if len(options) == 1 and "$ref" not in options[0]:
         return {**rest, **options[0], "nullable": True}
-    return {**rest, "anyOf": options, "nullable": True}
+    return {**rest, "anyOf": [*options, _NULL]}
 
 
 def _without_nul(schema: Any) -> None:

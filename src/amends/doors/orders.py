@@ -8,7 +8,7 @@ from amends.core.reasons import Reason
 from amends.core.requests import OrderIn
 from amends.doors import shapes
 from amends.doors.calls import Asked, Call, decode, fine, finish
-from amends.doors.pages import PAGE, cursor, cursor_of_this_list, identifier, instant, limit
+from amends.doors.pages import PAGE, cursor, cursor_of_this_list, identifier, limit
 from amends.doors.problems import problem, refuse
 from amends.engine import actions, queries
 from amends.engine.asks import Rendered, Result
@@ -29,8 +29,6 @@ def reported(result: Result) -> Rendered:
 
 async def report(asked: Asked) -> Rendered:
     order = decode(_ORDER, asked.body)
-    if order.placed_at:  # also of a repeat, of which nothing else is looked at
-        instant(order.placed_at, pointer="/placed_at")
     return finish(await actions.report_order(asked.engine, asked.caller(reported), order))
 
 

@@ -76,12 +76,12 @@ def identifier(text: str, unknown: Reason) -> str:
     return text
 
 
-def instant(text: str, **where: str) -> Instant:
-    """An RFC 3339 instant. Raises Refused; `where` names the parameter or pointer."""
+def instant(text: str, parameter: str) -> Instant:
+    """An RFC 3339 instant. Raises Refused."""
     try:
         if not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", text):
             raise ValueError("it has no date and time")
         return parse_rfc3339(text.upper())
     except (ValueError, OverflowError) as error:
         detail = f"{text[:40]!r} is not an instant like 2026-11-01T10:00:00Z: {error}."
-        raise Refused(Reason.VALIDATION, detail, **where) from None
+        raise Refused(Reason.VALIDATION, detail, parameter=parameter) from None

@@ -30,7 +30,7 @@ from amends.core.facts import (
     Unparked,
 )
 from amends.core.order import Order
-from amends.core.orders import order_id
+from amends.core.orders import check_order, order_id
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import OrderIn, OrderKey, RefundIn
@@ -62,7 +62,9 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 async def report_order(engine: Engine, caller: Caller, report: OrderIn) -> Told:
-    """Record an order, or a newer version of it."""
+    """Record an order, or a newer version of it. Raises Refused for one that contradicts itself,
+    also where it repeats a version that is known."""
+    check_order(report)
     bare, people = person_apart(engine, OrderReported(report))
     plain = msgspec.to_builtins(report)
     if "customer" in plain:
