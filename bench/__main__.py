@@ -37,7 +37,6 @@ def main() -> None:
     parser.add_argument("--store", default="")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--long", action="store_true")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, end)
     kinds: tuple[str, ...] = ("postgresql", "sqlite")

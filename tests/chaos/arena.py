@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-m", "amends.doors.cli")
 START_S = 60.0
 STOP_S = 30.0
 SHOP_SECRET = "whsec_Y2hhb3MtY2hhb3MtY2hhb3MtY2hhb3M="
@@ -167,18 +166,12 @@ class Arena:
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Run a command to its end: its exit code and what it printed."""
-        child = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            *arguments,
-            cwd=self.folder,
-            env=environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await child.communicate()
-        code = child.returncode
-        assert code is not None
-        return code, out.decode() if code == 0 else out.decode() + err.decode()
+        out, log = self.folder / "command.out", self.folder / "command.log"
+        out.write_text("")
+        log.write_text("")
+        pid = await self.nest.spawn(self.folder, out, log, *arguments)
+        code = await self.nest.wait(pid)
+        return code, out.read_text() if code == 0 else out.read_text() + log.read_text()
 
     async def open(self) -> None:
         await self.nest.open()
@@ -195,9 +188,7 @@ class Arena:
         """Stop everything in order; how each ended."""
         for process in self.processes:
             process.terminate()
-        exits = [await process.ended() for process in self.processes]
-        await self.nest.close()
-        return exits
+        return [await process.ended() for process in self.processes]
 
     @property
     def urls(self) -> list[str]:

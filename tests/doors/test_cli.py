@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from amends.doors import cli
@@ -50,12 +53,16 @@ class Shell:
 @pytest.fixture
 def bare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Shell:
+) -> Iterator[Shell]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AMENDS_CONFIG", raising=False)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    return Shell(tmp_path, capsys)
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield Shell(tmp_path, capsys)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from amends.doors import logs
 from amends.store.open import connect
 from amends.store.schema import metadata
 from tests import postgres
+from tests.engine.crash import Stage
 from tests.engine.lab import Lab, laboratory
 
 
@@ -59,6 +60,19 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
         shutil.copy(sqlite_template, tmp_path / "amends.db")
         return f"sqlite:///{tmp_path / 'amends.db'}"
     return emptied(request.getfixturevalue("postgres_migrated"))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def bare_stage(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Stage:
+    url = request.getfixturevalue("postgres_migrated") if request.param == "postgres" else ""
+    return Stage(sqlite_template, tmp_path, url)
+
+
+@pytest_asyncio.fixture
+async def stage(bare_stage: Stage) -> AsyncIterator[Stage]:
+    """For tests that need a database without a row many times."""
+    yield bare_stage
+    await bare_stage.close()
 
 
 @pytest.fixture(autouse=True)

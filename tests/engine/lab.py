@@ -14,6 +14,8 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import select
+
 from amends.core.order import Order, Refund, shown_state
 from amends.core.reasons import Refused
 from amends.core.requests import LineIn, OrderIn, OrderKey, RefundIn, TaxIn, TenderIn
@@ -28,6 +30,8 @@ from amends.kernel.time import DAY, SECOND, Instant
 from amends.sim import wire
 from amends.sim.stripe import StripeWorld
 from amends.store.open import connect
+from amends.store.reads import Reads
+from amends.store.schema import effects
 from amends.store.spec import Store, StoreUnavailable
 from tests.engine.truth import violations
 
@@ -183,14 +187,19 @@ def settings(url: str, folder: Path, **connection: Any) -> config.Config:
 class Lab:
     """One database, one provider, one clock; any number of engines."""
 
-    def __init__(self, url: str, folder: Path, **connection: Any) -> None:
+    def __init__(
+        self, url: str, folder: Path, shared: Store | None = None, **connection: Any
+    ) -> None:
         self.url, self.folder = url, folder
+        self.shared = shared  # open connections all nodes use, to save making them
         self.config = settings(url, folder, **connection)
         self.clock, self.ids = HandClock(), Numbers()
         self.world = StripeWorld(lambda: self.clock.now() * 1e-6, Random(7))
         self.nodes: list[Node] = []
         self.later: list[tuple[Instant, Callable[[], None]]] = []
         self.statuses: list[int] = []  # what webhooks were answered
+        self.after: list[Order] = []  # set by whoever closes it: its orders, what was wrong
+        self.found: list[str] = []
 
     def control(self, op: str, **command: Any) -> dict[str, Any]:
         return self.world.control({"op": op, **command})
@@ -200,8 +209,9 @@ class Lab:
         self.control("webhook", url="http://us.test/webhooks/stripe-eu", secret=WHSEC)
 
     async def node(self, wrap: Callable[[Store], Store] | None = None, sends: bool = True) -> Node:
-        store = connect(self.url)
-        await store.open()
+        store = self.shared or connect(self.url)
+        if not self.shared:
+            await store.open()
         transport = Loopback(self)
         engine = Engine(
             self.config,
@@ -224,7 +234,8 @@ class Lab:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await node.store.close()
+        if not self.shared:
+            await node.store.close()
 
     async def close(self) -> None:
         for node in list(self.nodes):
@@ -241,21 +252,28 @@ class Lab:
     async def deliver(self, delivery: wire.Delivery) -> None:
         """One webhook to the first node, as a door would take it."""
         headers = {name.lower(): value for name, value in delivery.headers.items()}
-        status = 200
+        status: int | None = None  # no answer, if this process ends meanwhile
         try:
             await receive(self.nodes[0].engine, STRIPE, delivery.body, headers)
+            status = 200
         except Refused:
             status = 401
         except StoreUnavailable:
             status = 503
-        self.statuses.append(status)
-        self.world.delivered(delivery, status)
+        finally:
+            self.statuses.append(status or 0)
+            self.world.delivered(delivery, status)
 
     async def webhooks(self) -> int:
         """Deliver what is due; how many."""
         due = self.world.due(self.clock.now() * 1e-6)
-        for delivery in due:
-            await self.deliver(delivery)
+        left = list(due)
+        try:
+            while left:
+                await self.deliver(left.pop(0))
+        finally:
+            for delivery in left:
+                self.world.delivered(delivery, None)
         return len(due)
 
     async def step(self) -> bool:
@@ -320,7 +338,7 @@ class Lab:
         """Everything that must never be, as sentences."""
         store = self.nodes[0].store
         found = violations(await self.orders(), self.movements())
-        found += await unbalanced(store)
+        found += await unbalanced(store) + await stuck(store)
         report_ = await audit.verify(store, self.config.audit_dir)
         return found + [f"audit: {f.stream} {f.seq} {f.what}" for f in report_.findings]
 
@@ -355,6 +373,20 @@ async def unbalanced(store: Store) -> list[str]:
         cursor = page.next
 
 
+async def stuck(store: Store) -> list[str]:
+    """Legs that wait for something while their order has nothing to do, unless it is parked."""
+    assert isinstance(store, Reads)
+    busy = {row[0] for row in await store.fetch(select(effects.c.order_id).distinct())}
+    return [
+        f"{leg.id} is {leg.state} and nothing of {order.id} is due"
+        for order in await all_orders(store)
+        if order.id not in busy and not order.parked
+        for refund in order.refunds
+        for leg in refund.legs
+        if leg.state in ("sending", "unknown", "awaiting_funds")
+    ]
+
+
 def report(number: str, amount: int = 10_000, captured: bool = True, **more: Any) -> OrderIn:
     """An order with one line, one tax and one card payment."""
     line = LineIn("1", 1, amount, taxes=(TaxIn("VAT", amount // 6, "0.20"),), fulfilled=1)
@@ -371,9 +403,11 @@ def first(order: Order) -> Refund:
 
 
 @asynccontextmanager
-async def laboratory(url: str, folder: Path, **connection: Any) -> AsyncIterator[Lab]:
+async def laboratory(
+    url: str, folder: Path, shared: Store | None = None, **connection: Any
+) -> AsyncIterator[Lab]:
     """A fresh laboratory on a migrated database, with one node."""
-    lab = Lab(url, folder, **connection)
+    lab = Lab(url, folder, shared, **connection)
     await lab.node()
     try:
         yield lab

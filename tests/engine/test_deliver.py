@@ -253,3 +253,32 @@ async def test_work_begun_after_we_stopped_to_listen(lab: Lab, after_work: bool)
     await lab.nodes[0].refund(order.id)
     await lab.settle(HOUR)
     await done(lab, order)
+
+
+async def test_a_look_up_lost_after_its_leg_ended_holds_nobody_back(lab: Lab) -> None:
+    """The webhook ends the refund while its look-up is out; then the process that asked is killed.
+    What waits for the payment goes when that lease has run out."""
+    lab.listen()
+    lab.control("refund_outcome", status="pending", then="failed", after_s=10, count=1)
+    lab.control("fault", kind="lost_answer", count=1)
+    lab.control("webhook_fault", kind="lose", count=1, type="refund.created")
+    order = await lab.order()
+    lost = lab.nodes[0]
+    await lost.refund(order.id, amount=4000)
+    await lost.quiet()
+    lost.transport.gate = asyncio.Event()
+    lab.clock.forward(SECOND)
+    await lost.engine.sweeper.claim()
+    while len(lost.transport.sent) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.0005)
+    await lost.refund(order.id, amount=3000)
+    other = await lab.node()
+    lab.nodes.reverse()  # webhooks go to the other process
+    lab.clock.forward(10 * SECOND)
+    await lab.webhooks()
+    assert states(await lab.one(order.id)) == ["failed", "sending"]
+    await lab.lose(lost)
+    await lab.settle()
+    assert states(await lab.one(order.id)) == ["failed", "succeeded"]
+    assert len(posts(other)) == 1
+    assert await lab.wrong() == []

@@ -66,6 +66,15 @@ async def test_a_quote_nobody_made_is_not_acknowledged(lab: Lab) -> None:
     assert refused.value.refusal.reason == Reason.UNKNOWN_QUOTE
 
 
+async def test_an_order_of_ours_that_is_not_there_is_not_acknowledged(lab: Lab) -> None:
+    """No order can come to have that id, so its message would wait for ever."""
+    data = {"order": "ord_00000000000000000000000000", "amount": 500}
+    with pytest.raises(Refused) as caught:
+        await hear(lab, "m1", "refund.requested", data)
+    assert caught.value.refusal.reason is Reason.UNKNOWN_ORDER
+    assert (await lab.nodes[0].store.counts(lab.clock.now()))["inbox_unmatched"] == 0
+
+
 async def test_a_note_is_kept_beside_its_hash(lab: Lab) -> None:
     """Known order, order not known yet: the text is in `notes` and nowhere else (I15)."""
     order = await lab.order()

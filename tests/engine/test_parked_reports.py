@@ -71,5 +71,18 @@ async def test_a_payment_another_order_took_meanwhile_stays_there(
     await actions.unpark(lab.nodes[0].engine, LEAD, order.id)
     owners = [o.id for o in await lab.orders() for p in o.payments if p.psp_payment_id == "pi_new"]
     assert owners == [other.id], "two orders would each give all of it back"
+    events = await lab.nodes[0].store.events(order.id, "", 50)
+    assert [e.body["reason"] for e in events if e.type == "refund.refused"] == ["payment_taken"]
     await lab.settle()
     assert await lab.wrong() == []
+
+
+async def test_a_report_that_takes_a_payment_is_refused_on_the_trail(lab: Lab) -> None:
+    """A webhook with it is acknowledged, so it must not vanish without a trace."""
+    lab.control("payment", id="pi_new", amount=5000)
+    lab.control("payment", id="pi_2", amount=10_000)
+    order = await lab.order("1")
+    await lab.nodes[0].report(with_second("2", 1))
+    await actions.report_order(lab.nodes[0].engine, LEAD, with_second("1", 2))
+    events = await lab.nodes[0].store.events(order.id, "", 50)
+    assert [e.body["reason"] for e in events if e.type == "refund.refused"] == ["payment_taken"]

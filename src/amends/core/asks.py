@@ -99,40 +99,42 @@ def check_request(request: RefundIn) -> None:
 def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
     """The quote, and the failed refunds whose standing claim it takes over, if it needs their room
     (after a late failure the claim stands, but the money is back and may be asked for again)."""
-    order = work.order
-    if request.currency not in (None, order.currency):
+    if request.currency not in (None, work.order.currency):
         raise Refused(
             Reason.VALIDATION,
-            f"The order is in {order.currency}; a refund is paid in that currency.",
+            f"The order is in {work.order.currency}; a refund is paid in that currency.",
             pointer="/currency",
         )
-    only = ""
-    if request.payment is not None:
-        only = _payment_named(order, request)
+    order = work.order
+    only = _payment_named(order, request) if request.payment is not None else ""
     standing = frozenset(r.id for r in order.refunds if r.claimed and _all_failed(r))
     multiples = _multiples(work)
     wants_all = request.amount is None and not request.lines and request.shipping == "none"
-    if standing and wants_all:
-        return compute(order, request, only, standing, multiples), standing
-    try:
-        beside = compute(order, request, only, frozenset(), multiples)
-    except Refused:
-        if not standing:
-            raise
-    else:
-        if beside.amount <= _unclaimed(order, only, standing):
-            return beside, frozenset()
-    return compute(order, request, only, standing, multiples), standing
+    if not wants_all:
+        try:
+            beside = compute(order, request, only, frozenset(), multiples)
+        except Refused:
+            if not standing and not any(legs.partly_failed(r) for r in order.refunds):
+                raise
+        else:
+            if beside.amount <= _unclaimed(order, only):
+                return beside, frozenset()
+    for refund in order.refunds:
+        if legs.partly_failed(refund):
+            amount = legs.give_up_rest(work, refund.id)
+            work.event("refund.superseded", refund=refund.id, amount=amount)
+    return compute(work.order, request, only, standing, multiples), standing
 
 
-def _unclaimed(order: Order, only: str, standing: frozenset[str]) -> int:
-    """What can be given back without the money that standing claims are owed."""
+def _unclaimed(order: Order, only: str) -> int:
+    """What can be given back without the money that failed refunds are still owed."""
     payments = [p for p in order.payments if only in ("", p.id)]
     owed = sum(
         leg.amount
         for refund in order.refunds
         for leg in refund.legs
-        if refund.id in standing
+        if refund.claimed
+        and leg.state in ("failed", "canceled")
         and not leg.replaced
         and only in ("", leg.payment)
         and leg.kind != "void"
@@ -316,10 +318,13 @@ def reject(work: Work, fact: Rejected) -> None:
 
 
 def cancel(work: Work, fact: Canceled) -> None:
-    """Taken back before any byte left; or the standing claim of a failed refund is given up."""
+    """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
     refund = _find(work, fact.refund)
+    amount = refund.amount
     if refund.claimed and _all_failed(refund) and not refund.external:
         legs.lapse(work, refund)
+    elif legs.partly_failed(refund):
+        amount = legs.give_up_rest(work, refund.id)
     elif refund.stage == "declined" or any(
         leg.state not in ("planned", "sending") or leg.attempts
         for leg in refund.legs
@@ -333,7 +338,7 @@ def cancel(work: Work, fact: Canceled) -> None:
     else:
         work.put_refund(refund.id, stage="active", decide_by=0)
         _drop_all(work, refund)
-    work.event("refund.canceled", refund=refund.id, amount=refund.amount)
+    work.event("refund.canceled", refund=refund.id, amount=amount)
 
 
 def _drop_all(work: Work, refund: Refund) -> None:

@@ -36,7 +36,7 @@ from amends.core.facts import (
 from amends.core.order import Order
 from amends.core.orders import first_version, report_order
 from amends.core.quote import Quote
-from amends.core.reasons import Reason, Refused
+from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.work import Work
 from amends.kernel.check import invariant
@@ -78,7 +78,7 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
     except Refused as refused:
         if order is None:
             raise
-        return _refused(order, recorded, ctx, refused)
+        return refuse(order, recorded, ctx, refused.refusal)
     return work.decision()
 
 
@@ -90,10 +90,11 @@ def _check_owner(order: Order, recorded: Recorded) -> None:
         raise Refused(Reason.FORBIDDEN, f"The order does not belong to connection {name!r}.")
 
 
-def _refused(order: Order, recorded: Recorded, ctx: Ctx, refused: Refused) -> Decision:
+def refuse(order: Order, recorded: Recorded, ctx: Ctx, refusal: Refusal) -> Decision:
+    """Nothing happened but that it was asked and refused; that is on the trail."""
     work = Work(order, recorded, ctx)
-    asks.refused_event(work, refused.refusal, type(recorded.fact).__name__)
-    return work.decision(refused.refusal)
+    asks.refused_event(work, refusal, type(recorded.fact).__name__)
+    return work.decision(refusal)
 
 
 def park(order: Order, recorded: Recorded, ctx: Ctx, why: str) -> Decision:

@@ -22,7 +22,7 @@ from amends.core.effects import (
 )
 from amends.core.lifecycle import Action, News, step
 from amends.core.order import Leg, Payment, Refund, remaining
-from amends.core.quote import refit
+from amends.core.quote import refit, shrunk
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import tail
@@ -454,6 +454,32 @@ def lapse(work: Work, refund: Refund) -> None:
     if refund.claimed:
         work.book(postings.claim_lapsed(work.order, refund, work.now))
         work.put_refund(refund.id, claimed=0)
+
+
+def partly_failed(refund: Refund) -> bool:
+    """Some of it was paid, the rest failed, and nothing is under way any more."""
+    states = {leg.state for leg in refund.legs if not leg.replaced}
+    ended = states <= {"succeeded", "failed", "canceled"}
+    return ended and "succeeded" in states and len(states) > 1 and not refund.external
+
+
+def give_up_rest(work: Work, refund_id: str) -> int:
+    """What failed is owed no longer: the refund is what was paid of it. How much was given up."""
+    before = work.refund(refund_id)
+    paid = [leg for leg in before.legs if leg.state == "succeeded" and not leg.replaced]
+    amount = sum(leg.amount for leg in paid)
+    for leg in before.legs:
+        if leg.state != "succeeded":
+            work.put_leg(leg.id, replaced=True)
+    after = work.put_refund(
+        refund_id,
+        amount=amount,
+        breakdown=shrunk(before.breakdown, amount),
+        claimed=sum(leg.amount for leg in paid if leg.kind != "void"),
+    )
+    if before.claimed:
+        work.book(postings.claim_reduced(work.order, before, after, work.now))
+    return before.amount - amount
 
 
 def _settle(work: Work, leg_id: str) -> None:

@@ -62,7 +62,7 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
     if fact.lost and payment.busy == leg.id:
         payment = work.put_payment(payment.id, busy="")
     if fact.lost and leg.in_flight:
-        work.put_leg(leg.id, in_flight=False)
+        work.put_leg(leg.id, in_flight=False, last_sent_at=work.now)  # bytes may leave until then
         legs.move(work, leg.id, "lost")
         legs.kick(work, payment.id)
         return
@@ -170,7 +170,8 @@ def _not_accepted(
         legs.move(work, leg.id, "not_sent", **body, why=outcome.reason)
     else:
         stored = leg.stored + 1 if outcome.stored else leg.stored
-        work.put_leg(leg.id, stored=stored)
+        # Between the intent and its end is when bytes were sent: "not found" counts from here.
+        work.put_leg(leg.id, stored=stored, last_sent_at=work.now)
         legs.move(work, leg.id, "unclear", **body, why=outcome.reason)
     _honour_pause(work, leg.id, outcome.retry_after)
     if outcome.alert and not leg.tries:
@@ -460,6 +461,10 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
     """A webhook about a payment: captures only grow, a release is final."""
     payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
     if payment is None:
+        return
+    if fact.currency not in ("", work.order.currency):  # its amounts do not add to ours
+        why = {"what": "currency_mismatch", "payment": payment.id, "currency": fact.currency}
+        work.event("exception.raised", **why)
         return
     state = fact.payment
     if state.captured > payment.captured:

@@ -152,7 +152,8 @@ class Leg(_Part, frozen=True):
     """One movement on one payment.
 
     `epoch` numbers the provider keys (`<leg>-<epoch>`): it rises only when the attempt before is
-    settled as not executed. `attempts`, `first_sent_at`, `last_sent_at` are of this epoch.
+    settled as not executed. `attempts`, `first_sent_at`, `last_sent_at` are of this epoch; the last
+    is when the request ended, if that is known to be without a clear answer.
     `in_flight`: bytes may be on the wire. `doubt`: an attempt of this epoch ended unknown.
     `stored`: how often the provider answered with an error it keeps under the key.
     `declined`: code of a "no" that came while in doubt, waiting for a look-up to agree.

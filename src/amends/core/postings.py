@@ -71,6 +71,14 @@ def claim_lapsed(order: Order, refund: Refund, at: Instant) -> Entry:
     return _entry(order, at, "claim_lapsed", refund.id, "", "", lines)
 
 
+def claim_reduced(order: Order, before: Refund, after: Refund, at: Instant) -> Entry:
+    """Part of a claim ends unpaid: what was booked for `before`, less what stands for `after`."""
+    was = dict(_claimed(before, before.claimed))
+    stands = dict(_claimed(after, after.claimed)) if after.claimed else {}
+    lines = [(account, stands.get(account, 0) - amount) for account, amount in was.items()]
+    return _entry(order, at, "claim_lapsed", before.id, "", "", lines)
+
+
 def _claimed(refund: Refund, amount: int) -> list[tuple[str, int]]:
     return [*_scaled(_returned(refund), amount), ("refunds_payable", -amount)]
 

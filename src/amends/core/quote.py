@@ -38,7 +38,7 @@ class Portion(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """A computed amount; `hash` binds order, amount, breakdown and payments."""
+    """A computed amount; `hash` binds order, amount, breakdown, payments and what was left."""
 
     order: str
     amount: int
@@ -113,6 +113,23 @@ def refit(order: Order, refund: Refund) -> Breakdown:
     if fits(order, refund):
         return refund.breakdown
     return _spread(refund.amount, *left_over(order, frozenset((refund.id,))))
+
+
+def shrunk(parts: Breakdown, amount: int) -> Breakdown:
+    """The breakdown of a refund of which only `amount` was paid, in proportion. A line keeps its
+    units only where its whole share was paid; else it was given back as an amount."""
+    shares = [*parts.lines, *parts.shipping]
+    *gross, unallocated = allocate(amount, [*(part.gross for part in shares), parts.unallocated])
+    made = tuple(_less(part, left) for part, left in zip(shares, gross, strict=True))
+    return Breakdown(made[: len(parts.lines)], made[len(parts.lines) :], unallocated)
+
+
+def _less(part: LineShare, gross: int) -> LineShare:
+    if gross == part.gross:
+        return part
+    net, *taxes = allocate(gross, [part.net, *(tax.amount for tax in part.taxes)])
+    named = zip(part.taxes, taxes, strict=True)
+    return LineShare(part.id, 0, net, tuple(TaxShare(t.name, amount) for t, amount in named))
 
 
 def counts(refund: Refund) -> bool:
@@ -252,7 +269,8 @@ def _bind(
         )
     portions = tuple(_portions(amount, room))
     _check_payable(order, portions, multiple_of)
-    plan = digest([order.id, amount, order.currency, breakdown, portions])
+    # What is left is in it, so that a quote is committed once: the same parts may be there twice.
+    plan = digest([order.id, amount, order.currency, breakdown, portions, money])
     return Quote(order.id, amount, order.currency, breakdown, portions, plan)
 
 

@@ -41,7 +41,6 @@ def bench(
     ] = 0.0,
     rounds: Annotated[int, typer.Option(help="How often a row is measured.", min=0)] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Under a minute, and rougher.")] = False,
-    long: Annotated[bool, typer.Option("--long", help="Also the rows that take hours.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure refunds a second and what they cost, beside references measured in the same run.
@@ -56,7 +55,7 @@ def bench(
     many = rounds or (QUICK_ROUNDS if quick else ROUNDS)
     each = seconds or (QUICK_SECONDS if quick else SECONDS)
     options = ["--rows", rows, "--store", store, "--seconds", str(each), "--rounds", str(many)]
-    found = list(_measured([*options, *(["--long"] if long else [])]))
+    found = list(_measured(options))
     report = {"at": _stamp(), "version": __version__, "rows": found}
     path = _save(report)
     if as_json:

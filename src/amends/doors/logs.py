@@ -6,6 +6,8 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -32,7 +34,7 @@ def set_up(secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(), scrub],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -49,6 +51,21 @@ def set_up(secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+class _Lines:
+    """Writes lines. Where standard error is gone (its reader ended, the disk is full), they are
+    lost: a log that cannot be written must not stop a refund."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 def _scrubber(secrets: Iterable[str]) -> Processor:

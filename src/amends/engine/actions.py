@@ -264,9 +264,9 @@ async def create_key(
         )
     secret = f"amk_{secrets.token_urlsafe(32)}"
     principal = Principal(f"prn_{engine.new_id()}", name, scopes, engine.clock.now())
-    await engine.store.add_principal(principal, hash_key(secret))
     body = {"principal": principal.id, "name": name, "scopes": list(scopes)}
-    await _system_event(engine, actor, "key.created", body)
+    await _system_event(engine, actor, "key.created", body)  # first: no key without its event
+    await engine.store.add_principal(principal, hash_key(secret))
     return principal, secret
 
 

@@ -13,13 +13,13 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from amends.core.decide import decide, park
+from amends.core.decide import decide, park, refuse
 from amends.core.decision import Ctx, Decision
 from amends.core.effects import Effect
 from amends.core.facts import Addressed, EffectDue, Fact, OrderReported, Recorded, Unparked
 from amends.core.order import Order
 from amends.core.orders import order_id
-from amends.core.reasons import Reason, Refusal, Refused
+from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
 from amends.core.requests import OrderKey
 from amends.engine.asks import (
     Ask,
@@ -241,6 +241,11 @@ class Fold:
         found = self._id(item)
         order = self._orders.get(found)
         if order is None and not isinstance(item.fact, OrderReported):
+            if ask.message and not any(_refs(item)):
+                # Named by our own id, which no order can come to have: waiting would be for ever.
+                return Result(
+                    refused=Refusal(Reason.UNKNOWN_ORDER, SENTENCES[Reason.UNKNOWN_ORDER])
+                )
             return Result(unmatched=True)
         recorded = Recorded(self.world.new_id(), self._now, ask.actor, item.fact)
         if isinstance(item.fact, OrderReported):
@@ -261,7 +266,7 @@ class Fold:
     def _report(self, order: Order | None, recorded: Recorded, fact: OrderReported) -> Result:
         identifier = order_id(fact.order.source)
         if refusal := self._belongs_elsewhere(fact, identifier):
-            return Result(order, refused=refusal)
+            return self._refuse(order, recorded, refusal)
         if order is not None and order.parked:
             return self._store_parked(order, recorded)
         result = self._fold(order, recorded)
@@ -282,6 +287,13 @@ class Fold:
                 detail = f"{ref[1]} at {ref[0]} belongs to order {owner}."
                 return Refusal(Reason.PAYMENT_TAKEN, detail, {"order": owner})
         return None
+
+    def _refuse(self, order: Order | None, recorded: Recorded, refusal: Refusal) -> Result:
+        """On the trail of the order that is there; a message is acknowledged with it."""
+        if order is None or order.parked:
+            return Result(order, refused=refusal)
+        self._take(refuse(order, recorded, self._ctx, refusal))
+        return Result(self._orders[order.id], refused=refusal)
 
     def _route(self, order: Order) -> None:
         for payment in order.payments:
@@ -319,7 +331,7 @@ class Fold:
         """A payment that another order took while this one was parked is not taken from it."""
         fact = recorded.fact
         if isinstance(fact, OrderReported) and (taken := self._belongs_elsewhere(fact, order.id)):
-            log.warning("stored report refused", order=order.id, why=taken.detail)
+            self._refuse(order, recorded, taken)
             return
         self._fold(order, recorded, stored=True)
         if isinstance(fact, OrderReported):

@@ -8,7 +8,8 @@ version 2026-10-28.endive, which every request pins.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode
+from functools import cache
+from urllib.parse import quote, quote_plus, urlencode
 
 from amends.core.effects import (
     CancelIntent,
@@ -141,7 +142,18 @@ def _post(path: str, fields: _Fields, key: str, settings: Settings) -> Request:
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Idempotency-Key", key),
     )
-    return Request("POST", _url(path, settings), headers, urlencode(fields).encode("ascii"))
+    return Request("POST", _url(path, settings), headers, _form(fields))
+
+
+def _form(fields: _Fields) -> bytes:
+    """As `urlencode` writes it; the names are few, so each is quoted once."""
+    pairs = [f"{_quoted_name(name)}={quote_plus(value)}" for name, value in fields]
+    return "&".join(pairs).encode("ascii")
+
+
+@cache
+def _quoted_name(name: str) -> str:
+    return quote_plus(name)
 
 
 def _get(path: str, settings: Settings) -> Request:

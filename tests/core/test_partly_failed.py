@@ -1,0 +1,101 @@
+"""One leg of a refund fails for good while another pays: what is owed, and how it ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from amends.core.facts import Answered, Canceled, EffectDue, RefundRequested, Retried
+from amends.core.legs import effect_id
+from amends.core.order import Breakdown, shown_state
+from amends.core.quote import shrunk
+from amends.core.requests import RefundIn
+from amends.kernel.outcome import Accepted, Declined, RefundState
+from tests.core.desk import Desk, card, contract_order
+
+
+def half_paid() -> Desk:
+    """102.00 on two cards; 50.00 is paid back, 52.00 is declined."""
+    order = contract_order(tenders=(card(5000), card(5200, name="pi_2")))
+    desk = Desk(order)
+    desk.tell(RefundRequested(RefundIn()))
+    for number, leg in enumerate(desk.refund().legs, 1):
+        desk.tell(EffectDue(effect_id(leg.id)))
+        made = RefundState(f"re_{number}", "succeeded", leg.amount, "EUR", leg.id, 1)
+        outcome = Accepted(refund=made) if number == 1 else Declined("charge_not_refundable")
+        desk.tell(Answered(leg.id, 1, 1, outcome))
+    assert shown_state(desk.refund()) == "failed"
+    return desk
+
+
+def balances(desk: Desk) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for entry in desk.entries:
+        for posting in entry.postings:
+            found[posting.account] += posting.amount
+    return found
+
+
+def test_what_failed_is_owed_until_somebody_decides() -> None:
+    desk = half_paid()
+    assert balances(desk)["refunds_payable"] == -5200
+
+
+def test_cancel_gives_up_what_failed() -> None:
+    desk = half_paid()
+    decision = desk.tell(Canceled(desk.refund().id))
+    assert [e.type for e in decision.events] == ["refund.canceled"]
+    assert decision.events[0].body["amount"] == 5200
+    refund = desk.refund()
+    assert (refund.amount, refund.breakdown.total, refund.claimed) == (5000, 5000, 5000)
+    assert shown_state(refund) == "succeeded"
+    found = balances(desk)
+    assert (found["refunds_payable"], found["clearing:stripe-eu"]) == (0, -5000)
+    assert found["sales_returns"] + found["shipping_refunds"] + found["tax_payable"] == 5000
+
+
+def test_asking_for_the_rest_takes_its_tax_along() -> None:
+    desk = half_paid()
+    decision = desk.tell(RefundRequested(RefundIn()))
+    assert [e.type for e in decision.events] == ["refund.superseded", "refund.requested"]
+    again = desk.refund(1)
+    assert (again.amount, again.breakdown.unallocated) == (5200, 0)
+    found = balances(desk)
+    assert found["tax_payable"] == 1700
+    assert found["refunds_payable"] == -5200
+
+
+def test_a_small_goodwill_beside_it_leaves_it_owed() -> None:
+    order = contract_order(tenders=(card(5000), card(5200, name="pi_2")))
+    desk = Desk(order)
+    desk.tell(RefundRequested(RefundIn(amount=9000)))
+    for number, leg in enumerate(desk.refund().legs, 1):
+        desk.tell(EffectDue(effect_id(leg.id)))
+        made = RefundState(f"re_{number}", "succeeded", leg.amount, "EUR", leg.id, 1)
+        outcome = Accepted(refund=made) if number == 1 else Declined("charge_not_refundable")
+        desk.tell(Answered(leg.id, 1, 1, outcome))
+    decision = desk.tell(RefundRequested(RefundIn(amount=500, reason="goodwill")))
+    assert [e.type for e in decision.events] == ["refund.requested"]
+    assert balances(desk)["refunds_payable"] == -4500
+
+
+def test_retry_pays_what_failed() -> None:
+    desk = half_paid()
+    desk.tell(Retried(desk.refund().id))
+    leg = desk.refund().legs[-1]
+    desk.tell(EffectDue(effect_id(leg.id)))
+    made = RefundState("re_3", "succeeded", leg.amount, "EUR", leg.id, 1)
+    desk.tell(Answered(leg.id, 1, 1, Accepted(refund=made)))
+    assert shown_state(desk.refund()) == "succeeded"
+    assert balances(desk)["refunds_payable"] == 0
+
+
+def test_a_shrunk_breakdown_sums_to_what_was_paid() -> None:
+    whole = half_paid().refund().breakdown
+    for amount in range(0, whole.total + 1, 97):
+        less = shrunk(whole, amount)
+        assert less.total == amount
+        for was, now in zip(whole.lines, less.lines, strict=True):
+            assert 0 <= now.gross <= was.gross
+            assert now.quantity in (0, was.quantity)
+    assert shrunk(whole, whole.total) == whole
+    assert shrunk(Breakdown(unallocated=10), 4) == Breakdown(unallocated=4)
