@@ -19,7 +19,7 @@ from tests.chaos.verdict import judge, settle
 
 ORDERS = 6  # new orders a round, and as many refunds of old ones
 SPREAD_S = 1.0
-QUIET_S = 150.0
+QUIET_S = 700.0  # longer than the longest pause between two look-ups
 
 
 class Report(msgspec.Struct):

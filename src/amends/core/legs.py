@@ -10,16 +10,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from amends.core import postings
-from amends.core.effects import (
-    CancelIntent,
-    CaptureRestIntent,
-    Effect,
-    EffectKind,
-    Intent,
-    LookupPaymentIntent,
-    LookupRefundsIntent,
-    RefundIntent,
-)
+from amends.core.effects import Effect, EffectKind, LookupRefundsIntent
+from amends.core.intents import look_intent, send_intent
 from amends.core.lifecycle import Action, News, step
 from amends.core.order import Leg, Payment, Refund, remaining
 from amends.core.quote import refit, shrunk
@@ -177,7 +169,7 @@ def _send(work: Work, leg_id: str) -> None:
         in_flight=True,
     )
     payment = work.put_payment(leg.payment, busy=leg_id)
-    intent = _intent(work, refund, leg, payment)
+    intent = send_intent(work.order, refund, leg, payment)
     work.effect(
         Effect(
             effect_id(leg_id),
@@ -213,38 +205,6 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     if leg.kind == "void":
         return work.put_leg(leg.id, rest=payment.authorized - payment.voided - leg.amount)
     return work.put_leg(leg.id, full=leg.amount == payment.captured)
-
-
-def _intent(work: Work, refund: Refund, leg: Leg, payment: Payment) -> Intent:
-    order = work.order
-    common: dict[str, Any] = {
-        "connection": payment.connection,
-        "psp_payment_id": payment.psp_payment_id,
-        "currency": order.currency,
-        "key": leg.key,
-        "order": order.id,
-        "refund": refund.id,
-        "leg": leg.id,
-        "epoch": leg.epoch,
-    }
-    if leg.kind != "void":
-        return RefundIntent(
-            **common, amount=leg.amount, reason=refund.reason, full=leg.full, charge=payment.charge
-        )
-    if leg.rest:
-        return CaptureRestIntent(**common, amount=leg.rest)
-    return CancelIntent(**common, reason=refund.reason)
-
-
-def _look_intent(work: Work, leg: Leg, payment: Payment) -> Intent:
-    common = {
-        "connection": payment.connection,
-        "psp_payment_id": payment.psp_payment_id,
-        "currency": work.order.currency,
-    }
-    if leg.kind == "void":
-        return LookupPaymentIntent(**common)
-    return LookupRefundsIntent(**common, charge=payment.charge)
 
 
 def as_refund(work: Work, leg_id: str) -> bool:
@@ -302,7 +262,7 @@ def _probe(work: Work, leg_id: str) -> None:
             leg.epoch,
             leg.attempts,
             True,
-            _look_intent(work, leg, payment),
+            look_intent(work.order, leg, payment),
         )
     )
 
