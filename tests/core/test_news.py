@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from amends.core.effects import RefundIntent
 from amends.core.facts import (
@@ -13,6 +14,7 @@ from amends.core.facts import (
     DisputeReported,
     FraudWarned,
     LookedUp,
+    OrderReported,
     PaymentReported,
     RefundReported,
     RefundRequested,
@@ -24,7 +26,7 @@ from amends.core.reasons import Reason
 from amends.core.requests import LinePick, RefundIn
 from amends.kernel.check import InvariantBroken
 from amends.kernel.outcome import Accepted, Declined, PaymentState, RefundState, Unknown
-from tests.core.desk import STRIPE, TERMS, Desk
+from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 
 ONE_TEA = RefundIn(lines=(LinePick("1", 1),))
 ALL = RefundIn()
@@ -453,3 +455,15 @@ def test_said_moves_back_with_the_books() -> None:
     desk.due()
     desk.found(desk.state("succeeded"))
     assert desk.kinds() == ["claim", "payout", "payout_failed", "payout"]
+
+
+def test_a_refund_heard_before_its_capture_is_looked_into_when_the_shop_reports_it() -> None:
+    """A provider dresses a release as a refund, so one without a capture is left for later."""
+    report = contract_order(tenders=(card(10_200, captured=0),))
+    desk = Desk(report)
+    made = RefundState("re_9", "succeeded", 500, "EUR")
+    desk.tell(RefundReported(STRIPE, ("pi_1",), made), "connection:stripe-eu")
+    assert desk.order.refunds == () and not desk.rows
+    newer = replace(report, version=2, tenders=(card(10_200),))
+    decision = desk.tell(OrderReported(newer), "connection:shop-1")
+    assert [effect.kind for effect in decision.effects] == ["lookup"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from amends.core import legs
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.order import (
@@ -147,6 +148,9 @@ def report_order(work: Work, fact: OrderReported) -> None:
         customer=work.order.customer,
         payments=[[p.connection, p.psp_payment_id, p.authorized, p.captured] for p in payments],
     )
+    for payment in payments:
+        if payment.reread:  # it may wait for the capture that was just reported
+            legs.kick(work, payment.id)
 
 
 def _check_not_below(order: Order) -> None:
