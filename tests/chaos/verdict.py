@@ -29,15 +29,16 @@ REST = ("succeeded", "failed", "canceled", "pending", "declined", "review")
 
 
 async def settle(store: Store, sandbox: Sandbox, seconds: float) -> float:
-    """Wait until nothing is due within the hour and no webhook waits; how long that took.
-    Raises TimeoutError."""
+    """Wait until nothing is due within the hour, no webhook waits and nothing is to change at the
+    provider by itself any more; how long that took. Raises TimeoutError."""
     assert isinstance(store, Reads)
     began = time.monotonic()
     query = select(func.count()).where(effects.c.due < SystemClock().now() + HOUR)
     async with asyncio.timeout(seconds):
         while True:
             (row,) = await store.fetch(query)
-            if row[0] == 0 and sandbox.stripe.webhooks_pending == 0:
+            provider = sandbox.stripe
+            if row[0] == 0 and provider.webhooks_pending == 0 and provider.next_due() is None:
                 return time.monotonic() - began
             await asyncio.sleep(0.2)
 

@@ -22,7 +22,7 @@ SECRET_MIN = 6  # characters; shorter values would take words out of sentences
 
 def set_up(secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
     """Send all logs of this process there, also those of libraries (warnings and up)."""
-    scrub = _scrubber(secrets)
+    scrub, stream = _scrubber(secrets), sys.stderr
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -34,10 +34,10 @@ def set_up(secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(), scrub],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(sys.stderr),
+        logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
