@@ -67,6 +67,9 @@ class Numbers:
     def new(self) -> str:
         return encode("", next(self._next).to_bytes(16, "big"))[1:]
 
+    def salt(self) -> str:
+        return f"{next(self._next):032x}"
+
 
 class Loopback:
     """Carries requests into a look-alike without a socket."""

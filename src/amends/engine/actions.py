@@ -101,7 +101,7 @@ def note_apart(
     text = fact.request.note
     if not text:
         return msgspec.structs.replace(item, fact=fact), ()
-    note_id, salt = f"nt_{engine.new_id()}", secrets.token_hex(16)
+    note_id, salt = f"nt_{engine.new_id()}", engine.ids.salt()
     bare = msgspec.structs.replace(
         fact,
         request=msgspec.structs.replace(fact.request, note=""),

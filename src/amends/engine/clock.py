@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Protocol
 
@@ -28,9 +29,16 @@ class Ids(Protocol):
         """26 base-32 characters, time-ordered, unique."""
         ...
 
+    def salt(self) -> str:
+        """32 hex digits nobody can guess, to hash a text with."""
+        ...
+
 
 class SystemIds:
     """UUIDv7 (RFC 9562)."""
 
     def new(self) -> str:
         return encode("", uuid_utils.uuid7().bytes)[1:]
+
+    def salt(self) -> str:
+        return secrets.token_hex(16)

@@ -44,6 +44,7 @@ class Sweeper:
     ) -> None:
         self._store, self._turner, self._limits = store, turner, limits
         self._clock, self._holder, self._sealer = clock, holder, sealer
+        self.period = PERIOD
         self._wake = asyncio.Event()
         self._next_due: Instant | None = None
         self._done_at: dict[str, Instant] = {}
@@ -59,6 +60,10 @@ class Sweeper:
         """A request has ended: what waited for room may go."""
         if self._next_due is not None and self._next_due <= self._clock.now():
             self._wake.set()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
 
     def stop(self) -> None:
         self._stopping = True
@@ -83,7 +88,7 @@ class Sweeper:
     async def _sleep(self) -> None:
         """Until the next thing of ours is due, or a period at most."""
         now = self._clock.now()
-        waits = [PERIOD, *(wait for limit in self._limits.values() if (wait := limit.wakes_in()))]
+        waits = [self.period, *(wait for limit in self._limits.values() if (wait := limit.wakes_in()))]
         if self._next_due is not None and self._next_due > now:
             waits.append(self._next_due - now)
         pause = max(min(waits), BREATH)

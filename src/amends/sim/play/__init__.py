@@ -1,0 +1,1 @@
+"""The seeded world: the real engine under virtual time, with people, providers and trouble."""

@@ -1,0 +1,203 @@
+"""The real database in a simulated world: every call blocks the simulated thread until it is done.
+
+To the world a statement takes no time of its own, so real speed decides nothing; how long it seems
+to take is drawn from the seed (`Pace`). On PostgreSQL a call may wait for a lock that another
+simulated process holds: it is then set aside, and taken up when the lock is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import Future, wait
+from contextlib import asynccontextmanager, suppress
+from threading import Thread
+from typing import Any, TypeVar
+
+import asyncpg
+
+from amends.store.spec import Store, Turn
+
+T = TypeVar("T")
+
+PATIENCE_S = 0.01  # real seconds before we ask the database whether a call waits for a lock
+SURE_S = 60.0  # real seconds after which a call that neither ends nor waits is a defect
+LOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()" + (
+    " AND wait_event_type = 'Lock'"
+)
+
+# What a simulated process passes: told before and after every call. It may wait, or raise.
+Point = Callable[[str], Awaitable[None]]
+
+
+class Bridge:
+    """A thread with a real event loop, and the calls that are in it. `locks` is the address of a
+    PostgreSQL to be asked about locks, "" for a database where simulated processes take turns."""
+
+    def __init__(self, locks: str = "") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="sim-database", daemon=True)
+        self._thread.start()
+        self._blocked: list[tuple[Future[Any], asyncio.Future[None]]] = []
+        self._monitor: asyncpg.Connection[Any] | None = None
+        if locks:
+            self._monitor = self.run(asyncpg.connect(locks))
+        self.writer = None if locks else asyncio.Lock()  # as SQLite's own lock over processes
+        self.waited = 0  # calls that met a lock
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """To its end, at once."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """To its end; the world goes on meanwhile only if it waits for a lock."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        if not self._rests(future):
+            self.waited += 1
+            free = asyncio.get_running_loop().create_future()
+            self._blocked.append((future, free))
+            try:
+                await free
+            except BaseException:
+                self._drop(future)
+                raise
+        return future.result()
+
+    def freed(self) -> None:
+        """A transaction has ended: calls that waited for it go on, in the order they came."""
+        while True:
+            found = [item for item in self._blocked if self._rests(item[0])]
+            if not found:
+                return
+            for item in found:
+                self._blocked.remove(item)
+                if not item[1].done():
+                    item[1].set_result(None)
+
+    def _rests(self, future: Future[Any]) -> bool:
+        """Whether the call is done; False if it waits for a lock."""
+        if self._monitor is None:
+            wait([future])
+            return True
+        for _ in range(int(SURE_S / PATIENCE_S)):
+            wait([future], timeout=PATIENCE_S)
+            if future.done():
+                return True
+            running = [item for item, _ in self._blocked if not item.done()]
+            waiting = len({id(item) for item in (*running, future)})
+            if self.run(self._monitor.fetchval(LOCKED)) >= waiting and not future.done():
+                return False
+        raise RuntimeError("a statement neither ends nor waits for a lock")
+
+    def _drop(self, future: Future[Any]) -> None:
+        """Whoever waited for it is gone."""
+        self._blocked = [item for item in self._blocked if item[0] is not future]
+        future.cancel()
+        with suppress(BaseException):
+            future.result()
+
+    def close(self) -> None:
+        if self._monitor is not None:
+            self.run(self._monitor.close())
+        self.run(_end_tasks())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _end_tasks() -> None:
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+READS = ("order", "orders", "payment", "refunds", "refund_order", "quote", "events", "entries")
+
+
+class BridgedTurn:
+    """One transaction, statement by statement."""
+
+    def __init__(self, turn: Turn, bridge: Bridge, point: Point) -> None:
+        self._turn, self._bridge, self._point = turn, bridge, point
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._turn, name)
+
+        async def call(*given: Any, **named: Any) -> Any:
+            await self._point(name)
+            found = await self._bridge.call(method(*given, **named))
+            await self._point(f"{name}.done")
+            return found
+
+        return call
+
+
+class BridgedStore:
+    """A store whose every call passes `point`, before and after it."""
+
+    def __init__(self, store: Store, bridge: Bridge, point: Point) -> None:
+        self._store, self._bridge, self._point = store, bridge, point
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*given: Any, **named: Any) -> Any:
+            await self._point(name)
+            found = await self._alone(name, method, given, named)
+            await self._point(f"{name}.done")
+            return found
+
+        return call
+
+    async def _alone(self, name: str, method: Any, given: Any, named: Any) -> Any:
+        writer = self._bridge.writer
+        if writer is None or name in READS:
+            found = await self._bridge.call(method(*given, **named))
+            self._bridge.freed()
+            return found
+        async with writer:
+            return await self._bridge.call(method(*given, **named))
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[BridgedTurn]:
+        await self._point("begin")
+        writer = self._bridge.writer
+        if writer is None:
+            async with self._open() as turn:
+                yield turn
+        else:
+            async with writer, self._open() as turn:
+                yield turn
+        await self._point("committed")
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[BridgedTurn]:
+        whole = self._store.turn()
+        turn = await self._bridge.call(_enter(whole))
+        try:
+            yield BridgedTurn(turn, self._bridge, self._point)
+            await self._point("commit")
+        except BaseException as error:
+            # Nothing of the world may come between a broken turn and its end.
+            try:
+                self._bridge.run(_leave(whole, error))
+            finally:
+                self._bridge.freed()
+            raise
+        else:
+            await self._bridge.call(_leave(whole, None))
+            self._bridge.freed()
+
+
+async def _enter(whole: Any) -> Any:
+    return await whole.__aenter__()
+
+
+async def _leave(whole: Any, error: BaseException | None) -> None:
+    """End a transaction, by rollback if there is an error."""
+    try:
+        if error is None:
+            await whole.__aexit__(None, None, None)
+        else:
+            await whole.__aexit__(type(error), error, error.__traceback__)
+    except BaseException as raised:
+        if raised is not error:
+            raise

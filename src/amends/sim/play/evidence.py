@@ -1,0 +1,36 @@
+"""What the database and the provider say, as plain values, for the checker."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from amends.sim.checker.spec import Snapshot
+from amends.sim.stripe import StripeWorld
+from amends.store.schema import metadata, orders
+
+TABLES = (
+    *("payments", "refunds", "legs", "events", "entries", "postings", "effects"),
+    *("inbox", "idempotency", "payment_refs", "people", "notes"),
+)
+
+
+async def snapshot(store: Any, world: StripeWorld, at: int) -> Snapshot:
+    """Every row of the tables that count, and the provider's own truth."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name in TABLES:
+        table = metadata.tables[name]
+        names = [column.name for column in table.columns]
+        query = select(table).order_by(*table.primary_key.columns)
+        rows[name] = [dict(zip(names, row, strict=True)) for row in await store.fetch(query)]
+    found = await store.fetch(select(orders.c.state).order_by(orders.c.id))
+    return Snapshot(
+        at=at,
+        orders=[json.loads(row[0]) for row in found],
+        rows=rows,
+        movements=[msgspec.to_builtins(item) for item in world.movements()],
+        provider_payments=world.payments(),
+    )

@@ -1,0 +1,231 @@
+"""One simulated process: the real engine, its own skewed clock, its own way to end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from amends.core.reasons import SENTENCES, Reason, Refused
+from amends.core.requests import OrderIn, RefundIn
+from amends.engine import actions
+from amends.engine.actions import Caller
+from amends.engine.asks import Rendered, Result
+from amends.engine.config import Config
+from amends.engine.intake import receive
+from amends.engine.wiring import Engine
+from amends.kernel.ids import encode
+from amends.kernel.time import DAY, SECOND, Instant
+from amends.sim.play.bridge import Bridge, BridgedStore, Point
+from amends.store.spec import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from amends.sim.play.network import Wire
+
+T = TypeVar("T")
+
+START = 1_790_000_000  # Unix seconds at which every world begins
+
+
+class Gone(Exception):
+    """The process ended while it was asked: nobody knows what became of it."""
+
+
+class SimClock:
+    """A machine's clock: virtual time and the machine's own error, in microseconds."""
+
+    def __init__(self, skew_us: int = 0) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.skew_us = skew_us
+
+    def now(self) -> Instant:
+        return START * SECOND + round(self._loop.time() * SECOND) + self.skew_us
+
+    def monotonic(self) -> Instant:
+        return round(self._loop.time() * SECOND)
+
+
+class Numbers:
+    """Ids in the order in which they are made, over all processes of a world."""
+
+    def __init__(self) -> None:
+        self._next = itertools.count(1)
+
+    def new(self) -> str:
+        return encode("", next(self._next).to_bytes(16, "big"))[1:]
+
+    def salt(self) -> str:
+        return f"{next(self._next):032x}"
+
+
+class Node:
+    """A process. `sends` False: a command beside the server, which leaves effects to others."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        store: Store,
+        bridge: Bridge,
+        point: Callable[[Node, str], Coroutine[Any, Any, None]],
+        ids: Numbers,
+        wire: Wire,
+        prng: Random,
+        skew_us: int = 0,
+        sends: bool = True,
+    ) -> None:
+        async def pass_point(where: str) -> None:
+            await point(self, where)
+
+        self.name, self.sends = name, sends
+        self.gone = asyncio.get_running_loop().create_future()
+        self.wire, self.prng = wire, prng
+        passing: Point = pass_point
+        bridged: Any = BridgedStore(store, bridge, passing)
+        clock = SimClock(skew_us)
+        self.engine = Engine(
+            config, bridged, clock=clock, ids=ids, transport=wire, sends=sends
+        )
+        self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason
+        self._stirs: set[int] = set()
+
+    @property
+    def alive(self) -> bool:
+        return not self.gone.done()
+
+    async def start(self) -> None:
+        await self.engine.start(sweep=self.sends)
+
+    def stir(self) -> None:
+        """Something was committed somewhere: look soon, as a sweeper that looks every second
+        would; and again when the rarer chores are due."""
+        loop = asyncio.get_running_loop()
+        for seconds in (1, 61):
+            second = int(loop.time()) + seconds
+            if self.sends and second not in self._stirs:
+                self._stirs.add(second)
+                loop.call_at(float(second), self._look, second)
+
+    def _look(self, second: int) -> None:
+        self._stirs.discard(second)
+        if self.alive:
+            self.engine.sweeper.wake()
+
+    async def kill(self) -> None:
+        """The process is gone at once: its transactions are undone, its callers hear nothing."""
+        if not self.alive:
+            return
+        self.gone.set_result(None)
+        tasks = sorted({*self.engine._tasks, *self.engine.deliverer._tasks}, key=_number)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is queued, being turned or on the wire here."""
+        return self.engine.turner.idle and not self.engine.deliverer._tasks
+
+    # -- doors ---------------------------------------------------------------------------------
+
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a caller hears. Raises Gone when the process ends first."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait((task, self.gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise Gone(self.name)
+        return task.result()
+
+    async def refund(self, actor: str, key: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """`POST /v1/refunds`: status and body. 503 is a database that is away."""
+
+        async def ask() -> tuple[int, Any]:
+            request = msgspec.convert(body, RefundIn)
+            caller = Caller(actor, actor, "POST /v1/refunds", key, render)
+            told = await actions.request_refund(self.engine, caller, request)
+            if told.mismatch:
+                return 409, {"code": "key_reused", "field": told.mismatch}
+            assert told.answer is not None
+            return told.answer.status, json.loads(told.answer.body)
+
+        return await self._answer(_said(ask()))
+
+    async def report(self, report: dict[str, Any], actor: str) -> tuple[int, Any]:
+        """`POST /v1/orders`."""
+
+        async def tell() -> tuple[int, Any]:
+            told = await actions.report_order(
+                self.engine, Caller(actor, actor), msgspec.convert(report, OrderIn)
+            )
+            (result,) = told.results
+            answer = render(result)
+            return answer.status, json.loads(answer.body)
+
+        return await self._answer(_said(tell()))
+
+    async def act(self, what: str, actor: str, refund: str) -> tuple[int, Any]:
+        """`POST /v1/refunds/{id}/approve|decline|cancel|retry`."""
+
+        async def do() -> tuple[int, Any]:
+            action: Any = getattr(actions, what)
+            told = await action(self.engine, Caller(actor, actor), refund)
+            (result,) = told.results
+            answer = render(result)
+            return answer.status, json.loads(answer.body)
+
+        return await self._answer(_said(do()))
+
+    async def hear(self, connection: str, raw: bytes, headers: Mapping[str, str]) -> int:
+        """`POST /webhooks/{connection}`: the status."""
+
+        async def take() -> tuple[int, Any]:
+            lower = {name.lower(): value for name, value in headers.items()}
+            told = await receive(self.engine, connection, raw, lower)
+            return 200, {"duplicate": told.duplicate}
+
+        status, _ = await self._answer(_said(take()))
+        return status
+
+
+async def _said(work: Coroutine[Any, Any, tuple[int, Any]]) -> tuple[int, Any]:
+    """An answer as a door would give it."""
+    try:
+        return await work
+    except Refused as refused:
+        code = refused.refusal.reason
+        status = 401 if code == Reason.SIGNATURE_INVALID else 409
+        return status, {"code": str(code), **refused.refusal.extra}
+    except StoreUnavailable as error:
+        return 503, {"code": "unavailable", "detail": str(error)}
+
+
+def render(result: Result) -> Rendered:
+    """An answer of the REST door, without its prose."""
+    if result.refused is not None:
+        code = result.refused.reason
+        assert code in SENTENCES
+        return Rendered(409, json.dumps({"code": str(code), **result.refused.extra}).encode())
+    if result.unmatched:
+        return Rendered(404, json.dumps({"code": str(Reason.UNKNOWN_ORDER)}).encode(), keep=False)
+    order = result.order.id if result.order else ""
+    body = {"id": result.refund or order, "order": order, "parked": result.parked}
+    return Rendered(201, json.dumps(body).encode())
+
+
+def _number(task: asyncio.Task[None]) -> tuple[int, str]:
+    """Tasks in the order in which they were made."""
+    name = task.get_name()
+    digits = name.rpartition("-")[2]
+    return (int(digits) if digits.isdigit() else -1, name)
+
+
+def prng_of(seed: int, *parts: object) -> Random:
+    """A source of its own for each thing, so that leaving one out changes no other."""
+    return Random(f"{seed}:{':'.join(str(part) for part in parts)}")

@@ -1,0 +1,356 @@
+"""The lives of orders: what shops, shoppers, banks and the support desk do, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from amends.sim.checker.spec import Ask
+from amends.sim.play.node import START, Node
+from amends.sim.play.story import SHOP, STEP, Plan, signed
+from amends.sim.wire import CommandRefused
+
+if TYPE_CHECKING:
+    from amends.sim.play.play import World
+
+HOUR, DAY = 3600.0, 86400.0
+
+# One try of a call at one process; see World.answered.
+Call = Callable[[Node], Awaitable[tuple[int, Any]]]
+SHORT_FROM, SHORT_UNTIL = 3 * DAY, 5 * DAY  # when the balance in one currency is short
+SHORT = "CHF"
+
+
+class Person:
+    """Everybody around one order; all they do is drawn from the order's own source."""
+
+    def __init__(self, world: World, plan: Plan, prng: Random) -> None:
+        self.world, self.plan, self.prng = world, plan, prng
+        self.number = plan.number
+        self._messages = 0
+        self._asks = 0
+
+    async def live(self) -> None:
+        """From placing the order to the last word about it."""
+        await self.world.until(self.plan.at)
+        self._pay()
+        await self._report()
+        await self._pause(1 * HOUR, 3 * DAY)
+        act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
+        await act()
+
+    async def _pause(self, least: float, most: float) -> None:
+        await self.world.pause(self.prng.uniform(least, most))
+
+    def _control(self, op: str, **command: Any) -> dict[str, Any]:
+        return self.world.provider.control(op, **command)
+
+    def _say(self, text: str) -> None:
+        self.world.say(self.number, text)
+
+    def _struck(self, kind: str) -> bool:
+        """Whether this trouble of the story happens at all; it is counted then."""
+        if kind in self.world.troubles.profile.without:
+            return False
+        self.world.troubles.struck(kind, self.number)
+        return True
+
+    # -- the order -----------------------------------------------------------------------------
+
+    def _pay(self) -> None:
+        plan = self.plan
+        self._control(
+            "payment",
+            id=f"pi_{self.number}",
+            amount=plan.amount,
+            currency=plan.currency.lower(),
+            capture="automatic" if plan.captured else "manual",
+            announce=self.prng.random() < 0.5,
+        )
+        self._say(f"{plan.persona} pays {plan.amount} {plan.currency}, {plan.captured} captured")
+
+    async def _report(self) -> None:
+        kind = self.world.troubles.shop(self.number)
+        journal = self.world.journal
+        journal.reports[self.number] = self.plan.report
+        if kind:
+            self.world.troubles.struck(kind, self.number)
+        if kind == "shop_reorder":
+            newer = {**self.plan.report, "version": 2}
+            journal.reports[self.number] = newer
+            await self._order("order.updated", newer)
+        if kind == "shop_delay":
+            self.world.later(self._late_report())
+            return
+        await self._order("order.created", self.plan.report)
+        if kind == "shop_repeat":
+            await self._order("order.created", self.plan.report)
+
+    async def _late_report(self) -> None:
+        await self._pause(60, 4 * HOUR)
+        await self._order("order.created", self.plan.report)
+
+    async def _order(self, kind: str, report: dict[str, Any]) -> None:
+        if self.plan.by_message:
+            await self.message(kind, report)
+        else:
+            await self._until_answered(lambda node: node.report(report, "key:shop"))
+        self.world.journal.orders_acked.append(self.number)
+
+    # -- how things are asked ------------------------------------------------------------------
+
+    async def _until_answered(self, ask: Call) -> tuple[int, Any]:
+        return await self.world.answered(self.number, self.prng, ask)
+
+    async def message(self, kind: str, data: dict[str, Any], repeats: int = 0) -> tuple[int, str]:
+        """A signed message of the shop, until it is taken; its status and id."""
+        self._messages += 1
+        name = f"msg_{self.number}_{self._messages}"
+        event = {"type": kind, "timestamp": "2026-09-21T00:00:00Z", "data": data}
+
+        async def once(node: Any) -> tuple[int, Any]:
+            at = int(START + asyncio.get_running_loop().time())
+            raw, headers = signed(self.world.secret, name, at, event)
+            return await node.hear(SHOP, raw, headers), None
+
+        await self._way()
+        status, _ = await self._until_answered(once)
+        for _ in range(repeats):
+            await self._until_answered(once)
+        if status // 100 == 2:
+            self.world.journal.messages.append(name)
+        else:
+            self.world.wrong(self.number, f"a signed {kind} was answered {status}")
+        self._say(f"shop's {kind} {name}: {status}")
+        return status, name
+
+    async def _way(self) -> None:
+        await asyncio.sleep(self.prng.uniform(0.005, 0.2))
+
+    async def ask(
+        self,
+        should: bool,
+        by_message: bool | None = None,
+        repeats: int = 0,
+        **body: Any,
+    ) -> Ask:
+        """Ask for money back and hear the answer; `repeats` more times at the same moment."""
+        await self.world.ready()
+        self._asks += 1
+        name = f"ask-{self.number}-{self._asks}"
+        source = {"connection": SHOP, "order_id": self.number}
+        at = int(asyncio.get_running_loop().time() * 1e6)
+        body = {"order": source, "reason": "return", **body}
+        if by_message is None:
+            by_message = self.prng.random() < 0.3
+        if self.plan.currency == SHORT and self.world.short:
+            self.world.troubles.struck("insufficient_balance", self.number)
+        door = "message" if by_message else "api"
+        ask = Ask(name, at, self.number, body, "" if by_message else name, door, "", 0, None)
+        ask.should_succeed = should
+        self.world.journal.asks.append(ask)
+        self._say(f"{name}: asks for {_short(body)} by {door}")
+        if by_message:
+            ask.status, ask.message = await self.message("refund.requested", body, repeats)
+        else:
+            await asyncio.gather(*(self._call(ask) for _ in range(repeats + 1)))
+            self._say(f"{name}: answered {ask.status} {_short(ask.answer or {})}")
+        return ask
+
+    async def _call(self, ask: Ask) -> None:
+        """One call; equal ones must hear the same."""
+        await self._way()
+        heard = await self._until_answered(
+            lambda node: node.refund("key:support", ask.key, ask.body)
+        )
+        if ask.status and (ask.status, ask.answer) != heard:
+            first = f"{ask.status} {ask.answer}"
+            self.world.wrong(self.number, f"{ask.id} was answered {first} and then {heard}")
+        ask.status, ask.answer = heard
+
+    def _part(self, share: float) -> int:
+        step = STEP.get(self.plan.currency, 1)
+        return max(1, int(self.plan.amount * share) // step) * step
+
+    def _some(self) -> dict[str, Any]:
+        """A body: some lines, an amount, or all that is left."""
+        way = self.prng.random()
+        if way < 0.4:
+            line = self.prng.choice(self.plan.report["lines"])
+            quantity = self.prng.randint(1, line["quantity"])
+            shipping = "full" if self.plan.report["shipping"] and way < 0.15 else "none"
+            return {"lines": [{"id": line["id"], "quantity": quantity}], "shipping": shipping}
+        if way < 0.75:
+            return {"amount": self._part(self.prng.uniform(0.05, 0.95))}
+        return {}
+
+    # -- who they are --------------------------------------------------------------------------
+
+    async def _honest(self) -> None:
+        await self.ask(True, **self._some())
+
+    async def _impatient(self) -> None:
+        await self.ask(True, repeats=self.prng.randint(1, 3), **self._some())
+        await self._pause(0, 2 * HOUR)
+        left = [self.ask(False, by_message=False) for _ in range(2)]
+        await asyncio.gather(*left)  # "all that is left", clicked twice
+
+    async def _returner(self) -> None:
+        """Sends back one unit after the other until nothing is left."""
+        report = self.plan.report
+        units = [line["id"] for line in report["lines"] for _ in range(line["quantity"])]
+        self.prng.shuffle(units)
+        for place, line in enumerate(units):
+            last = place == len(units) - 1 and report["shipping"]
+            shipping = "full" if last else "none"
+            await self.ask(True, lines=[{"id": line, "quantity": 1}], shipping=shipping)
+            await self._pause(10 * 60, 1.5 * DAY)
+
+    async def _racer(self) -> None:
+        amount = self._part(0.6)
+        asks = [self.ask(False, by_message=False, amount=amount) for _ in range(5)]
+        heard = await asyncio.gather(*asks)
+        taken = [ask.id for ask in heard if ask.status == 201]
+        if len(taken) != 1:
+            self.world.wrong(self.number, f"of five 60 % partials {len(taken)} were accepted")
+
+    async def _abuser(self) -> None:
+        step = STEP.get(self.plan.currency, 1)
+        bad: list[dict[str, Any]] = [
+            {"amount": self.plan.amount + step},
+            {"lines": [{"id": "nobody", "quantity": 1}]},
+            {"amount": step, "currency": "EUR" if self.plan.currency != "EUR" else "USD"},
+            {"lines": [{"id": "1", "quantity": 99}]},
+        ]
+        await self._refused(self.prng.choice(bad))
+        await self.ask(True, by_message=False)
+        await self._pause(0, DAY)
+        await self._refused({"amount": step})
+
+    async def _refused(self, body: dict[str, Any]) -> None:
+        ask = await self.ask(False, by_message=False, **body)
+        if ask.status // 100 == 2:
+            self.world.wrong(self.number, f"{ask.id} had to be refused: {_short(body)}")
+
+    async def _disputer(self) -> None:
+        first = self.prng.random() < 0.5
+        if first:
+            await self.ask(False, **self._some())
+            await self._pause(0, 10)
+        if self._struck("dispute"):
+            status = self.prng.choice(("needs_response", "needs_response", "warning_needs_response"))
+            self._try("open_dispute", payment=f"pi_{self.number}", status=status)
+        if not first:
+            await self._pause(0, 2 * HOUR)
+            await self.ask(False, **self._some())
+        await self._pause(1 * DAY, 4 * DAY)
+        closing = self.prng.choice(("won", "lost"))
+        inquiry = self._try("close_dispute", payment=f"pi_{self.number}", status=closing)
+        if inquiry is None:
+            self._try("close_dispute", payment=f"pi_{self.number}", status="warning_closed")
+        if self.prng.random() < 0.5 and self._struck("fraud_warning"):
+            self._try("fraud_warning", payment=f"pi_{self.number}")
+
+    async def _canceller(self) -> None:
+        """Wants the order no more while it is only authorized."""
+        race = self.prng.random() < 0.3 and self._struck("capture_race")
+        if not race:
+            await self.ask(True, reason="cancelled")
+            return
+        asked = asyncio.ensure_future(self.ask(False, reason="cancelled"))
+        await self.world.pause(self.prng.uniform(0, 0.6))
+        captured = self._try("dashboard_capture", payment=f"pi_{self.number}")
+        await asked
+        if captured is not None:
+            told = {
+                "connection": "stripe-eu",
+                "psp_payment_id": f"pi_{self.number}",
+                "amount": self.plan.amount,
+                "authorized": self.plan.amount,
+                "currency": self.plan.currency,
+            }
+            await self.message("payment.captured", told)
+
+    async def _dashboard(self) -> None:
+        """Somebody refunds at the provider, by hand."""
+        before = self.prng.random() < 0.5
+        if before:
+            await self.ask(False, amount=self._part(0.5))
+        if self._struck("dashboard_refund"):
+            made = self._try(
+                "dashboard_refund", payment=f"pi_{self.number}", amount=self._part(0.25)
+            )
+            if made is not None:
+                self.world.journal.dashboard.append(made["refund"])
+        await self._pause(0, 3 * HOUR)
+        await self.ask(False, amount=self._part(0.2))
+
+    async def _bounced(self) -> None:
+        """The bank sends the money back days later; then it is asked for again."""
+        ask = await self.ask(False, by_message=False, amount=self._part(0.7))
+        await self._pause(1 * DAY, 4 * DAY)
+        refund = await self.world.paid(ask)
+        if refund and self._struck("late_failure"):
+            self._control("fail_refund", refund=refund)
+            self.world.journal.bounced.append(refund)
+            self._say(f"the bank returns {refund}")
+        await self._pause(4 * HOUR, 2 * DAY)
+        await self.ask(False, by_message=False)
+
+    async def _waiting(self) -> None:
+        """The provider says "pending" first."""
+        fails = self.prng.random() < 0.4
+        kind = "refund_fails" if fails else "refund_pending"
+        if self._struck(kind):
+            self._control(
+                "refund_outcome",
+                payment=f"pi_{self.number}",
+                status="pending",
+                then="failed" if fails else "succeeded",
+                after_s=self.prng.uniform(0.01, 3 * DAY),
+                count=1,
+            )
+        await self.ask(not fails, **self._some())
+
+    def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
+        """At the provider by hand, if it can be done there."""
+        try:
+            done = self._control(op, **command)
+        except CommandRefused as refused:
+            self._say(f"{op} at the provider: {refused}")
+            return None
+        self._say(f"{op} at the provider: {_short({**command, **done})}")
+        return done
+
+
+class Desk:
+    """The support desk: looks at reviews a few times a day."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def work(self) -> None:
+        while True:
+            await self.world.pause(6 * HOUR)
+            await self.look()
+
+    async def look(self) -> None:
+        for refund, order in await self.world.reviews():
+            number = self.world.numbers.get(order, "")
+            prng = self.world.troubles.prng(number, "desk")
+            what = "decline" if prng.random() < 0.15 else "approve"
+            if what == "decline":
+                self.world.declined.add(refund)
+            await self._act(prng, number, what, refund)
+
+    async def _act(self, prng: Random, number: str, what: str, refund: str) -> None:
+        status, body = await self.world.answered(
+            number, prng, lambda node: node.act(what, "key:lead", refund)
+        )
+        self.world.say(number, f"the desk: {what} {refund}: {status} {_short(body)}")
+
+
+def _short(body: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in body.items() if k not in ("order", "reason") and v)

@@ -1,0 +1,540 @@
+"""One run of one seed: a shop's month in virtual time, with a check at every quiet point."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from amends.engine import audit, config
+from amends.kernel.time import SECOND
+from amends.sim import wire
+from amends.sim.checker.spec import Journal
+from amends.sim.checker import Checker
+from amends.sim.play.bridge import Bridge
+from amends.sim.play.evidence import snapshot
+from amends.sim.play.network import Provider, Wire
+from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
+from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
+from amends.sim.play.story import SHOP, STRIPE, Plan, make
+from amends.sim.play.trouble import STATEMENT, Profile, Troubles
+from amends.store.schema import events, orders, refunds
+from amends.store.spec import CommitUnknown, Retry, Store, StoreUnavailable
+
+QUIETS = 5  # quiet points in a run
+SOON_S = 2 * 3600.0  # quiet: nothing of ours is due within this time
+CALM_S = 3 * 86400.0  # the longest a world may need to become quiet
+AGAIN_S = (0.5, 5.0)  # a caller without an answer asks again after so long
+PACE_S = (0.0002, 0.004)  # what a statement takes
+DOWN_S = (0.5, 60.0)  # from a crash to the next start
+WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
+RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What to play. `only` keeps these order numbers alone, and their stories as they were."""
+
+    seed: int
+    store: str  # URL of an empty, migrated database
+    folder: Path
+    days: float = 30.0
+    orders: int = 110
+    profile: Profile = Profile()
+    only: tuple[str, ...] = ()
+    workers: int = 1  # on PostgreSQL a second one comes and goes
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the chronicle: virtual seconds, order number ("" for all), what happened."""
+
+    at: float
+    number: str
+    text: str
+
+
+class Report(msgspec.Struct):
+    """What a run did and found. `violations` are (virtual day, invariant, order number, what)."""
+
+    seed: int
+    store: str
+    days: float
+    asks: int
+    touched: int
+    refunds: int
+    movements: int
+    quiet_points: int
+    faults: dict[str, int]
+    states: dict[str, int]
+    violations: list[tuple[float, str, str, str]]
+    fingerprint: str
+    seconds: float
+    peak_mb: int
+    met_locks: int
+    chronicle: list[Line] = []
+
+
+class World:
+    """Everything that exists in one run."""
+
+    def __init__(self, wish: Wish, bridge: Bridge, store: Store) -> None:
+        self.wish, self.bridge, self.store = wish, bridge, store
+        self.secret = WHSEC
+        self.config = settings(wish)
+        self.ids = Numbers()
+        self.loop = asyncio.get_running_loop()
+        self.troubles = Troubles(wish.seed, wish.profile)
+        self.journal = Journal()
+        self.checker = Checker()
+        self.chronicle: list[Line] = []
+        self.violations: list[tuple[float, str, str, str]] = []
+        self.provider = Provider(self.troubles, self.say, self.deliver)
+        self.troubles.now = self.loop.time
+        self.nodes: list[Node] = []
+        self.numbers: dict[str, str] = {}  # our order id: the shop's number
+        self.declined: set[str] = set()  # refunds the desk declined
+        self.quiet_points = 0
+        self._made = 0
+        self._up = asyncio.Event()
+        self._going = asyncio.Event()  # cleared while the world becomes quiet
+        self._going.set()
+        self._calming = asyncio.Event()
+        self._in_hand = 0  # calls of people that have no answer yet
+        self._away_until = 0.0
+        self._people: list[asyncio.Task[None]] = []
+        self._later: set[asyncio.Task[None]] = set()
+
+    # -- what people use -----------------------------------------------------------------------
+
+    def say(self, number: str, text: str) -> None:
+        self.chronicle.append(Line(self.loop.time(), number, text))
+
+    def wrong(self, number: str, what: str) -> None:
+        """Somebody in the world saw something that must not be."""
+        self._found("seen", number, what)
+
+    def touch(self, number: str, kind: str) -> None:
+        self.troubles.touch(number, kind)
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._going.wait()
+
+    async def until(self, at: float) -> None:
+        await self.pause(max(0.0, at - self.loop.time()))
+
+    async def ready(self) -> None:
+        await self._going.wait()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something of a story that goes on beside it."""
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    @property
+    def away(self) -> bool:
+        """Whether the database is."""
+        return self._away_until > self.loop.time()
+
+    @property
+    def short(self) -> bool:
+        """Whether the balance in one currency is short."""
+        return SHORT_FROM < self.loop.time() < SHORT_UNTIL
+
+    async def answered(self, number: str, prng: Random, call: Call) -> tuple[int, Any]:
+        """Ask until somebody answers, whoever ends meanwhile."""
+        self._in_hand += 1
+        try:
+            while True:
+                node = await self._server(prng)
+                try:
+                    status, body = await call(node)
+                except Gone:
+                    self.touch(number, "crash")
+                else:
+                    if status == 503:
+                        self.touch(number, "store_error")
+                    elif status == 404:  # its report is on its way
+                        self._in_hand -= 1
+                        await self.pause(600)
+                        self._in_hand += 1
+                    else:
+                        return status, body
+                await asyncio.sleep(prng.uniform(*AGAIN_S) * (30 if self.away else 1))
+        finally:
+            self._in_hand -= 1
+
+    async def _server(self, prng: Random) -> Node:
+        while True:
+            serving = [node for node in self.nodes if node.alive]
+            if serving:
+                return prng.choice(serving)
+            self._up.clear()
+            await self._up.wait()
+
+    async def reviews(self) -> list[tuple[str, str]]:
+        """(refund, order) of all that waits for a person."""
+        query = select(refunds.c.id, refunds.c.order_id).where(refunds.c.state == "review")
+        found = self.bridge.run(self.store.fetch(query.order_by(refunds.c.id)))  # type: ignore[attr-defined]
+        await self._names()
+        return [(row[0], row[1]) for row in found]
+
+    async def _names(self) -> None:
+        for identifier, document in self.bridge.run(_documents(self.store)):
+            self.numbers[identifier] = json.loads(document)["source"]["order_id"]
+
+    async def paid(self, ask: Any) -> str:
+        """The provider's id of what was paid for an ask, "" if nothing was."""
+        if ask.status != 201:
+            return ""
+        order = self.bridge.run(self.store.order(ask.answer["order"]))
+        refund = order.refund(ask.answer["id"]) if order else None
+        legs = refund.legs if refund else ()
+        return next((leg.psp_refund_id for leg in legs if leg.state == "succeeded"), "")
+
+    # -- processes -----------------------------------------------------------------------------
+
+    async def start_node(self, sends: bool = True) -> Node:
+        self._made += 1
+        prng = prng_of(self.wish.seed, "node", self._made)
+        skew = 0
+        if self.wish.profile.world and "clock_skew" not in self.wish.profile.without:
+            skew = round(prng.uniform(-3, 3) * SECOND)
+            self.troubles.counts["clock_skew"] += abs(skew) > SECOND
+        node = Node(
+            f"node-{self._made}",
+            self.config,
+            self.store,
+            self.bridge,
+            self._point,
+            self.ids,
+            Wire(self.provider),
+            prng,
+            skew,
+            sends,
+        )
+        await node.start()
+        self.nodes.append(node)
+        self._up.set()
+        self.say("", f"{node.name} starts, its clock {skew / SECOND:+.1f} s")
+        return node
+
+    async def _point(self, node: Node, where: str) -> None:
+        """Every statement of every process passes here, before and after."""
+        if where == "committed":
+            for other in self.nodes:
+                other.stir()
+        before = not where.endswith(".done") and where != "committed"
+        if before:
+            await asyncio.sleep(node.prng.uniform(*PACE_S))
+        strikes, kind = node.prng.random() < self.wish.profile.statement, node.prng.choice(STATEMENT)
+        if self.away:
+            raise StoreUnavailable("the database is away")
+        if strikes and self.troubles.on and kind not in self.wish.profile.without:
+            await self._strike(node, where, kind)
+
+    async def _strike(self, node: Node, where: str, kind: str) -> None:
+        if kind == "crash":
+            self.crash(node, where)
+            await asyncio.Event().wait()  # until it is cancelled
+        elif kind == "store_error" and where not in ("commit", "committed"):
+            self.troubles.struck(kind)
+            raise StoreUnavailable(f"simulated: the connection broke at {where}")
+        elif kind == "commit_unknown" and where in ("commit", "committed", "write.done"):
+            self.troubles.struck(kind)
+            raise CommitUnknown(f"simulated: the connection broke at {where}")
+        elif kind == "store_retry" and where in ("lock", "write", "routes", "commit"):
+            self.troubles.struck(kind)
+            raise Retry("simulated")
+
+    def crash(self, node: Node, where: str) -> None:
+        """kill -9."""
+        self.troubles.struck("crash")
+        self.say("", f"{node.name} is killed at {where}")
+        self.provider.start(self._down(node))
+
+    async def _down(self, node: Node) -> None:
+        prng = prng_of(self.wish.seed, "down", node.name)
+        for number in node.wire.numbers:
+            self.touch(number, "crash")
+        await node.kill()
+        self.nodes = [other for other in self.nodes if other is not node]
+        await asyncio.sleep(prng.uniform(*DOWN_S))
+        if not any(other.sends for other in self.nodes):
+            await self.start_node()
+
+    # -- what comes from outside ---------------------------------------------------------------
+
+    async def deliver(self, delivery: wire.Delivery, at_once: bool) -> None:
+        """One webhook of the provider, with what happens to it on its way."""
+        number, kind, _ = self.provider.owner(delivery)
+        prng = self.troubles.prng(number, "hook-way")
+        trouble = "" if at_once else self.troubles.webhook(number)
+        if trouble == "lose" and delivery.attempt == 1:
+            self.troubles.struck(trouble, number)
+            self.say(number, f"webhook {kind} {delivery.event_id} is lost")
+            self.provider.world.delivered(delivery, None)  # no answer: it is tried again
+            return
+        if trouble in ("delay", "reorder"):
+            self.troubles.struck(trouble, number)
+            await self._calm_or(prng.uniform(1, 3 * 3600 if trouble == "delay" else 30))
+        status = await self._post(delivery, prng, forged=trouble == "bad_signature")
+        if trouble == "bad_signature":
+            self.troubles.struck(trouble, number)
+            if status not in (401, None, 503):
+                self.wrong(number, f"a forged webhook was answered {status}")
+        self.say(number, f"webhook {kind} {delivery.event_id}: {status or 'no answer'}")
+        self.provider.world.delivered(delivery, status)
+        if status == 200:
+            self.journal.events.append(delivery.event_id)
+        if trouble in ("duplicate", "late_duplicate"):
+            self.troubles.struck(trouble, number)
+            if trouble == "late_duplicate":
+                await self._calm_or(prng.uniform(60, 280))  # as long as its signature holds
+            await self._post(delivery, prng)
+
+    async def _post(
+        self, delivery: wire.Delivery, prng: Random, forged: bool = False
+    ) -> int | None:
+        await asyncio.sleep(prng.uniform(0.002, 0.2))
+        serving = [node for node in self.nodes if node.alive and node.sends]
+        if not serving:
+            return None
+        headers = dict(delivery.headers)
+        body = delivery.body.replace(b'"succeeded"', b'"failed"') + b" " if forged else delivery.body
+        try:
+            return await prng.choice(serving).hear(STRIPE, body, headers)
+        except Gone:
+            return None
+
+    async def _calm_or(self, seconds: float) -> None:
+        """Wait so long, or until the world becomes quiet."""
+        try:
+            await asyncio.wait_for(self._calming.wait(), seconds)
+        except TimeoutError:
+            return
+
+    # -- the run -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        self.provider.control(
+            "webhook", url="http://us.sim/webhooks/stripe-eu", secret=self.secret
+        )
+        await self.start_node()
+        background = [
+            asyncio.create_task(work)
+            for work in (self.provider.pump(), Desk(self).work(), self._events(), self._quiets())
+        ]
+        background.append(asyncio.create_task(self._balance()))
+        self._people = [
+            asyncio.create_task(Person(self, plan, prng).live()) for plan, prng in self._plans()
+        ]
+        done = asyncio.gather(*self._people)
+        try:
+            await asyncio.wait((done, *background), return_when=asyncio.FIRST_COMPLETED)
+            for task in background:
+                if task.done():
+                    task.result()
+            await done
+            while self._later:
+                await asyncio.wait(set(self._later))
+            await self._final()
+        finally:
+            for task in (*background, *self._people, *self._later):
+                task.cancel()
+            await asyncio.gather(*background, *self._people, *self._later, return_exceptions=True)
+            await self._stop()
+
+    def _plans(self) -> list[tuple[Plan, Random]]:
+        found = []
+        for index in range(1, self.wish.orders + 1):
+            number = str(index)
+            if self.wish.only and number not in self.wish.only:
+                continue
+            prng = prng_of(self.wish.seed, "order", number)
+            found.append((make(number, prng, self.wish.days), prng))
+        return found
+
+    async def _final(self) -> None:
+        """The last word of everything: reviews decided, time for what is pending, then the end."""
+        desk = Desk(self)
+        for _ in range(4):
+            await self.calm(check=False)
+            await desk.look()
+            await asyncio.sleep(2 * 86400)
+        await self.calm(check=False)
+        await self._check(final=True)
+
+    async def _stop(self) -> None:
+        for node in list(self.nodes):
+            await node.kill()
+        for task in list(self.provider._tasks):
+            task.cancel()
+        await asyncio.gather(*self.provider._tasks, return_exceptions=True)
+
+    async def _balance(self) -> None:
+        """In one currency money runs out for a while."""
+        without = "insufficient_balance" in self.wish.profile.without
+        if without or not self.wish.profile.world:
+            await asyncio.Event().wait()
+        await asyncio.sleep(SHORT_FROM)
+        self.provider.control("balance", currency=SHORT.lower(), amount=0)
+        self.say("", f"the balance in {SHORT} is zero")
+        await asyncio.sleep(SHORT_UNTIL - SHORT_FROM)
+        self.provider.control("fund", currency=SHORT.lower(), amount=10**12)
+        self.say("", f"the balance in {SHORT} is filled")
+        await asyncio.Event().wait()
+
+    async def _events(self) -> None:
+        """What strikes everybody."""
+        prng = prng_of(self.wish.seed, "events")
+        days, kinds = self.wish.days, ("outage", "database_away", "crash", "two_workers")
+        count = round(self.wish.profile.world * days / 30)
+        planned = sorted(
+            (prng.uniform(0, days) * 86400, kind, prng.random())
+            for kind in kinds
+            for _ in range(count)
+        )
+        for at, kind, draw in planned:
+            await self.until(at)
+            if kind not in self.wish.profile.without:
+                await self._event(kind, draw)
+        await asyncio.Event().wait()
+
+    async def _event(self, kind: str, draw: float) -> None:
+        now = self.loop.time()
+        if kind == "outage":
+            self.provider.outage_until = now + 3600 * (1 + 3 * draw)
+            self.say("", "the provider is away")
+        elif kind == "database_away":
+            self._away_until = now + 5 + 600 * draw
+            self.say("", "the database is away")
+            self.troubles.struck(kind)
+        elif kind == "crash" and self.nodes:
+            self.crash(self.nodes[int(draw * len(self.nodes))], "any time")
+        elif kind == "two_workers":
+            self.troubles.struck(kind)
+            self.later(self._second(3600 * (1 + 11 * draw)))
+
+    async def _second(self, seconds: float) -> None:
+        """Another worker beside the first (on SQLite: a command beside the server)."""
+        node = await self.start_node(sends=self.wish.workers > 1)
+        await self._calm_or(seconds)
+        if node in self.nodes and node.alive:
+            self.nodes.remove(node)
+            await node.kill()
+            self.say("", f"{node.name} leaves")
+
+    # -- quiet points --------------------------------------------------------------------------
+
+    async def _quiets(self) -> None:
+        for place in range(1, QUIETS):
+            await asyncio.sleep(max(0, self.wish.days * 86400 * place / QUIETS - self.loop.time()))
+            await self.calm()
+            self._go()
+        await asyncio.Event().wait()
+
+    async def calm(self, check: bool = True) -> None:
+        """No more trouble, nobody asks; until nothing is due. Then everything must be right."""
+        self._going.clear()
+        self._calming.set()
+        self.troubles.on = False
+        self.provider.outage_until = self._away_until = 0.0
+        began = self.loop.time()
+        while not await self._is_quiet():
+            self.provider.control("hurry_webhooks")
+            if self.loop.time() > began + CALM_S:
+                self._found("liveness", "", "the world never becomes quiet")
+                break
+        if check:
+            await self._check(final=False)
+
+    def _go(self) -> None:
+        self.troubles.on = True
+        self._calming.clear()
+        self._going.set()
+
+    async def _is_quiet(self) -> bool:
+        """Whether nothing is due soon; else time has gone on a little."""
+        busy = (
+            not self.nodes
+            or self._in_hand
+            or self.provider.busy
+            or self.provider.world.webhooks_pending
+            or not all(node.quiet for node in self.nodes)
+        )
+        change = self.provider.world.next_due()
+        if busy or (change is not None and change < self.provider.now() + 60):
+            await asyncio.sleep(0.5)
+            return False
+        due = self.bridge.run(self.store.next_due())
+        now = (START + self.loop.time()) * SECOND
+        if due is None or due > now + SOON_S * SECOND:
+            return True
+        for node in self.nodes:
+            node.stir()
+        await asyncio.sleep(max(1.0, (due - now) / SECOND))
+        return False
+
+    async def _check(self, final: bool) -> None:
+        self.quiet_points += 1
+        for ask in self.journal.asks:
+            ask.faults = self.troubles.since(ask.number, ask.at / 1e6)
+            if isinstance(ask.answer, dict) and ask.answer.get("id") in self.declined:
+                ask.should_succeed = False
+        seen = self.bridge.run(
+            snapshot(self.store, self.provider.world, round((START + self.loop.time()) * SECOND))
+        )
+        check = self.checker.finish if final else self.checker.check
+        self.last = seen
+        for violation in check(seen, self.journal):
+            self._found(violation.invariant, violation.order, violation.what)
+        verified = self.bridge.run(audit.verify(self.store, self.config.audit_dir))
+        for finding in verified.findings:
+            self._found("I10", "", f"audit: {finding.stream} {finding.seq} {finding.what}")
+
+    def _found(self, invariant: str, number: str, what: str) -> None:
+        self.violations.append((round(self.loop.time() / 86400, 3), invariant, number, what))
+        self.say(number, f"VIOLATION {invariant}: {what}")
+
+
+async def _documents(store: Any) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in await store.fetch(select(orders.c.id, orders.c.state))]
+
+
+def settings(wish: Wish) -> config.Config:
+    """A configuration with one Stripe account and one shop."""
+    secrets = wish.folder / "secrets"
+    secrets.mkdir(parents=True, exist_ok=True)
+    (secrets / "key").write_text("sk_test_sandbox")
+    (secrets / "whsec").write_text(WHSEC)
+    whsec = [f"file:{secrets / 'whsec'}"]
+    account = {
+        "gateway": "stripe",
+        "api_key": f"file:{secrets / 'key'}",
+        "webhook_secrets": whsec,
+        "base_url": "http://psp.sim/stripe",
+        "indeterminate_after": "1h",
+    }
+    raw = {
+        "store": {"url": wish.store},
+        "policy": {"auto_approve_up_to": 8000},
+        "ledger": {"functional_currency": "EUR", "rates": RATES},
+        "audit": {"dir": str(wish.folder / "audit")},
+        "connections": {STRIPE: account, SHOP: {"gateway": "standard", "webhook_secrets": whsec}},
+    }
+    return config.parse(raw, wish.folder / "amends.toml")
+
+
+async def fingerprint(store: Any) -> str:
+    """A hash over the hash of every event of every order."""
+    query = select(events.c.stream, events.c.seq, events.c.hash)
+    rows = await store.fetch(query.order_by(events.c.stream, events.c.seq))
+    return sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()

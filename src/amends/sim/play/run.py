@@ -1,0 +1,65 @@
+"""Run one seed on one database, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections import Counter
+
+import structlog
+
+from amends.sim.play.bridge import Bridge
+from amends.sim.play.loop import VirtualLoop
+from amends.sim.play.play import Report, Wish, World, fingerprint
+from amends.store.open import connect
+
+
+def play(wish: Wish) -> Report:
+    """Play it. The database is migrated if it must be, and has to hold no orders."""
+    began = time.monotonic()
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        report = runner.run(_play(wish))
+    report.seconds = round(time.monotonic() - began, 2)
+    report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return report
+
+
+async def _play(wish: Wish) -> Report:
+    wish.folder.mkdir(parents=True, exist_ok=True)
+    postgres = wish.store.startswith("postgresql")
+    bridge = Bridge(wish.store if postgres else "")
+    store = connect(wish.store)
+    try:
+        bridge.run(store.migrate())
+        bridge.run(store.open())
+        world = World(wish, bridge, store)
+        with structlog.testing.capture_logs():
+            await world.run()
+        return _report(world, bridge.run(fingerprint(store)))
+    finally:
+        bridge.run(store.close())
+        bridge.close()
+
+
+def _report(world: World, hashes: str) -> Report:
+    wish, asks = world.wish, world.journal.asks
+    seen = world.last
+    return Report(
+        seed=wish.seed,
+        store=wish.store.partition(":")[0],
+        days=round(world.loop.time() / 86400, 1),
+        asks=len(asks),
+        touched=sum(1 for ask in asks if ask.faults),
+        refunds=len(seen.rows["refunds"]),
+        movements=len(seen.movements),
+        quiet_points=world.quiet_points,
+        faults=dict(sorted(world.troubles.counts.items())),
+        states=dict(Counter(row["state"] for row in seen.rows["refunds"])),
+        violations=world.violations,
+        fingerprint=hashes,
+        seconds=0.0,
+        peak_mb=0,
+        met_locks=world.bridge.waited,
+        chronicle=world.chronicle,
+    )

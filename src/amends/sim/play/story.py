@@ -1,0 +1,126 @@
+"""What people do: one story an order, drawn from the order's own source.
+
+Shops report orders by signed message or by REST, sometimes twice, late or out of order. Shoppers
+are honest, impatient, returners, abusers or disputers; at the provider somebody clicks "refund" by
+hand; a support desk looks at what waits for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import msgspec
+
+from amends.kernel.money import allocate
+
+SHOP, STRIPE = "shop-1", "stripe-eu"
+CURRENCIES = ("EUR", "EUR", "EUR", "USD", "JPY", "KWD", "CHF")
+STEP = {"KWD": 10}  # Stripe takes three-decimal amounts only in tens
+REASONS = ("return", "not_received", "damaged", "wrong_item", "goodwill", "cancelled")
+
+
+class Plan(msgspec.Struct):
+    """One order as it was made up: who it belongs to, what is in it, how its shopper behaves."""
+
+    number: str
+    at: float  # virtual seconds
+    persona: str
+    currency: str
+    report: dict[str, Any]
+    amount: int
+    captured: int  # at the provider when the order is placed
+    by_message: bool
+
+
+PERSONAS: tuple[tuple[str, float], ...] = (
+    ("honest", 0.22),
+    ("impatient", 0.10),
+    ("returner", 0.20),
+    ("racer", 0.08),
+    ("abuser", 0.07),
+    ("disputer", 0.06),
+    ("canceller", 0.10),
+    ("dashboard", 0.06),
+    ("bounced", 0.06),
+    ("waiting", 0.05),
+)
+
+
+def make(number: str, prng: Random, days: float) -> Plan:
+    """Make up one order."""
+    persona = prng.choices([name for name, _ in PERSONAS], [share for _, share in PERSONAS])[0]
+    currency = prng.choice(CURRENCIES)
+    step = STEP.get(currency, 1)
+    lines = [_line(str(i + 1), prng, step) for i in range(prng.randint(1, 4))]
+    shipping = [_shipping(prng, step)] if prng.random() < 0.6 else []
+    amount = sum(part["total"] for part in (*lines, *shipping))
+    manual = persona == "canceller"
+    captured = 0 if manual else amount
+    for line in lines:
+        line["fulfilled"] = 0 if manual else line["quantity"]
+    report = {
+        "source": {"connection": SHOP, "order_id": number},
+        "currency": currency,
+        "customer": {
+            "id": f"c-{number}",
+            "name": f"Erika Muster{number}",
+            "email": f"erika.{number}@shopper.example",
+            "country": "DE",
+        },
+        "lines": lines,
+        "shipping": shipping,
+        "tenders": [
+            {
+                "kind": "payment",
+                "connection": STRIPE,
+                "psp_payment_id": f"pi_{number}",
+                "amount": amount,
+                "captured": captured,
+            }
+        ],
+    }
+    at = prng.uniform(0, days * 0.8) * 86400
+    return Plan(
+        number, at, persona, currency, report, amount, captured, by_message=prng.random() < 0.5
+    )
+
+
+def _line(name: str, prng: Random, step: int) -> dict[str, Any]:
+    quantity = prng.randint(1, 3)
+    total = prng.randint(quantity, 4000) * (step if step == 1 else step * quantity)
+    taxes = [{"name": "VAT", "rate": "0.19", "amount": total * 19 // 119}]
+    if prng.random() < 0.2:
+        first, second = allocate(taxes[0]["amount"], (2, 1))
+        taxes = [
+            {"name": "state", "rate": "0.12", "amount": first},
+            {"name": "city", "rate": "0.07", "amount": second},
+        ]
+    return {"id": name, "sku": f"SKU{name}", "quantity": quantity, "total": total, "taxes": taxes}
+
+
+def _shipping(prng: Random, step: int) -> dict[str, Any]:
+    total = prng.randint(1, 900) * step
+    return {
+        "id": "s1",
+        "title": "Parcel",
+        "total": total,
+        "taxes": [{"name": "VAT", "rate": "0.19", "amount": total * 19 // 119}],
+    }
+
+
+def signed(secret: str, number: str, at: int, event: Mapping[str, Any]) -> tuple[bytes, Any]:
+    """A Standard Webhooks message: body and headers."""
+    raw = json.dumps(event).encode()
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = hmac.new(key, f"{number}.{at}.".encode() + raw, hashlib.sha256).digest()
+    return raw, {
+        "webhook-id": number,
+        "webhook-timestamp": str(at),
+        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
+    }

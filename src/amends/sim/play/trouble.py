@@ -1,0 +1,115 @@
+"""What goes wrong, drawn from the seed. Every order has a source of its own, so that a story keeps
+its troubles when others are left out; what strikes whole processes has another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from amends.sim.play.node import prng_of
+
+# On a request to the provider: what the caller sees, and whether the work was done.
+REQUEST = (
+    "lost_request",  # never arrives; the connection breaks after the bytes left
+    "refused",  # no connection: nothing was sent
+    "lost_answer",  # the work is done, the connection breaks
+    "slow_answer",  # the work is done, the answer comes after we stopped to listen
+    "slow_request",  # the work begins after we stopped to listen
+    "rate_limit",
+    "lock_timeout",
+    "unavailable",
+    "error_500_undone",  # kept under the key by the provider, nothing done
+    "error_500_done",  # kept under the key, the work is done
+    "webhook_before_answer",
+    "silence",  # the answer is lost and the provider unreachable for longer than it keeps keys
+)
+WEBHOOK = ("duplicate", "delay", "reorder", "bad_signature", "lose", "late_duplicate")
+SHOP = ("shop_repeat", "shop_delay", "shop_reorder")
+STATEMENT = ("crash", "store_error", "commit_unknown", "store_retry")
+WORLD = ("outage", "database_away", "two_workers", "clock_skew", "key_pruned")
+STORY = (  # what people and banks do; part of an order's story, counted when it happens
+    "late_failure",
+    "refund_fails",
+    "refund_pending",
+    "insufficient_balance",
+    "dashboard_refund",
+    "dispute",
+    "fraud_warning",
+    "capture_race",
+)
+KINDS = (*REQUEST, *WEBHOOK, *SHOP, *STATEMENT, *WORLD, *STORY)
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """How much of each goes wrong: the chance for one request, webhook, shop message, statement;
+    `world` is how often in a month something strikes everybody. `without` names kinds to leave
+    out."""
+
+    request: float = 0.14
+    webhook: float = 0.20
+    shop: float = 0.20
+    statement: float = 0.0012
+    world: float = 4.0
+    without: frozenset[str] = frozenset()
+
+
+PROFILES: dict[str, Profile] = {
+    "none": Profile(0, 0, 0, 0, 0),
+    "calm": Profile(0.03, 0.05, 0.05, 0.0002, 1.0),
+    "default": Profile(),
+    "storm": Profile(0.35, 0.4, 0.4, 0.006, 12.0),
+}
+
+
+class Troubles:
+    """Draws what goes wrong and counts it. `on` False: nothing does (a quiet point)."""
+
+    def __init__(self, seed: int, profile: Profile) -> None:
+        self.seed, self.profile = seed, profile
+        self.on = True
+        self.counts: Counter[str] = Counter()
+        self.touched: dict[str, list[tuple[float, str]]] = {}  # by order number
+        self.now: Callable[[], float] = lambda: 0.0  # virtual seconds
+        self._of: dict[tuple[str, str], Random] = {}
+
+    def prng(self, number: str, what: str) -> Random:
+        """The source of one order for one thing."""
+        key = (number, what)
+        if key not in self._of:
+            self._of[key] = prng_of(self.seed, number, what)
+        return self._of[key]
+
+    def request(self, number: str) -> str:
+        """What strikes this request of an order, "" for nothing."""
+        return self._draw(number, "request", self.profile.request, REQUEST)
+
+    def webhook(self, number: str) -> str:
+        return self._draw(number, "webhook", self.profile.webhook, WEBHOOK)
+
+    def shop(self, number: str) -> str:
+        return self._draw(number, "shop", self.profile.shop, SHOP)
+
+    def _draw(self, number: str, what: str, chance: float, kinds: tuple[str, ...]) -> str:
+        prng = self.prng(number, what)
+        # Always two draws, so that leaving one kind out moves no other.
+        strikes, kind = prng.random() < chance, prng.choice(kinds)
+        if not strikes or not self.on or kind in self.profile.without:
+            return ""
+        return kind
+
+    def struck(self, kind: str, number: str = "") -> None:
+        """It happened, to an order or to all."""
+        self.counts[kind] += 1
+        if number:
+            self.touch(number, kind)
+
+    def touch(self, number: str, kind: str) -> None:
+        """What happened reached this order."""
+        self.touched.setdefault(number, []).append((self.now(), kind))
+
+    def since(self, number: str, at: float) -> list[str]:
+        """What reached an order since then."""
+        return sorted({kind for when, kind in self.touched.get(number, ()) if when >= at})
