@@ -1,0 +1,151 @@
+"""I5 and the ledger's side of I12: entries against legs, claims and the provider's balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from amends.sim.checker.money import unheard_bounce
+from amends.sim.checker.spec import Violation
+from amends.sim.checker.view import GONE, OPEN, Case, Entry, Leg, Movement, Refund
+
+Found = Iterator[Violation]
+
+
+def entries_balance(case: Case) -> Found:
+    """Every entry sums to zero in its currency and in the functional one; none is missing."""
+    numbers = [entry.row["number"] for entry in case.entries]
+    if numbers != list(range(1, case.order.entries + 1)):
+        yield case.wrong("I5", f"entries are {numbers}, the order counts {case.order.entries}")
+    for entry in case.entries:
+        name = f"entry {entry.row['number']} ({entry.row['kind']})"
+        totals = [sum(line[1] for line in entry.lines), sum(line[2] for line in entry.lines)]
+        if totals != [0, 0] or not entry.lines:
+            yield case.wrong("I5", f"{name} with {len(entry.lines)} lines sums to {totals}")
+        if entry.row["currency"] != case.order.currency:
+            yield case.wrong("I5", f"{name} is in {entry.row['currency']}")
+
+
+def legs_are_booked(case: Case) -> Found:
+    """Money out is booked when a leg succeeds and booked back when it fails late, in turn, each
+    exactly once; so the entries of a leg end with "out" if and only if it is succeeded (I12)."""
+    for refund in case.order.refunds:
+        for leg in refund.legs:
+            yield from _leg_booked(case, refund, leg)
+    known = {leg.id for leg in case.order.legs} | {""}
+    for entry in case.entries:
+        if entry.row["leg_id"] not in known:
+            yield case.wrong("I5", f"entry {entry.row['number']} is of {entry.row['leg_id']}")
+
+
+def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
+    own = [e for e in case.entries if e.row["leg_id"] == leg.id]
+    if leg.kind == "void":
+        booked = [e.row["kind"] for e in own]
+        if booked != (["void"] if leg.state == "succeeded" else []):
+            yield case.wrong("I5", f"{leg.id} is a void, {leg.state}, with entries {booked}")
+        return
+    payment = next(p for p in case.order.payments if p.id == leg.payment)
+    moved = [-e.on(f"clearing:{payment.connection}") for e in own]
+    expected = [leg.amount if turn % 2 == 0 else -leg.amount for turn in range(len(moved))]
+    if moved != expected:
+        yield case.wrong("I5", f"{leg.id} of {leg.amount} moved {moved} on the clearing account")
+    out, paid = sum(moved), leg.amount if leg.state == "succeeded" else 0
+    if out != paid:
+        invariant = "I12" if out > paid else "I5"
+        yield case.wrong(invariant, f"{leg.id} is {leg.state}, the books say {out} left for it")
+    names = {e.row["psp_refund_id"] for e in own}
+    kinds = {e.row["kind"] for e in own}
+    if not names <= {leg.psp_refund_id} or (refund.external and not kinds <= {"external"}):
+        yield case.wrong("I5", f"entries {kinds} of {leg.id} ({leg.psp_refund_id}) name {names}")
+
+
+def claims_stand(case: Case) -> Found:
+    """What we owe is booked from the approval on, reversed only when nothing will be paid, and
+    stands after a late failure until somebody gives it up (I12)."""
+    for refund in case.order.refunds:
+        own = [e for e in case.entries if e.row["refund_id"] == refund.id]
+        claims = [e for e in own if e.row["kind"] in ("claim", "claim_lapsed")]
+        claimed = -sum(e.on("refunds_payable") for e in claims)
+        if claimed != refund.claimed:
+            yield case.wrong("I5", f"{refund.id} claims {refund.claimed}, the books {claimed}")
+        least, most = _owed(case, refund, own)
+        if not least <= claimed <= most:
+            yield case.wrong("I5", f"{refund.id} owes {least} to {most}, the books say {claimed}")
+
+
+def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
+    """The least and the most that may stand on the books as claimed."""
+    if refund.external or refund.stage != "active":
+        return 0, 0
+    legs = [leg for leg in refund.current if leg.kind != "void"]
+    whole = sum(leg.amount for leg in legs)
+    alive = sum(leg.amount for leg in legs if leg.state not in GONE)
+    if alive:
+        return alive, whole  # what failed of it is owed until it is given up
+    was_paid = any(e.row["kind"] == "payout" for e in own)
+    if not was_paid:
+        return 0, 0
+    given_up = any(
+        e.type in ("refund.superseded", "refund.canceled") and e.body.get("refund") == refund.id
+        for e in case.events
+    )
+    return (0, 0) if given_up else (whole, whole)
+
+
+def claims_name_their_parts(case: Case) -> Found:
+    """A whole claim (or an adopted refund) is booked on tax, shipping and sales as itemised."""
+    for refund in case.order.refunds:
+        kinds = ("external",) if refund.external else ("claim", "claim_lapsed")
+        own = [
+            e for e in case.entries if e.row["refund_id"] == refund.id and e.row["kind"] in kinds
+        ]
+        against = "clearing:" if refund.external else "refunds_payable"
+        if -sum(e.on(against) for e in own) != refund.amount:
+            continue  # nothing claimed, or a part (the rest was an authorization)
+        parts = refund.breakdown
+        both = (*parts.lines, *parts.shipping)
+        expected = {
+            "tax_payable": sum(tax.amount for part in both for tax in part.taxes),
+            "shipping_refunds": sum(part.net for part in parts.shipping),
+            "sales_returns": sum(part.net for part in parts.lines) + parts.unallocated,
+        }
+        for account, amount in expected.items():
+            booked = sum(e.on(account) for e in own)
+            if booked != amount:
+                yield case.wrong("I5", f"{refund.id} booked {booked} on {account}, is {amount}")
+
+
+def clearing_is_the_providers(case: Case) -> Found:
+    """The clearing accounts hold what the provider paid and settled. A movement may differ only
+    while its news has not reached us, and then by its own amount."""
+    booked = -sum(e.on("clearing:") for e in case.entries)
+    possible = [_bookable(case, m) for made in case.movements.values() for m in made]
+    least, most = sum(low for low, _ in possible), sum(high for _, high in possible)
+    if not least <= booked <= most:
+        span = str(least) if least == most else f"{least} to {most}"
+        yield case.wrong("I5", f"the provider paid {span}, the clearing accounts say {booked}")
+
+
+def _bookable(case: Case, movement: Movement) -> tuple[int, int]:
+    """The least and the most the books may hold for a movement."""
+    if movement.kind != "refund":
+        return 0, 0
+    amount = movement.amount
+    if movement.status != "succeeded":
+        return (0, amount) if unheard_bounce(case, movement) else (0, 0)
+    waits = any(leg.state in OPEN for _, leg in case.owners(movement))
+    nobody = not case.owners(movement)
+    news_is_due = not case.was_told(movement) or case.order.parked
+    early = any(
+        p.psp_payment_id == movement.psp_payment_id and (p.reread or not p.captured_peak)
+        for p in case.order.payments
+    )
+    if (waits or nobody) and (news_is_due or early):
+        return 0, amount
+    return amount, amount
+
+
+def no_strangers(rows: Iterable[dict[str, object]], orders: set[str]) -> Found:
+    """Every entry and posting is of an order that is there."""
+    for order in sorted({str(row["order_id"]) for row in rows} - orders):
+        yield Violation("I5", "", f"the books have entries of {order}, which is no order")

@@ -1,0 +1,248 @@
+"""I1, I2, I3, I4, I12: the provider's movements against our legs, counted by movements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from amends.sim.checker.spec import Violation
+from amends.sim.checker.view import GONE, OPEN, Case, Leg, Movement, Payment, Refund
+
+Found = Iterator[Violation]
+
+# Waits of ours end by an effect; without one nothing would ever happen again.
+WAITING = ("sending", "unknown", "pending", "requires_action", "awaiting_funds")
+BOTH_PAID = ("paid_twice", "double_benefit", "closed_attempt_surfaced", "dispute_currency")
+
+
+def never_more_than_captured(case: Case) -> Found:
+    """I1: by the provider's movements and by our own legs, each on its own."""
+    for payment in case.order.payments:
+        live = [m for m in case.refunds_at(payment) if m.live]
+        ours = sum(m.amount for m in live if not case.by_people(m))
+        name, peak = payment.psp_payment_id, payment.captured_peak
+        if ours > peak:
+            yield case.wrong("I1", f"{ours} left {name} by our hand, {peak} was captured")
+        whole, provider = sum(m.amount for m in live), case.provider.get(name)
+        if provider is not None and whole > provider.captured:
+            yield case.wrong("I1", f"{whole} left {name}, the provider took {provider.captured}")
+        legs = sum(g.amount for g in _counted(case, payment, ("succeeded", *OPEN)))
+        if legs > peak:
+            yield case.wrong("I1", f"legs of {legs} stand on {name}, {peak} was captured")
+
+
+def columns_are_the_legs(case: Case) -> Found:
+    """I1: what decides about the next refund is the sum of what is there; a review reserves."""
+    for payment in case.order.payments:
+        legs = [g for g in case.order.legs if g.payment == payment.id]
+        expected = {
+            "pending_ours": _sum(_counted(case, payment, OPEN)),
+            "refunded_ours": _sum(_counted(case, payment, ("succeeded",))),
+            "credited_ours": _sum([g for g in legs if g.kind == "credit" and g.state not in GONE]),
+            "external": _sum([g for g in legs if g.outside and g.state not in GONE]),
+            "voiding": _sum([g for g in legs if g.kind == "void" and g.state in OPEN]),
+            "disputed": sum(d.withdrawn for d in case.order.disputes if d.payment == payment.id),
+        }
+        for column, amount in expected.items():
+            shown = getattr(payment, column)
+            if shown != amount:
+                yield case.wrong("I1", f"{payment.id}.{column} is {shown}, its parts are {amount}")
+        yield from _released(case, payment, legs)
+        if _overdrawn(payment) and not _raised(case):
+            yield case.wrong("I1", f"{payment.id} is overdrawn by {_overdrawn(payment)}, unsaid")
+
+
+def _counted(case: Case, payment: Payment, states: tuple[str, ...]) -> list[Leg]:
+    return [
+        leg
+        for leg in case.order.legs
+        if leg.payment == payment.id
+        and leg.kind == "refund"
+        and not leg.outside
+        and leg.state in states
+    ]
+
+
+def _sum(legs: list[Leg]) -> int:
+    return sum(leg.amount for leg in legs)
+
+
+def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
+    """What we call released was let go by the provider (by us, by people or by expiry)."""
+    ours = _sum([g for g in legs if g.kind == "void" and g.state == "succeeded"])
+    if payment.voided < ours:
+        yield case.wrong("I1", f"{payment.id}.voided is {payment.voided}, its legs are {ours}")
+    provider = case.provider.get(payment.psp_payment_id)
+    gone = provider.released if provider else 0
+    if payment.voided > gone:
+        yield case.wrong("I2", f"{payment.voided} of {payment.id} is released, really {gone}")
+
+
+def _overdrawn(payment: Payment) -> int:
+    """Legitimate only where others took money too, and then a person has been told."""
+    ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
+    return max(0, ours + payment.external + payment.disputed - payment.captured)
+
+
+def _raised(case: Case) -> bool:
+    said = (e.body.get("what") for e in case.events if e.type == "exception.raised")
+    return any(what in BOTH_PAID for what in said)
+
+
+def rows_are_the_document(case: Case) -> Found:
+    """The rows that queries and the CHECK read say what the document says."""
+    order = case.order
+    payments = {row["id"]: row for row in case.rows["payments"]}
+    for payment in order.payments:
+        row = payments.pop(payment.id, None)
+        names = ("captured", "captured_peak", "pending_ours", "refunded_ours", "credited_ours")
+        for name in (*names, "authorized", "external", "disputed", "voiding", "voided"):
+            if row is None or row[name] != getattr(payment, name):
+                yield case.wrong("I1", f"the row of {payment.id} has another {name}")
+    legs = {row["id"]: row for row in case.rows["legs"]}
+    for leg in order.legs:
+        row = legs.pop(leg.id, None)
+        for name in ("kind", "state", "amount", "psp_refund_id"):
+            if row is None or row[name] != getattr(leg, name):
+                yield case.wrong("I2", f"the row of {leg.id} has another {name}")
+    refunds = {row["id"]: row for row in case.rows["refunds"]}
+    for refund in order.refunds:
+        yield from _refund_row(case, refund, refunds.pop(refund.id, None))
+    for left in (*payments, *legs, *refunds):
+        yield case.wrong("I2", f"{left} has a row and is not in the document")
+
+
+def _refund_row(case: Case, refund: Refund, row: dict[str, object] | None) -> Found:
+    if row is None:
+        yield case.wrong("I2", f"{refund.id} has no row")
+        return
+    paid = _sum([g for g in refund.legs if g.state == "succeeded"])
+    if (row["amount"], row["amount_succeeded"]) != (refund.amount, paid):
+        yield case.wrong("I2", f"the row of {refund.id} is not {paid} paid of {refund.amount}")
+    states = {g.state for g in refund.current}
+    shown = row["state"] if refund.stage == "active" else refund.stage
+    if row["state"] != shown or (refund.stage == "active" and states and shown not in states):
+        yield case.wrong("I2", f"{refund.id} is shown {row['state']}, its legs are {states}")
+    if shown == "succeeded" and not states <= {"succeeded", "canceled"}:
+        yield case.wrong("I2", f"{refund.id} is shown succeeded, its legs are {states}")
+
+
+def refunds_are_their_legs(case: Case) -> Found:
+    """A refund's amount is what its legs move; in review all is reserved and nothing is sent."""
+    for refund in case.order.refunds:
+        whole = _sum(refund.current)
+        if refund.stage != "declined" and whole != refund.amount:
+            yield case.wrong("I2", f"{refund.id} of {refund.amount} has legs of {whole}")
+        for leg in refund.legs:
+            if (leg.state == "planned") != (refund.stage == "review") and leg.state not in GONE:
+                yield case.wrong("I1", f"{leg.id} is {leg.state} in a refund in {refund.stage}")
+            if leg.state == "planned" and leg.psp_refund_id:
+                yield case.wrong("I3", f"{leg.id} is planned and was sent: {leg.psp_refund_id}")
+
+
+def each_movement_has_its_leg(case: Case) -> Found:
+    """I2 from the provider's side. A movement nobody's leg owns is allowed only while a leg of its
+    amount is still being looked up, or if people made it and no message told us."""
+    for payment in case.order.payments:
+        doubtful = _unresolved(case, payment)
+        for movement in case.refunds_at(payment):
+            owners = case.owners(movement)
+            what = f"{movement.psp_refund_id} of {movement.amount} on {movement.psp_payment_id}"
+            if len(owners) > 1:
+                yield case.wrong("I2", f"{what} is claimed by {[leg.id for _, leg in owners]}")
+            for refund, leg in owners:
+                yield from _owned(case, movement, refund, leg, what)
+            if owners or not movement.live or case.order.parked:
+                continue
+            if case.by_people(movement):
+                heard = case.was_told(movement) and payment.captured_peak and not payment.reread
+                if heard:
+                    yield case.wrong("I1", f"{what}, made by people and told us, is on no book")
+            elif movement.amount in doubtful:
+                doubtful.remove(movement.amount)
+            else:
+                yield case.wrong("I2", f"{what} was paid by us and belongs to no leg")
+
+
+def _unresolved(case: Case, payment: Payment) -> list[int]:
+    """Amounts of the legs whose outcome is still to be looked up; the look-up is due."""
+    return [
+        leg.amount
+        for leg in _counted(case, payment, ("sending", "unknown"))
+        if not leg.psp_refund_id and _has_effect(case, leg)
+    ]
+
+
+def _owned(case: Case, movement: Movement, refund: Refund, leg: Leg, what: str) -> Found:
+    if leg.amount != movement.amount:
+        yield case.wrong("I2", f"{leg.id} of {leg.amount} owns {what}")
+    if refund.external and not case.by_people(movement):
+        yield case.wrong("I2", f"{what} was adopted as others' doing, but it was ours: paid twice")
+    if not refund.external and case.by_people(movement):
+        yield case.wrong("I2", f"{leg.id} takes for its own {what}, which people made")
+    if leg.state in GONE and movement.live and not case.order.parked:
+        yield case.wrong("I4", f"{leg.id} rests {leg.state} while {what} is {movement.status}")
+    if not refund.external and not _intended(case, leg):
+        yield case.wrong("I3", f"{what} left without an intent of {leg.id} on the trail")
+    if movement.status in ("succeeded", *GONE) and case.was_told(movement):
+        ended = GONE if movement.status in GONE else ("succeeded",)
+        if leg.state not in ended and not case.order.parked:
+            yield case.wrong("I9", f"told {movement.status} of {what}, {leg.id} is {leg.state}")
+
+
+def _intended(case: Case, leg: Leg) -> bool:
+    return any(e.type == "leg.sending" and e.body.get("leg") == leg.id for e in case.events)
+
+
+def succeeded_means_paid(case: Case) -> Found:
+    """I2 from our side: exactly one live movement of that amount. The one exception is a refund
+    the provider took back later without any message that reached us."""
+    for leg in case.order.legs:
+        if leg.kind != "refund" or leg.state != "succeeded":
+            continue
+        movement = case.movement_of(leg)
+        if movement is None:
+            yield case.wrong(
+                "I2", f"{leg.id} succeeded, the provider made no {leg.psp_refund_id!r}"
+            )
+        elif not movement.live and not unheard_bounce(case, movement):
+            yield case.wrong("I12", f"{leg.id} succeeded, the provider says {movement.status}")
+
+
+def unheard_bounce(case: Case, movement: Movement) -> bool:
+    """The world failed it after it had succeeded, and nothing told us (its webhook was lost)."""
+    bounced = movement.psp_refund_id in case.bounced and movement.status in GONE
+    return bounced and (not case.was_told(movement) or bool(case.order.parked))
+
+
+def waiting_legs_have_an_effect(case: Case) -> Found:
+    """I3: what waits has a row that will wake somebody, for the leg or, while another one of its
+    payment is out, for the payment. A parked order waits for a person."""
+    if case.order.parked:
+        return
+    for refund in case.order.refunds:
+        for leg in refund.legs:
+            waits = leg.state in WAITING and refund.stage == "active" and not refund.external
+            if waits and not _has_effect(case, leg):
+                yield case.wrong("I3", f"{leg.id} is {leg.state} and nothing is due for it")
+
+
+def _has_effect(case: Case, leg: Leg) -> bool:
+    column, value = "leg_id", leg.id
+    if leg.state in ("sending", "unknown"):
+        column, value = "payment_id", leg.payment
+    return any(row[column] == value for row in case.rows["effects"])
+
+
+def never_both(case: Case) -> Found:
+    """I12: a refund, its retried legs and its fallback together pay at most its amount."""
+    paid = {refund.id: _live(case, refund) for refund in case.order.refunds}
+    for refund in case.order.refunds:
+        if paid[refund.id] > refund.amount:
+            yield case.wrong("I12", f"{refund.id} of {refund.amount} paid {paid[refund.id]}")
+        if refund.fallback_of and paid[refund.id] and paid.get(refund.fallback_of):
+            yield case.wrong("I12", f"{refund.id} and {refund.fallback_of}, its original, both pay")
+
+
+def _live(case: Case, refund: Refund) -> int:
+    made = (case.movement_of(leg) for leg in refund.legs)
+    return sum(m.amount for m in made if m is not None and m.live)

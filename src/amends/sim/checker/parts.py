@@ -1,0 +1,118 @@
+"""I6: every component of an order against its original, from the shop's own report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from amends.sim.checker.spec import Violation
+from amends.sim.checker.view import GONE, Case, Part, Refund, Share
+
+Found = Iterator[Violation]
+Component = tuple[str, str, str]  # ("line" or "shipping", its id, "net", "units" or "tax NAME")
+
+
+def components_keep_their_originals(case: Case) -> Found:
+    """No component gives back more than it was; once all was given back, exactly that."""
+    original = _original(case)
+    given: Counter[Component] = Counter()
+    amount = unallocated = 0
+    for refund in case.order.refunds:
+        taken = _given(refund)
+        money = sum(value for key, value in taken.items() if key[2] != "units")
+        if money + refund.breakdown.unallocated != refund.amount:
+            yield case.wrong("I6", f"{refund.id} of {refund.amount} has parts of {money}")
+        for key, value in taken.items():
+            if value < 0:
+                yield case.wrong("I6", f"{refund.id} gives back {value} of {key}")
+        if _counts(refund):
+            given.update(taken)
+            amount += refund.amount
+            unallocated += refund.breakdown.unallocated
+    for key, value in sorted(given.items()):
+        if value > original[key]:
+            yield case.wrong("I6", f"{key}: {value} was given back of {original[key]}")
+    yield from _exact_at_the_end(case, original, given, amount)
+
+
+def _exact_at_the_end(
+    case: Case, original: Counter[Component], given: Counter[Component], amount: int
+) -> Found:
+    """Where the payments took no more than the order came to and all of it went back."""
+    price = sum(value for key, value in original.items() if key[2] != "units")
+    captured = sum(payment.captured for payment in case.order.payments)
+    if not price or captured > price or amount < price:
+        return
+    for key, value in sorted(original.items()):
+        if key[2] != "units" and given[key] != value:
+            yield case.wrong("I6", f"{key}: {given[key]} of {value}, though all went back")
+
+
+def the_report_is_kept(case: Case) -> Found:
+    """The document has the components the shop reported last (if it has that version)."""
+    report = _current_report(case)
+    if report is not None and _of_report(report) != _of_parts(
+        case.order.lines, case.order.shipping
+    ):
+        yield case.wrong("I6", f"version {case.order.version} is not what the shop reported")
+
+
+def _original(case: Case) -> Counter[Component]:
+    """From the shop's report; from the document only where the shop's last word was not taken."""
+    report = _current_report(case)
+    if report is not None:
+        return _of_report(report)
+    return _of_parts(case.order.lines, case.order.shipping)
+
+
+def _current_report(case: Case) -> dict[str, Any] | None:
+    report = case.report
+    return report if report and report.get("version", 1) == case.order.version else None
+
+
+def _of_report(report: dict[str, Any]) -> Counter[Component]:
+    found: Counter[Component] = Counter()
+    included = report.get("prices_include_tax", True)
+    for kind, name in (("line", "lines"), ("shipping", "shipping")):
+        for item in report.get(name, ()):
+            taxes = item.get("taxes", ())
+            inside = sum(tax["amount"] for tax in taxes) if included else 0
+            found[(kind, item["id"], "net")] += item["total"] - inside
+            found[(kind, item["id"], "units")] += item.get("quantity", 1)
+            for tax in taxes:
+                found[(kind, item["id"], f"tax {tax['name']}")] += tax["amount"]
+    return found
+
+
+def _of_parts(lines: list[Part], shipping: list[Part]) -> Counter[Component]:
+    found: Counter[Component] = Counter()
+    for kind, parts in (("line", lines), ("shipping", shipping)):
+        for part in parts:
+            found[(kind, part.id, "net")] += part.total - sum(tax.amount for tax in part.taxes)
+            found[(kind, part.id, "units")] += part.quantity
+            for tax in part.taxes:
+                found[(kind, part.id, f"tax {tax.name}")] += tax.amount
+    return found
+
+
+def _given(refund: Refund) -> Counter[Component]:
+    found: Counter[Component] = Counter()
+    both: tuple[tuple[str, list[Share]], ...] = (
+        ("line", refund.breakdown.lines),
+        ("shipping", refund.breakdown.shipping),
+    )
+    for kind, shares in both:
+        for share in shares:
+            found[(kind, share.id, "net")] += share.net
+            found[(kind, share.id, "units")] += share.quantity
+            for tax in share.taxes:
+                found[(kind, share.id, f"tax {tax.name}")] += tax.amount
+    return found
+
+
+def _counts(refund: Refund) -> bool:
+    """It may still pay, has paid, or its claim stands."""
+    if refund.stage == "declined":
+        return False
+    return refund.claimed > 0 or any(leg.state not in GONE for leg in refund.current)

@@ -1,0 +1,178 @@
+"""I13, I15 and liveness: what was acknowledged is there, holds no personal data, and ends."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
+from amends.sim.checker.view import Case
+
+Found = Iterator[Violation]
+OVERDUE_US = 10 * 60 * 1_000_000  # far more than clocks differ and leases last
+
+
+# -- I13 -------------------------------------------------------------------------------------------
+
+
+def messages_are_on_disk(snapshot: Snapshot, journal: Journal, shop: str, psp: str) -> Found:
+    """Each message that was answered 2xx has exactly one row."""
+    rows = Counter((row["connection"], row["message"]) for row in snapshot.rows["inbox"])
+    for connection, names in ((shop, journal.messages), (psp, journal.events)):
+        for name in dict.fromkeys(names):
+            if not rows[(connection, name)]:
+                yield Violation("I13", "", f"{name} of {connection} was taken and is not there")
+    for key, count in rows.items():
+        if count > 1:
+            yield Violation("I9", "", f"{key} is {count} times in the inbox")
+
+
+def orders_are_on_disk(orders: Mapping[str, Case], journal: Journal) -> Found:
+    """Each order that was answered 2xx is there."""
+    for number in dict.fromkeys(journal.orders_acked):
+        if number not in orders:
+            yield Violation("I13", number, "the order was acknowledged and is not there")
+
+
+def payments_are_found(case: Case, refs: Mapping[tuple[str, str], str]) -> Found:
+    """Each payment leads to its order, so that news of it arrives."""
+    for payment in case.order.payments:
+        owner = refs.get((payment.connection, payment.psp_payment_id))
+        if owner != case.order.id:
+            yield case.wrong("I13", f"{payment.psp_payment_id} leads to {owner}, not here")
+
+
+def asks_are_on_disk(case: Case, asks: list[Ask], stored: set[str]) -> Found:
+    """Each refund that was answered 2xx has its row, or is kept for a parked order (`stored`); the
+    same key had the same answer; each message led to a refund or to a recorded refusal."""
+    refunds = {row["id"] for row in case.rows["refunds"]}
+    answers: dict[str, str] = {}
+    for ask in asks:
+        name = refund_of(ask)
+        if not ask.accepted or ask.door != "api":
+            continue
+        if name not in refunds and name.removeprefix("rf_") not in stored:
+            yield case.wrong(
+                "I13", f"{ask.id} was answered {ask.status} with {name!r}: no such row"
+            )
+        if ask.key and answers.setdefault(ask.key, name) != name:
+            yield case.wrong("I9", f"key {ask.key} was answered {answers[ask.key]} and {name}")
+    taken = {ask.message for ask in asks if ask.accepted and ask.door == "message"}
+    outcomes = sum(
+        1
+        for event in case.events
+        if event.type in ("refund.requested", "refund.refused")
+        and event.row["actor"].startswith("connection:")
+    )
+    if outcomes < len(taken) and not case.order.parked:
+        yield case.wrong("I13", f"{len(taken)} messages asked for refunds, {outcomes} were decided")
+
+
+def refund_of(ask: Ask) -> str:
+    """The refund's id its caller was told, "" if it was told none."""
+    return str(ask.answer.get("id") or "") if ask.answer else ""
+
+
+# -- I15 -------------------------------------------------------------------------------------------
+
+
+def nothing_personal(
+    snapshot: Snapshot, journal: Journal, fresh: Mapping[str, Iterable[Row]]
+) -> Found:
+    """No personal string in the documents, effects and stored answers, nor in `fresh`: the rows of
+    the append-only tables since the last quiet point."""
+    places: list[tuple[str, str]] = [
+        ("orders.state", json.dumps(snapshot.orders, ensure_ascii=False)),
+        ("effects", _text(snapshot.rows["effects"])),
+        ("idempotency", _text(snapshot.rows["idempotency"])),
+        *((table, _text(rows)) for table, rows in fresh.items()),
+    ]
+    for secret in dict.fromkeys(journal.personal):
+        spellings = {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}
+        for place, text in places:
+            if secret and any(spelling in text for spelling in spellings):
+                yield Violation("I15", "", f"{secret!r} stands in {place}")
+
+
+def _text(rows: Iterable[Row]) -> str:
+    return "\n".join(
+        bytes(value).decode("utf-8", "replace") if isinstance(value, bytes | memoryview) else value
+        for row in rows
+        for value in row.values()
+        if isinstance(value, bytes | memoryview | str)
+    )
+
+
+# -- liveness --------------------------------------------------------------------------------------
+
+
+def nothing_is_left_lying(snapshot: Snapshot, parked: set[str]) -> Found:
+    """At a quiet point whatever was due has been done, except for parked orders."""
+    for row in snapshot.rows["effects"]:
+        late = snapshot.at - row["ready_at"]
+        if late > OVERDUE_US and row["order_id"] not in parked:
+            said = f"effect {row['id']} is due for {late // 1_000_000} s"
+            yield Violation("liveness", "", said)
+
+
+def everything_ended(case: Case) -> Found:
+    """At the end no refund is still being sent or looked for, no order is parked, and what is
+    pending is pending at the provider too. Reviews wait for people, refused balances for money."""
+    if case.order.parked:
+        yield case.wrong("liveness", f"the order is parked: {case.order.parked}")
+        return
+    for refund in case.order.refunds:
+        for leg in refund.legs:
+            movement = case.movement_of(leg)
+            if leg.state in ("sending", "unknown"):
+                yield case.wrong("liveness", f"{leg.id} is still {leg.state}")
+            elif leg.state in ("pending", "requires_action") and leg.kind == "refund":
+                status = movement.status if movement else "nowhere"
+                if status not in ("pending", "requires_action") and not refund.external:
+                    yield case.wrong("liveness", f"{leg.id} is {leg.state}, there it is {status}")
+
+
+def messages_are_matched(snapshot: Snapshot, known: set[str]) -> Found:
+    """At the end no message waits for an order that is there, or for a person."""
+    for row in snapshot.rows["inbox"]:
+        waits = row["state"] == "unmatched" and known & set(json.loads(row["refs"]))
+        if waits or row["state"] == "parked":
+            yield Violation("liveness", "", f"message {row['message']} is still {row['state']}")
+
+
+def most_succeeded(cases: Mapping[str, Case], journal: Journal, share: int) -> Found:
+    """At least `share` percent of the requests that could succeed did; repeats count once."""
+    wanted = paid = 0
+    short: list[str] = []
+    for number, asks in by_number(journal.asks).items():
+        could = {a.message or a.key or a.id: a for a in asks if a.should_succeed}
+        done = _succeeded(cases.get(number), asks, could)
+        wanted, paid = wanted + len(could), paid + done
+        if done < len(could):
+            short.append(number)
+    if paid * 100 < wanted * share:
+        said = f"{paid} of {wanted} refunds that could succeed did; not all of {short[:5]}"
+        yield Violation("liveness", "", said)
+
+
+def _succeeded(case: Case | None, asks: list[Ask], could: dict[str, Ask]) -> int:
+    """How many of the requests `could` ended paid. A request by message is told no id, so those of
+    one order are counted against the refunds its shop asked for."""
+    if case is None:
+        return 0
+    paid = {row["id"]: row for row in case.rows["refunds"] if row["state"] == "succeeded"}
+    told = {a.key or a.id: refund_of(a) for a in asks if refund_of(a)}
+    by_call = [name for name, ask in could.items() if ask.door == "api"]
+    by_shop = sum(1 for row in paid.values() if row["requested_by"].startswith("connection:"))
+    messages = len(could) - len(by_call)
+    return sum(1 for name in by_call if told.get(name) in paid) + min(messages, by_shop)
+
+
+def by_number(asks: list[Ask]) -> dict[str, list[Ask]]:
+    """Requests by the shop's order number."""
+    found: dict[str, list[Any]] = {}
+    for ask in asks:
+        found.setdefault(ask.number, []).append(ask)
+    return found

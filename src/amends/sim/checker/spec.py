@@ -1,0 +1,85 @@
+"""What the checker is given, and what it says: structs of builtins only.
+
+A `Snapshot` is what the database and the provider say at one quiet point; a `Journal` is what the
+people of the world know, whoever kept it. Amounts are minor units; instants of the database are
+microseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Row = dict[str, Any]
+
+
+class Snapshot(msgspec.Struct):
+    """What is on disk and at the provider at `at` (virtual microseconds), while nothing moves.
+
+    `orders` holds the parsed `orders.state` of every order; `rows` every row of payments, refunds,
+    legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people and notes,
+    column name -> value as stored. `movements` and `provider_payments` are the items of the
+    look-alike's `GET /control/refunds` and `GET /control/payments`.
+    """
+
+    at: int
+    orders: list[dict[str, Any]]
+    rows: dict[str, list[Row]]
+    movements: list[dict[str, Any]]
+    provider_payments: list[dict[str, Any]]
+
+
+class Ask(msgspec.Struct):
+    """A refund somebody asked for. A repeat under the same key or message id is one more Ask.
+
+    `number` is the shop's order number, `door` "api" or "message", `message` the webhook's id or
+    "". `status` 0 was never answered; `answer` has "id" (refund) for a 2xx at the API.
+    `should_succeed`: by the people's own arithmetic it fits, and nothing the world does to it
+    forbids that it ends paid.
+    """
+
+    id: str
+    at: int
+    number: str
+    body: dict[str, Any]
+    key: str = ""
+    door: str = "api"
+    message: str = ""
+    status: int = 0
+    answer: dict[str, Any] | None = None
+    should_succeed: bool = False
+    faults: list[str] = []
+
+    @property
+    def accepted(self) -> bool:
+        """Whether its caller holds a 2xx."""
+        return 200 <= self.status < 300
+
+
+class Journal(msgspec.Struct):
+    """What people know. `reports`: by shop order number, the last report as the shop sent it.
+
+    `messages`, `events`, `orders_acked`: ids of shop messages, ids of provider events and order
+    numbers that were answered 2xx. `dashboard`: psp_refund_ids made by people at the provider.
+    `bounced`: psp_refund_ids that were taken back after they had succeeded. `personal`: strings
+    that may stand nowhere but in `people` and raw bodies.
+    """
+
+    reports: dict[str, dict[str, Any]] = {}
+    asks: list[Ask] = []
+    messages: list[str] = []
+    events: list[str] = []
+    orders_acked: list[str] = []
+    dashboard: list[str] = []
+    bounced: list[str] = []
+    personal: list[str] = []
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One thing that must never be: `invariant` "I1".."I15" or "liveness", the shop's order number
+    or "", and one sentence with the figures."""
+
+    invariant: str
+    order: str
+    what: str

@@ -1,0 +1,173 @@
+"""I10 and I9: the audit trail by hand, and what it says about the order in which things went."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+from amends.sim.checker.spec import Ask, Row, Violation
+from amends.sim.checker.view import GONE, OPEN, Case, Entry, Event, Leg
+
+Found = Iterator[Violation]
+GENESIS = "0" * 64
+
+# Where a leg may go. Open states may change among themselves, since a provider may say "pending",
+# "requires action" and "pending" again; an end that was paid may only be taken back.
+_ASKED = ("pending", "requires_action", "awaiting_funds", "succeeded", "failed", "canceled")
+NEXT: dict[str, tuple[str, ...]] = {
+    "planned": ("sending", "canceled"),
+    "sending": ("unknown", *_ASKED),
+    "unknown": ("sending", *_ASKED),  # to sending: settled as not executed, a new attempt
+    "pending": _ASKED,
+    "requires_action": _ASKED,
+    "awaiting_funds": ("sending", *_ASKED),
+    "succeeded": ("failed", "canceled", "requires_action", "pending"),  # see `_taken_back`
+    "failed": (),
+    "canceled": (),
+}
+
+
+def canonical(value: Any) -> bytes:
+    """Sorted keys, no blanks, UTF-8: what the chain hashes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def chain_holds(stream: str, events: Sequence[Event], seq: int, previous: str) -> Found:
+    """Every event after (`seq`, `previous`) follows the one before: no gap, and its hash covers the
+    previous hash and its own nine fields."""
+    for event in events:
+        row = event.row
+        seq += 1
+        sealed = [stream, row["seq"], row["at"], row["type"], row["actor"], row["fact"]]
+        sealed += [row["ctx"], event.body, json.loads(row["entries"])]
+        expected = sha256(previous.encode() + canonical(sealed)).hexdigest()
+        if (row["seq"], row["previous"], row["hash"]) != (seq, previous, expected):
+            yield Violation("I10", "", f"event {row['seq']} of {stream} does not follow {seq - 1}")
+        previous = row["hash"]
+
+
+def head_is_the_last_event(case: Case) -> Found:
+    """What the order's document says its trail ends with."""
+    last = case.events[-1].row if case.events else {"seq": 0, "hash": GENESIS}
+    if (case.order.head_seq, case.order.head_hash) != (last["seq"], last["hash"]):
+        yield case.wrong("I10", f"the head is {case.order.head_seq}, the trail ends {last['seq']}")
+
+
+def entries_are_sealed(case: Case) -> Found:
+    """Every entry's hash stands in exactly one event, so that the trail seals the books too."""
+    sealed = Counter(name for e in case.events for name in json.loads(e.row["entries"]))
+    booked = Counter(_entry_hash(entry) for entry in case.entries)
+    if sealed != booked:
+        extra, missing = (sealed - booked).total(), (booked - sealed).total()
+        yield case.wrong("I10", f"{missing} entries in no event, {extra} sealed but not there")
+
+
+def _entry_hash(entry: Entry) -> str:
+    row = entry.row
+    names = ("number", "at", "kind", "entity", "currency", "functional_currency", "psp_refund_id")
+    lines = [{"account": a, "amount": n, "functional": f} for a, n, f in entry.lines]
+    value = {name: row[name] for name in names} | {
+        "order": row["order_id"],
+        "refund": row["refund_id"],
+        "leg": row["leg_id"],
+        "postings": lines,
+    }
+    return sha256(canonical(value)).hexdigest()
+
+
+def events_name_who_and_what(case: Case) -> Found:
+    """Actor, fact and instant always; a reason where money was asked for; the original payment
+    where a request leaves; the provider's reference and instant where it answered."""
+    kinds: dict[str, str] = {}
+    at = 0
+    for event in case.events:
+        row, body = event.row, event.body
+        name = f"event {row['seq']} ({event.type})"
+        if not (row["actor"] and row["fact"] and row["at"] > 0):
+            yield case.wrong("I10", f"{name} lacks its actor, fact or instant")
+        if row["at"] < at:
+            yield case.wrong("I10", f"{name} is before the event before it")
+        at = row["at"]
+        if event.type == "leg.sending":
+            kinds[str(body.get("leg"))] = str(body.get("kind"))
+        for needed in _needed(event, kinds):
+            if not body.get(needed):
+                yield case.wrong("I10", f"{name} does not say {needed}")
+
+
+def _needed(event: Event, kinds: dict[str, str]) -> tuple[str, ...]:
+    if event.type == "refund.requested":
+        return ("refund", "reason", "amount")
+    if event.type == "leg.sending":
+        return ("leg", "refund", "key", "amount", "connection", "psp_payment_id")
+    if event.type == "refund.adopted":
+        return ("refund", "psp_refund_id", "amount")
+    answered = event.type == "leg.moved" and event.body.get("now") in (
+        *("succeeded", "pending", "requires_action"),
+    )
+    # A released authorization has no reference of its own; its leg.sending names the payment.
+    if answered and kinds.get(str(event.body.get("leg")), "refund") != "void":
+        return ("leg", "psp_refund_id", "psp_at")
+    return ()
+
+
+def legs_never_go_back(case: Case) -> Found:
+    """I9 by the trail: each recorded move is one the lattice has, and the document agrees with the
+    last of them."""
+    legs = {leg.id: leg for leg in case.order.legs}
+    last: dict[str, str] = {}
+    for event in case.events:
+        if event.type != "leg.moved":
+            continue
+        name, was, now = (str(event.body.get(key)) for key in ("leg", "was", "now"))
+        last[name] = now
+        if name not in legs:
+            yield case.wrong("I10", f"event {event.row['seq']} is of {name}, which is no leg")
+        elif now not in NEXT.get(was, ()):
+            yield case.wrong("I9", f"{name} went from {was} back to {now}")
+        elif was == "succeeded" and not _taken_back(case, legs[name]):
+            yield case.wrong("I9", f"{name} went from succeeded to {now}; it is still paid")
+    told = ("succeeded", "pending", "requires_action")
+    for leg in legs.values():
+        if leg.state in told and leg.id in last and last[leg.id] != leg.state:
+            yield case.wrong("I10", f"{leg.id} is {leg.state}, the trail says {last[leg.id]}")
+
+
+def _taken_back(case: Case, leg: Leg) -> bool:
+    """The provider itself undid it: it says so now, or the world did it."""
+    movement = case.movement_of(leg)
+    if movement is None:
+        return False
+    return movement.status != "succeeded" or movement.psp_refund_id in case.bounced
+
+
+def reachable(was: str, now: str) -> bool:
+    """Whether a leg may be `now` at a quiet point if it `was` at an earlier one. What was once paid
+    or taken back does not become unsent again."""
+    if was == now:
+        return True
+    if was in GONE:
+        return False
+    if was == "succeeded":
+        return now in NEXT["succeeded"] or now == "awaiting_funds"
+    return now != "planned" and (was in OPEN)
+
+
+def asked_once_made_once(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
+    """I9: no more refunds than different requests. A repeat under the same key or message id is the
+    same request; a shop's cancellation or missing lines may ask for one refund each."""
+    shop_news = ("order.cancelled", "inventory.unavailable")
+    news = sum(1 for row in inbox if row["type"] in shop_news)
+    made: Counter[str] = Counter()
+    for event in case.events:
+        if event.type == "refund.requested":
+            by_shop = event.row["actor"].startswith("connection:")
+            made["message" if by_shop else "api"] += 1
+    for door, count in made.items():
+        wanted = {ask.message or ask.key or ask.id for ask in asks if ask.door == door}
+        most = len(wanted) + (news if door == "message" else 0)
+        if count > most:
+            yield case.wrong("I9", f"{count} refunds by {door}, {most} were asked for")

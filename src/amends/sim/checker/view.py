@@ -1,0 +1,316 @@
+"""The snapshot sorted by order, in the checker's own words; no rule and no judgement here.
+
+The structs name only what a rule reads. They are written from the promised shape of the document,
+not imported: a checker that shares the engine's types shares its mistakes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from amends.sim.checker.spec import Journal, Row, Snapshot, Violation
+
+GONE = (
+    "failed",
+    "canceled",
+)  # of a movement: the money is the merchant's; of a leg: it ended unpaid
+OPEN = ("planned", "sending", "unknown", "pending", "requires_action", "awaiting_funds")
+
+
+class Tax(msgspec.Struct):
+    """A named tax; `amount` minor units."""
+
+    name: str
+    amount: int
+
+
+class Share(msgspec.Struct):
+    """What a refund gives back of one line or shipping charge."""
+
+    id: str
+    quantity: int
+    net: int
+    taxes: list[Tax] = []
+
+
+class Breakdown(msgspec.Struct):
+    """Where the amount of a refund comes from."""
+
+    lines: list[Share] = []
+    shipping: list[Share] = []
+    unallocated: int = 0
+
+
+class Leg(msgspec.Struct):
+    """One movement on one payment, as the order's document has it."""
+
+    id: str
+    kind: str
+    payment: str
+    amount: int
+    state: str
+    psp_refund_id: str = ""
+    replaced: bool = False
+    outside: bool = False
+
+
+class Refund(msgspec.Struct):
+    """A refund of the document; `claimed` is what it says is owed or paid on the books."""
+
+    id: str
+    amount: int
+    stage: str
+    breakdown: Breakdown
+    legs: list[Leg]
+    requested_by: str
+    fallback_of: str = ""
+    claimed: int = 0
+    external: bool = False
+
+    @property
+    def current(self) -> list[Leg]:
+        """The legs that no other leg has replaced."""
+        return [leg for leg in self.legs if not leg.replaced]
+
+
+class Payment(msgspec.Struct):
+    """Money at one provider."""
+
+    id: str
+    connection: str
+    psp_payment_id: str
+    authorized: int
+    captured: int
+    captured_peak: int
+    pending_ours: int = 0
+    refunded_ours: int = 0
+    credited_ours: int = 0
+    external: int = 0
+    disputed: int = 0
+    voiding: int = 0
+    voided: int = 0
+    reread: bool = False
+
+
+class Dispute(msgspec.Struct):
+    """What a chargeback took."""
+
+    payment: str
+    withdrawn: int = 0
+
+
+class Part(msgspec.Struct):
+    """A line or a shipping charge; `total` is gross."""
+
+    id: str
+    total: int
+    quantity: int = 1
+    taxes: list[Tax] = []
+
+
+class Source(msgspec.Struct):
+    """The shop's own name of an order."""
+
+    connection: str
+    order_id: str
+
+
+class Order(msgspec.Struct):
+    """The document of one order."""
+
+    id: str
+    source: Source
+    currency: str
+    version: int = 1
+    lines: list[Part] = []
+    shipping: list[Part] = []
+    payments: list[Payment] = []
+    refunds: list[Refund] = []
+    disputes: list[Dispute] = []
+    parked: str = ""
+    entries: int = 0
+    head_seq: int = 0
+    head_hash: str = "0" * 64
+
+    @property
+    def legs(self) -> list[Leg]:
+        """Every leg of every refund."""
+        return [leg for refund in self.refunds for leg in refund.legs]
+
+
+class Movement(msgspec.Struct):
+    """Money the provider moved, by its own record."""
+
+    psp_payment_id: str
+    kind: str
+    amount: int
+    status: str
+    psp_refund_id: str | None = None
+
+    @property
+    def live(self) -> bool:
+        """The money left and has not come back (or is held to leave)."""
+        return self.kind == "refund" and self.status not in GONE
+
+
+class AtProvider(msgspec.Struct):
+    """A payment by the provider's own record."""
+
+    psp_payment_id: str
+    status: str
+    authorized: int
+    captured: int
+    capturable: int
+
+    @property
+    def released(self) -> int:
+        """How much of the authorization was let go."""
+        return self.authorized - self.captured - self.capturable
+
+
+class Entry(msgspec.Struct):
+    """A journal entry with its lines (account, amount, functional)."""
+
+    row: Row
+    lines: list[tuple[str, int, int]]
+
+    def on(self, account: str) -> int:
+        """The balance of the lines on an account (or on `clearing:` any), debit positive."""
+        whole = account.endswith(":")
+        return sum(
+            amount
+            for name, amount, _ in self.lines
+            if name == account or (whole and name.startswith(account))
+        )
+
+
+class Event(msgspec.Struct):
+    """One link of the trail with its body parsed."""
+
+    row: Row
+    type: str
+    body: dict[str, Any]
+
+
+class Case(msgspec.Struct):
+    """All that is known of one order, from every side."""
+
+    order: Order
+    report: dict[str, Any] | None
+    rows: dict[str, list[Row]]  # payments, refunds, legs, effects of this order
+    entries: list[Entry]
+    events: list[Event]
+    movements: dict[str, list[Movement]]  # by psp_payment_id
+    provider: dict[str, AtProvider]
+    dashboard: set[str]
+    bounced: set[str]
+    told: set[tuple[str, str]]  # (psp_refund_id, status) that reached our inbox
+
+    def wrong(self, invariant: str, what: str) -> Violation:
+        """A violation of this order."""
+        return Violation(invariant, self.order.source.order_id, what)
+
+    def refunds_at(self, payment: Payment) -> list[Movement]:
+        """What the provider gave back of a payment, whatever became of it."""
+        found = self.movements.get(payment.psp_payment_id, [])
+        return [m for m in found if m.kind == "refund"]
+
+    def by_people(self, movement: Movement) -> bool:
+        """Made in the provider's dashboard, not by us."""
+        return movement.psp_refund_id in self.dashboard
+
+    def was_told(self, movement: Movement) -> bool:
+        """Whether a message with the movement's present status has reached our inbox."""
+        return (movement.psp_refund_id or "", movement.status) in self.told
+
+    def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
+        """The legs that say the movement is theirs."""
+        return [
+            (refund, leg)
+            for refund in self.order.refunds
+            for leg in refund.legs
+            if leg.psp_refund_id and leg.psp_refund_id == movement.psp_refund_id
+        ]
+
+    def movement_of(self, leg: Leg) -> Movement | None:
+        """What the provider did under the leg's reference."""
+        if not leg.psp_refund_id:
+            return None
+        found = (m for made in self.movements.values() for m in made)
+        return next((m for m in found if m.psp_refund_id == leg.psp_refund_id), None)
+
+
+def cases(snapshot: Snapshot, journal: Journal, told: set[tuple[str, str]]) -> list[Case]:
+    """Every order with what belongs to it."""
+    by_order = {
+        name: _grouped(snapshot.rows[name], "order_id")
+        for name in ("payments", "refunds", "legs", "effects", "entries", "postings")
+    }
+    events = _grouped(snapshot.rows["events"], "stream")
+    movements: dict[str, list[Movement]] = defaultdict(list)
+    for movement in msgspec.convert(snapshot.movements, list[Movement]):
+        movements[movement.psp_payment_id].append(movement)
+    paid = msgspec.convert(snapshot.provider_payments, list[AtProvider])
+    provider = {p.psp_payment_id: p for p in paid}
+    dashboard, bounced = set(journal.dashboard), set(journal.bounced)
+    found = []
+    for order in msgspec.convert(snapshot.orders, list[Order]):
+        own = [p.psp_payment_id for p in order.payments]
+        found.append(
+            Case(
+                order,
+                journal.reports.get(order.source.order_id),
+                {name: rows[order.id] for name, rows in by_order.items()},
+                _entries(by_order["entries"][order.id], by_order["postings"][order.id]),
+                [event(row) for row in sorted(events[order.id], key=_seq)],
+                {name: movements[name] for name in own},
+                {name: provider[name] for name in own if name in provider},
+                dashboard,
+                bounced,
+                told,
+            )
+        )
+    return found
+
+
+def event(row: Row) -> Event:
+    """An event's row with its body parsed."""
+    return Event(row, row["type"], json.loads(row["body"]))
+
+
+def _seq(row: Row) -> int:
+    return int(row["seq"])
+
+
+def _grouped(rows: list[Row], column: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[column]].append(row)
+    return found
+
+
+def _entries(rows: list[Row], postings: list[Row]) -> list[Entry]:
+    lines: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
+    for p in sorted(postings, key=lambda row: (row["entry"], row["line"])):
+        lines[p["entry"]].append((p["account"], p["amount"], p["functional"]))
+    return [Entry(row, lines[row["number"]]) for row in sorted(rows, key=lambda r: r["number"])]
+
+
+def news_of_refunds(inbox: list[Row]) -> Iterator[tuple[str, str]]:
+    """(psp_refund_id, status) of every stored message of a provider about a refund."""
+    for row in inbox:
+        if not row["raw"] or row["state"] == "unmatched":
+            continue
+        try:
+            body = json.loads(bytes(row["raw"]))
+        except ValueError:
+            continue
+        data = body.get("data") if isinstance(body, dict) else None
+        thing = data.get("object") if isinstance(data, dict) else None
+        if isinstance(thing, dict) and thing.get("object") == "refund":
+            yield str(thing.get("id")), str(thing.get("status"))
