@@ -101,10 +101,11 @@ class Provider:
         prng = self.troubles.prng(number, "way")
         await asyncio.sleep(prng.uniform(*WAY_S))
         if self.outage_until > self._loop.time():
-            return Failure(False, "no connection: refused"), "outage"
+            self.troubles.touch(number, "outage")
+            return Failure(False, "no connection: refused"), ""
         silent = self._silent.get(number, 0.0)
         if silent > self._loop.time() and self.troubles.on:
-            return Failure(False, "no connection: refused"), "silence"
+            return Failure(False, "no connection: refused"), ""
         if silent:
             del self._silent[number]
             if silent <= self._loop.time():

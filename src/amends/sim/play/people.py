@@ -75,6 +75,8 @@ class Person:
         kind = self.world.troubles.shop(self.number)
         journal = self.world.journal
         journal.reports[self.number] = self.plan.report
+        customer = self.plan.report["customer"]
+        journal.personal += [customer["name"], customer["email"], f"call {customer['name']}"]
         if kind:
             self.world.troubles.struck(kind, self.number)
         if kind == "shop_reorder":
@@ -143,12 +145,14 @@ class Person:
         source = {"connection": SHOP, "order_id": self.number}
         at = int(asyncio.get_running_loop().time() * 1e6)
         body = {"order": source, "reason": "return", **body}
+        if self.prng.random() < 0.1:
+            body["note"] = f"please call {self.plan.report['customer']['name']}"
         if by_message is None:
             by_message = self.prng.random() < 0.3
         if self.plan.currency == SHORT and self.world.short:
             self.world.troubles.struck("insufficient_balance", self.number)
         door = "message" if by_message else "api"
-        ask = Ask(name, at, self.number, body, "" if by_message else name, door, "", 0, None)
+        ask = Ask(name, at, self.number, body, "" if by_message else name, door)
         ask.should_succeed = should
         self.world.journal.asks.append(ask)
         self._say(f"{name}: asks for {_short(body)} by {door}")
@@ -225,9 +229,10 @@ class Person:
             {"lines": [{"id": "1", "quantity": 99}]},
         ]
         await self._refused(self.prng.choice(bad))
-        await self.ask(True, by_message=False)
+        whole = await self.ask(True, by_message=False)
         await self._pause(0, DAY)
-        await self._refused({"amount": step})
+        if not self.world.turned_down(whole):
+            await self._refused({"amount": step})
 
     async def _refused(self, body: dict[str, Any]) -> None:
         ask = await self.ask(False, by_message=False, **body)

@@ -16,8 +16,7 @@ from sqlalchemy import select
 from amends.engine import audit, config
 from amends.kernel.time import SECOND
 from amends.sim import wire
-from amends.sim.checker.spec import Journal
-from amends.sim.checker import Checker
+from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.play.bridge import Bridge
 from amends.sim.play.evidence import snapshot
 from amends.sim.play.network import Provider, Wire
@@ -190,7 +189,11 @@ class World:
         for identifier, document in self.bridge.run(_documents(self.store)):
             self.numbers[identifier] = json.loads(document)["source"]["order_id"]
 
-    async def paid(self, ask: Any) -> str:
+    def turned_down(self, ask: Ask) -> bool:
+        """Whether the desk declined it, so that its money is free again."""
+        return isinstance(ask.answer, dict) and ask.answer.get("id") in self.declined
+
+    async def paid(self, ask: Ask) -> str:
         """The provider's id of what was paid for an ask, "" if nothing was."""
         if ask.status != 201:
             return ""
@@ -413,6 +416,7 @@ class World:
         if kind == "outage":
             self.provider.outage_until = now + 3600 * (1 + 3 * draw)
             self.say("", "the provider is away")
+            self.troubles.struck(kind)
         elif kind == "database_away":
             self._away_until = now + 5 + 600 * draw
             self.say("", "the database is away")
@@ -487,7 +491,7 @@ class World:
         self.quiet_points += 1
         for ask in self.journal.asks:
             ask.faults = self.troubles.since(ask.number, ask.at / 1e6)
-            if isinstance(ask.answer, dict) and ask.answer.get("id") in self.declined:
+            if self.turned_down(ask):
                 ask.should_succeed = False
         seen = self.bridge.run(
             snapshot(self.store, self.provider.world, round((START + self.loop.time()) * SECOND))

@@ -24,8 +24,8 @@ REQUEST = (
     "error_500_undone",  # kept under the key by the provider, nothing done
     "error_500_done",  # kept under the key, the work is done
     "webhook_before_answer",
-    "silence",  # the answer is lost and the provider unreachable for longer than it keeps keys
 )
+SILENCE = "silence"  # the answer is lost, and no other comes for longer than the provider keeps keys
 WEBHOOK = ("duplicate", "delay", "reorder", "bad_signature", "lose", "late_duplicate")
 SHOP = ("shop_repeat", "shop_delay", "shop_reorder")
 STATEMENT = ("crash", "store_error", "commit_unknown", "store_retry")
@@ -40,7 +40,7 @@ STORY = (  # what people and banks do; part of an order's story, counted when it
     "fraud_warning",
     "capture_race",
 )
-KINDS = (*REQUEST, *WEBHOOK, *SHOP, *STATEMENT, *WORLD, *STORY)
+KINDS = (*REQUEST, SILENCE, *WEBHOOK, *SHOP, *STATEMENT, *WORLD, *STORY)
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -84,7 +84,9 @@ class Troubles:
 
     def request(self, number: str) -> str:
         """What strikes this request of an order, "" for nothing."""
-        return self._draw(number, "request", self.profile.request, REQUEST)
+        found = self._draw(number, "request", self.profile.request, REQUEST)
+        silent = self._draw(number, "silence", self.profile.request / 25, (SILENCE,))
+        return silent or found
 
     def webhook(self, number: str) -> str:
         return self._draw(number, "webhook", self.profile.webhook, WEBHOOK)
