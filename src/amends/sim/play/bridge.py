@@ -1,4 +1,4 @@
-"""The real database in a simulated world: every call blocks the simulated thread until it is done.
+"""The real database in a simulated world: every call stops the world until it is done.
 
 To the world a statement takes no time of its own, so real speed decides nothing; how long it seems
 to take is drawn from the seed (`Pace`). On PostgreSQL a call may wait for a lock that another
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager, suppress
-from threading import Thread
 from typing import Any, TypeVar
 
 import asyncpg
@@ -31,14 +29,12 @@ Point = Callable[[str], Awaitable[None]]
 
 
 class Bridge:
-    """A thread with a real event loop, and the calls that are in it. `locks` is the address of a
+    """A real event loop inside the simulated one, and the calls that are in it. `locks` is the address of a
     PostgreSQL to be asked about locks, "" for a database where simulated processes take turns."""
 
     def __init__(self, locks: str = "") -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="sim-database", daemon=True)
-        self._thread.start()
-        self._blocked: list[tuple[Future[Any], asyncio.Future[None]]] = []
+        self._blocked: list[tuple[asyncio.Task[Any], asyncio.Future[None]]] = []
         self._monitor: asyncpg.Connection[Any] | None = None
         if locks:
             self._monitor = self.run(asyncpg.connect(locks))
@@ -46,22 +42,29 @@ class Bridge:
         self.waited = 0  # calls that met a lock
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """To its end, at once."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """To its end, at once: the world's loop stands still while the database's own runs."""
+        world = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            return self._loop.run_until_complete(work)
+        finally:
+            asyncio._set_running_loop(world)
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """To its end; the world goes on meanwhile only if it waits for a lock."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        if not self._rests(future):
+        if self._monitor is None:
+            return self.run(work)
+        task = self._loop.create_task(work)
+        if not self._rests(task):
             self.waited += 1
             free = asyncio.get_running_loop().create_future()
-            self._blocked.append((future, free))
+            self._blocked.append((task, free))
             try:
                 await free
             except BaseException:
-                self._drop(future)
+                self._drop(task)
                 raise
-        return future.result()
+        return task.result()
 
     def freed(self) -> None:
         """A transaction has ended: calls that waited for it go on, in the order they came."""
@@ -74,39 +77,34 @@ class Bridge:
                 if not item[1].done():
                     item[1].set_result(None)
 
-    def _rests(self, future: Future[Any]) -> bool:
+    def _rests(self, task: asyncio.Task[Any]) -> bool:
         """Whether the call is done; False if it waits for a lock."""
-        if self._monitor is None:
-            wait([future])
-            return True
+        assert self._monitor is not None
         for _ in range(int(SURE_S / PATIENCE_S)):
-            wait([future], timeout=PATIENCE_S)
-            if future.done():
+            self.run(_wait(task))
+            if task.done():
                 return True
-            running = [item for item, _ in self._blocked if not item.done()]
-            waiting = len({id(item) for item in (*running, future)})
-            if self.run(self._monitor.fetchval(LOCKED)) >= waiting and not future.done():
+            running = {item for item, _ in self._blocked if not item.done()} | {task}
+            if self.run(self._monitor.fetchval(LOCKED)) >= len(running) and not task.done():
                 return False
         raise RuntimeError("a statement neither ends nor waits for a lock")
 
-    def _drop(self, future: Future[Any]) -> None:
+    def _drop(self, task: asyncio.Task[Any]) -> None:
         """Whoever waited for it is gone."""
-        self._blocked = [item for item in self._blocked if item[0] is not future]
-        future.cancel()
+        self._blocked = [item for item in self._blocked if item[0] is not task]
+        task.cancel()
         with suppress(BaseException):
-            future.result()
+            self.run(_wait(task, None))
 
     def close(self) -> None:
         if self._monitor is not None:
             self.run(self._monitor.close())
-        self.run(_end_tasks())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self.run(self._loop.shutdown_default_executor())
         self._loop.close()
 
 
-async def _end_tasks() -> None:
-    await asyncio.get_running_loop().shutdown_default_executor()
+async def _wait(task: asyncio.Task[Any], seconds: float | None = PATIENCE_S) -> None:
+    await asyncio.wait((task,), timeout=seconds)
 
 
 READS = ("order", "orders", "payment", "refunds", "refund_order", "quote", "events", "entries")

@@ -102,11 +102,11 @@ class Node:
         await self.engine.start(sweep=self.sends)
 
     def stir(self) -> None:
-        """Something was committed somewhere: look soon, as a sweeper that looks every second
-        would; and again when the rarer chores are due."""
+        """Something was committed somewhere: look soon, and again when the rarer chores are due.
+        A real sweeper looks every second; here an idle month must cost nothing."""
         loop = asyncio.get_running_loop()
-        for seconds in (1, 61):
-            second = int(loop.time()) + seconds
+        for every in (5, 60):
+            second = (int(loop.time()) // every + 1) * every
             if self.sends and second not in self._stirs:
                 self._stirs.add(second)
                 loop.call_at(float(second), self._look, second)
