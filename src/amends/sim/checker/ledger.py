@@ -119,30 +119,25 @@ def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
     booked = -sum(e.on("clearing:") for e in case.entries)
-    possible = [_bookable(case, m) for made in case.movements.values() for m in made]
-    least, most = sum(low for low, _ in possible), sum(high for _, high in possible)
-    if not least <= booked <= most:
-        span = str(least) if least == most else f"{least} to {most}"
-        yield case.wrong("I5", f"the provider paid {span}, the clearing accounts say {booked}")
+    settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
+    if booked != settled:
+        yield case.wrong("I5", f"the provider paid {settled}, the clearing accounts say {booked}")
 
 
-def _bookable(case: Case, movement: Movement) -> tuple[int, int]:
-    """The least and the most the books may hold for a movement."""
+def _settled(case: Case, movement: Movement) -> int:
+    """What the books must hold for a movement, from what we can know of it."""
     if movement.kind != "refund":
-        return 0, 0
-    amount = movement.amount
+        return 0
+    states = [leg.state for _, leg in case.owners(movement)]
     if movement.status != "succeeded":
-        return (0, amount) if unheard_bounce(case, movement) else (0, 0)
-    waits = any(leg.state in OPEN for _, leg in case.owners(movement))
-    nobody = not case.owners(movement)
-    news_is_due = not case.was_told(movement) or case.order.parked
+        stale = "succeeded" in states and unheard_bounce(case, movement)
+        return movement.amount if stale else 0
     early = any(
         p.psp_payment_id == movement.psp_payment_id and (p.reread or not p.captured_peak)
         for p in case.order.payments
     )
-    if (waits or nobody) and (news_is_due or early):
-        return 0, amount
-    return amount, amount
+    news_is_due = not case.was_told(movement) or bool(case.order.parked) or early
+    return 0 if news_is_due and all(state in OPEN for state in states) else movement.amount
 
 
 def no_strangers(rows: Iterable[dict[str, object]], orders: set[str]) -> Found:

@@ -209,8 +209,8 @@ def succeeded_means_paid(case: Case) -> Found:
 
 
 def unheard_bounce(case: Case, movement: Movement) -> bool:
-    """The world failed it after it had succeeded, and nothing told us (its webhook was lost)."""
-    bounced = movement.psp_refund_id in case.bounced and movement.status in GONE
+    """The world took it back after it had succeeded, and nothing told us (a lost webhook)."""
+    bounced = movement.psp_refund_id in case.bounced and movement.status != "succeeded"
     return bounced and (not case.was_told(movement) or bool(case.order.parked))
 
 

@@ -30,8 +30,9 @@ def messages_are_on_disk(snapshot: Snapshot, journal: Journal, shop: str, psp: s
 
 
 def orders_are_on_disk(orders: Mapping[str, Case], journal: Journal) -> Found:
-    """Each order that was answered 2xx is there."""
-    for number in dict.fromkeys(journal.orders_acked):
+    """Each order that was answered 2xx is there, and each that a refund was accepted for."""
+    refunded = [ask.number for ask in journal.asks if ask.accepted and ask.door == "api"]
+    for number in dict.fromkeys((*journal.orders_acked, *refunded)):
         if number not in orders:
             yield Violation("I13", number, "the order was acknowledged and is not there")
 

@@ -1,0 +1,222 @@
+"""The simulator's checker on the real engine: silent on stories that go well, however the provider
+and the people behave, and loud when a guard is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from amends.core.requests import LineIn, LinePick, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
+from amends.engine import actions
+from amends.engine.actions import Caller
+from amends.kernel.time import DAY, HOUR
+from tests.engine import test_guards
+from tests.engine.evidence import Scribe
+from tests.engine.lab import STRIPE, Lab, laboratory, report
+from tests.engine.test_crash import STORIES
+
+
+@pytest.fixture
+def scribe(monkeypatch: pytest.MonkeyPatch) -> Scribe:
+    return Scribe(monkeypatch)
+
+
+def first_refund(lab: Lab) -> str:
+    return str(lab.movements()[0]["psp_refund_id"])
+
+
+# -- what other people and the provider do --------------------------------------------------------
+
+
+async def itemised(lab: Lab) -> None:
+    """Units, shipping, amounts and the rest, with taxes that do not divide, to the last cent."""
+    lab.control("payment", id="pi_9", amount=3347)
+    lines = (
+        LineIn("a", 3, 1000, taxes=(TaxIn("VAT", 167), TaxIn("city", 11))),
+        LineIn("b", 1, 1347, taxes=(TaxIn("VAT", 225),)),
+    )
+    shipping = (ShippingIn("s", 1000, taxes=(TaxIn("VAT", 167),)),)
+    paid = TenderIn(3347, "payment", STRIPE, "pi_9", 3347)
+    order = await lab.nodes[0].report(
+        OrderIn(OrderKey("shop-1", "9"), "EUR", lines, (paid,), shipping=shipping)
+    )
+    for picks in ((LinePick("a", 1),), (LinePick("a", 1), LinePick("b", 1))):
+        await lab.nodes[0].refund(order.id, lines=picks)
+        await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id, shipping=333)
+    await lab.nodes[0].refund(order.id, amount=7)
+    await lab.nodes[0].refund(order.id)
+
+
+async def dashboard_beside_ours(lab: Lab) -> None:
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=4000)
+    lab.control("dashboard_refund", payment="pi_1", amount=5000)
+    await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id)
+
+
+async def bounced_and_given_again(lab: Lab) -> None:
+    """A late failure, half of the money for something else, then all that is left."""
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=6000)
+    await lab.settle(HOUR)
+    lab.control("fail_refund", refund=first_refund(lab))
+    await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id, amount=3000)
+    await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id)
+
+
+async def bounced_and_retried(lab: Lab) -> None:
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=6000)
+    await lab.settle(HOUR)
+    lab.control("fail_refund", refund=first_refund(lab))
+    await lab.settle(HOUR)
+    (refund,) = (await lab.one(order.id)).refunds
+    await actions.retry(lab.nodes[0].engine, Caller("key:a", "key:a"), refund.id)
+
+
+async def bounced_and_canceled(lab: Lab) -> None:
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=6000)
+    await lab.settle(HOUR)
+    lab.control("fail_refund", refund=first_refund(lab))
+    await lab.settle(HOUR)
+    (refund,) = (await lab.one(order.id)).refunds
+    await actions.cancel(lab.nodes[0].engine, Caller("key:a", "key:a"), refund.id)
+
+
+async def disputed_after_a_refund(lab: Lab) -> None:
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=4000)
+    await lab.settle(HOUR)
+    lab.control("open_dispute", payment="pi_1")
+    await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id)
+
+
+async def partly_released(lab: Lab) -> None:
+    order = await lab.order(capture="manual")
+    await lab.nodes[0].refund(order.id, amount=2500)
+    await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id)
+
+
+async def captured_before_the_release(lab: Lab) -> None:
+    order = await lab.order(capture="manual")
+    lab.control("fault", kind="unavailable", count=1, retry_after=60)
+    await lab.nodes[0].refund(order.id)
+    await lab.nodes[0].quiet()
+    lab.control("dashboard_capture", payment="pi_1")
+
+
+async def expired_before_the_release(lab: Lab) -> None:
+    order = await lab.order(capture="manual")
+    lab.control("fault", kind="unavailable", count=1, retry_after=60)
+    await lab.nodes[0].refund(order.id, amount=2500)
+    await lab.nodes[0].quiet()
+    lab.control("expire", payment="pi_1")
+
+
+async def without_money(lab: Lab) -> None:
+    lab.control("balance", currency="eur", amount=0, refuse=True)
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=4000)
+    await lab.settle(3 * HOUR)
+    lab.control("balance", currency="eur", amount=0, refuse=False)
+    await lab.settle(3 * HOUR)
+    lab.control("fund", currency="eur", amount=5000)
+
+
+async def slow_bank(lab: Lab) -> None:
+    lab.control("refund_outcome", status="pending", then="succeeded", after_s=3 * 86_400)
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, key="k", amount=4000)
+    await lab.nodes[0].refund(order.id, key="k", amount=4000)
+    lab.control("webhook_fault", kind="lose", probability=1)
+
+
+async def a_message_and_a_review(lab: Lab) -> None:
+    order = await lab.order()
+    lab.control("fraud_warning", payment="pi_1", fraud_type="made_with_stolen_card")
+    lab.control("open_dispute", payment="pi_1", reason="fraudulent", amount=500)
+    await lab.settle(HOUR)
+    await lab.nodes[0].refund(order.id, amount=300)
+
+
+async def two_orders_more_versions(lab: Lab) -> None:
+    one, two = await lab.order("1"), await lab.order("2", amount=4999)
+    await lab.nodes[0].refund(one.id, amount=1)
+    await lab.nodes[0].report(report("1", version=2))
+    await lab.nodes[0].refund(two.id)
+    await lab.nodes[0].refund(two.id)
+
+
+TALES: dict[str, Callable[[Lab], Awaitable[None]]] = {
+    tale.__name__: tale
+    for tale in (
+        *(itemised, dashboard_beside_ours, bounced_and_given_again, bounced_and_retried),
+        *(bounced_and_canceled, disputed_after_a_refund, partly_released),
+        *(captured_before_the_release, expired_before_the_release, without_money, slow_bank),
+        *(a_message_and_a_review, two_orders_more_versions),
+    )
+}
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    (tmp_path / "amends.db").write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{tmp_path / 'amends.db'}"
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["webhooks", "no-webhooks"])
+@pytest.mark.parametrize("name", TALES)
+async def test_it_is_silent(
+    name: str, listens: bool, scribe: Scribe, sqlite_url: str, tmp_path: Path
+) -> None:
+    """At a quiet point an hour later and at the end, with every webhook or without any."""
+    async with laboratory(sqlite_url, tmp_path) as lab:
+        if listens:
+            lab.listen()
+        await TALES[name](lab)
+        await lab.settle(HOUR)
+        assert await scribe.check(lab) == []
+        await lab.settle(5 * DAY)
+        assert await scribe.check(lab, end=True) == []
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_it_is_silent_on_the_stories_of_crashes(
+    name: str, scribe: Scribe, sqlite_url: str, tmp_path: Path
+) -> None:
+    story, prepare, _ = STORIES[name]
+    async with laboratory(sqlite_url, tmp_path) as lab:
+        lab.listen()
+        await prepare(lab)
+        await story(lab)
+        assert await scribe.check(lab, end=True) == []
+
+
+@pytest.mark.parametrize("mutated", [False, True], ids=["guarded", "mutated"])
+@pytest.mark.parametrize(
+    "name", ["idempotency key", "look-up past key retention", "not found counts after lookup_delay"]
+)
+async def test_it_finds_a_guard_taken_away(
+    name: str,
+    mutated: bool,
+    scribe: Scribe,
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story, mutate, after = test_guards.GUARDS[name]
+    if mutated:
+        mutate(monkeypatch)
+    async with laboratory(sqlite_url, tmp_path, indeterminate_after=after) as lab:
+        await story(lab)
+        violations = await scribe.check(lab, end=True)
+    assert {v.invariant for v in violations} == ({"I2"} if mutated else set())

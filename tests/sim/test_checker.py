@@ -1,0 +1,218 @@
+"""The checker itself: silent on a clean world and on what it must let pass, and each rule finds the
+one thing that was broken for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from amends.sim.checker import OF_ONE_ORDER, Checker, Violation
+from amends.sim.checker.view import cases, news_of_refunds
+from tests.sim.broken import (
+    SPOILT,
+    WRONG,
+    Change,
+    Spoil,
+    bounced_in_the_open,
+    claim_given_up_unsaid,
+    lost_refund,
+    never_heard_of,
+    overdrawn,
+    still_unknown,
+)
+from tests.sim.checked import ADA, World
+
+
+def found(change: Change, spoil: Spoil = lambda _: None) -> list[Violation]:
+    """What is wrong after `change` of the world and `spoil` of its rows."""
+    world = World()
+    change(world)
+    snapshot = world.snapshot()
+    spoil(snapshot)
+    return Checker().finish(snapshot, world.journal)
+
+
+def said(violations: list[Violation]) -> list[str]:
+    return [f"{v.invariant}: {v.what}" for v in violations]
+
+
+def test_a_clean_world_is_clean() -> None:
+    assert said(found(lambda _: None)) == []
+
+
+# -- what must be found -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_it_is_found(name: str) -> None:
+    change, words = WRONG[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_row_is_found(name: str) -> None:
+    spoil, words = SPOILT[name]
+    sentences = said(found(lambda _: None, spoil))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+# -- what must be let pass ----------------------------------------------------------------------
+
+
+def unheard_dashboard(w: World) -> None:
+    never_heard_of(w)
+    w.rows["inbox"].pop()
+
+
+def unheard_bounce(w: World) -> None:
+    bounced_in_the_open(w)
+    w.rows["inbox"].pop()
+
+
+def being_looked_up(w: World) -> None:
+    still_unknown(w)
+    w.movements.append(w.movement("re_a") | {"psp_refund_id": "re_x", "amount": 500})
+
+
+def overdrawn_and_raised(w: World) -> None:
+    overdrawn(w)
+    w.story["ord_1"].append(("exception.raised", {"what": "paid_twice"}, ()))
+
+
+def given_up(w: World) -> None:
+    claim_given_up_unsaid(w)
+    w.story["ord_1"].append(("refund.superseded", {"refund": "rf_b"}, ()))
+
+
+def pending_unheard(w: World) -> None:
+    w.movement("re_c")["status"] = "succeeded"
+
+
+def kept_for_a_parked_order(w: World) -> None:
+    lost_refund(w)
+    w.rows["inbox"].append(w.rows["inbox"][0] | {"connection": "parked", "message": "x"})
+
+
+def released_by_hand(w: World) -> None:
+    """The authorization expired: nobody here asked for it, and the payment shows it."""
+    w.orders["ord_2"]["refunds"], w.booked["ord_2"] = [], []
+    w.story["ord_2"] = w.story["ord_2"][:1]
+    w.journal.asks.pop()
+
+
+def disputed_while_free(w: World) -> None:
+    w.orders["ord_1"]["disputes"] = [{"payment": "pay_1", "withdrawn": 5000}]
+    w.payment["disputed"] = 5000
+
+
+def paid_and_open_again(w: World) -> None:
+    w.moved("c", "pending", "succeeded")
+    w.moved("c", "succeeded", "requires_action")
+    w.moved("c", "requires_action", "pending")
+
+
+def a_report_not_taken(w: World) -> None:
+    w.journal.reports["1"] = w.journal.reports["1"] | {"version": 2, "lines": []}
+
+
+ALLOWED: dict[str, Change] = {
+    "a dashboard refund nobody told us of": unheard_dashboard,
+    "a late failure nobody told us of": unheard_bounce,
+    "a movement whose leg is being looked up": being_looked_up,
+    "overdrawn by others, and said": overdrawn_and_raised,
+    "a claim given up by a new refund": given_up,
+    "settled there, its news still to come": pending_unheard,
+    "a refund kept for a parked order": kept_for_a_parked_order,
+    "an authorization that expired": released_by_hand,
+    "a dispute over what is left": disputed_while_free,
+    "paid and open again by the provider's word": paid_and_open_again,
+    "a report that was refused": a_report_not_taken,
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_it_is_let_pass(name: str) -> None:
+    world = World()
+    ALLOWED[name](world)
+    assert said(Checker().check(world.snapshot(), world.journal)) == []
+
+
+def test_only_one_movement_is_excused_by_one_look_up() -> None:
+    def twice(w: World) -> None:
+        being_looked_up(w)
+        w.movements.append(w.movement("re_x") | {"psp_refund_id": "re_y"})
+
+    sentences = said(found(twice))
+    assert "I2: re_y of 500 on pi_1 was paid by us and belongs to no leg" in sentences
+
+
+# -- from one quiet point to the next ------------------------------------------------------------
+
+
+def later(change: Change, spoil: Spoil = lambda _: None) -> list[str]:
+    """What is wrong at a second quiet point, where the first was clean."""
+    checker, world = Checker(), World()
+    assert checker.check(world.snapshot(), world.journal) == []
+    world.rows = {name: [dict(row) for row in rows] for name, rows in world.rows.items()}
+    change(world)
+    snapshot = world.snapshot()
+    spoil(snapshot)
+    return said(checker.check(snapshot, world.journal))
+
+
+def test_nothing_changed_is_nothing_wrong() -> None:
+    assert later(lambda _: None) == []
+
+
+def test_what_is_appended_continues_the_chain() -> None:
+    assert later(lambda w: w.story["ord_1"].append(("order.updated", {}, ()))) == []
+
+
+def test_a_rewritten_trail_is_found() -> None:
+    """With every hash made anew, so that the chain itself holds."""
+    sentences = later(lambda w: w.story["ord_1"][0][1].update(version=2))
+    assert "I10: events ('ord_1', 1) is changed" in sentences
+
+
+def test_a_row_that_is_gone_is_found() -> None:
+    sentences = later(lambda _: None, lambda s: s.rows["postings"].pop(0))
+    assert "I5: postings ('ord_1', 1, 1) is gone" in sentences
+
+
+def test_a_leg_that_went_back_is_found() -> None:
+    sentences = later(lambda w: w.leg("a").update(state="sending"))
+    assert "I9: leg_a was succeeded and is sending" in sentences
+
+
+def test_what_only_grows_is_held_to_it() -> None:
+    sentences = later(lambda w: w.payment.update(captured=11_000))
+    assert "I9: pay_1 went back from (12000, 12000) to (12000, 11000)" in sentences
+
+
+def test_a_name_is_looked_for_in_new_rows() -> None:
+    sentences = later(lambda w: w.story["ord_1"].append(("order.updated", {"by": ADA}, ())))
+    assert sentences == ["I15: 'Ada Lovelace' stands in events"]
+
+
+def test_what_was_told_is_remembered() -> None:
+    """Raw bodies expire; what they said does not."""
+    checker, world = Checker(), World()
+    unheard_dashboard(world)
+    world.hear("evt_2", "re_x", "succeeded")
+    assert said(checker.check(world.snapshot(), world.journal))
+    world.rows["inbox"][-1]["raw"] = None
+    assert said(checker.check(world.snapshot(), world.journal))
+
+
+def test_every_rule_has_been_seen_to_find_something() -> None:
+    """No rule of one order is silent over all the broken worlds above."""
+    loud = set()
+    for change, _ in WRONG.values():
+        world = World()
+        change(world)
+        told = set(news_of_refunds(world.rows["inbox"]))
+        for case in cases(world.snapshot(), world.journal, told):
+            loud |= {rule.__name__ for rule in OF_ONE_ORDER if list(rule(case))}
+    # What the builder makes of its own documents cannot differ from them; SPOILT does that.
+    by_rows = {"rows_are_the_document", "head_is_the_last_event"}
+    assert loud | by_rows == {rule.__name__ for rule in OF_ONE_ORDER}
