@@ -47,7 +47,7 @@ class Wish(msgspec.Struct, frozen=True):
     orders: int = 110
     profile: Profile = Profile()
     only: tuple[str, ...] = ()
-    workers: int = 1  # on PostgreSQL a second one comes and goes
+    workers: int = 1  # processes that send; more than one needs PostgreSQL
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -270,7 +270,7 @@ class World:
         await node.kill()
         self.nodes = [other for other in self.nodes if other is not node]
         await asyncio.sleep(prng.uniform(*DOWN_S))
-        if not any(other.sends for other in self.nodes):
+        if sum(other.sends for other in self.nodes) < self.wish.workers:
             await self.start_node()
 
     # -- what comes from outside ---------------------------------------------------------------
@@ -330,7 +330,8 @@ class World:
         self.provider.control(
             "webhook", url="http://us.sim/webhooks/stripe-eu", secret=self.secret
         )
-        await self.start_node()
+        for _ in range(self.wish.workers):
+            await self.start_node()
         background = [
             asyncio.create_task(work)
             for work in (self.provider.pump(), Desk(self).work(), self._events(), self._quiets())
@@ -418,7 +419,7 @@ class World:
             self.say("", "the provider is away")
             self.troubles.struck(kind)
         elif kind == "database_away":
-            self._away_until = now + 5 + 600 * draw
+            self._away_until = now + 60 + 7200 * draw
             self.say("", "the database is away")
             self.troubles.struck(kind)
         elif kind == "crash" and self.nodes:
@@ -428,7 +429,7 @@ class World:
             self.later(self._second(3600 * (1 + 11 * draw)))
 
     async def _second(self, seconds: float) -> None:
-        """Another worker beside the first (on SQLite: a command beside the server)."""
+        """A command beside the server, or one more worker beside the others."""
         node = await self.start_node(sends=self.wish.workers > 1)
         await self._calm_or(seconds)
         if node in self.nodes and node.alive:

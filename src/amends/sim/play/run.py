@@ -27,8 +27,8 @@ def play(wish: Wish) -> Report:
 
 async def _play(wish: Wish) -> Report:
     wish.folder.mkdir(parents=True, exist_ok=True)
-    postgres = wish.store.startswith("postgresql")
-    bridge = Bridge(wish.store if postgres else "")
+    together = wish.workers > 1 and wish.store.startswith("postgresql")
+    bridge = Bridge(wish.store if together else "")
     store = connect(wish.store)
     try:
         bridge.run(store.migrate())

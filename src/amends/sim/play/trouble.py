@@ -48,11 +48,11 @@ class Profile(msgspec.Struct, frozen=True):
     `world` is how often in a month something strikes everybody. `without` names kinds to leave
     out."""
 
-    request: float = 0.14
-    webhook: float = 0.20
+    request: float = 0.22
+    webhook: float = 0.22
     shop: float = 0.20
-    statement: float = 0.0012
-    world: float = 4.0
+    statement: float = 0.003
+    world: float = 6.0
     without: frozenset[str] = frozenset()
 
 
