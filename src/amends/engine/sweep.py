@@ -88,7 +88,10 @@ class Sweeper:
     async def _sleep(self) -> None:
         """Until the next thing of ours is due, or a period at most."""
         now = self._clock.now()
-        waits = [self.period, *(wait for limit in self._limits.values() if (wait := limit.wakes_in()))]
+        waits = [
+            self.period,
+            *(wait for limit in self._limits.values() if (wait := limit.wakes_in())),
+        ]
         if self._next_due is not None and self._next_due > now:
             waits.append(self._next_due - now)
         pause = max(min(waits), BREATH)

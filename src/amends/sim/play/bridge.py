@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import asyncpg
@@ -20,17 +20,19 @@ T = TypeVar("T")
 
 PATIENCE_S = 0.01  # real seconds before we ask the database whether a call waits for a lock
 SURE_S = 60.0  # real seconds after which a call that neither ends nor waits is a defect
-LOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()" + (
-    " AND wait_event_type = 'Lock'"
-)
+LOCKED = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 # What a simulated process passes: told before and after every call. It may wait, or raise.
 Point = Callable[[str], Awaitable[None]]
 
 
 class Bridge:
-    """A real event loop inside the simulated one, and the calls that are in it. `locks` is the address of a
-    PostgreSQL to be asked about locks, "" for a database where simulated processes take turns."""
+    """A real event loop inside the simulated one, and the calls that are in it.
+
+    `locks` is the URL of a PostgreSQL to be asked about locks; "" where simulated processes take
+    turns at the database, as SQLite has it anyway.
+    """
 
     def __init__(self, locks: str = "") -> None:
         self._loop = asyncio.new_event_loop()
@@ -93,8 +95,9 @@ class Bridge:
         """Whoever waited for it is gone."""
         self._blocked = [item for item in self._blocked if item[0] is not task]
         task.cancel()
-        with suppress(BaseException):
-            self.run(_wait(task, None))
+        self.run(_wait(task, None))
+        if not task.cancelled():
+            task.exception()  # nobody is left to hear it
 
     def close(self) -> None:
         if self._monitor is not None:

@@ -91,7 +91,7 @@ class Provider:
             self.on_wire -= 1
         if kind:
             self.troubles.struck(kind, number)
-        told = str(answer.status) if isinstance(answer, Response) else answer.detail
+        told = str(answer.status) if isinstance(answer, Response) else answer.reason
         self._say(number, f"sent {what}: {told}{f' ({kind})' if kind else ''}")
         return answer
 

@@ -88,9 +88,7 @@ class Node:
         passing: Point = pass_point
         bridged: Any = BridgedStore(store, bridge, passing)
         clock = SimClock(skew_us)
-        self.engine = Engine(
-            config, bridged, clock=clock, ids=ids, transport=wire, sends=sends
-        )
+        self.engine = Engine(config, bridged, clock=clock, ids=ids, transport=wire, sends=sends)
         self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason
         self._stirs: set[int] = set()
 

@@ -213,12 +213,13 @@ class Person:
             await self._pause(10 * 60, 1.5 * DAY)
 
     async def _racer(self) -> None:
-        amount = self._part(0.6)
+        step = STEP.get(self.plan.currency, 1)
+        amount = (self.plan.amount // 2 // step + 1) * step  # more than half: only one fits
         asks = [self.ask(False, by_message=False, amount=amount) for _ in range(5)]
         heard = await asyncio.gather(*asks)
         taken = [ask.id for ask in heard if ask.status == 201]
         if len(taken) != 1:
-            self.world.wrong(self.number, f"of five 60 % partials {len(taken)} were accepted")
+            self.world.wrong(self.number, f"of five asks for over half {len(taken)} were accepted")
 
     async def _abuser(self) -> None:
         step = STEP.get(self.plan.currency, 1)
@@ -245,7 +246,9 @@ class Person:
             await self.ask(False, **self._some())
             await self._pause(0, 10)
         if self._struck("dispute"):
-            status = self.prng.choice(("needs_response", "needs_response", "warning_needs_response"))
+            status = self.prng.choice(
+                ("needs_response", "needs_response", "warning_needs_response")
+            )
             self._try("open_dispute", payment=f"pi_{self.number}", status=status)
         if not first:
             await self._pause(0, 2 * HOUR)

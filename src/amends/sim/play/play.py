@@ -195,7 +195,7 @@ class World:
 
     async def paid(self, ask: Ask) -> str:
         """The provider's id of what was paid for an ask, "" if nothing was."""
-        if ask.status != 201:
+        if ask.status != 201 or ask.answer is None:
             return ""
         order = self.bridge.run(self.store.order(ask.answer["order"]))
         refund = order.refund(ask.answer["id"]) if order else None
@@ -237,7 +237,10 @@ class World:
         before = not where.endswith(".done") and where != "committed"
         if before:
             await asyncio.sleep(node.prng.uniform(*PACE_S))
-        strikes, kind = node.prng.random() < self.wish.profile.statement, node.prng.choice(STATEMENT)
+        strikes, kind = (
+            node.prng.random() < self.wish.profile.statement,
+            node.prng.choice(STATEMENT),
+        )
         if self.away:
             raise StoreUnavailable("the database is away")
         if strikes and self.troubles.on and kind not in self.wish.profile.without:
@@ -311,7 +314,9 @@ class World:
         if not serving:
             return None
         headers = dict(delivery.headers)
-        body = delivery.body.replace(b'"succeeded"', b'"failed"') + b" " if forged else delivery.body
+        body = (
+            delivery.body.replace(b'"succeeded"', b'"failed"') + b" " if forged else delivery.body
+        )
         try:
             return await prng.choice(serving).hear(STRIPE, body, headers)
         except Gone:
@@ -327,9 +332,7 @@ class World:
     # -- the run -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        self.provider.control(
-            "webhook", url="http://us.sim/webhooks/stripe-eu", secret=self.secret
-        )
+        self.provider.control("webhook", url="http://us.sim/webhooks/stripe-eu", secret=self.secret)
         for _ in range(self.wish.workers):
             await self.start_node()
         background = [
@@ -340,13 +343,8 @@ class World:
         self._people = [
             asyncio.create_task(Person(self, plan, prng).live()) for plan, prng in self._plans()
         ]
-        done = asyncio.gather(*self._people)
         try:
-            await asyncio.wait((done, *background), return_when=asyncio.FIRST_COMPLETED)
-            for task in background:
-                if task.done():
-                    task.result()
-            await done
+            await self._lived(background)
             while self._later:
                 await asyncio.wait(set(self._later))
             await self._final()
@@ -355,6 +353,15 @@ class World:
                 task.cancel()
             await asyncio.gather(*background, *self._people, *self._later, return_exceptions=True)
             await self._stop()
+
+    async def _lived(self, background: list[asyncio.Task[None]]) -> None:
+        """Until every story has ended; a defect of the world itself is raised at once."""
+        left = set(self._people)
+        while left:
+            done, _ = await asyncio.wait({*left, *background}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            left -= done
 
     def _plans(self) -> list[tuple[Plan, Random]]:
         found = []

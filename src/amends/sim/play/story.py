@@ -94,9 +94,10 @@ def make(number: str, prng: Random, days: float) -> Plan:
 def _line(name: str, prng: Random, step: int) -> dict[str, Any]:
     quantity = prng.randint(1, 3)
     total = prng.randint(quantity, 4000) * (step if step == 1 else step * quantity)
-    taxes = [{"name": "VAT", "rate": "0.19", "amount": total * 19 // 119}]
+    tax = total * 19 // 119
+    taxes = [{"name": "VAT", "rate": "0.19", "amount": tax}]
     if prng.random() < 0.2:
-        first, second = allocate(taxes[0]["amount"], (2, 1))
+        first, second = allocate(tax, (2, 1))
         taxes = [
             {"name": "state", "rate": "0.12", "amount": first},
             {"name": "city", "rate": "0.07", "amount": second},

@@ -25,7 +25,9 @@ REQUEST = (
     "error_500_done",  # kept under the key, the work is done
     "webhook_before_answer",
 )
-SILENCE = "silence"  # the answer is lost, and no other comes for longer than the provider keeps keys
+SILENCE = (
+    "silence"  # the answer is lost, and no other comes for longer than the provider keeps keys
+)
 WEBHOOK = ("duplicate", "delay", "reorder", "bad_signature", "lose", "late_duplicate")
 SHOP = ("shop_repeat", "shop_delay", "shop_reorder")
 STATEMENT = ("crash", "store_error", "commit_unknown", "store_retry")
