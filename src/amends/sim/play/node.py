@@ -64,7 +64,8 @@ class Numbers:
 
 
 class Node:
-    """A process. `sends` False: a command beside the server, which leaves effects to others."""
+    """A process. `sends` False: a command beside the server, which leaves effects to others;
+    `alone` False: there may be other processes that send."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Node:
         prng: Random,
         skew_us: int = 0,
         sends: bool = True,
+        alone: bool = True,
     ) -> None:
         async def pass_point(where: str) -> None:
             await point(self, where)
@@ -90,6 +92,7 @@ class Node:
         clock = SimClock(skew_us)
         self.engine = Engine(config, bridged, clock=clock, ids=ids, transport=wire, sends=sends)
         self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason
+        self._every = (300,) if alone else (10, 300)
         self._stirs: set[int] = set()
 
     @property
@@ -100,10 +103,11 @@ class Node:
         await self.engine.start(sweep=self.sends)
 
     def stir(self) -> None:
-        """Something was committed somewhere: look soon, and again when the rarer chores are due.
-        A real sweeper looks every second; here an idle month must cost nothing."""
+        """Something was committed somewhere: look soon for what another process left, and in a
+        while for chores. A real sweeper looks every second; here an idle month costs nothing, and
+        what is due by itself wakes the sweeper in time as ever."""
         loop = asyncio.get_running_loop()
-        for every in (5, 60):
+        for every in self._every:
             second = (int(loop.time()) // every + 1) * every
             if self.sends and second not in self._stirs:
                 self._stirs.add(second)

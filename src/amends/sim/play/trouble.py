@@ -87,7 +87,7 @@ class Troubles:
     def request(self, number: str) -> str:
         """What strikes this request of an order, "" for nothing."""
         found = self._draw(number, "request", self.profile.request, REQUEST)
-        silent = self._draw(number, "silence", self.profile.request / 25, (SILENCE,))
+        silent = self._draw(number, "silence", self.profile.request / 80, (SILENCE,))
         return silent or found
 
     def webhook(self, number: str) -> str:
