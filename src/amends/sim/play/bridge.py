@@ -8,10 +8,11 @@ simulated process holds: it is then set aside, and taken up when the lock is fre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+import aiosqlite
 import asyncpg
 
 from amends.store.spec import Store, Turn
@@ -108,6 +109,22 @@ class Bridge:
 
 async def _wait(task: asyncio.Task[Any], seconds: float | None = PATIENCE_S) -> None:
     await asyncio.wait((task,), timeout=seconds)
+
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """SQLite's cold statements run in this thread. The world waits for each of them anyway, and a
+    hop to aiosqlite's own thread and back costs more than the statement."""
+
+    async def execute(connection: aiosqlite.Connection, act: Any, *given: Any, **named: Any) -> Any:
+        return act(*given, **named)
+
+    whole = aiosqlite.Connection._execute
+    aiosqlite.Connection._execute = execute  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        aiosqlite.Connection._execute = whole  # type: ignore[method-assign]
 
 
 READS = ("order", "orders", "payment", "refunds", "refund_order", "quote", "events", "entries")

@@ -9,7 +9,7 @@ from collections import Counter
 
 import structlog
 
-from amends.sim.play.bridge import Bridge
+from amends.sim.play.bridge import Bridge, inline
 from amends.sim.play.loop import VirtualLoop
 from amends.sim.play.play import Report, Wish, World, fingerprint
 from amends.store.open import connect
@@ -18,7 +18,7 @@ from amends.store.open import connect
 def play(wish: Wish) -> Report:
     """Play it. The database is migrated if it must be, and has to hold no orders."""
     began = time.monotonic()
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with inline(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         report = runner.run(_play(wish))
     report.seconds = round(time.monotonic() - began, 2)
     report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
