@@ -448,3 +448,21 @@ def test_an_answer_for_an_unknown_attempt_changes_nothing() -> None:
     desk.tell(Answered(desk.leg().id, 1, 7, Declined("no")))
     assert desk.leg().state == "sending"
     assert desk.payment().busy
+
+
+def test_no_funds_in_doubt_waits_for_funds_once_a_look_up_agrees() -> None:
+    """edge-22: the first answer was lost, and the same bytes again are told that the balance is
+    short. Nothing was executed: it is tried again later, and has not failed."""
+    desk = sent()
+    desk.answer(Unknown("timeout"))
+    desk.due()
+    desk.found()
+    desk.due()
+    desk.answer(Declined("balance_insufficient", kind="funds"))
+    assert desk.leg().state == "unknown", "I4: a no in doubt is no answer"
+    desk.now += TERMS.lookup_delay
+    desk.due()
+    desk.found()
+    leg = desk.leg()
+    assert (leg.state, leg.epoch, leg.unfunded, leg.declined) == ("awaiting_funds", 2, False, "")
+    assert desk.due() is not None, "another attempt leaves, under another key"

@@ -75,6 +75,15 @@ async def stage(bare_stage: Stage) -> AsyncIterator[Stage]:
     await bare_stage.close()
 
 
+@pytest_asyncio.fixture
+async def pg_stage(
+    tmp_path: Path, sqlite_template: Path, postgres_migrated: str
+) -> AsyncIterator[Stage]:
+    found = Stage(sqlite_template, tmp_path, postgres_migrated)
+    yield found
+    await found.close()
+
+
 @pytest.fixture(autouse=True)
 def plain_logs() -> Iterator[None]:
     """As a process has them: on standard error, without the values of local variables."""

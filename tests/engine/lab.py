@@ -9,6 +9,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,9 +24,11 @@ from amends.engine import actions, audit, config
 from amends.engine.actions import Caller
 from amends.engine.asks import Rendered, Result, Told
 from amends.engine.intake import receive
+from amends.engine.rates import rates
 from amends.engine.wiring import Engine
 from amends.gateways.spec import Failure, Request, Response
 from amends.kernel.ids import encode
+from amends.kernel.money import Rate
 from amends.kernel.time import DAY, SECOND, Instant
 from amends.sim import wire
 from amends.sim.stripe import StripeWorld
@@ -157,6 +160,12 @@ class Node:
         return result.order
 
 
+@lru_cache
+def exchange(functional: str) -> Mapping[str, Rate]:
+    """The rates of a laboratory's engines, which take long to read, once for all of them."""
+    return rates(config.LedgerConfig(functional_currency=functional))
+
+
 def render(result: Result) -> Rendered:
     """An answer as a door would make it."""
     if result.refused is not None:
@@ -165,7 +174,9 @@ def render(result: Result) -> Rendered:
 
 
 def settings(url: str, folder: Path, **connection: Any) -> config.Config:
-    """A configuration with one Stripe account and one shop. `connection` changes the account."""
+    """A configuration with one Stripe account and one shop. `connection` changes the account, but
+    `auto_approve_up_to` the policy."""
+    up_to = connection.pop("auto_approve_up_to", 10**9)
     secrets = folder / "secrets"
     secrets.mkdir(parents=True, exist_ok=True)
     (secrets / "key").write_text("sk_test_sandbox")
@@ -180,7 +191,7 @@ def settings(url: str, folder: Path, **connection: Any) -> config.Config:
     shop = {"gateway": "standard", "webhook_secrets": [f"file:{secrets / 'whsec'}"]}
     raw = {
         "store": {"url": url},
-        "policy": {"auto_approve_up_to": 10**9},
+        "policy": {"auto_approve_up_to": up_to},
         "audit": {"dir": str(folder / "audit")},
         "connections": {STRIPE: account | connection, "shop-1": shop},
     }
@@ -224,6 +235,7 @@ class Lab:
             transport=transport,
             sends=sends,
         )
+        vars(engine)["_rates"] = exchange(self.config.ledger.functional_currency)
         engine.sealer.prepare()
         await engine.start(sweep=False)
         node = Node(self, engine, store, transport)

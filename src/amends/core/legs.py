@@ -346,6 +346,7 @@ def fresh(work: Work, leg_id: str) -> None:
         stored=0,
         tries=0,
         declined="",
+        unfunded=False,
     )
 
 

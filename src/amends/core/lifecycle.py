@@ -43,6 +43,7 @@ News = Literal[
     "unclear",
     "not_found",
     "not_found_declined",
+    "not_found_no_funds",
     "not_found_late",
     "lookup_failed",
     "over",
@@ -118,6 +119,7 @@ def _fill_asking() -> None:
     _row(_OUT, "unclear", "unknown", "look")
     _row(("unknown",), "not_found", None, "again")
     _row(("unknown",), "not_found_declined", "failed", "release")
+    _row(("unknown",), "not_found_no_funds", "awaiting_funds", "wait_funds")
     _row(("unknown",), "not_found_late", "sending", "renew")
     _row(("unknown",), "lookup_failed", None, "look")
     _row(_OPEN, "lookup_failed", None, "watch")
@@ -176,9 +178,9 @@ def _fill_ignored() -> None:
     _ignore(("succeeded", *_ENDED), "heard_pending", "heard_awaiting_funds")
     overtaken: tuple[News, ...] = ("declined", "doubted", "no_funds", "not_sent", "unclear")
     _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken)
-    absent: tuple[News, ...] = ("not_found", "not_found_declined", "not_found_late")
-    _ignore(("sending", "succeeded", *_ENDED), *absent, "lookup_failed")
-    _ignore(_OPEN, "not_found_declined", "not_found_late")
+    settled: tuple[News, ...] = ("not_found_declined", "not_found_no_funds", "not_found_late")
+    _ignore(("sending", "succeeded", *_ENDED), "not_found", *settled, "lookup_failed")
+    _ignore(_OPEN, *settled)
     _ignore(_ENDED, "drop")
 
 

@@ -192,7 +192,7 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
     elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:
         _captured_first(work, leg, outcome.payment)
     elif leg.doubt:
-        work.put_leg(leg.id, declined=outcome.code)
+        work.put_leg(leg.id, declined=outcome.code, unfunded=outcome.kind == "funds")
         legs.move(work, leg.id, "doubted", **body)
     elif outcome.kind == "funds":
         legs.move(work, leg.id, "no_funds", **body)
@@ -290,7 +290,7 @@ def _absent_or_found(
     counts = not leg.in_flight and asked_at >= leg.last_sent_at + terms.lookup_delay
     news: News = "not_found"
     if counts and leg.declined:
-        news = "not_found_declined"
+        news = "not_found_no_funds" if leg.unfunded else "not_found_declined"
     elif counts and asked_at >= legs.settles_at(work, leg):
         news = "not_found_late"
     legs.move(work, leg_id, news)

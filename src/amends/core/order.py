@@ -176,6 +176,7 @@ class Leg(_Part, frozen=True):
     resend: bool = False  # the next round sends the same bytes; else it looks up
     tries: int = 0  # consecutive fruitless rounds, for the backoff
     declined: str = ""
+    unfunded: bool = False  # that "no" was for want of money there: it is tried again later
     psp_refund_id: str = ""
     failure: str = ""
     replaced: bool = False  # a later leg took over; not part of the refund's shown state
