@@ -120,7 +120,7 @@ def inline() -> Iterator[None]:
         return act(*given, **named)
 
     whole = aiosqlite.Connection._execute
-    aiosqlite.Connection._execute = execute  # type: ignore[method-assign]
+    aiosqlite.Connection._execute = execute  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
