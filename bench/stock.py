@@ -22,15 +22,20 @@ from hashlib import sha256
 from typing import Any
 
 import asyncpg
+from msgspec.structs import replace
 
 from amends.core.order import Order
 from amends.core.orders import order_id, payment_id
 from amends.core.requests import OrderKey
+from amends.engine.seals import Witness, key_id
+from amends.kernel.canon import GENESIS, canonical
 from amends.kernel.ids import encode, tail
+from amends.store.open import connect
 from amends.store.rows import to_order
+from amends.store.spec import Checkpoint
 from bench.engines import bare_psp
 from bench.machine import module, running
-from bench.ours import stock_name
+from bench.ours import settings, stock_name
 from bench.places import Place, Places
 
 REFUNDED_EACH = 100  # one order of so many has a refund
@@ -62,6 +67,7 @@ def load(place: Place, orders: int, likes: tuple[Template, Template]) -> float:
         first.line()
         second.line()
     asyncio.run(_with_indexes(place.url, indexes))
+    asyncio.run(_sealed(place, orders))
     return time.perf_counter() - start
 
 
@@ -214,6 +220,24 @@ async def _with_indexes(url: str, statements: list[str]) -> None:
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
+
+
+async def _sealed(place: Place, orders: int) -> None:
+    """A checkpoint of now, as if the stock had been sealed minute by minute: without it each engine
+    would begin by sealing all of it."""
+    witness = Witness(settings(place.url, "http://127.0.0.1:1", place.folder).audit_dir)
+    witness.prepare()
+    key = witness.key()
+    now = time.time_ns() // 1000
+    draft = Checkpoint(1, now, orders, (), GENESIS, key_id(key.public_key()), "")
+    sealed = replace(draft, signature=key.sign(canonical(draft)).hex())
+    store = connect(place.url)
+    await store.open()
+    try:
+        await store.add_checkpoint(sealed)
+    finally:
+        await store.close()
+    witness.append(sealed)
 
 
 if __name__ == "__main__":
