@@ -22,7 +22,7 @@ class Child:
 
     def __init__(self, *command: str, env: Mapping[str, str] | None = None, term: bool = False):
         source = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
-        self._term = term
+        self._term, self._command = term, command
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -41,7 +41,7 @@ class Child:
         found = self._process.stdout.readline()
         if not found:
             raise RuntimeError(
-                f"{self._process.args} ended with {self._process.wait()};"
+                f"{' '.join(self._command)[:200]} ended with {self._process.wait()};"
                 " AMENDS_BENCH_LOGS=1 shows what it said"
             )
         return found.strip()

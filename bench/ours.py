@@ -2,8 +2,8 @@
 
     python -m bench.ours '{"url": …, "psp": …, "folder": …, "refunds": 2000, "in_flight": 512, …}'
 
-Records its orders, prints a line, waits for a line, refunds a part of each order in a closed loop,
-prints a line with what it took, and stops when standard input closes.
+Records its orders, prints a line, waits for a line, refunds a part of each order (in a closed loop,
+or with `rate` in an open one), prints a line with what it took, stops when standard input closes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvloop
 
 from amends.core.order import shown_state
+from amends.core.orders import order_id
 from amends.core.requests import (
     LineIn,
     LinePick,
@@ -30,10 +33,12 @@ from amends.core.requests import (
     TenderIn,
 )
 from amends.engine import actions, config, heap
+from amends.engine.turn import BATCH_MAX
 from amends.engine.wiring import Engine
 from amends.store.open import connect
 
 WAIT_S = 60.0
+WARM = 64  # refunds before the clock starts: they connect, plan and fill caches
 CALLER = actions.Caller("key:bench", "prn_bench")
 
 
@@ -69,9 +74,15 @@ class Run:
         self._engine, self._wish = engine, wish
         self._orders: list[str] = []
         self._latencies: list[float] = []
+        self._warm = wish.get("warm", WARM)
 
     async def prepare(self) -> None:
-        names = [f"{self._wish['name']}{n}" for n in range(self._wish["refunds"])]
+        """Record its orders, or with `stock` pick them at random from so many that are there."""
+        if self._wish.get("stock"):
+            self._orders = picked(self._wish, self._wish["refunds"] + self._warm)
+            return
+        count = self._wish["refunds"] + self._warm
+        names = [f"{self._wish['name']}{n}" for n in range(count)]
 
         async def report(part: list[str]) -> None:
             for name in part:
@@ -82,6 +93,12 @@ class Run:
 
         await asyncio.gather(*(report(names[n::256]) for n in range(256)))
 
+    async def warm_up(self) -> None:
+        """The first orders are refunded before anything is measured."""
+        first, self._orders = self._orders[: self._warm], self._orders[self._warm :]
+        await asyncio.gather(*(self._lane(first[n::8]) for n in range(8)))
+        self._latencies.clear()
+
     async def refund_all(self) -> dict[str, Any]:
         lanes = min(self._wish["in_flight"], len(self._orders))
         turns, cpu, start = self._engine.turner.turns, time.process_time(), time.perf_counter()
@@ -90,9 +107,10 @@ class Run:
         turns = self._engine.turner.turns - turns
         return {"seconds": took, "cpu": cpu, "turns": turns, "latencies": sorted(self._latencies)}
 
-    async def _lane(self, orders: list[str]) -> None:
+    async def _lane(self, orders: list[str], due: float = 0.0) -> None:
+        """One after the other; the time of the first counts from `due`, if it was due then."""
         for order in orders:
-            start = time.perf_counter()
+            start = due or time.perf_counter()
             await self._refund(order)
             self._latencies.append(time.perf_counter() - start)
 
@@ -101,13 +119,14 @@ class Run:
         told = await actions.request_refund(self._engine, CALLER, request)
         await self._engine.wait_for(told.results[0].refund, WAIT_S)
 
-    async def paced(self, rate: int, seconds: float) -> dict[str, Any]:
-        """Open loop: one every 1/rate seconds, whoever is still waiting."""
-        count = min(int(rate * seconds), len(self._orders))
+    async def paced(self, rate: float) -> dict[str, Any]:
+        """Open loop: one every 1/rate seconds, whoever is still waiting. What starts late because
+        we were busy still counts from when it was due."""
         start, tasks = time.perf_counter(), []
-        for n, order in enumerate(self._orders[:count]):
-            await asyncio.sleep(max(0.0, start + n / rate - time.perf_counter()))
-            tasks.append(asyncio.create_task(self._lane([order])))
+        for n, order in enumerate(self._orders):
+            due = start + n / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.create_task(self._lane([order], due)))
         await asyncio.gather(*tasks)
         return {"seconds": time.perf_counter() - start, "latencies": sorted(self._latencies)}
 
@@ -117,23 +136,41 @@ class Run:
         assert order is not None and shown_state(order.refunds[-1]) == "succeeded", order
 
 
+def picked(wish: dict[str, Any], count: int) -> list[str]:
+    """Ids of so many orders, anywhere in the range: those of this part, and of this `seed`."""
+    dice, numbers = random.Random(wish["seed"]), dict[int, None]()
+    while len(numbers) < count:
+        number = dice.randrange(wish["stock"] // wish["parts"]) * wish["parts"] + wish["part"]
+        numbers[number] = None
+    return [order_id(OrderKey("shop", stock_name(number))) for number in numbers]
+
+
+def stock_name(number: int) -> str:
+    """The shop's name of an order that `bench.stock` loads."""
+    return f"stock-{number}"
+
+
 async def main(wish: dict[str, Any]) -> None:
+    # Lines on standard output are for whoever measures.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     folder = Path(wish["folder"])
     store = connect(wish["url"])
     await store.open()
     engine = Engine(settings(wish["url"], wish["psp"], folder), store)
+    engine.turner.batch_max = wish.get("batch", BATCH_MAX)
     await engine.start()
     heap.settle()
     run = Run(engine, wish)
     await run.prepare()
+    await run.warm_up()
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, sys.stdin.readline)
-    rate = wish.get("rate", 0)
-    found = await run.paced(rate, wish["seconds"]) if rate else await run.refund_all()
-    await run.check()
-    print(json.dumps(found), flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+    if await loop.run_in_executor(None, sys.stdin.readline):  # else only its orders were wanted
+        rate = wish.get("rate", 0)
+        found = await run.paced(rate) if rate else await run.refund_all()
+        await run.check()
+        print(json.dumps(found), flush=True)
+        await loop.run_in_executor(None, sys.stdin.read)
     await engine.stop()
     await store.close()
 

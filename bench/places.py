@@ -57,7 +57,7 @@ class Places:
                 place = Place(f"sqlite:///{folder / 'amends.db'}", folder)
                 yield self._prepared(place, schema)
                 return
-            server = self._postgres()
+            server = self.server
             with _database(server) as url:
                 yield self._prepared(Place(url, folder, asyncio.run(_server_pid(url))), schema)
 
@@ -66,7 +66,9 @@ class Places:
             asyncio.run(_migrate(place.url))
         return place
 
-    def _postgres(self) -> str:
+    @property
+    def server(self) -> str:
+        """The URL of the PostgreSQL, started if need be."""
         if not self._server:
             self._server = self._stack.enter_context(postgres.supervised())
         return self._server

@@ -9,117 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
 
 from bench import references, services
+from bench.engines import bare_psp, engines
+from bench.growth import growth
 from bench.load import post_all, request
-from bench.machine import Child, Meter, module, running
-from bench.places import Place, Places
+from bench.machine import Meter, module, running
+from bench.places import Place
+from bench.plan import Curve, Plan, Round, Row, at, summed_up
 
-IN_FLIGHT = 1024
 WARM = 64
 
 
-@dataclass
-class Row:
-    """One line of the result. `ok` None: nothing must come of it, or it is absent."""
-
-    name: str
-    what: str
-    unit: str = "refunds/s"
-    value: float | None = None
-    reference: float | None = None
-    ratio: float | None = None
-    must: float | None = None
-    ok: bool | None = None
-    cpu_s_per_1000: dict[str, float] = field(default_factory=dict)
-    note: str = ""
-    absent: str = ""
-
-    def judge(self) -> Row:
-        if self.must is not None and self.ratio is not None:
-            self.ok = self.ratio >= self.must
-        return self
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much to do. `seconds` is what one measurement takes, about."""
-
-    places: Places
-    seconds: float
-    rounds: int
-    kinds: tuple[str, ...]
-
-    def count(self, a_second: int) -> int:
-        return max(20, int(self.seconds * a_second))
-
-
-@dataclass
-class Round:
-    """One round of one row."""
-
-    value: float
-    reference: float = 0.0
-    cpu: dict[str, float] = field(default_factory=dict)
-    more: dict[str, float] = field(default_factory=dict)
-
-
-def _summed_up(row: Row, rounds: list[Round]) -> Row:
-    row.value = round(median(r.value for r in rounds), 1)
-    if all(r.reference for r in rounds):
-        row.reference = round(median(r.reference for r in rounds), 1)
-        row.ratio = round(median(r.value / r.reference for r in rounds), 3)
-    names = sorted({name for r in rounds for name in r.cpu})
-    row.cpu_s_per_1000 = {n: round(median(r.cpu.get(n, 0.0) for r in rounds), 3) for n in names}
-    return row.judge()
-
-
-@contextmanager
-def _psp() -> Iterator[tuple[str, Child]]:
-    with running(*module("bench.psp")) as child:
-        yield child.line(), child
-
-
 # -- rows 1 and 2: within the process --------------------------------------------------------------
-
-
-def _engines(plan: Plan, place: Place, processes: int, **more: Any) -> Round:
-    """Refunds a second of engine processes that share the place."""
-    with ExitStack() as stack:
-        url, psp = stack.enter_context(_psp())
-        wish = {
-            "url": place.url,
-            "psp": url,
-            "folder": str(place.folder),
-            "refunds": plan.count(700) // processes,
-            "in_flight": IN_FLIGHT // processes,
-            **more,
-        }
-        children = [
-            stack.enter_context(
-                running(*module("bench.ours", json.dumps({**wish, "name": f"o{n}-"})))
-            )
-            for n in range(processes)
-        ]
-        for child in children:
-            child.line()
-        meter = Meter(
-            {
-                "engine": [child.pid for child in children],
-                "psp": [psp.pid],
-                "postgresql": [place.server_pid],
-            }
-        )
-        for child in children:
-            child.go()
-        found = [child.found() for child in children]
-        done = wish["refunds"] * processes
-        return Round(done / max(f["seconds"] for f in found), cpu=meter.per_1000(done))
 
 
 def engine_postgresql(plan: Plan) -> list[Row]:
@@ -127,6 +31,7 @@ def engine_postgresql(plan: Plan) -> list[Row]:
         "engine-postgresql",
         "refunds decided, sent, booked; handed in within 2 processes; PostgreSQL",
         must=0.2,
+        aim=0.5,
         note="against pgbench writing only the rows of one refund per transaction, 8 clients",
     )
     if not references.pgbench_program():
@@ -137,9 +42,9 @@ def engine_postgresql(plan: Plan) -> list[Row]:
         with plan.places.fresh("postgresql") as place:
             reference = references.pgbench(place, plan.seconds)
         with plan.places.fresh("postgresql") as place:
-            rounds.append(_engines(plan, place, processes=2))
+            rounds.append(engines(plan, place, "postgresql"))
         rounds[-1].reference = reference
-    return [_summed_up(row, rounds)]
+    return [summed_up(row, rounds)]
 
 
 def engine_sqlite(plan: Plan) -> list[Row]:
@@ -147,18 +52,19 @@ def engine_sqlite(plan: Plan) -> list[Row]:
         "engine-sqlite",
         "the same in 1 process; SQLite, FULL",
         must=0.5,
+        aim=1.0,
         note="against the same rows by executemany, one transaction per refund",
     )
     rounds = []
     for _ in range(plan.rounds):
         with plan.places.fresh("sqlite") as place, plan.places.fresh("sqlite") as empty:
-            one = _engines(plan, place, processes=1)
+            one = engines(plan, place, "sqlite")
             finished = place.folder / "amends.db"
             one.reference = references.executemany(
                 finished, empty.folder / "amends.db", plan.seconds
             )
             rounds.append(one)
-    return [_summed_up(row, rounds)]
+    return [summed_up(row, rounds)]
 
 
 # -- row 3: over REST ------------------------------------------------------------------------------
@@ -171,7 +77,7 @@ def _names(plan: Plan, a_second: int) -> list[str]:
 
 def _over_rest(plan: Plan, place: Place, processes: int) -> Round:
     names = _names(plan, 400)
-    with _psp() as (url, psp), services.amends(place, url, processes) as service:
+    with bare_psp() as (url, psp), services.amends(place, url, processes) as service:
         services.report_orders(service, names)
         requests = services.refund_requests(service, names)
         service.post(requests[:WARM])
@@ -186,7 +92,7 @@ def _over_rest(plan: Plan, place: Place, processes: int) -> Round:
 
 def _naively(plan: Plan, place: Place) -> Round:
     names = _names(plan, 120)
-    with _psp() as (url, _), services.naive(place, url) as service:
+    with bare_psp() as (url, _), services.naive(place, url) as service:
         services.report_naive(service, names)
         requests = services.naive_requests(names)
         service.post(requests[:WARM])
@@ -201,6 +107,7 @@ def rest(plan: Plan, kind: str) -> list[Row]:
         f"rest-{kind}",
         f"the whole path over REST, 32 connections, answered after the provider; {kind}",
         must=2.0,
+        aim=3.0,
         note="against a naive service: framework, ORM, HTTP client, two worker processes",
     )
     rounds = []
@@ -212,7 +119,7 @@ def rest(plan: Plan, kind: str) -> list[Row]:
         one.reference = naive.value
         one.cpu |= naive.cpu
         rounds.append(one)
-    return [_summed_up(row, rounds)]
+    return [summed_up(row, rounds)]
 
 
 # -- row 4: with the sandbox and its webhooks ------------------------------------------------------
@@ -228,7 +135,7 @@ def sandbox(plan: Plan, kind: str) -> list[Row]:
     for _ in range(plan.rounds):
         with plan.places.fresh(kind) as place:
             rounds.append(_sandboxed(plan, place))
-    return [_summed_up(row, rounds)]
+    return [summed_up(row, rounds)]
 
 
 def _sandboxed(plan: Plan, place: Place) -> Round:
@@ -262,6 +169,7 @@ def webhooks(plan: Plan, kind: str) -> list[Row]:
         f"webhooks verified, durable and decided, then 2xx; 32 connections; {kind}",
         unit="webhooks/s",
         must=0.5,
+        aim=1.2,
         note="against a bare endpoint of the same framework with one INSERT and COMMIT",
     )
     rounds = []
@@ -272,12 +180,12 @@ def webhooks(plan: Plan, kind: str) -> list[Row]:
             rounds.append(_intake(plan, place))
         rounds[-1].reference = bare.value
         rounds[-1].cpu |= bare.cpu
-    return [_summed_up(row, rounds)]
+    return [summed_up(row, rounds)]
 
 
 def _intake(plan: Plan, place: Place) -> Round:
     names = _names(plan, 500)
-    with _psp() as (url, _), services.amends(place, url) as service:
+    with bare_psp() as (url, _), services.amends(place, url) as service:
         services.report_orders(service, names)
         answers = service.post(services.refund_requests(service, names)).bodies
         requests = services.webhooks(answers)
@@ -305,33 +213,37 @@ RATE = 100  # refunds a second
 
 def latency(plan: Plan, kind: str) -> list[Row]:
     """Milliseconds beyond what the provider's bare answer takes at the same pace."""
-    limits = {"p50": 10.0, "p99": 40.0}
-    found: dict[str, list[float]] = {name: [] for name in limits}
+    limits = {"p50": (0.5, 10.0, 3.0), "p99": (0.99, 40.0, 15.0)}  # share, must, aim
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in limits}
     for _ in range(plan.rounds):
         with plan.places.fresh(kind) as place:
             ours, bare = _paced(plan, place)
-        for name, share in (("p50", 0.5), ("p99", 0.99)):
-            found[name].append(1000 * (_at(ours, share) - _at(bare, share)))
+        for name, (share, _, _) in limits.items():
+            both = 1000 * at(ours, share), 1000 * at(bare, share)
+            found[name].append((both[0] - both[1], both[1]))
     rows = []
-    for name, most in limits.items():
+    for name, (_, most, aim) in limits.items():
         row = Row(
             f"latency-{name}-{kind}",
             f"{name} of the time added to the provider's answer, {RATE} refunds/s; {kind}",
             unit="ms",
-            value=round(median(found[name]), 1),
+            value=round(median(added for added, _ in found[name]), 1),
+            reference=round(median(bare for _, bare in found[name]), 1),
             must=most,
-            note="the most it may be; the same percentile of a bare client is taken off",
+            aim=aim,
+            note="the most it may be; the same percentile of a bare client, the reference, is"
+            " taken off",
         )
-        row.ok = median(found[name]) <= most
+        row.ok = row.value is not None and row.value <= most
         rows.append(row)
     return rows
 
 
 def _paced(plan: Plan, place: Place) -> tuple[list[float], list[float]]:
     """Sorted seconds of refunds, and of the provider's own answers."""
-    with _psp() as (url, _):
+    with bare_psp() as (url, _):
         wish = {"url": place.url, "psp": url, "folder": str(place.folder), "in_flight": 0}
-        wish |= {"rate": RATE, "seconds": plan.seconds, "refunds": plan.count(RATE), "name": "o"}
+        wish |= {"rate": RATE, "refunds": plan.count(RATE), "name": "o"}
         with running(*module("bench.ours", json.dumps(wish))) as child:
             child.line()
             child.go()
@@ -342,21 +254,18 @@ def _paced(plan: Plan, place: Place) -> tuple[list[float], list[float]]:
         return ours, bare.latencies
 
 
-def _at(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
 # -- what is not built yet -------------------------------------------------------------------------
 
 
-LATER = "not built yet"
+LATER = "not built yet: a later release brings it"
 
 
 def absent(name: str, what: str, why: str) -> Callable[[Plan], list[Row]]:
     return lambda plan: [Row(name, what, absent=why)]
 
 
-ROWS: dict[str, tuple[str, Callable[[Plan], list[Row]]]] = {
+# name -> (the database it needs, what measures it)
+ROWS: dict[str, tuple[str, Callable[[Plan], Sequence[Row | Curve]]]] = {
     "engine-postgresql": ("postgresql", engine_postgresql),
     "engine-sqlite": ("sqlite", engine_sqlite),
     "rest-postgresql": ("postgresql", lambda plan: rest(plan, "postgresql")),
@@ -367,6 +276,6 @@ ROWS: dict[str, tuple[str, Callable[[Plan], list[Row]]]] = {
     "webhooks-sqlite": ("sqlite", lambda plan: webhooks(plan, "sqlite")),
     "latency-postgresql": ("postgresql", lambda plan: latency(plan, "postgresql")),
     "latency-sqlite": ("sqlite", lambda plan: latency(plan, "sqlite")),
-    "growth": ("", absent("growth", "throughput at 10 million orders against 100 thousand", LATER)),
+    "growth": ("postgresql", growth),
     "bulk": ("", absent("bulk", "peak memory of a bulk of 1 million items", LATER)),
 }

@@ -85,8 +85,10 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
 def _check_owner(order: Order, recorded: Recorded) -> None:
     """A connection speaks only for its own orders and payments, however it came by an id."""
     kind, _, name = recorded.actor.partition(":")
+    if kind != "connection":
+        return
     own = {order.source.connection, *(p.connection for p in order.payments)}
-    if kind == "connection" and name not in own:
+    if name not in own:
         raise Refused(Reason.FORBIDDEN, f"The order does not belong to connection {name!r}.")
 
 

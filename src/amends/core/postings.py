@@ -57,11 +57,10 @@ def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
     Where part of it was claimed before, the entry makes up the difference, account by account, so
     that what lapses is exactly what was booked.
     """
-    before = _claimed(refund, refund.claimed)
-    lines = [
-        (account, value - was)
-        for (account, value), (_, was) in zip(_claimed(refund, amount), before, strict=True)
-    ]
+    lines = _claimed(refund, amount)
+    if refund.claimed:
+        before = _claimed(refund, refund.claimed)
+        lines = [(x, value - was) for (x, value), (_, was) in zip(lines, before, strict=True)]
     return _entry(order, at, "claim", refund.id, "", "", lines)
 
 

@@ -82,10 +82,14 @@ class Work:
         return self.order.payment(payment_id)
 
     def put_payment(self, payment_id: str, **fields: Any) -> Payment:
-        changed = replace(self.order.payment(payment_id), **fields)
-        payments = tuple(changed if p.id == payment_id else p for p in self.order.payments)
-        self.order = replace(self.order, payments=payments)
-        return changed
+        payments = self.order.payments
+        for at, payment in enumerate(payments):
+            if payment.id == payment_id:
+                changed = replace(payment, **fields)
+                others = (*payments[:at], changed, *payments[at + 1 :])
+                self.order = replace(self.order, payments=others)
+                return changed
+        raise LookupError(f"order {self.order.id} has no payment {payment_id}")
 
     def refund(self, refund_id: str) -> Refund:
         for refund in self.order.refunds:  # a plain loop: these look-ups are most of a decision
@@ -94,10 +98,14 @@ class Work:
         raise LookupError(f"order {self.order.id} has no refund {refund_id}")
 
     def put_refund(self, refund_id: str, **fields: Any) -> Refund:
-        changed = replace(self.refund(refund_id), **fields)
-        refunds = tuple(changed if r.id == refund_id else r for r in self.order.refunds)
-        self.order = replace(self.order, refunds=refunds)
-        return changed
+        refunds = self.order.refunds
+        for at, refund in enumerate(refunds):
+            if refund.id == refund_id:
+                changed = replace(refund, **fields)
+                others = (*refunds[:at], changed, *refunds[at + 1 :])
+                self.order = replace(self.order, refunds=others)
+                return changed
+        raise LookupError(f"order {self.order.id} has no refund {refund_id}")
 
     def leg(self, leg_id: str) -> tuple[Refund, Leg]:
         for refund in self.order.refunds:
@@ -107,8 +115,13 @@ class Work:
         raise LookupError(f"order {self.order.id} has no leg {leg_id}")
 
     def put_leg(self, leg_id: str, **fields: Any) -> Leg:
-        refund, leg = self.leg(leg_id)
-        changed = replace(leg, **fields)
-        legs = tuple(changed if g.id == leg_id else g for g in refund.legs)
-        self.put_refund(refund.id, legs=legs)
-        return changed
+        refunds = self.order.refunds
+        for at, refund in enumerate(refunds):
+            for place, leg in enumerate(refund.legs):
+                if leg.id == leg_id:
+                    changed = replace(leg, **fields)
+                    legs = (*refund.legs[:place], changed, *refund.legs[place + 1 :])
+                    others = (*refunds[:at], replace(refund, legs=legs), *refunds[at + 1 :])
+                    self.order = replace(self.order, refunds=others)
+                    return changed
+        raise LookupError(f"order {self.order.id} has no leg {leg_id}")

@@ -40,6 +40,12 @@ def bench(
         float, typer.Option(help="How long one measurement takes, about.", min=0)
     ] = 0.0,
     rounds: Annotated[int, typer.Option(help="How often a row is measured.", min=0)] = 0,
+    long: Annotated[
+        bool, typer.Option("--long", help="Also what takes long: growth to 10 million orders.")
+    ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Also curves, drawn beside the saved results.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Under a minute, and rougher.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,20 +61,26 @@ def bench(
     many = rounds or (QUICK_ROUNDS if quick else ROUNDS)
     each = seconds or (QUICK_SECONDS if quick else SECONDS)
     options = ["--rows", rows, "--store", store, "--seconds", str(each), "--rounds", str(many)]
-    found = list(_measured(options))
-    report = {"at": _stamp(), "version": __version__, "rows": found}
+    options += [*(["--long"] if long else []), *(["--plot"] if plot else [])]
+    report: Row = {"at": _stamp(), "version": __version__, "machine": {}, "rows": [], "curves": []}
+    for found in _measured(options):
+        report["machine"] |= found.get("machine", {})
+        report["rows"] += [found["row"]] if "row" in found else []
+        report["curves"] += [found["curve"]] if "curve" in found else []
     path = _save(report)
+    picture = _draw(path) if plot else None
     if as_json:
         show_json(report)
     else:
-        _show(found)
-        out.print(f"Saved: {path}", markup=False)
-    if any(row["ok"] is False for row in found):
+        _show(report["rows"])
+        for saved in filter(None, (path, picture)):
+            out.print(f"Saved: {saved}", markup=False)
+    if any(row["ok"] is False for row in report["rows"]):
         raise typer.Exit(1)
 
 
 def _measured(options: list[str]) -> Iterator[Row]:
-    """The rows, as they come."""
+    """Facts of the machine, rows and curves, as they come."""
     command = [sys.executable, "-m", "bench", *options]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
@@ -99,11 +111,19 @@ def _save(report: Row) -> Path:
     return path
 
 
+def _draw(path: Path) -> Path:
+    """The curves of saved results as a picture beside them."""
+    picture = path.with_suffix(".svg")
+    command = [sys.executable, "-m", "bench.plot", str(path), str(picture)]
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True)
+    return picture
+
+
 def _show(found: list[Row]) -> None:
-    table = Table("row", "value", "reference", "ratio", "must", "", box=None)
+    table = Table("row", "value", "reference", "ratio", "must", "aim", "", box=None)
     for row in found:
         if row["absent"]:
-            table.add_row(row["name"], "absent", "", "", "", "", style="dim")
+            table.add_row(row["name"], "absent", *[""] * 5, style="dim")
             continue
         table.add_row(
             row["name"],
@@ -111,6 +131,7 @@ def _show(found: list[Row]) -> None:
             _number(row["reference"]),
             _number(row["ratio"]),
             _number(row["must"]),
+            _number(row["aim"]),
             {True: "ok", False: "[red]no[/red]", None: ""}[row["ok"]],
         )
     out.print(table)

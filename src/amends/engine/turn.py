@@ -35,6 +35,7 @@ class Turner:
         self._stopping = False
         self._leaving = False
         self._turning = False
+        self.batch_max = BATCH_MAX
         self.turns = 0
         self.folded = 0
 
@@ -72,7 +73,7 @@ class Turner:
         return not self._queue and not self._turning
 
     async def _next(self) -> None:
-        count = min(len(self._queue), BATCH_MAX)
+        count = min(len(self._queue), self.batch_max)
         batch = [self._queue.popleft() for _ in range(count)]
         self._turning = True
         try:

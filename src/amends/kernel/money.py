@@ -74,10 +74,10 @@ def allocate(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     whole = sum(weights)
     invariant(whole > 0 and min(weights) >= 0, "weights are non-negative and one is positive")
     floors = [total * weight // whole for weight in weights]
-    rests = [total * weight % whole for weight in weights]
-    order = sorted(range(len(weights)), key=lambda i: (-rests[i], i))
-    for i in order[: total - sum(floors)]:
-        floors[i] += 1
+    if missing := total - sum(floors):
+        rests = [total * weight % whole for weight in weights]
+        for i in sorted(range(len(weights)), key=lambda i: (-rests[i], i))[:missing]:
+            floors[i] += 1
     return tuple(floors)
 
 

@@ -180,9 +180,9 @@ def _of_orders(batch: Batch, locked: Mapping[str, Order]) -> dict[str, list[Row]
     return {
         "created": [rows.created(order) for order in orders if order.id in batch.created],
         "changed": [rows.changed(order) for order in orders if order.id not in batch.created],
-        "payments": _by_key(payments, 2),
+        "payments": _by_key(payments),
         "refunds": refunds,
-        "legs": _by_key(legs, 2),
+        "legs": _by_key(legs),
     }
 
 
@@ -198,27 +198,28 @@ def _of_messages(batch: Batch, waited: Mapping[tuple[str, str], Inbound]) -> dic
         "settled": [(m.connection, m.message) for m in inbox if m.state != "unmatched"],
         "unref": sorted(stale),
         "refs": sorted(ref for message in inbox for ref in rows.refs(message)),
-        "answers": _map(rows.answer, batch.answers, 3),
+        "answers": _map(rows.answer, batch.answers),
         "routes": sorted((psp, name, order) for (name, psp), order in batch.routes.items()),
-        "people": _by_key({row[:2]: row for row in map(rows.person, batch.people)}.values(), 2),
-        "notes": _map(rows.note, batch.notes, 2),
-        "quotes": _map(rows.quote, batch.quotes, 1),
+        "people": _by_key({row[:2]: row for row in map(rows.person, batch.people)}.values()),
+        "notes": _map(rows.note, batch.notes),
+        "quotes": _map(rows.quote, batch.quotes),
     }
 
 
 def _of_journal(batch: Batch) -> dict[str, list[Row]]:
     return {
-        "events": _map(rows.event, batch.events, 2),
-        "entries": _map(rows.entry, batch.entries, 2),
-        "postings": _by_key((row for e in batch.entries for row in rows.postings(e)), 3),
+        "events": _map(rows.event, batch.events),
+        "entries": _map(rows.entry, batch.entries),
+        "postings": _by_key(row for e in batch.entries for row in rows.postings(e)),
         "effects": [rows.effect(*batch.effects[key]) for key in sorted(batch.effects)],
         "done": sorted(batch.done - batch.effects.keys()),
     }
 
 
-def _map(make: Callable[[Any], Row], items: Iterable[Any], width: int) -> list[Row]:
-    return _by_key(map(make, items), width)
+def _map(make: Callable[[Any], Row], items: Iterable[Any]) -> list[Row]:
+    return _by_key(map(make, items))
 
 
-def _by_key(found: Iterable[Row], width: int) -> list[Row]:
-    return sorted(found, key=lambda row: row[:width])
+def _by_key(found: Iterable[Row]) -> list[Row]:
+    """A row begins with its key, which no other row of the step has."""
+    return sorted(found)
