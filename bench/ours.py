@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import structlog
 import uvloop
 
 from amends.core.order import shown_state
@@ -151,8 +150,6 @@ def stock_name(number: int) -> str:
 
 
 async def main(wish: dict[str, Any]) -> None:
-    # Lines on standard output are for whoever measures.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     folder = Path(wish["folder"])
     store = connect(wish["url"])
     await store.open()

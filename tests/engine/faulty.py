@@ -28,7 +28,6 @@ class Party:
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[bytes] = []
-        self.connections = 0
         self.release = asyncio.Event()
 
 
@@ -67,19 +66,6 @@ async def in_pieces(party: Party, reader: Reader, writer: Writer) -> None:
         writer.write(body[start : start + 50_000])
         await writer.drain()
         await asyncio.sleep(0)
-
-
-def saying(*answers: bytes, close: bool = False) -> Answer:
-    """One of these for each request on a connection, as it is; then it stays silent, or closes."""
-
-    async def talk(party: Party, reader: Reader, writer: Writer) -> None:
-        for answer in answers:
-            await whole(party, reader)
-            writer.write(answer)
-        if not close:
-            await party.release.wait()
-
-    return talk
 
 
 async def reset_at_once(party: Party, reader: Reader, writer: Writer) -> None:
@@ -150,7 +136,6 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
     party = Party()
 
     async def talk(reader: Reader, writer: Writer) -> None:
-        party.connections += 1
         try:
             await answer(party, reader, writer)
             if not writer.transport.is_closing():

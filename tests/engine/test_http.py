@@ -119,13 +119,7 @@ async def test_tls_to_a_party_without_tls(client: HttpTransport) -> None:
     assert is_not_sent(result), result
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        *("http://", "ftp://127.0.0.1", "psp.test", "http://[::1", "http://a:99999"),
-        *("http://psp.test/a b", "http://key@psp.test"),
-    ],
-)
+@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1", "psp.test", "http://[::1"])
 async def test_not_an_address(client: HttpTransport, url: str) -> None:
     assert is_not_sent(await client.send(post(url), TIMEOUT_S))
 
@@ -148,92 +142,6 @@ async def test_a_kept_connection_that_was_closed_is_not_used_blindly(
         for _ in range(3):
             assert is_unknown(await client.send(post(party.url), TIMEOUT_S))
         assert len(party.requests) == 3
-
-
-OK = faulty.HEAD % len(faulty.BODY) + faulty.BODY
-SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-
-
-async def test_a_connection_is_kept_for_the_next_request(client: HttpTransport) -> None:
-    async with faulty.serving(faulty.saying(OK, SHORT + b"{}", OK)) as party:
-        bodies = [await client.send(post(party.url), TIMEOUT_S) for _ in range(3)]
-        assert party.connections == 1
-    assert [b.body for b in bodies if isinstance(b, Response)] == [faulty.BODY, b"{}", faulty.BODY]
-
-
-@pytest.mark.parametrize(
-    ("answer", "status", "body"),
-    [
-        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, 200, faulty.BODY),
-        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, 200, faulty.BODY),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
-        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200, b"{}"),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n1\r\n \r\n0\r\n\r\n",
-            200,
-            b"{} ",
-        ),
-        (b"HTTP/1.1 402 Payment Required\r\nConnection: close\r\n\r\n{}", 402, b"{}"),
-    ],
-    ids=["continue", "early-hints", "no-content", "http-1.0", "chunked", "until-closed"],
-)
-async def test_every_way_to_say_an_answer(
-    client: HttpTransport, answer: bytes, status: int, body: bytes
-) -> None:
-    close = b"Connection: close" in answer
-    async with faulty.serving(faulty.saying(answer, close=close)) as party:
-        result = await client.send(post(party.url), TIMEOUT_S)
-    assert isinstance(result, Response), result
-    assert (result.status, result.body) == (status, body)
-    assert "link" not in result.headers
-
-
-@pytest.mark.parametrize("more", [SHORT + b"no", b"HTTP/1.1 500 ", b"junk"])
-async def test_what_comes_after_an_answer_is_nobodys_answer(
-    client: HttpTransport, more: bytes
-) -> None:
-    """A party that says more than it was asked loses its connection, never its second request."""
-    async with faulty.serving(faulty.saying(OK + more)) as party:
-        for _ in range(2):
-            result = await client.send(post(party.url), TIMEOUT_S)
-            assert isinstance(result, Response), result
-            assert (result.status, result.body) == (200, faulty.BODY)
-        assert party.connections == 2
-
-
-async def test_bytes_nobody_asked_for_close_an_idle_connection(client: HttpTransport) -> None:
-    async def late(party: faulty.Party, reader: faulty.Reader, writer: faulty.Writer) -> None:
-        await faulty.whole(party, reader)
-        writer.write(OK)
-        await asyncio.sleep(0.05)
-        writer.write(SHORT + b"no")
-        await party.release.wait()
-
-    async with faulty.serving(late) as party:
-        for _ in range(2):
-            result = await client.send(post(party.url), TIMEOUT_S)
-            assert isinstance(result, Response) and result.body == faulty.BODY
-            await asyncio.sleep(0.1)
-        assert party.connections == 2
-
-
-async def test_a_request_that_was_given_up_leaves_no_connection_behind(
-    client: HttpTransport,
-) -> None:
-    """Its answer would be read as the next one's."""
-    async with faulty.serving(faulty.blackhole) as party:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await client.send(post(party.url), 5)
-        assert is_unknown(await client.send(post(party.url), 0.1))
-        assert party.connections == 2
-
-
-async def test_a_header_does_not_break_out_of_its_line(client: HttpTransport) -> None:
-    async with faulty.serving(faulty.ok) as party:
-        bad = Request("POST", party.url, (("Idempotency-Key", "x\r\nHost: elsewhere"),))
-        assert is_not_sent(await client.send(bad, TIMEOUT_S))
-        assert party.requests == []
 
 
 async def test_no_failure_names_a_secret(client: HttpTransport) -> None:
