@@ -92,7 +92,7 @@ class Node:
         clock = SimClock(skew_us)
         self.engine = Engine(config, bridged, clock=clock, ids=ids, transport=wire, sends=sends)
         self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason
-        self._every = (300,) if alone else (10, 300)
+        self._every = (300,) if alone else (60, 300)
         self._stirs: set[int] = set()
 
     @property
