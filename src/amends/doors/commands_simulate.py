@@ -88,15 +88,18 @@ def simulate(
         0, days, orders, faults.value, _kinds(without), _orders(only, orders), server, workers
     )
     games = [msgspec.structs.replace(usual, seed=number) for number in numbers]
+    bad = _run(games, jobs, show_timeline, as_json)
+    raise typer.Exit(1 if bad else 0)
+
+
+def _run(games: list[Game], jobs: int, show_timeline: bool, as_json: bool) -> bool:
+    """Play them and say what came of it; whether anything was violated."""
     began = time.monotonic()
+    many = min(jobs or len(os.sched_getaffinity(0)), len(games))
     try:
-        many = min(jobs or len(os.sched_getaffinity(0)), len(games))
         reports = [games[0].play()] if show_timeline else _played(games, many)
         took = time.monotonic() - began
         bad = [(g, r) for g, r in zip(games, reports, strict=True) if r.violations]
-        if show_timeline and not as_json:
-            for line in timeline(reports[0]):
-                out.print(line, markup=False)
         small = [] if show_timeline else _shrunk(bad)
     except NoRoom as none:
         fail(f"There is no database to play on: {none}")
@@ -105,10 +108,13 @@ def simulate(
     summary = _summary(games, reports, took, many)
     if as_json:
         show_json(_document(summary, reports, small, show_timeline))
-    else:
-        _show(summary)
-        _show_violations(bad, small)
-    raise typer.Exit(1 if bad else 0)
+        return bool(bad)
+    if show_timeline:
+        for line in timeline(reports[0]):
+            out.print(line, markup=False)
+    _show(summary)
+    _show_violations(bad, small)
+    return bool(bad)
 
 
 # -- what was asked ------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 
 from amends.sim.play.play import Line, Report
 
+STORY_MOST = 200  # lines of a story
+
 # What a line begins with -> whose doing it is; else the world's, or that of an order's people.
 WHO = (
     ("VIOLATION", "checker"),
@@ -38,7 +40,10 @@ def story(report: Report, target: tuple[str, str]) -> list[str]:
     violation, with what struck the whole world meanwhile."""
     found = list(_until(report, target))
     first = next((place for place, line in enumerate(found) if line.number), 0)
-    return [_written(line) for line in found[first:]]
+    told = [_written(line) for line in found[first:]]
+    if len(told) <= STORY_MOST:
+        return told
+    return [f"… {len(told) - STORY_MOST} earlier lines", *told[-STORY_MOST:]]
 
 
 def _until(report: Report, target: tuple[str, str]) -> Iterator[Line]:
