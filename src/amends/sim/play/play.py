@@ -267,7 +267,10 @@ class World:
             order = batch.orders.get(event.stream)
             number = order.source.order_id if order else ""
             known = {name: event.body[name] for name in TOLD if event.body.get(name)}
-            what = ", ".join(f"{name} {value}" for name, value in known.items())
+            what = ", ".join(
+                str(value) if name in ("refund", "leg") else f"{name} {value}"
+                for name, value in known.items()
+            )
             self.say(number, f"wrote {event.type} {what} ({node.name}, for {event.actor})")
 
     async def _strike(self, node: Node, where: str, kind: str) -> None:
@@ -320,7 +323,8 @@ class World:
             self.troubles.struck(trouble, number)
             if status not in (401, None, 503):
                 self.wrong(number, f"a forged webhook was answered {status}")
-        self.say(number, f"webhook {kind} {delivery.event_id}: {status or 'no answer'}")
+        struck = f" ({trouble})" if trouble else ""
+        self.say(number, f"webhook {kind} {delivery.event_id}: {status or 'no answer'}{struck}")
         self.provider.world.delivered(delivery, status)
         if status == 200:
             self.journal.events.append(delivery.event_id)

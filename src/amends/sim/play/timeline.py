@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 from amends.sim.play.play import Line, Report
@@ -55,7 +56,7 @@ def _until(report: Report, target: tuple[str, str]) -> Iterator[Line]:
 
 
 def _written(line: Line) -> str:
-    text = line.text
+    text = re.sub("0{6,}", "…", line.text)  # ids are counted here and begin with zeros
     who = next((name for start, name in WHO if text.startswith(start)), "")
     who = who or ("people" if line.number else "world")
     about = f"order {line.number}" if line.number else ""
