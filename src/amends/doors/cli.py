@@ -16,6 +16,7 @@ from amends.doors import (
     commands_refund,
     commands_serve,
     commands_setup,
+    commands_simulate,
     logs,
 )
 from amends.doors.demo.command import demo
@@ -39,6 +40,7 @@ app.command("worker")(commands_serve.worker)
 app.command("sandbox")(commands_serve.sandbox)
 app.command("refund")(commands_refund.refund)
 app.command("bench")(bench_cli.bench)
+app.command("simulate")(commands_simulate.simulate)
 app.command("import")(commands_import.import_)
 app.add_typer(commands_setup.key_group, name="key")
 app.add_typer(commands_books.audit_group, name="audit")

@@ -12,10 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+<<<<<<< HEAD
 import aiosqlite
 import asyncpg
 
 from amends.store.spec import Store, Turn
+=======
+from amends.sim.play.room import driver
+from amends.store.spec import Batch, Store, Turn
+>>>>>>> cli
 
 T = TypeVar("T")
 
@@ -26,6 +31,8 @@ LOCKED = """SELECT count(*) FROM pg_stat_activity
 
 # What a simulated process passes: told before and after every call. It may wait, or raise.
 Point = Callable[[str], Awaitable[None]]
+# Told what was written, once it is committed.
+Tell = Callable[[Batch], None]
 
 
 class Bridge:
@@ -38,9 +45,9 @@ class Bridge:
     def __init__(self, locks: str = "") -> None:
         self._loop = asyncio.new_event_loop()
         self._blocked: list[tuple[asyncio.Task[Any], asyncio.Future[None]]] = []
-        self._monitor: asyncpg.Connection[Any] | None = None
+        self._monitor: Any = None  # a connection of its own
         if locks:
-            self._monitor = self.run(asyncpg.connect(locks))
+            self._monitor = self.run(driver().connect(locks))
         self.writer = None if locks else asyncio.Lock()  # as SQLite's own lock over processes
         self.waited = 0  # calls that met a lock
 
@@ -135,6 +142,7 @@ class BridgedTurn:
 
     def __init__(self, turn: Turn, bridge: Bridge, point: Point) -> None:
         self._turn, self._bridge, self._point = turn, bridge, point
+        self.written: list[Batch] = []
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._turn, name)
@@ -142,6 +150,8 @@ class BridgedTurn:
         async def call(*given: Any, **named: Any) -> Any:
             await self._point(name)
             found = await self._bridge.call(method(*given, **named))
+            if name == "write":
+                self.written.append(given[0])
             await self._point(f"{name}.done")
             return found
 
@@ -151,8 +161,8 @@ class BridgedTurn:
 class BridgedStore:
     """A store whose every call passes `point`, before and after it."""
 
-    def __init__(self, store: Store, bridge: Bridge, point: Point) -> None:
-        self._store, self._bridge, self._point = store, bridge, point
+    def __init__(self, store: Store, bridge: Bridge, point: Point, tell: Tell) -> None:
+        self._store, self._bridge, self._point, self._tell = store, bridge, point, tell
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
@@ -189,9 +199,9 @@ class BridgedStore:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[BridgedTurn]:
         whole = self._store.turn()
-        turn = await self._bridge.call(_enter(whole))
+        turn = BridgedTurn(await self._bridge.call(_enter(whole)), self._bridge, self._point)
         try:
-            yield BridgedTurn(turn, self._bridge, self._point)
+            yield turn
             await self._point("commit")
         except BaseException as error:
             # Nothing of the world may come between a broken turn and its end.
@@ -201,8 +211,12 @@ class BridgedStore:
                 self._bridge.freed()
             raise
         else:
-            await self._bridge.call(_leave(whole, None))
-            self._bridge.freed()
+            try:
+                await self._bridge.call(_leave(whole, None))
+                for batch in turn.written:
+                    self._tell(batch)
+            finally:
+                self._bridge.freed()
 
 
 async def _enter(whole: Any) -> Any:

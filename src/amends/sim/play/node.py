@@ -22,7 +22,7 @@ from amends.engine.wiring import Engine
 from amends.kernel.ids import encode
 from amends.kernel.time import DAY, SECOND, Instant
 from amends.sim.play.bridge import Bridge, BridgedStore, Point
-from amends.store.spec import Store, StoreUnavailable
+from amends.store.spec import Batch, Store, StoreUnavailable
 
 if TYPE_CHECKING:
     from amends.sim.play.network import Wire
@@ -74,6 +74,7 @@ class Node:
         store: Store,
         bridge: Bridge,
         point: Callable[[Node, str], Coroutine[Any, Any, None]],
+        tell: Callable[[Node, Batch], None],
         ids: Numbers,
         wire: Wire,
         prng: Random,
@@ -84,11 +85,14 @@ class Node:
         async def pass_point(where: str) -> None:
             await point(self, where)
 
+        def told(batch: Batch) -> None:
+            tell(self, batch)
+
         self.name, self.sends = name, sends
         self.gone = asyncio.get_running_loop().create_future()
         self.wire, self.prng = wire, prng
         passing: Point = pass_point
-        bridged: Any = BridgedStore(store, bridge, passing)
+        bridged: Any = BridgedStore(store, bridge, passing, told)
         clock = SimClock(skew_us)
         self.engine = Engine(config, bridged, clock=clock, ids=ids, transport=wire, sends=sends)
         self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason

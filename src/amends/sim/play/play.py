@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import Coroutine
 from hashlib import sha256
 from pathlib import Path
@@ -17,15 +18,16 @@ from amends.engine import audit, config
 from amends.kernel.time import SECOND
 from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
+from amends.sim.checker.spec import Snapshot
 from amends.sim.play.bridge import Bridge
-from amends.sim.play.evidence import snapshot
+from amends.sim.play.evidence import TABLES, snapshot
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
 from amends.sim.play.story import SHOP, STRIPE, Plan, make
 from amends.sim.play.trouble import STATEMENT, Profile, Troubles
 from amends.store.schema import events, orders, refunds
-from amends.store.spec import CommitUnknown, Retry, Store, StoreUnavailable
+from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
 
 QUIETS = 5  # quiet points in a run
 SOON_S = 2 * 3600.0  # quiet: nothing of ours is due within this time
@@ -34,6 +36,10 @@ AGAIN_S = (0.5, 5.0)  # a caller without an answer asks again after so long
 PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
 WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
+TOLD = (  # what of an event is worth a word on the chronicle
+    *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
+    *("key", "psp_refund_id", "captured", "status"),
+)
 RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
 
 
@@ -98,6 +104,7 @@ class World:
         self.nodes: list[Node] = []
         self.numbers: dict[str, str] = {}  # our order id: the shop's number
         self.declined: set[str] = set()  # refunds the desk declined
+        self.last = Snapshot(0, [], {name: [] for name in TABLES}, [], [])
         self.quiet_points = 0
         self._made = 0
         self._up = asyncio.Event()
@@ -108,6 +115,11 @@ class World:
         self._away_until = 0.0
         self._people: list[asyncio.Task[None]] = []
         self._later: set[asyncio.Task[None]] = set()
+
+    @property
+    def _can_be_short(self) -> bool:
+        profile = self.wish.profile
+        return bool(profile.world) and "insufficient_balance" not in profile.without
 
     # -- what people use -----------------------------------------------------------------------
 
@@ -145,6 +157,8 @@ class World:
     @property
     def short(self) -> bool:
         """Whether the balance in one currency is short."""
+        if not self._can_be_short:
+            return False
         return SHORT_FROM < self.loop.time() < SHORT_UNTIL
 
     async def answered(self, number: str, prng: Random, call: Call) -> tuple[int, Any]:
@@ -207,16 +221,17 @@ class World:
     async def start_node(self, sends: bool = True) -> Node:
         self._made += 1
         prng = prng_of(self.wish.seed, "node", self._made)
-        skew = 0
-        if self.wish.profile.world and "clock_skew" not in self.wish.profile.without:
-            skew = round(prng.uniform(-3, 3) * SECOND)
-            self.troubles.counts["clock_skew"] += abs(skew) > SECOND
+        skew = round(prng.uniform(-3, 3) * SECOND)  # drawn in any case: it moves no other draw
+        if not self.wish.profile.world or "clock_skew" in self.wish.profile.without:
+            skew = 0
+        self.troubles.counts["clock_skew"] += abs(skew) > SECOND
         node = Node(
             f"node-{self._made}",
             self.config,
             self.store,
             self.bridge,
             self._point,
+            self._told,
             self.ids,
             Wire(self.provider),
             prng,
@@ -246,6 +261,18 @@ class World:
             raise StoreUnavailable("the database is away")
         if strikes and self.troubles.on and kind not in self.wish.profile.without:
             await self._strike(node, where, kind)
+
+    def _told(self, node: Node, batch: Batch) -> None:
+        """What a process has committed, on the chronicle."""
+        for event in batch.events:
+            order = batch.orders.get(event.stream)
+            number = order.source.order_id if order else ""
+            known = {name: event.body[name] for name in TOLD if event.body.get(name)}
+            what = ", ".join(
+                str(value) if name in ("refund", "leg") else f"{name} {value}"
+                for name, value in known.items()
+            )
+            self.say(number, f"wrote {event.type} {what} ({node.name}, for {event.actor})")
 
     async def _strike(self, node: Node, where: str, kind: str) -> None:
         if kind == "crash":
@@ -297,7 +324,8 @@ class World:
             self.troubles.struck(trouble, number)
             if status not in (401, None, 503):
                 self.wrong(number, f"a forged webhook was answered {status}")
-        self.say(number, f"webhook {kind} {delivery.event_id}: {status or 'no answer'}")
+        struck = f" ({trouble})" if trouble else ""
+        self.say(number, f"webhook {kind} {delivery.event_id}: {status or 'no answer'}{struck}")
         self.provider.world.delivered(delivery, status)
         if status == 200:
             self.journal.events.append(delivery.event_id)
@@ -393,8 +421,7 @@ class World:
 
     async def _balance(self) -> None:
         """In one currency money runs out for a while."""
-        without = "insufficient_balance" in self.wish.profile.without
-        if without or not self.wish.profile.world:
+        if not self._can_be_short:
             await asyncio.Event().wait()
         await asyncio.sleep(SHORT_FROM)
         self.provider.control("balance", currency=SHORT.lower(), amount=0)
@@ -513,6 +540,12 @@ class World:
             verified = self.bridge.run(audit.verify(self.store, self.config.audit_dir))
             for finding in verified.findings:
                 self._found("I10", "", f"audit: {finding.stream} {finding.seq} {finding.what}")
+
+    def broke(self, error: BaseException) -> None:
+        """The run itself ended early: a defect of the engine or of this world."""
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        self._found("defect", "", f"{type(error).__name__}: {error} ({place})")
 
     def _found(self, invariant: str, number: str, what: str) -> None:
         self.violations.append((round(self.loop.time() / 86400, 3), invariant, number, what))

@@ -13,19 +13,13 @@ from amends.sim.play.bridge import Bridge, inline
 from amends.sim.play.loop import VirtualLoop
 from amends.sim.play.play import Report, Wish, World, fingerprint
 from amends.store.open import connect
+from amends.store.spec import Store
 
 
+@inline()
 def play(wish: Wish) -> Report:
     """Play it. The database is migrated if it must be, and has to hold no orders."""
     began = time.monotonic()
-    with inline(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        report = runner.run(_play(wish))
-    report.seconds = round(time.monotonic() - began, 2)
-    report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return report
-
-
-async def _play(wish: Wish) -> Report:
     wish.folder.mkdir(parents=True, exist_ok=True)
     together = wish.workers > 1 and wish.store.startswith("postgresql")
     bridge = Bridge(wish.store if together else "")
@@ -33,13 +27,38 @@ async def _play(wish: Wish) -> Report:
     try:
         bridge.run(store.migrate())
         bridge.run(store.open())
-        world = World(wish, bridge, store)
-        with structlog.testing.capture_logs():
-            await world.run()
-        return _report(world, bridge.run(fingerprint(store)))
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            world = runner.run(_world(wish, bridge, store))
+            with structlog.testing.capture_logs():
+                _run(runner, world)
+        report = _report(world, bridge.run(fingerprint(store)))
     finally:
         bridge.run(store.close())
         bridge.close()
+    report.seconds = round(time.monotonic() - began, 2)
+    report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return report
+
+
+async def _world(wish: Wish, bridge: Bridge, store: Store) -> World:
+    return World(wish, bridge, store)
+
+
+def _run(runner: asyncio.Runner, world: World) -> None:
+    """To its end, also when it breaks: then that is a finding like any other."""
+    try:
+        runner.run(world.run())
+    except Exception as error:  # noqa: BLE001 - it is in the report
+        world.broke(error)
+        runner.run(_rest())
+
+
+async def _rest() -> None:
+    """End what a broken world has left, while its database is still there."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _report(world: World, hashes: str) -> Report:

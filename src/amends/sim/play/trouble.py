@@ -4,7 +4,7 @@ its troubles when others are left out; what strikes whole processes has another.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from random import Random
 
 import msgspec
@@ -42,7 +42,31 @@ STORY = (  # what people and banks do; part of an order's story, counted when it
     "fraud_warning",
     "capture_race",
 )
-KINDS = (*REQUEST, SILENCE, *WEBHOOK, *SHOP, *STATEMENT, *WORLD, *STORY)
+GROUPS: dict[str, tuple[str, ...]] = {
+    "request": (*REQUEST, SILENCE),
+    "webhook": WEBHOOK,
+    "shop": SHOP,
+    "statement": STATEMENT,
+    "world": WORLD,
+    "story": STORY,
+}
+KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
+
+
+def kinds_of(words: Iterable[str]) -> frozenset[str]:
+    """Kinds by their names and those of groups. Raises ValueError for another word."""
+    found: set[str] = set()
+    for word in words:
+        if word not in KINDS and word not in GROUPS:
+            raise ValueError(f"{word} is no kind of fault and no group of them")
+        found.update(GROUPS.get(word, (word,)))
+    return frozenset(found)
+
+
+def named(kinds: Collection[str]) -> str:
+    """The shortest list of names for these kinds: a group's own where all of it is meant."""
+    names = [name for name, group in GROUPS.items() if set(group) <= set(kinds)]
+    return ",".join([*names, *sorted(set(kinds) - kinds_of(names))])
 
 
 class Profile(msgspec.Struct, frozen=True):
