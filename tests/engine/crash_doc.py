@@ -24,10 +24,11 @@ HEAD = """# Crash points
 Written by `python -m tests.engine.crash_doc`; do not edit.
 
 `tests/engine/test_crash.py` plays each tale once for every point a process can end at: after every
-statement of SQL (reads and `BEGIN` too), after `COMMIT`, before and after every request to the
+statement of SQL (reads too), after `COMMIT`, before and after every request to the
 provider, and around the line of a checkpoint. Statements are told at the driver, so nothing is
-left out of a method that runs several; only the question whether anything is due, which is asked
-all the time and changes nothing, is not counted. On SQLite a statement for many rows is one point,
+left out of a method that runs several. Not counted are the question whether anything is due, which
+is asked all the time, and `BEGIN` of the rare writes that go through SQLAlchemy: neither changes
+anything. On SQLite a statement for many rows is one point,
 on PostgreSQL a turn writes all its tables in one statement. Then a fresh process goes on. At the
 end every refund has come to the rest it should, the provider's own record has each movement
 exactly once, the journal balances, the audit verifies and no lease or effect is left behind.

@@ -183,6 +183,7 @@ async def one_declined(lab: Lab) -> None:
 async def three_asked(lab: Lab) -> None:
     for key, amount in ((KEY, 2000), ("second", 2500), ("third", 1000)):
         await ask(lab, key, amount=amount)
+        await lab.nodes[0].quiet()
 
 
 async def sealed(lab: Lab) -> None:

@@ -78,8 +78,13 @@ class Statements:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
         result = self._connection.execute(sql, values)
-        looks = sql.startswith("SELECT") and not self._connection.in_transaction
-        if not looks and sql != "ROLLBACK":
+        if sql.startswith("SELECT"):
+            if not self._connection.in_transaction:  # whether anything is due
+                return result
+            result = iter(
+                result.fetchall()
+            )  # read to its end: a cursor held in a traceback reads on
+        if sql != "ROLLBACK":
             self._on(brief(sql))
         return result
 
@@ -123,7 +128,9 @@ def tapped(store: Store, on: On) -> Store:
     seen.engine = store.engine.execution_options()
 
     def ran(connection: Any, cursor: Any, sql: str, *_: Any) -> None:
-        if sql.startswith("WITH RECURSIVE"):  # whether anything is due: asked all the time
+        # Whether anything is due is asked all the time; and an error while SQLAlchemy begins would
+        # leave its transaction open, which the end of a process does not.
+        if sql.startswith(("WITH RECURSIVE", "BEGIN")):
             return
         try:
             on(brief(sql))
