@@ -12,15 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-<<<<<<< HEAD
 import aiosqlite
-import asyncpg
 
-from amends.store.spec import Store, Turn
-=======
 from amends.sim.play.room import driver
 from amends.store.spec import Batch, Store, Turn
->>>>>>> cli
 
 T = TypeVar("T")
 

@@ -37,6 +37,8 @@ def room(server: str, label: str) -> Iterator[tuple[str, Path]]:
         database = f"amends_sim_{label}_{os.getpid()}_{next(_numbers)}"
         _do(server, f'CREATE DATABASE "{database}"')
         try:
+            # What ends in a simulated world are processes, not machines: the disk need not hear.
+            _do(server, f'ALTER DATABASE "{database}" SET synchronous_commit = off')
             yield urlunsplit(urlsplit(server)._replace(path=f"/{database}")), folder
         finally:
             _do(server, f'DROP DATABASE "{database}" WITH (FORCE)')
