@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import shlex
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any
 
 import msgspec
 
@@ -108,13 +110,38 @@ def play_all(games: Sequence[Game], jobs: int) -> Iterator[Report]:
             yield _told(game)
         return
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=fresh) as pool:
+    stop = fresh.Event()
+    with ProcessPoolExecutor(jobs, fresh, _heed, (stop,)) as pool:
         try:
-            for done in as_completed([pool.submit(_told, game) for game in games]):
+            # Ctrl-C reaches every process of the terminal. One that it ends outside a game would
+            # break the pool, and the others could not drop their databases any more.
+            usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            playing = [pool.submit(_deaf, game) for game in games]
+            signal.signal(signal.SIGINT, usual)
+            for done in as_completed(playing):
                 yield done.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
             raise
+
+
+_stops: list[Any] = []  # in a process of play_all: the event that says "no more"
+
+
+def _heed(stop: Any) -> None:
+    _stops.append(stop)
+
+
+def _deaf(game: Game) -> Report:
+    """Play in a process that hears of Ctrl-C only while it plays."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if any(stop.is_set() for stop in _stops):
+            raise KeyboardInterrupt  # a pool hands out one more than it plays
+        return _told(game)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _told(game: Game) -> Report:

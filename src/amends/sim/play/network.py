@@ -169,8 +169,9 @@ class Provider:
             due = self.world.next_due()
             wait = max(0.0, due - self.now()) + 1e-6 if due is not None else None
             self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
+            try:  # not wait_for: in Python 3.11 it can swallow a cancellation
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
             except TimeoutError:
                 continue  # something is due
 
