@@ -171,7 +171,8 @@ class Provider:
             wait = max(0.0, due - self.now()) + 1e-6 if due is not None else None
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), wait)
+                async with asyncio.timeout(wait):  # `wait_for` of 3.11 may swallow a cancellation
+                    await self._changed.wait()
             except TimeoutError:
                 continue  # something is due
 

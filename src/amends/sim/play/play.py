@@ -347,7 +347,8 @@ class World:
     async def _calm_or(self, seconds: float) -> None:
         """Wait so long, or until the world becomes quiet."""
         try:
-            await asyncio.wait_for(self._calming.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._calming.wait()
         except TimeoutError:
             return
 
