@@ -82,7 +82,8 @@ Time and state
     {"op": "advance", "seconds": 86400}              every look-alike's clock, not signatures
     {"op": "settings", "key_age_s": 86400, "authorization_age_s": 604800, "list_delay_s": 0}
         When idempotency keys are forgotten, when authorizations expire, and how long a new refund
-        stays invisible in lists.
+        stays invisible in lists. `"refuse_over_refund": false` makes a provider that pays whatever
+        it is asked, beyond what was captured too: whoever relies on Stripe's refusal shows there.
     {"op": "reset"}                                  forget everything; with `gateway` only that one
 """
 

@@ -127,6 +127,9 @@ class Checker:
         for table, key in APPEND_ONLY.items():
             now = {tuple(row[name] for name in key): row for row in snapshot.rows[table]}
             invariant = "I10" if table == "events" else "I5"
+            if len(now) < len(snapshot.rows[table]):
+                twice = len(snapshot.rows[table]) - len(now)
+                found.append(Violation(invariant, "", f"{table} has {twice} rows of a place taken"))
             for name, row in self._kept[table].items():
                 if now.get(name) != row:
                     what = "gone" if name not in now else "changed"

@@ -86,7 +86,8 @@ class Provider:
         self.on_wire += 1
         what = f"{request.method} {urlsplit(request.url).path.removeprefix('/stripe')}"
         try:
-            answer, kind = await self._way(request, number, timeout_s)
+            way = self.start(self._way(request, number, timeout_s))
+            answer, kind = await asyncio.shield(way)
         finally:
             self.on_wire -= 1
         if kind:

@@ -98,10 +98,35 @@ class Node:
         self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason
         self._every = (300,) if alone else (60, 300)
         self._stirs: set[int] = set()
+        self.tired_s = 0.0  # falls asleep after its next commit, for so long
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._away = asyncio.Event()  # asleep for longer than anybody waits for an answer
+        self._unheard: set[asyncio.Task[Any]] = set()
 
     @property
     def alive(self) -> bool:
         return not self.gone.done()
+
+    @property
+    def serves(self) -> bool:
+        """Whether somebody who asks gets an answer here, if not at once."""
+        return self.alive and not self._away.is_set()
+
+    async def doze(self, until: Coroutine[Any, Any, None], away: bool) -> None:
+        """The machine stands still; what it was about to do it does afterwards. `away`: callers
+        give up and ask elsewhere."""
+        self._awake.clear()
+        if away:
+            self._away.set()
+        try:
+            await until
+        finally:
+            self._away.clear()
+            self._awake.set()
+
+    async def awake(self) -> None:
+        await self._awake.wait()
 
     async def start(self) -> None:
         await self.engine.start(sweep=self.sends)
@@ -127,7 +152,8 @@ class Node:
         if not self.alive:
             return
         self.gone.set_result(None)
-        tasks = sorted({*self.engine._tasks, *self.engine.deliverer._tasks}, key=_number)
+        own = {*self.engine._tasks, *self.engine.deliverer._tasks, *self._unheard}
+        tasks = sorted(own, key=_number)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -140,14 +166,26 @@ class Node:
     # -- doors ---------------------------------------------------------------------------------
 
     async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
-        """What a caller hears. Raises Gone when the process ends first."""
+        """What a caller hears. Raises Gone when the process ends first, or sleeps for long: then it
+        does the work all the same when it wakes up."""
         task = asyncio.ensure_future(work)
-        await asyncio.wait((task, self.gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        away = asyncio.ensure_future(self._away.wait())
+        await asyncio.wait((task, self.gone, away), return_when=asyncio.FIRST_COMPLETED)
+        away.cancel()
+        if task.done():
+            return task.result()
+        if self.alive:
+            self._unheard.add(task)
+            task.add_done_callback(self._forget)
+        else:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            raise Gone(self.name)
-        return task.result()
+        raise Gone(self.name)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._unheard.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def refund(self, actor: str, key: str, body: dict[str, Any]) -> tuple[int, Any]:
         """`POST /v1/refunds`: status and body. 503 is a database that is away."""
@@ -158,8 +196,9 @@ class Node:
             told = await actions.request_refund(self.engine, caller, request)
             if told.mismatch:
                 return 409, {"code": "key_reused", "field": told.mismatch}
-            assert told.answer is not None
-            return told.answer.status, json.loads(told.answer.body)
+            answer = told.answer or told.rendered  # what is not kept (a 404) is only rendered
+            assert answer is not None
+            return answer.status, json.loads(answer.body)
 
         return await self._answer(_said(ask()))
 

@@ -349,9 +349,20 @@ class Desk:
             number = self.world.numbers.get(order, "")
             prng = self.world.troubles.prng(number, "desk")
             what = "decline" if prng.random() < 0.15 else "approve"
-            if what == "decline":
+            if what == "decline" and refund not in self.world.declined:
                 self.world.declined.add(refund)
+                self._excuse(number, refund)
             await self._act(prng, number, what, refund)
+
+    def _excuse(self, number: str, refund: str) -> None:
+        """A request by message was told no id: the first of its order that may be meant."""
+        asks = [ask for ask in self.world.journal.asks if ask.number == number]
+        if any(ask.answer and ask.answer.get("id") == refund for ask in asks):
+            return  # see World.turned_down
+        for ask in asks:
+            if ask.door == "message" and ask.should_succeed:
+                ask.should_succeed = False
+                return
 
     async def _act(self, prng: Random, number: str, what: str, refund: str) -> None:
         status, body = await self.world.answered(

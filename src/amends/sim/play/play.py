@@ -35,6 +35,8 @@ CALM_S = 3 * 86400.0  # the longest a world may need to become quiet
 AGAIN_S = (0.5, 5.0)  # a caller without an answer asks again after so long
 PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
+NAP_S = (5.0, 30.0)  # how long a machine stands still
+COMA_S = (25 * 3600.0, 27 * 3600.0)  # the same, for longer than the provider keeps keys
 WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 TOLD = (  # what of an event is worth a word on the chronicle
     *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
@@ -44,7 +46,8 @@ RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What to play. `only` keeps these order numbers alone, and their stories as they were."""
+    """What to play. `only` keeps these order numbers alone, and `personas` those of such shoppers;
+    their stories are as they were. `lenient`: the provider pays whatever it is asked."""
 
     seed: int
     store: str  # URL of an empty, migrated database
@@ -53,6 +56,8 @@ class Wish(msgspec.Struct, frozen=True):
     orders: int = 100
     profile: Profile = Profile()
     only: tuple[str, ...] = ()
+    personas: tuple[str, ...] = ()
+    lenient: bool = False
     workers: int = 1  # processes that send; more than one needs PostgreSQL
 
 
@@ -186,7 +191,7 @@ class World:
 
     async def _server(self, prng: Random) -> Node:
         while True:
-            serving = [node for node in self.nodes if node.alive]
+            serving = [node for node in self.nodes if node.serves]
             if serving:
                 return prng.choice(serving)
             self._up.clear()
@@ -250,12 +255,14 @@ class World:
         if where == "committed":
             for other in self.nodes:
                 other.stir()
+            await self._sleep(node)
+        await node.awake()
         before = not where.endswith(".done") and where != "committed"
         if before:
             await asyncio.sleep(node.prng.uniform(*PACE_S))
         strikes, kind = (
             node.prng.random() < self.wish.profile.statement,
-            node.prng.choice(STATEMENT),
+            node.prng.choice(self.wish.profile.of(STATEMENT)),
         )
         if self.away:
             raise StoreUnavailable("the database is away")
@@ -287,6 +294,21 @@ class World:
         elif kind == "store_retry" and where in ("lock", "write", "routes", "commit"):
             self.troubles.struck(kind)
             raise Retry("simulated")
+
+    async def _sleep(self, node: Node) -> None:
+        """A machine that stands still between a commit and what was to follow it: for moments, or
+        for more than a day where another one goes on meanwhile."""
+        seconds, node.tired_s = node.tired_s, 0.0
+        if not seconds or not self.troubles.on:
+            return
+        others = [other for other in self.nodes if other is not node and other.sends]
+        if not any(other.serves for other in others):
+            seconds = min(seconds, NAP_S[1])
+        self.troubles.struck("sleep")
+        self.say("", f"{node.name} stands still for {seconds:.0f} s")
+        await node.doze(self._calm_or(seconds), away=seconds > NAP_S[1])
+        self._up.set()
+        self.say("", f"{node.name} goes on")
 
     def crash(self, node: Node, where: str) -> None:
         """kill -9."""
@@ -339,7 +361,7 @@ class World:
         self, delivery: wire.Delivery, prng: Random, forged: bool = False
     ) -> int | None:
         await asyncio.sleep(prng.uniform(0.002, 0.2))
-        serving = [node for node in self.nodes if node.alive and node.sends]
+        serving = [node for node in self.nodes if node.serves and node.sends]
         if not serving:
             return None
         headers = dict(delivery.headers)
@@ -363,6 +385,7 @@ class World:
 
     async def run(self) -> None:
         self.provider.control("webhook", url="http://us.sim/webhooks/stripe-eu", secret=self.secret)
+        self.provider.control("settings", refuse_over_refund=not self.wish.lenient)
         for _ in range(self.wish.workers):
             await self.start_node()
         background = [
@@ -400,7 +423,9 @@ class World:
             if self.wish.only and number not in self.wish.only:
                 continue
             prng = prng_of(self.wish.seed, "order", number)
-            found.append((make(number, prng, self.wish.days), prng))
+            plan = make(number, prng, self.wish.days)
+            if not self.wish.personas or plan.persona in self.wish.personas:
+                found.append((plan, prng))
         return found
 
     async def _final(self) -> None:
@@ -435,7 +460,8 @@ class World:
     async def _events(self) -> None:
         """What strikes everybody."""
         prng = prng_of(self.wish.seed, "events")
-        days, kinds = self.wish.days, ("outage", "database_away", "crash", "two_workers")
+        days = self.wish.days
+        kinds = ("outage", "database_away", "crash", "two_workers", "sleep")
         count = round(self.wish.profile.world * days / 30)
         planned = sorted(
             (prng.uniform(0, days) * 86400, kind, prng.random())
@@ -463,6 +489,9 @@ class World:
         elif kind == "two_workers":
             self.troubles.struck(kind)
             self.later(self._second(3600 * (1 + 11 * draw)))
+        elif kind == "sleep" and self.nodes:
+            prng = prng_of(self.wish.seed, "sleep", round(now))
+            prng.choice(self.nodes).tired_s = prng.uniform(*prng.choice((NAP_S, COMA_S)))
 
     async def _second(self, seconds: float) -> None:
         """A command beside the server, or one more worker beside the others."""
@@ -489,7 +518,7 @@ class World:
         self.troubles.on = False
         self.provider.outage_until = self._away_until = 0.0
         began = self.loop.time()
-        while not await self._is_quiet():
+        while not await self._is_quiet((self.loop.time() - began) / 50):
             self.provider.control("hurry_webhooks")
             if self.loop.time() > began + CALM_S:
                 self._found("liveness", "", "the world never becomes quiet")
@@ -502,8 +531,8 @@ class World:
         self._calming.clear()
         self._going.set()
 
-    async def _is_quiet(self) -> bool:
-        """Whether nothing is due soon; else time has gone on a little."""
+    async def _is_quiet(self, patience: float) -> bool:
+        """Whether nothing is due soon; else time has gone on a little, by `patience` at least."""
         busy = (
             not self.nodes
             or self._in_hand
@@ -513,7 +542,7 @@ class World:
         )
         change = self.provider.world.next_due()
         if busy or (change is not None and change < self.provider.now() + 60):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(max(0.5, patience))
             return False
         due = self.bridge.run(self.store.next_due())
         now = (START + self.loop.time()) * SECOND
@@ -521,7 +550,7 @@ class World:
             return True
         for node in self.nodes:
             node.stir()
-        await asyncio.sleep(max(1.0, (due - now) / SECOND))
+        await asyncio.sleep(max(1.0, patience, (due - now) / SECOND))
         return False
 
     async def _check(self, final: bool) -> None:

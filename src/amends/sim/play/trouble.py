@@ -31,7 +31,7 @@ SILENCE = (
 WEBHOOK = ("duplicate", "delay", "reorder", "bad_signature", "lose", "late_duplicate")
 SHOP = ("shop_repeat", "shop_delay", "shop_reorder")
 STATEMENT = ("crash", "store_error", "commit_unknown", "store_retry")
-WORLD = ("outage", "database_away", "two_workers", "clock_skew", "key_pruned")
+WORLD = ("outage", "database_away", "two_workers", "clock_skew", "key_pruned", "sleep")
 STORY = (  # what people and banks do; part of an order's story, counted when it happens
     "late_failure",
     "refund_fails",
@@ -72,7 +72,7 @@ def named(kinds: Collection[str]) -> str:
 class Profile(msgspec.Struct, frozen=True):
     """How much of each goes wrong: the chance for one request, webhook, shop message, statement;
     `world` is how often in a month something strikes everybody. `without` names kinds to leave
-    out."""
+    out, which moves no other; `only`, if it names any, those that take the place of all others."""
 
     request: float = 0.22
     webhook: float = 0.22
@@ -80,6 +80,12 @@ class Profile(msgspec.Struct, frozen=True):
     statement: float = 0.003
     world: float = 6.0
     without: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
+
+    def of(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `kinds` that are drawn from; "" stands for none."""
+        left = tuple(kind for kind in kinds if kind in self.only)
+        return left or ("",) if self.only else kinds
 
 
 PROFILES: dict[str, Profile] = {
@@ -123,7 +129,7 @@ class Troubles:
     def _draw(self, number: str, what: str, chance: float, kinds: tuple[str, ...]) -> str:
         prng = self.prng(number, what)
         # Always two draws, so that leaving one kind out moves no other.
-        strikes, kind = prng.random() < chance, prng.choice(kinds)
+        strikes, kind = prng.random() < chance, prng.choice(self.profile.of(kinds))
         if not strikes or not self.on or kind in self.profile.without:
             return ""
         return kind

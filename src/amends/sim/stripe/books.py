@@ -76,12 +76,13 @@ class Settings(msgspec.Struct, kw_only=True):
 
     `key_age_s`: idempotency keys are forgotten after this many seconds. `authorization_age_s`: when
     uncaptured authorizations expire. `list_delay_s`: how long a new refund stays invisible in
-    lists.
+    lists. `refuse_over_refund` False: whatever is asked is paid, however little was captured.
     """
 
     key_age_s: float = DAY_S
     authorization_age_s: float = 7 * DAY_S
     list_delay_s: float = 0.0
+    refuse_over_refund: bool = True
 
 
 class Outcome(msgspec.Struct, kw_only=True, frozen=True):

@@ -129,11 +129,12 @@ class SetBalance(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChangeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`settings`, in seconds."""
+    """`settings`; ages and delays in seconds."""
 
     key_age_s: float | None = None
     authorization_age_s: float | None = None
     list_delay_s: float | None = None
+    refuse_over_refund: bool | None = None
 
 
 def _payment(books: Books, payment_id: str) -> Payment:

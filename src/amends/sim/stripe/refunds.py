@@ -64,7 +64,7 @@ def create(books: Books, reader: Reader, origin: Origin) -> Refund:
     payment = _payment(books, intent_id, charge_id)
     if amount is not None:
         check_multiple(amount, payment.intent.currency, "amount")
-    check_refundable(payment, amount)
+    check_refundable(payment, amount, strict=books.settings.refuse_over_refund)
     email = reader.text("instructions_email")
     wish = Wish(amount or payment.refundable, reason, metadata, email)
     return make(books, payment, wish, origin)
@@ -82,8 +82,9 @@ def _payment(books: Books, intent_id: str | None, charge_id: str | None) -> Paym
     return payment
 
 
-def check_refundable(payment: Payment, amount: int | None) -> None:
-    """Raises Refusal when this amount (None: all that is left) cannot be refunded now."""
+def check_refundable(payment: Payment, amount: int | None, *, strict: bool = True) -> None:
+    """Raises Refusal when this amount (None: all that is left) cannot be refunded now. Not
+    `strict`: more than is left can."""
     charge = payment.charge
     if charge is None or payment.intent.status != "succeeded":
         message = (
@@ -94,6 +95,8 @@ def check_refundable(payment: Payment, amount: int | None) -> None:
     if any(_blocks(dispute.status) for dispute in payment.disputes):
         message = f"Charge {charge.id} has been charged back; cannot issue a refund."
         raise refused(message, "charge_disputed")
+    if not strict and amount is not None:
+        return
     if payment.refundable == 0:
         message = f"Charge {charge.id} has already been refunded."
         raise refused(message, "charge_already_refunded")

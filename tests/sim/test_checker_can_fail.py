@@ -1,0 +1,60 @@
+"""The checker can fail: each guard of the engine taken out is found by it, in a world that is clean
+with the guard in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.sim.mutations import HEAD, MUTATIONS, first, place
+from tests.sim.worlds import WORLDS, shared, violations
+
+ALONE = [name for name, mutation in MUTATIONS.items() if not shared(mutation.world)]
+TOGETHER = [name for name, mutation in MUTATIONS.items() if shared(mutation.world)]
+SEEDS = [
+    (world, seed)
+    for world in WORLDS
+    for seed in range(1, max(m.within for m in MUTATIONS.values() if m.world == world) + 1)
+]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_it_is_found(name: str) -> None:
+    seed, _ = first(name, "")
+    assert seed, f"nobody would notice: {MUTATIONS[name].out}"
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_it_is_found_between_two_workers(name: str, postgres_server: str) -> None:
+    seed, _ = first(name, postgres_server)
+    assert seed, f"nobody would notice: {MUTATIONS[name].out}"
+
+
+@pytest.mark.parametrize(("world", "seed"), [s for s in SEEDS if not shared(s[0])])
+def test_the_same_seeds_are_clean(world: str, seed: int, tmp_path: Path) -> None:
+    with place(world, "", tmp_path) as url:
+        assert violations(world, seed, url, tmp_path) == []
+
+
+@pytest.mark.parametrize(("world", "seed"), [s for s in SEEDS if shared(s[0])])
+def test_the_same_seeds_are_clean_with_two_workers(
+    world: str, seed: int, tmp_path: Path, postgres_server: str
+) -> None:
+    with place(world, postgres_server, tmp_path) as url:
+        assert violations(world, seed, url, tmp_path) == []
+
+
+def test_the_docs_list_every_mutation() -> None:
+    """`python -m tests.sim.mutations` prints the table; each is in it."""
+    told = (ROOT / "docs" / "simulation.md").read_text()
+    assert HEAD in told
+    table = told.split(HEAD)[1].split("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert [row[0] for row in cells] == list(MUTATIONS)
+    for name, out, rules, seeds in cells:
+        mutation = MUTATIONS[name]
+        assert out == mutation.out
+        assert rules.startswith(("I", "liveness"))
+        assert seeds.endswith(f", {mutation.within} allowed")
