@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from amends.doors import commands_simulate
 from amends.doors.cli import app
 from amends.sim.play.game import Game
-from amends.sim.play.play import Report
 from amends.sim.play.trouble import GROUPS, KINDS
+from amends.sim.play.wish import Report
 
 
 def simulate(*words: str) -> Any:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from amends.sim.play.game import Game
-from amends.sim.play.play import Report
 from amends.sim.play.trouble import GROUPS
+from amends.sim.play.wish import Report
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 

@@ -13,10 +13,10 @@ from amends.doors.cli import app
 from amends.gateways.spec import Failure, Request, Response
 from amends.sim.play.game import Game
 from amends.sim.play.network import Wire
-from amends.sim.play.play import Line, Report
 from amends.sim.play.shrink import REPLAYS, shrink, targeted
 from amends.sim.play.timeline import clock, story
 from amends.sim.play.trouble import GROUPS, KINDS, kinds_of, named
+from amends.sim.play.wish import Line, Report
 
 whole_send = Wire.send
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from amends.sim.play.play import Wish, World
+from amends.sim.play.play import World
 from amends.sim.play.run import play
 from amends.sim.play.trouble import REQUEST, SHOP, SILENCE, STATEMENT, WEBHOOK, WORLD, Profile
+from amends.sim.play.wish import Wish
 
 HOUR_S = 3600.0
 Mutate = Callable[[pytest.MonkeyPatch], None]

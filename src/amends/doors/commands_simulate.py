@@ -17,11 +17,11 @@ from rich.table import Table
 
 from amends.doors.shell import AsJson, err, fail, out, show_json
 from amends.sim.play.game import DAYS, ORDERS, Game, play_all
-from amends.sim.play.play import Report
 from amends.sim.play.room import NoRoom, shown
 from amends.sim.play.shrink import Shrunk, shrink, targeted
 from amends.sim.play.timeline import clock, story, timeline
 from amends.sim.play.trouble import GROUPS, KINDS, kinds_of
+from amends.sim.play.wish import Report
 
 SHRUNK_MOST = 3  # seeds whose story is made small; the others are only named
 SHOWN_MOST = 10  # violations of one seed in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from amends.sim.checker.spec import Snapshot
 from amends.sim.stripe import StripeWorld
-from amends.store.schema import metadata, orders
+from amends.store.schema import events, metadata, orders
 
 TABLES = (
     *("payments", "refunds", "legs", "events", "entries", "postings", "effects"),
@@ -34,3 +35,10 @@ async def snapshot(store: Any, world: StripeWorld, at: int) -> Snapshot:
         movements=[msgspec.to_builtins(item) for item in world.movements()],
         provider_payments=world.payments(),
     )
+
+
+async def fingerprint(store: Any) -> str:
+    """A hash over the hash of every event of every order."""
+    query = select(events.c.stream, events.c.seq, events.c.hash)
+    rows = await store.fetch(query.order_by(events.c.stream, events.c.seq))
+    return sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from amends.sim.play.play import Report, Wish
 from amends.sim.play.room import room, shown
 from amends.sim.play.run import play
 from amends.sim.play.trouble import PROFILES, named
+from amends.sim.play.wish import Report, Wish
 
 DAYS, ORDERS, FAULTS = 30.0, 110, "default"
 ASKS_LEAST = 200  # of a whole seed; fewer would prove little

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from amends.gateways.spec import Failure, Request, Response
@@ -21,7 +21,9 @@ KEY_AGE_S = 24 * 3600  # how long Stripe keeps keys
 SILENCE_S = 26 * 3600
 WAY_S = (0.004, 0.060)  # one way over the wire
 
-Deliver = Callable[[wire.Delivery, bool], Awaitable[None]]
+T = TypeVar("T")
+
+Deliver = Callable[[wire.Delivery, bool], Coroutine[Any, Any, None]]
 Say = Callable[[str, str], None]
 FAULTS: dict[str, dict[str, Any]] = {
     "rate_limit": {"kind": "rate_limit", "retry_after": 2},
@@ -58,7 +60,7 @@ class Provider:
         finally:
             self._changed.set()
 
-    def start(self, coroutine: Any) -> asyncio.Task[Any]:
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Something that goes on whatever process ends."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)

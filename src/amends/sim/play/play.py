@@ -6,15 +6,13 @@ import asyncio
 import json
 import traceback
 from collections.abc import Coroutine
-from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
 from sqlalchemy import select
 
-from amends.engine import audit, config
+from amends.engine import audit
 from amends.kernel.time import SECOND
 from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
@@ -24,9 +22,10 @@ from amends.sim.play.evidence import TABLES, snapshot
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
-from amends.sim.play.story import SHOP, STRIPE, Plan, make
-from amends.sim.play.trouble import STATEMENT, Profile, Troubles
-from amends.store.schema import events, orders, refunds
+from amends.sim.play.story import STRIPE, Plan, make
+from amends.sim.play.trouble import STATEMENT, Troubles
+from amends.sim.play.wish import WHSEC, Line, Wish, settings
+from amends.store.schema import orders, refunds
 from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
 
 QUIETS = 5  # quiet points in a run
@@ -37,57 +36,10 @@ PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
 NAP_S = (5.0, 30.0)  # how long a machine stands still
 COMA_S = (25 * 3600.0, 27 * 3600.0)  # the same, for longer than the provider keeps keys
-WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 TOLD = (  # what of an event is worth a word on the chronicle
     *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
     *("key", "psp_refund_id", "captured", "status"),
 )
-RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
-
-
-class Wish(msgspec.Struct, frozen=True):
-    """What to play. `only` keeps these order numbers alone, and `personas` those of such shoppers;
-    their stories are as they were. `lenient`: the provider pays whatever it is asked."""
-
-    seed: int
-    store: str  # URL of an empty, migrated database
-    folder: Path
-    days: float = 30.0
-    orders: int = 100
-    profile: Profile = Profile()
-    only: tuple[str, ...] = ()
-    personas: tuple[str, ...] = ()
-    lenient: bool = False
-    workers: int = 1  # processes that send; more than one needs PostgreSQL
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One line of the chronicle: virtual seconds, order number ("" for all), what happened."""
-
-    at: float
-    number: str
-    text: str
-
-
-class Report(msgspec.Struct):
-    """What a run did and found. `violations` are (virtual day, invariant, order number, what)."""
-
-    seed: int
-    store: str
-    days: float
-    asks: int
-    touched: int
-    refunds: int
-    movements: int
-    quiet_points: int
-    faults: dict[str, int]
-    states: dict[str, int]
-    violations: list[tuple[float, str, str, str]]
-    fingerprint: str
-    seconds: float
-    peak_mb: int
-    met_locks: int
-    chronicle: list[Line] = []
 
 
 class World:
@@ -584,34 +536,3 @@ class World:
 
 async def _documents(store: Any) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in await store.fetch(select(orders.c.id, orders.c.state))]
-
-
-def settings(wish: Wish) -> config.Config:
-    """A configuration with one Stripe account and one shop."""
-    secrets = wish.folder / "secrets"
-    secrets.mkdir(parents=True, exist_ok=True)
-    (secrets / "key").write_text("sk_test_sandbox")
-    (secrets / "whsec").write_text(WHSEC)
-    whsec = [f"file:{secrets / 'whsec'}"]
-    account = {
-        "gateway": "stripe",
-        "api_key": f"file:{secrets / 'key'}",
-        "webhook_secrets": whsec,
-        "base_url": "http://psp.sim/stripe",
-        "indeterminate_after": "1h",
-    }
-    raw = {
-        "store": {"url": wish.store},
-        "policy": {"auto_approve_up_to": 8000},
-        "ledger": {"functional_currency": "EUR", "rates": RATES},
-        "audit": {"dir": str(wish.folder / "audit")},
-        "connections": {STRIPE: account, SHOP: {"gateway": "standard", "webhook_secrets": whsec}},
-    }
-    return config.parse(raw, wish.folder / "amends.toml")
-
-
-async def fingerprint(store: Any) -> str:
-    """A hash over the hash of every event of every order."""
-    query = select(events.c.stream, events.c.seq, events.c.hash)
-    rows = await store.fetch(query.order_by(events.c.stream, events.c.seq))
-    return sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()

@@ -10,8 +10,10 @@ from collections import Counter
 import structlog
 
 from amends.sim.play.bridge import Bridge, inline
+from amends.sim.play.evidence import fingerprint
 from amends.sim.play.loop import VirtualLoop
-from amends.sim.play.play import Report, Wish, World, fingerprint
+from amends.sim.play.play import World
+from amends.sim.play.wish import Report, Wish
 from amends.store.open import connect
 from amends.store.spec import Store
 

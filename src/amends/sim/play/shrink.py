@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from amends.sim.play.game import Game
-from amends.sim.play.play import Report
 from amends.sim.play.trouble import GROUPS
+from amends.sim.play.wish import Report
 
 REPLAYS = 25  # at most, of which so many go to leaving out orders
 FOR_ORDERS = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from amends.sim.play.play import Line, Report
+from amends.sim.play.wish import Line, Report
 
 STORY_MOST = 200  # lines of a story
 

@@ -1,0 +1,83 @@
+"""What is asked of a run and what it reports, and the configuration it is played with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from amends.engine import config
+from amends.sim.play.story import SHOP, STRIPE
+from amends.sim.play.trouble import Profile
+
+WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
+RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What to play. `only` keeps these order numbers alone, and `personas` those of such shoppers;
+    their stories are as they were. `lenient`: the provider pays whatever it is asked."""
+
+    seed: int
+    store: str  # URL of an empty, migrated database
+    folder: Path
+    days: float = 30.0
+    orders: int = 100
+    profile: Profile = Profile()
+    only: tuple[str, ...] = ()
+    personas: tuple[str, ...] = ()
+    lenient: bool = False
+    workers: int = 1  # processes that send; more than one needs PostgreSQL
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the chronicle: virtual seconds, order number ("" for all), what happened."""
+
+    at: float
+    number: str
+    text: str
+
+
+class Report(msgspec.Struct):
+    """What a run did and found. `violations` are (virtual day, invariant, order number, what)."""
+
+    seed: int
+    store: str
+    days: float
+    asks: int
+    touched: int
+    refunds: int
+    movements: int
+    quiet_points: int
+    faults: dict[str, int]
+    states: dict[str, int]
+    violations: list[tuple[float, str, str, str]]
+    fingerprint: str
+    seconds: float
+    peak_mb: int
+    met_locks: int
+    chronicle: list[Line] = []
+
+
+def settings(wish: Wish) -> config.Config:
+    """A configuration with one Stripe account and one shop."""
+    secrets = wish.folder / "secrets"
+    secrets.mkdir(parents=True, exist_ok=True)
+    (secrets / "key").write_text("sk_test_sandbox")
+    (secrets / "whsec").write_text(WHSEC)
+    whsec = [f"file:{secrets / 'whsec'}"]
+    account = {
+        "gateway": "stripe",
+        "api_key": f"file:{secrets / 'key'}",
+        "webhook_secrets": whsec,
+        "base_url": "http://psp.sim/stripe",
+        "indeterminate_after": "1h",
+    }
+    raw = {
+        "store": {"url": wish.store},
+        "policy": {"auto_approve_up_to": 8000},
+        "ledger": {"functional_currency": "EUR", "rates": RATES},
+        "audit": {"dir": str(wish.folder / "audit")},
+        "connections": {STRIPE: account, SHOP: {"gateway": "standard", "webhook_secrets": whsec}},
+    }
+    return config.parse(raw, wish.folder / "amends.toml")
