@@ -40,7 +40,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         "lenient": True,
     },
     "silence": {
-        "profile": _only(SILENCE, "bad_signature", request=5.0, webhook=1.0),
+        "profile": _only(SILENCE, "bad_signature", request=16.0, webhook=1.0),
         "personas": ("honest", "abuser"),
         "days": 30.0,  # more than a day of silence fits between two quiet points
         "orders": 36,
@@ -120,11 +120,8 @@ def violations(
         _stop_when_found(patch, heard, by)
         _rest_when_parked(patch)
         mutate(patch)
-        try:
-            play(wish)
-        except Found:
-            return heard
-    return []
+        play(wish)  # `Found` ends it, which is in its report as anything that ends a run
+    return heard
 
 
 def _stop_when_found(patch: pytest.MonkeyPatch, heard: list[Violation], by: str) -> None:
