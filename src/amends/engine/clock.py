@@ -11,6 +11,9 @@ import uuid_utils
 from amends.kernel.ids import encode
 from amends.kernel.time import Instant
 
+# A lease runs out while a machine is suspended too: Linux's CLOCK_MONOTONIC stands still then.
+_STEADY: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -19,7 +22,8 @@ class SystemClock:
         return time.time_ns() // 1000
 
     def monotonic(self) -> Instant:
-        return time.monotonic_ns() // 1000
+        ticks = time.monotonic_ns() if _STEADY is None else time.clock_gettime_ns(_STEADY)
+        return ticks // 1000
 
 
 class Ids(Protocol):
