@@ -5,7 +5,6 @@ clock. Days pass in milliseconds, every answer can be lost, and the provider's o
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,10 +26,10 @@ from amends.engine.intake import receive
 from amends.engine.rates import rates
 from amends.engine.wiring import Engine
 from amends.gateways.spec import Failure, Request, Response
-from amends.kernel.ids import encode
 from amends.kernel.money import Rate
 from amends.kernel.time import DAY, SECOND, Instant
 from amends.sim import wire
+from amends.sim.play.node import Numbers
 from amends.sim.stripe import StripeWorld
 from amends.store.open import connect
 from amends.store.reads import Reads
@@ -59,19 +58,6 @@ class HandClock:
 
     def forward(self, duration: int) -> None:
         self.at += duration
-
-
-class Numbers:
-    """Ids in the order in which they are made, over all engines of a laboratory."""
-
-    def __init__(self) -> None:
-        self._next = itertools.count(1)
-
-    def new(self) -> str:
-        return encode("", next(self._next).to_bytes(16, "big"))[1:]
-
-    def salt(self) -> str:
-        return f"{next(self._next):032x}"
 
 
 class Loopback:

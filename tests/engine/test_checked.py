@@ -69,24 +69,25 @@ async def bounced_and_given_again(lab: Lab) -> None:
     await lab.nodes[0].refund(order.id)
 
 
-async def bounced_and_retried(lab: Lab) -> None:
+async def bounced(lab: Lab) -> str:
+    """A refund that was paid and came back; its id."""
     order = await lab.order()
     await lab.nodes[0].refund(order.id, amount=6000)
     await lab.settle(HOUR)
     lab.control("fail_refund", refund=first_refund(lab))
     await lab.settle(HOUR)
     (refund,) = (await lab.one(order.id)).refunds
-    await actions.retry(lab.nodes[0].engine, Caller("key:a", "key:a"), refund.id)
+    return refund.id
+
+
+async def bounced_and_retried(lab: Lab) -> None:
+    refund = await bounced(lab)
+    await actions.retry(lab.nodes[0].engine, Caller("key:a", "key:a"), refund)
 
 
 async def bounced_and_canceled(lab: Lab) -> None:
-    order = await lab.order()
-    await lab.nodes[0].refund(order.id, amount=6000)
-    await lab.settle(HOUR)
-    lab.control("fail_refund", refund=first_refund(lab))
-    await lab.settle(HOUR)
-    (refund,) = (await lab.one(order.id)).refunds
-    await actions.cancel(lab.nodes[0].engine, Caller("key:a", "key:a"), refund.id)
+    refund = await bounced(lab)
+    await actions.cancel(lab.nodes[0].engine, Caller("key:a", "key:a"), refund)
 
 
 async def disputed_after_a_refund(lab: Lab) -> None:

@@ -6,13 +6,25 @@ import time
 
 import pytest
 
-from amends.engine.clock import SystemClock
+from amends.engine import clock
 
 
-@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no such clock")
 def test_a_suspended_machine_has_let_its_leases_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CLOCK_MONOTONIC stands still while Linux is suspended; another process goes on meanwhile."""
-    day_s = 86_400
-    boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + day_s * 10**9
-    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: boot)
-    assert SystemClock().monotonic() == boot // 1000
+    """CLOCK_MONOTONIC stands still while Linux is suspended; another process goes on meanwhile. On
+    a system without the other clock this tests what would be done with it."""
+    boottime, awake, day_s = 7, time.monotonic_ns(), 86_400
+    ticks = {boottime: awake + day_s * 10**9}
+    monkeypatch.setattr(clock, "_STEADY", boottime)
+    monkeypatch.setattr(time, "clock_gettime_ns", ticks.__getitem__, raising=False)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: awake)
+    assert clock.SystemClock().monotonic() == (awake + day_s * 10**9) // 1000
+
+
+def test_a_system_without_that_clock_has_the_monotonic_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_STEADY", None)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 5_000)
+    assert clock.SystemClock().monotonic() == 5
+
+
+def test_the_clock_that_goes_on_is_used_where_there_is_one() -> None:
+    assert getattr(time, "CLOCK_BOOTTIME", None) == clock._STEADY

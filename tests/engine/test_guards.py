@@ -12,16 +12,15 @@ import pytest
 from msgspec.structs import replace
 
 from amends.core import legs, news
-from amends.core.effects import Intent
 from amends.core.order import Order
 from amends.engine import deliver
 from amends.gateways import stripe
-from amends.gateways.spec import Request, Settings
 from amends.kernel.time import HOUR, SECOND
 from amends.store import rows
 from amends.store.postgres import PostgresTurn
 from tests.engine.hooked import HookedStore
 from tests.engine.lab import Lab, laboratory, states
+from tests.sim.mutations import no_key
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -120,17 +119,6 @@ async def asleep_before_sending(lab: Lab) -> list[str]:
 # -- mutations: each takes one rule away -------------------------------------------------------
 
 
-def without_keys(patch: pytest.MonkeyPatch) -> None:
-    whole = stripe.write
-
-    def write(intent: Intent, settings: Settings) -> Request:
-        request = whole(intent, settings)
-        kept = tuple(h for h in request.headers if h[0] != "Idempotency-Key")
-        return Request(request.method, request.url, kept, request.body)
-
-    patch.setattr(stripe, "write", write)
-
-
 def without_retention(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(legs, "_key_may_be_gone", lambda work, leg: False)
 
@@ -170,7 +158,7 @@ def without_lease_check(patch: pytest.MonkeyPatch) -> None:
 
 
 GUARDS: dict[str, tuple[Callable[[Lab], Awaitable[list[str]]], Mutation, str]] = {
-    "idempotency key": (resent_while_hidden, without_keys, "24h"),
+    "idempotency key": (resent_while_hidden, no_key, "24h"),
     "look-up past key retention": (down_for_a_day, without_retention, "24h"),
     "declined after unknown stays unknown": (already_refunded, without_doubt, "24h"),
     "not found counts after lookup_delay": (executed_late, without_delay, "5s"),
