@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from amends.sim.checker.spec import Snapshot
 from amends.sim.stripe import StripeWorld
-from amends.store.schema import events, metadata, orders
+from amends.store.schema import events, metadata, orders, refunds
 
 TABLES = (
     *("payments", "refunds", "legs", "events", "entries", "postings", "effects"),
@@ -42,3 +42,12 @@ async def fingerprint(store: Any) -> str:
     query = select(events.c.stream, events.c.seq, events.c.hash)
     rows = await store.fetch(query.order_by(events.c.stream, events.c.seq))
     return sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()
+
+
+async def in_review(store: Any) -> list[tuple[str, str]]:
+    """(refund, the shop's number of its order) of every refund that waits for a person."""
+    query = select(refunds.c.id, orders.c.source_order_id).join(
+        orders, orders.c.id == refunds.c.order_id
+    )
+    found = await store.fetch(query.where(refunds.c.state == "review").order_by(refunds.c.id))
+    return [(row[0], row[1]) for row in found]

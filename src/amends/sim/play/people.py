@@ -345,8 +345,7 @@ class Desk:
             await self.look()
 
     async def look(self) -> None:
-        for refund, order in await self.world.reviews():
-            number = self.world.numbers.get(order, "")
+        for refund, number in self.world.reviews():
             prng = self.world.troubles.prng(number, "desk")
             what = "decline" if prng.random() < 0.15 else "approve"
             if what == "decline" and refund not in self.world.declined:

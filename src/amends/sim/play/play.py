@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import traceback
 from collections.abc import Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any
-
-from sqlalchemy import select
 
 from amends.engine import audit
 from amends.kernel.time import SECOND
@@ -18,14 +15,13 @@ from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.checker.spec import Snapshot
 from amends.sim.play.bridge import Bridge
-from amends.sim.play.evidence import TABLES, snapshot
+from amends.sim.play.evidence import TABLES, in_review, snapshot
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
 from amends.sim.play.story import STRIPE, Plan, make
 from amends.sim.play.trouble import STATEMENT, Troubles
 from amends.sim.play.wish import WHSEC, Line, Wish, settings
-from amends.store.schema import orders, refunds
 from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
 
 QUIETS = 5  # quiet points in a run
@@ -59,7 +55,6 @@ class World:
         self.provider = Provider(self.troubles, self.say, self.deliver)
         self.troubles.now = self.loop.time
         self.nodes: list[Node] = []
-        self.numbers: dict[str, str] = {}  # our order id: the shop's number
         self.declined: set[str] = set()  # refunds the desk declined
         self.last = Snapshot(0, [], {name: [] for name in TABLES}, [], [])
         self.quiet_points = 0
@@ -149,16 +144,9 @@ class World:
             self._up.clear()
             await self._up.wait()
 
-    async def reviews(self) -> list[tuple[str, str]]:
-        """(refund, order) of all that waits for a person."""
-        query = select(refunds.c.id, refunds.c.order_id).where(refunds.c.state == "review")
-        found = self.bridge.run(self.store.fetch(query.order_by(refunds.c.id)))  # type: ignore[attr-defined]
-        await self._names()
-        return [(row[0], row[1]) for row in found]
-
-    async def _names(self) -> None:
-        for identifier, document in self.bridge.run(_documents(self.store)):
-            self.numbers[identifier] = json.loads(document)["source"]["order_id"]
+    def reviews(self) -> list[tuple[str, str]]:
+        """(refund, order number) of all that waits for a person."""
+        return self.bridge.run(in_review(self.store))
 
     def turned_down(self, ask: Ask) -> bool:
         """Whether the desk declined it, so that its money is free again."""
@@ -532,7 +520,3 @@ class World:
     def _found(self, invariant: str, number: str, what: str) -> None:
         self.violations.append((round(self.loop.time() / 86400, 3), invariant, number, what))
         self.say(number, f"VIOLATION {invariant}: {what}")
-
-
-async def _documents(store: Any) -> list[tuple[str, str]]:
-    return [(row[0], row[1]) for row in await store.fetch(select(orders.c.id, orders.c.state))]
