@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 Deliver = Callable[[wire.Delivery, bool], Coroutine[Any, Any, None]]
 Say = Callable[[str, str], None]
+Ended = Callable[[asyncio.Task[Any]], None]
 FAULTS: dict[str, dict[str, Any]] = {
     "rate_limit": {"kind": "rate_limit", "retry_after": 2},
     "lock_timeout": {"kind": "lock_timeout"},
@@ -38,7 +39,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 class Provider:
     """The look-alike in the simulated world: its requests, its webhooks, its outages."""
 
-    def __init__(self, troubles: Troubles, say: Say, deliver: Deliver) -> None:
+    def __init__(self, troubles: Troubles, say: Say, deliver: Deliver, ended: Ended) -> None:
+        self._ended = ended  # told of every task that is over
         self._loop = asyncio.get_running_loop()
         self.troubles, self._say, self._deliver = troubles, say, deliver
         self.world = StripeWorld(self.now, troubles.prng("", "provider"))
@@ -65,6 +67,7 @@ class Provider:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
     # -- requests ------------------------------------------------------------------------------

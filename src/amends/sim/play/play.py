@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -52,7 +52,7 @@ class World:
         self.checker = Checker()
         self.chronicle: list[Line] = []
         self.violations: list[tuple[float, str, str, str]] = []
-        self.provider = Provider(self.troubles, self.say, self.deliver)
+        self.provider = Provider(self.troubles, self.say, self.deliver, self.ended)
         self.troubles.now = self.loop.time
         self.nodes: list[Node] = []
         self.declined: set[str] = set()  # refunds the desk declined
@@ -100,6 +100,7 @@ class World:
         task = asyncio.create_task(work)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+        task.add_done_callback(self.ended)
 
     @property
     def away(self) -> bool:
@@ -511,8 +512,21 @@ class World:
             for finding in verified.findings:
                 self._found("I10", "", f"audit: {finding.stream} {finding.seq} {finding.what}")
 
+    def ended(self, task: asyncio.Task[Any]) -> None:
+        """Something that nobody waits for is over; what it died of must not be lost with it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.broke(error)
+
+    def logged(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """What the engine survived and called an error is a defect all the same."""
+        for line in lines:
+            if line["log_level"] in ("error", "critical"):
+                said = {k: v for k, v in line.items() if k not in ("log_level", "exc_info")}
+                cause = line.get("exc_info")
+                self._found("defect", "", f"logged: {said} {cause!r}"[:500])
+
     def broke(self, error: BaseException) -> None:
-        """The run itself ended early: a defect of the engine or of this world."""
+        """Something died of it, or the run itself: a defect of the engine or of this world."""
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         self._found("defect", "", f"{type(error).__name__}: {error} ({place})")

@@ -31,8 +31,9 @@ def play(wish: Wish) -> Report:
         bridge.run(store.open())
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             world = runner.run(_world(wish, bridge, store))
-            with structlog.testing.capture_logs():
+            with structlog.testing.capture_logs() as lines:
                 _run(runner, world)
+            world.logged(lines)
         report = _report(world, bridge.run(fingerprint(store)))
     finally:
         bridge.run(store.close())

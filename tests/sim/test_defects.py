@@ -1,0 +1,52 @@
+"""What a world survives is found all the same: nothing dies unheard in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends.engine.sweep import Sweeper
+from amends.sim.play.play import World
+from amends.sim.play.run import play
+from amends.sim.play.trouble import PROFILES
+from amends.sim.play.wish import Wish
+
+
+def defects(folder: Path) -> list[str]:
+    wish = Wish(
+        1, f"sqlite:///{folder / 'a.db'}", folder, days=2, orders=4, profile=PROFILES["none"]
+    )
+    return [what for _, kind, _, what in play(wish).violations if kind == "defect"]
+
+
+def test_a_whole_world_has_none(tmp_path: Path) -> None:
+    assert defects(tmp_path) == []
+
+
+def test_an_error_that_the_engine_logs_and_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(sweeper: Sweeper) -> None:
+        raise ValueError("a chore broke")
+
+    monkeypatch.setattr(Sweeper, "_match_late", broken)
+    found = defects(tmp_path)
+    assert found
+    assert all("sweep failed and goes on" in what for what in found)
+
+
+def test_an_error_in_a_task_that_nobody_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, died = World._post, []
+
+    async def once(world: World, *given: Any, **named: Any) -> int | None:
+        if not died:
+            died.append(1)
+            raise ValueError("a webhook broke the world")
+        return await whole(world, *given, **named)
+
+    monkeypatch.setattr(World, "_post", once)
+    assert any("a webhook broke the world" in what for what in defects(tmp_path))
