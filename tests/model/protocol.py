@@ -255,6 +255,7 @@ def _takes(world: World, who: int, guards: Guards) -> Moves:
             looked = _put(world, who, known)._replace(lease=0)
             yield f"{NAMES[who]} takes the row{was} to look: {said}", looked
         return
+    leg = leg._replace(declined=False)  # a "no" speaks for the attempts before it
     holds = Worker("holds", epoch=leg.epoch, current=True)
     if guards.intent_first:
         world = _with_leg(world, leg)

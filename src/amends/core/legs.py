@@ -167,6 +167,8 @@ def _send(work: Work, leg_id: str) -> None:
         first_sent_at=leg.first_sent_at or work.now,
         last_sent_at=work.now,
         in_flight=True,
+        declined="",  # a "no" speaks for the attempts before it, not for this one (I4)
+        unfunded=False,
     )
     payment = work.put_payment(leg.payment, busy=leg_id)
     intent = send_intent(work.order, refund, leg, payment)
@@ -241,8 +243,8 @@ def _key_may_be_gone(work: Work, leg: Leg) -> bool:
 def _probe(work: Work, leg_id: str) -> None:
     """A look-up, or the same bytes again if that was scheduled and the key is surely still kept."""
     _, leg = work.leg(leg_id)
-    resend = leg.state == "unknown" and leg.resend and not _key_may_be_gone(work, leg)
-    if resend:
+    resend = leg.state == "unknown" and leg.resend and not leg.surfaced
+    if resend and not _key_may_be_gone(work, leg):
         _send(work, leg_id)
         return
     if not work.ctx.terms[work.payment(leg.payment).connection].lookup:
@@ -301,12 +303,13 @@ def _again(work: Work, leg_id: str) -> None:
 
 
 def _only_look(work: Work, leg: Leg, pause: int) -> bool:
-    """Whether the same bytes can tell nothing more: their key may be gone, their stored answer is
-    known well, or they would only put off the look-up that closes the attempt."""
+    """Whether the same bytes can tell nothing more, or must not go: their key may be gone, their
+    stored answer is known well, they would only put off the look-up that closes the attempt, or
+    another attempt has paid."""
     terms = work.ctx.terms[work.payment(leg.payment).connection]
     closing = work.now + pause >= leg.first_sent_at + terms.indeterminate_after
     enough = leg.stored >= STORED_ENOUGH or (leg.stored > 0 and closing)
-    return enough or _key_may_be_gone(work, leg)
+    return enough or leg.surfaced or _key_may_be_gone(work, leg)
 
 
 def _next_look(work: Work, leg: Leg, pause: int) -> Instant:

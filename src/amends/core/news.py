@@ -30,6 +30,7 @@ from amends.kernel.outcome import Accepted, Declined, NotSent, PaymentState, Ref
 from amends.kernel.time import SECOND, Instant
 
 BUSY_PAUSE = 1 * SECOND  # another effect of the payment is out
+PAID_BY_CLOSED = "paid_by_closed_attempt"  # why a leg failed that needed no second payment
 
 
 # -- effects coming due ------------------------------------------------------------------------
@@ -167,7 +168,11 @@ def _not_accepted(
     if isinstance(outcome, NotSent):
         if not leg.doubt:  # the key was never used: its retention has not begun
             work.put_leg(leg.id, first_sent_at=0)
-        legs.move(work, leg.id, "not_sent", **body, why=outcome.reason)
+        news: News = "not_sent"
+        if leg.surfaced and not leg.doubt:
+            work.put_leg(leg.id, failure=PAID_BY_CLOSED)
+            news = "declined"
+        legs.move(work, leg.id, news, **body, why=outcome.reason)
     else:
         stored = leg.stored + 1 if outcome.stored else leg.stored
         # Between the intent and its end is when bytes were sent: "not found" counts from here.
@@ -194,7 +199,7 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
     elif leg.doubt:
         work.put_leg(leg.id, declined=outcome.code, unfunded=outcome.kind == "funds")
         legs.move(work, leg.id, "doubted", **body)
-    elif outcome.kind == "funds":
+    elif outcome.kind == "funds" and not leg.surfaced:
         legs.move(work, leg.id, "no_funds", **body)
     else:
         work.put_leg(leg.id, failure=outcome.code)
@@ -290,9 +295,10 @@ def _absent_or_found(
     counts = not leg.in_flight and asked_at >= leg.last_sent_at + terms.lookup_delay
     news: News = "not_found"
     if counts and leg.declined:
-        news = "not_found_no_funds" if leg.unfunded else "not_found_declined"
+        waits = leg.unfunded and not leg.surfaced
+        news = "not_found_no_funds" if waits else "not_found_declined"
     elif counts and asked_at >= legs.settles_at(work, leg):
-        news = "not_found_late"
+        news = "not_found_declined" if leg.surfaced else "not_found_late"
     legs.move(work, leg_id, news)
 
 
@@ -430,6 +436,7 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
     if state.status != "pending":
         _apply_refund(work, leg, state, work.now)
     if state.leg:
+        _send_no_more(work, state)
         work.event(
             "exception.raised",
             what="closed_attempt_surfaced",
@@ -438,6 +445,17 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
             amount=state.amount,
         )
     _raise_if_overpaid(work, payment_id)
+
+
+def _send_no_more(work: Work, state: RefundState) -> None:
+    """The leg is paid by an attempt that was closed: what is out now is followed to its end, and
+    nothing follows it (I2)."""
+    if state.status in ("failed", "canceled"):
+        return
+    for refund in work.order.refunds:
+        for leg in refund.legs:
+            if leg.id == state.leg:
+                work.put_leg(leg.id, surfaced=True)
 
 
 def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:

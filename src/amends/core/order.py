@@ -177,6 +177,7 @@ class Leg(_Part, frozen=True):
     tries: int = 0  # consecutive fruitless rounds, for the backoff
     declined: str = ""
     unfunded: bool = False  # that "no" was for want of money there: it is tried again later
+    surfaced: bool = False  # an attempt closed as not executed paid after all: send nothing more
     psp_refund_id: str = ""
     failure: str = ""
     replaced: bool = False  # a later leg took over; not part of the refund's shown state
