@@ -396,3 +396,10 @@ async def test_a_text_with_a_nul_is_refused(store: Store) -> None:
     batch.routes["stripe-eu", "pi\0"] = "ord_1"
     with pytest.raises(RowRefused):
         await write(store, batch)
+
+
+async def test_a_value_that_is_no_text_is_refused(store: Store) -> None:
+    batch = Batch()
+    batch.routes["stripe-eu", "pi_1"] = None  # type: ignore[assignment]
+    with pytest.raises(RowRefused):
+        await write(store, batch)

@@ -36,7 +36,7 @@ from amends.store.spec import (
     StoreUnavailable,
     Turn,
 )
-from amends.store.steps import RACED, STEPS, Step, Work, work
+from amends.store.steps import RACED, STEPS, Step, Work, joined, work
 
 POOL = 10  # connections for turns and claims
 COLD_POOL = 5  # and for everything else
@@ -98,15 +98,11 @@ def _arrays(step: Step, first: int) -> str:
 
 
 def _array(column: Column[Any], place: int) -> str:
-    if _is_raw(column):
+    if isinstance(column.type, LargeBinary):
         return f"${place}::bytea[]"
     kind = next(name for kind, name in _TYPES.items() if isinstance(column.type, kind))
     # The joined text begins with a separator, since a lone "" would make an empty array.
     return f"(string_to_array(${place}::text, $1::text))[2:]::{kind}"
-
-
-def _is_raw(column: Column[Any]) -> bool:
-    return isinstance(column.type, LargeBinary)
 
 
 def _arguments(steps: Work) -> list[Any]:
@@ -116,13 +112,15 @@ def _arguments(steps: Work) -> list[Any]:
         arguments: list[Any] = [separator]
         for step, values in steps:
             for name, column in zip(step.columns, zip(*values, strict=True), strict=True):
-                if _is_raw(step.table.columns[name]):
+                kind = step.table.columns[name].type
+                if isinstance(kind, LargeBinary):
                     arguments.append(column)
                     continue
-                joined = separator + separator.join(map(str, column))
-                if joined.count(separator) != len(column):
+                texts = column if isinstance(kind, Text) else map(str, column)
+                whole = separator + joined(step, texts, separator)
+                if whole.count(separator) != len(column):
                     break
-                arguments.append(joined)
+                arguments.append(whole)
             else:
                 continue
             break

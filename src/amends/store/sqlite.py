@@ -39,7 +39,7 @@ from amends.store.spec import (
     StoreUnavailable,
     Turn,
 )
-from amends.store.steps import RACED, STEPS, Step, Work, work
+from amends.store.steps import RACED, STEPS, Step, Work, joined, work
 
 BUSY_MS = 5_000  # how long to wait for another process's short write
 PING_S = 5.0
@@ -257,17 +257,18 @@ class SqliteTurn:
             raise
 
 
-def _holds_nul(step: Step, values: list[Row]) -> bool:
+def _check_texts(step: Step, values: list[Row]) -> None:
     """By column: looking at each value by itself took as long as some statements."""
     columns = list(zip(*values, strict=True))
-    return any("\0" in "".join(columns[place]) for place in _TEXTS[step.name])
+    for place in _TEXTS[step.name]:
+        if "\0" in joined(step, columns[place], ""):
+            # SQLite would keep it; PostgreSQL cannot, and both must decide alike (I14).
+            raise RowRefused(f"{step.table.name}: a text holds a NUL character")
 
 
 def _write(connection: sqlite3.Connection, steps: Work) -> None:
     for step, values in steps:
-        if _holds_nul(step, values):
-            # SQLite would keep it; PostgreSQL cannot, and both must decide alike (I14).
-            raise RowRefused(f"{step.table.name}: a text holds a NUL character")
+        _check_texts(step, values)
         done = connection.executemany(_SQL[step.name], values).rowcount
         if step.exact and done != len(values):
             raise Retry(f"{step.name}: another process was there first")

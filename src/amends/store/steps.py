@@ -15,7 +15,7 @@ from sqlalchemy import Table
 from amends.core.order import Order
 from amends.store import rows, schema
 from amends.store.rows import Row
-from amends.store.spec import Batch, Inbound
+from amends.store.spec import Batch, Inbound, RowRefused
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -56,6 +56,15 @@ class Step(msgspec.Struct, frozen=True):
             return f"{target} NOTHING"
         sets = ", ".join(f"{name} = {expression}" for name, expression in self.sets)
         return f"{target} UPDATE SET {sets}{f' WHERE {self.only_if}' if self.only_if else ''}"
+
+
+def joined(step: Step, texts: Iterable[str], separator: str) -> str:
+    """A column's texts in one. Raises RowRefused for a value that is no text, which PostgreSQL's
+    arrays would take for its name."""
+    try:
+        return separator.join(texts)
+    except TypeError as error:
+        raise RowRefused(f"{step.table.name}: {error}") from error
 
 
 def _all(table: Table) -> tuple[str, ...]:
