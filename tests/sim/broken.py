@@ -168,6 +168,11 @@ def still_unknown(w: World) -> None:
     w.movements.remove(w.movement("re_c"))
 
 
+def short_of_money(w: World) -> None:
+    w.leg("c").update(state="awaiting_funds", psp_refund_id="")
+    w.movements.remove(w.movement("re_c"))
+
+
 def long_settled(w: World) -> None:
     w.movement("re_c")["status"] = "succeeded"
 
@@ -388,6 +393,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         "liveness: the order is parked: InvariantBroken",
     ),
     "still unknown": (still_unknown, "liveness: leg_c is still unknown"),
+    "still without money": (short_of_money, "liveness: leg_c is still awaiting_funds"),
     "pending here alone": (long_settled, "liveness: leg_c is pending, there it is succeeded"),
     "waiting for an order that is there": (
         waits_for_its_order,

@@ -120,14 +120,15 @@ def nothing_is_left_lying(snapshot: Snapshot, parked: set[str]) -> Found:
 
 def everything_ended(case: Case) -> Found:
     """At the end no refund is still being sent or looked for, no order is parked, and what is
-    pending is pending at the provider too. Reviews wait for people, refused balances for money."""
+    pending is pending at the provider too. Reviews wait for people; for money none waits any more,
+    since the balances are full again."""
     if case.order.parked:
         yield case.wrong("liveness", f"the order is parked: {case.order.parked}")
         return
     for refund in case.order.refunds:
         for leg in refund.legs:
             movement = case.movement_of(leg)
-            if leg.state in ("sending", "unknown"):
+            if leg.state in ("sending", "unknown", "awaiting_funds"):
                 yield case.wrong("liveness", f"{leg.id} is still {leg.state}")
             elif leg.state in ("pending", "requires_action") and leg.kind == "refund":
                 status = movement.status if movement else "nowhere"

@@ -46,7 +46,6 @@ class Provider:
         self.world = StripeWorld(self.now, troubles.prng("", "provider"))
         self.outage_until = 0.0
         self._silent: dict[str, float] = {}  # order number: until when
-        self._owners: dict[str, str] = {}  # refund or payment id: order number
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.on_wire = 0
@@ -73,8 +72,8 @@ class Provider:
     # -- requests ------------------------------------------------------------------------------
 
     def number_of(self, payment: str) -> str:
-        """The order of a payment: payments are named after their order here."""
-        return payment.removeprefix("pi_")
+        """The order of a payment or a charge: both are named after their order here."""
+        return payment.partition("_")[2]
 
     def number(self, request: Request) -> str:
         parts = urlsplit(request.url)
@@ -137,7 +136,8 @@ class Provider:
             if not post:
                 kind = ""  # these are about what is done
             else:
-                self.world.control({"op": "fault", "count": 1, "method": "POST", **fault})
+                about = {"count": 1, "method": "POST", "payment": f"pi_{number}"}
+                self.world.control({"op": "fault", **about, **fault})
         way = self.start(self._arrive(request, 0.0))
         plan = await asyncio.shield(way)
         if kind == "slow_answer":
@@ -185,10 +185,8 @@ class Provider:
         """The order number, the type and the object's id of a webhook."""
         event = json.loads(delivery.body)
         about = event["data"]["object"]
-        payment = about.get("payment_intent") or about.get("id", "")
-        if not payment.startswith("pi_"):
-            payment = self._owners.get(about.get("charge", ""), "")
-        return self.number_of(payment), event["type"], about.get("id", "")
+        named = about.get("payment_intent") or about.get("charge") or about["id"]
+        return self.number_of(named), event["type"], about["id"]
 
     @property
     def busy(self) -> bool:

@@ -329,28 +329,33 @@ class World:
         self.provider.control("settings", refuse_over_refund=not self.wish.lenient)
         for _ in range(self.wish.workers):
             await self.start_node()
-        background = [
-            asyncio.create_task(work)
-            for work in (self.provider.pump(), Desk(self).work(), self._events(), self._quiets())
-        ]
-        background.append(asyncio.create_task(self._balance()))
+        works = (self.provider.pump(), Desk(self).work(), self._events(), self._balance())
+        background = [asyncio.create_task(work) for work in works]
+        quiets = asyncio.create_task(self._quiets())
         self._people = [
             asyncio.create_task(Person(self, plan, prng).live()) for plan, prng in self._plans()
         ]
         try:
-            await self._lived(background)
+            await self._over(self._people, [*background, quiets])
             while self._later:
                 await asyncio.wait(set(self._later))
-            await self._final()
+            quiets.cancel()  # it would switch troubles on again
+            await asyncio.wait((quiets,))
+            final = asyncio.create_task(self._final())
+            background.append(final)
+            await self._over([final], background)
         finally:
-            for task in (*background, *self._people, *self._later):
+            tasks = (*background, quiets, *self._people, *self._later)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*background, *self._people, *self._later, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop()
 
-    async def _lived(self, background: list[asyncio.Task[None]]) -> None:
-        """Until every story has ended; a defect of the world itself is raised at once."""
-        left = set(self._people)
+    async def _over(
+        self, wanted: list[asyncio.Task[None]], background: list[asyncio.Task[None]]
+    ) -> None:
+        """Until these have ended; a defect of the world itself is raised at once."""
+        left = set(wanted)
         while left:
             done, _ = await asyncio.wait({*left, *background}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -392,8 +397,11 @@ class World:
             await asyncio.Event().wait()
         await asyncio.sleep(SHORT_FROM)
         self.provider.control("balance", currency=SHORT.lower(), amount=0)
-        self.say("", f"the balance in {SHORT} is zero")
-        await asyncio.sleep(SHORT_UNTIL - SHORT_FROM)
+        self.say("", f"the balance in {SHORT} is zero: refunds are held")
+        await asyncio.sleep((SHORT_UNTIL - SHORT_FROM) / 2)
+        self.provider.control("balance", currency=SHORT.lower(), amount=0, refuse=True)
+        self.say("", f"the balance in {SHORT} is zero: refunds are refused")
+        await asyncio.sleep((SHORT_UNTIL - SHORT_FROM) / 2)
         self.provider.control("fund", currency=SHORT.lower(), amount=10**12)
         self.say("", f"the balance in {SHORT} is filled")
         await asyncio.Event().wait()
