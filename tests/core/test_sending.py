@@ -450,7 +450,8 @@ def test_an_answer_for_an_unknown_attempt_changes_nothing() -> None:
     assert desk.payment().busy
 
 
-def test_no_funds_in_doubt_waits_for_funds_once_a_look_up_agrees() -> None:
+@pytest.mark.parametrize("code", ["balance_insufficient", ""])
+def test_no_funds_in_doubt_waits_for_funds_once_a_look_up_agrees(code: str) -> None:
     """edge-22: the first answer was lost, and the same bytes again are told that the balance is
     short. Nothing was executed: it is tried again later, and has not failed."""
     desk = sent()
@@ -458,7 +459,7 @@ def test_no_funds_in_doubt_waits_for_funds_once_a_look_up_agrees() -> None:
     desk.due()
     desk.found()
     desk.due()
-    desk.answer(Declined("balance_insufficient", kind="funds"))
+    desk.answer(Declined(code, kind="funds"))
     assert desk.leg().state == "unknown", "I4: a no in doubt is no answer"
     desk.now += TERMS.lookup_delay
     desk.due()

@@ -197,7 +197,7 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
     elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:
         _captured_first(work, leg, outcome.payment)
     elif leg.doubt:
-        work.put_leg(leg.id, declined=outcome.code, unfunded=outcome.kind == "funds")
+        work.put_leg(leg.id, declined=outcome.code or "declined", unfunded=outcome.kind == "funds")
         legs.move(work, leg.id, "doubted", **body)
     elif outcome.kind == "funds" and not leg.surfaced:
         legs.move(work, leg.id, "no_funds", **body)
