@@ -82,8 +82,14 @@ def fallback_and_original(w: World) -> None:
 
 
 def overdrawn(w: World) -> None:
-    w.orders["ord_1"]["disputes"] = [{"payment": "pay_1", "withdrawn": 12_000}]
+    w.orders["ord_1"]["disputes"] = [{"id": "dp_1", "payment": "pay_1", "withdrawn": 12_000}]
     w.payment["disputed"] = 12_000
+
+
+def overdrawn_and_told_of_another(w: World) -> None:
+    overdrawn(w)
+    told = {"what": "paid_twice", "payment": "pay_2"}
+    w.story["ord_1"].append(("exception.raised", told, ()))
 
 
 def asked_by_message(w: World) -> None:
@@ -209,6 +215,10 @@ WRONG: dict[str, tuple[Change, str]] = {
         "I1: pay_1.external is 0, its parts are 200",
     ),
     "overdrawn and nobody told": (overdrawn, "I1: pay_1 is overdrawn by 4100, unsaid"),
+    "overdrawn and told of another payment": (
+        overdrawn_and_told_of_another,
+        "I1: pay_1 is overdrawn by 4100, unsaid",
+    ),
     "sent in review": (sent_in_review, "I1: leg_d is sending in a refund in review"),
     "a void nobody did": (
         lambda w: w.provider[1].update(status="requires_capture", capturable=2000),

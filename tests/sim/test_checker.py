@@ -76,7 +76,8 @@ def being_looked_up(w: World) -> None:
 
 def overdrawn_and_raised(w: World) -> None:
     overdrawn(w)
-    w.story["ord_1"].append(("exception.raised", {"what": "paid_twice"}, ()))
+    told = {"what": "paid_twice", "payment": "pay_1"}
+    w.story["ord_1"].append(("exception.raised", told, ()))
 
 
 def given_up(w: World) -> None:
@@ -101,7 +102,7 @@ def released_by_hand(w: World) -> None:
 
 
 def disputed_while_free(w: World) -> None:
-    w.orders["ord_1"]["disputes"] = [{"payment": "pay_1", "withdrawn": 5000}]
+    w.orders["ord_1"]["disputes"] = [{"id": "dp_1", "payment": "pay_1", "withdrawn": 5000}]
     w.payment["disputed"] = 5000
 
 

@@ -8,17 +8,22 @@ from typing import Any
 import pytest
 
 from amends.engine.sweep import Sweeper
+from amends.sim.play.node import Node
 from amends.sim.play.play import World
 from amends.sim.play.run import play
 from amends.sim.play.trouble import PROFILES
 from amends.sim.play.wish import Wish
 
 
-def defects(folder: Path) -> list[str]:
+def wrongs(folder: Path, kind: str) -> list[str]:
     wish = Wish(
         1, f"sqlite:///{folder / 'a.db'}", folder, days=2, orders=4, profile=PROFILES["none"]
     )
-    return [what for _, kind, _, what in play(wish).violations if kind == "defect"]
+    return [what for _, name, _, what in play(wish).violations if name == kind]
+
+
+def defects(folder: Path) -> list[str]:
+    return wrongs(folder, "defect")
 
 
 def test_a_whole_world_has_none(tmp_path: Path) -> None:
@@ -50,3 +55,11 @@ def test_an_error_in_a_task_that_nobody_waits_for(
 
     monkeypatch.setattr(World, "_post", once)
     assert any("a webhook broke the world" in what for what in defects(tmp_path))
+
+
+def test_an_order_that_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never_heard_of(node: Node, *given: Any) -> tuple[int, Any]:
+        return 404, {"code": "unknown_order"}
+
+    monkeypatch.setattr(Node, "refund", never_heard_of)
+    assert any("nobody knows of it" in what for what in wrongs(tmp_path, "seen"))

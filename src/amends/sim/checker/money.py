@@ -47,7 +47,7 @@ def columns_are_the_legs(case: Case) -> Found:
             if shown != amount:
                 yield case.wrong("I1", f"{payment.id}.{column} is {shown}, its parts are {amount}")
         yield from _released(case, payment, legs)
-        if _overdrawn(payment) and not _raised(case):
+        if _overdrawn(payment) and not _raised(case, payment):
             yield case.wrong("I1", f"{payment.id} is overdrawn by {_overdrawn(payment)}, unsaid")
 
 
@@ -83,9 +83,16 @@ def _overdrawn(payment: Payment) -> int:
     return max(0, ours + payment.external + payment.disputed - payment.captured)
 
 
-def _raised(case: Case) -> bool:
-    said = (e.body.get("what") for e in case.events if e.type == "exception.raised")
-    return any(what in BOTH_PAID for what in said)
+def _raised(case: Case, payment: Payment) -> bool:
+    """A person was told of this payment, of a leg on it or of a dispute about it."""
+    names = {payment.id, *(leg.id for leg in case.order.legs if leg.payment == payment.id)}
+    names |= {dispute.id for dispute in case.order.disputes if dispute.payment == payment.id}
+    said = (e.body for e in case.events if e.type == "exception.raised")
+    return any(
+        names & {body.get(name) for name in ("payment", "leg", "dispute")}
+        for body in said
+        if body.get("what") in BOTH_PAID
+    )
 
 
 def rows_are_the_document(case: Case) -> Found:

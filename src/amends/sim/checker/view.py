@@ -100,6 +100,7 @@ class Payment(msgspec.Struct):
 class Dispute(msgspec.Struct):
     """What a chargeback took."""
 
+    id: str
     payment: str
     withdrawn: int = 0
 

@@ -31,6 +31,7 @@ AGAIN_S = (0.5, 5.0)  # a caller without an answer asks again after so long
 PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
 NAP_S = (5.0, 30.0)  # how long a machine stands still
+UNKNOWN_S = 3 * 86400.0  # after that an order's report is not on its way any more
 COMA_S = (25 * 3600.0, 27 * 3600.0)  # the same, for longer than the provider keeps keys
 TOLD = (  # what of an event is worth a word on the chronicle
     *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
@@ -115,7 +116,9 @@ class World:
         return SHORT_FROM < self.loop.time() < SHORT_UNTIL
 
     async def answered(self, number: str, prng: Random, call: Call) -> tuple[int, Any]:
-        """Ask until somebody answers, whoever ends meanwhile."""
+        """Ask until somebody answers, whoever ends meanwhile. An order that nobody knows of is on
+        its way, but not for ever."""
+        given_up = self.loop.time() + UNKNOWN_S
         self._in_hand += 1
         try:
             while True:
@@ -127,7 +130,10 @@ class World:
                 else:
                     if status == 503:
                         self.touch(number, "store_error")
-                    elif status == 404:  # its report is on its way
+                    elif status == 404 and self.loop.time() > given_up:
+                        self.wrong(number, f"nobody knows of it for {UNKNOWN_S:.0f} s")
+                        return status, body
+                    elif status == 404:
                         self._in_hand -= 1
                         await self.pause(600)
                         self._in_hand += 1
