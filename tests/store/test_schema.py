@@ -13,8 +13,9 @@ from sqlalchemy import Connection, inspect, text
 
 from amends.store import migrate, schema
 from amends.store.open import connect
+from amends.store.postgres import PostgresStore
 from amends.store.schema import AGGREGATE, APPEND_ONLY, ROUTING, metadata
-from amends.store.spec import Checkpoint, Head, RowRefused, Store, StoreUnavailable
+from amends.store.spec import Batch, Checkpoint, Head, RowRefused, Store, StoreUnavailable
 from tests.store.conftest import POSTGRES
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import cold, everything, run, write
@@ -65,6 +66,9 @@ _CATALOG = """
     SELECT table_name || '.' || column_name, ordinal_position || ' ' || data_type || ' '
       || is_nullable || ' ' || coalesce(collation_name, '') || coalesce(column_default, '')
     FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL
+    SELECT relname || ' with', reloptions::text FROM pg_class
+    WHERE reloptions IS NOT NULL AND relnamespace = 'public'::regnamespace
 """
 
 
@@ -165,3 +169,25 @@ async def test_sqlite_refuses_the_wrong_type_as_postgresql_does(store: Store) ->
 def test_money_columns_are_the_ones_the_check_names() -> None:
     checks = {c.name for c in schema.payments.constraints if c.name}
     assert checks == {"payments_never_exceed_captured", "payments_not_negative"}
+
+
+@pytest.mark.parametrize("table", ["orders", "payments"])
+async def test_what_is_changed_among_many_stays_in_its_page(store: Store, table: str) -> None:
+    """On PostgreSQL: so that no index is written for it, and none of its pages read."""
+    if not isinstance(store, PostgresStore):
+        return
+    batch = Batch()
+    orders = [recorded(an_order(number), batch)[0] for number in range(300)]
+    await write(store, batch)
+    where = f"SELECT {AGGREGATE[table]}, ctid::text FROM {table}"
+
+    async def pages() -> dict[str, str]:
+        async with cold(store).reading() as connection:
+            found = await connection.execute(text(where))
+            return {order: place.partition(",")[0] for order, place in found}
+
+    before = await pages()
+    assert len(set(before.values())) > 3
+    for order in orders[::50]:
+        await write(store, refunded(order)[1])
+    assert await pages() == before
