@@ -27,7 +27,8 @@ def facts(postgres_url: str = "") -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "postgresql": asyncio.run(_version(postgres_url)) if postgres_url else None,
+        "postgresql": asyncio.run(_shown(postgres_url, "server_version")),
+        "shared_buffers": asyncio.run(_shown(postgres_url, "shared_buffers")),
         "flush_ms": flush_ms(),
         "load": [round(load, 2) for load in os.getloadavg()],
     }
@@ -52,9 +53,11 @@ def _after_colon(path: Path, name: str) -> str:
     return ""
 
 
-async def _version(url: str) -> str:
+async def _shown(url: str, name: str) -> str | None:
+    if not url:
+        return None
     connection = await asyncpg.connect(url)
     try:
-        return str(await connection.fetchval("SHOW server_version"))
+        return str(await connection.fetchval(f"SHOW {name}"))
     finally:
         await connection.close()

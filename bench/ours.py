@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import sys
@@ -31,6 +32,7 @@ from amends.core.requests import (
     TaxIn,
     TenderIn,
 )
+from amends.doors import logs
 from amends.engine import actions, config, heap
 from amends.engine.turn import BATCH_MAX
 from amends.engine.wiring import Engine
@@ -150,6 +152,7 @@ def stock_name(number: int) -> str:
 
 
 async def main(wish: dict[str, Any]) -> None:
+    logs.set_up(level=logging.WARNING)  # to standard error: standard output is for figures
     folder = Path(wish["folder"])
     store = connect(wish["url"])
     await store.open()

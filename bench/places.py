@@ -70,8 +70,14 @@ class Places:
     def server(self) -> str:
         """The URL of the PostgreSQL, started if need be."""
         if not self._server:
-            self._server = self._stack.enter_context(postgres.supervised())
+            self._server = self._stack.enter_context(postgres.supervised(usual()))
         return self._server
+
+
+def usual() -> dict[str, str]:
+    """How a server of its own would be set: a quarter of the memory, and checkpoints far apart."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return {"shared_buffers": f"{memory // 4}MB", "max_wal_size": "4GB"}
 
 
 @contextmanager

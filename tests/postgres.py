@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +131,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(port: int = 0) -> Iterator[str]:
+def running(port: int = 0, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run one server in this process's care; yields `postgresql://amends@127.0.0.1:PORT/postgres`.
+    `settings` are the server's own, beside or instead of SETTINGS.
 
     Raises RuntimeError with the server's log when it does not start.
     """
@@ -148,7 +149,7 @@ def running(port: int = 0) -> Iterator[str]:
             *("--locale", "C.UTF-8", "--no-sync", "--no-instructions"),
             cwd=base,
         )
-        server, bound = start(programs, who, base, port)
+        server, bound = start(programs, who, base, port, {**SETTINGS, **(settings or {})})
         try:
             yield f"postgresql://{USER}@127.0.0.1:{bound}/postgres"
         finally:
@@ -158,12 +159,12 @@ def running(port: int = 0) -> Iterator[str]:
 
 
 def start(
-    programs: Path, who: Account, base: Path, port: int
+    programs: Path, who: Account, base: Path, port: int, settings: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server and wait until it takes connections; returns it and its port."""
     for _ in range(1 if port else STARTS):
         bound = port or free_port()
-        options = [f"--{name}={value}" for name, value in {**SETTINGS, "port": bound}.items()]
+        options = [f"--{name}={value}" for name, value in {**settings, "port": bound}.items()]
         with (base / "log").open("ab") as log:
             server = subprocess.Popen(
                 [str(programs / "postgres"), "-D", str(base / "data"), *options],
@@ -211,14 +212,15 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def supervised() -> Iterator[str]:
+def supervised(settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Like `running`, in a child of its own that stops the server even when we are killed.
 
     The child holds the reading end of a pipe; when this process ends, however it ends, the pipe
     closes and the child shuts the server down.
     """
+    words = [word for pair in (settings or {}).items() for word in ("--set", "=".join(pair))]
     child = subprocess.Popen(
-        [sys.executable, __file__, "--print-url"],
+        [sys.executable, __file__, "--print-url", *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -261,10 +263,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run a throw-away PostgreSQL on 127.0.0.1.")
     parser.add_argument("--print-url", action="store_true", help="print its URL once it is ready")
     parser.add_argument("--port", type=int, default=0, help="the port (default: any free one)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server"
+    )
     arguments = parser.parse_args()
+    settings = dict(pair.split("=", 1) for pair in arguments.set)
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    with running(arguments.port) as url:
+    with running(arguments.port, settings) as url:
         if arguments.print_url:
             print(url, flush=True)
         sys.stdin.read()
