@@ -253,8 +253,9 @@ class Sandbox:
             self._wake.clear()
             due = [at for world in self.worlds.values() if (at := world.next_due()) is not None]
             wait_s = max(0.0, min(due) - self._clock()) if due else None
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+            try:  # not wait_for: in Python 3.11 it can swallow a cancellation
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
             except TimeoutError:
                 continue  # The wait ended because something is due.
 
