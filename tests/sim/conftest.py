@@ -139,7 +139,8 @@ class Served:
             with urllib.request.urlopen(request, timeout=WAIT_S) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as refused:
-            return refused.code, json.load(refused)
+            with refused:
+                return refused.code, json.load(refused)
 
     def get(self, path: str) -> dict[str, Any]:
         """GET something of the control API."""
