@@ -28,7 +28,7 @@ from amends.core.requests import (
 from amends.gateways import standard
 from amends.gateways.spec import Settings
 from amends.kernel.outcome import PaymentState
-from tests.gateways.table import Heard, Table, dumps
+from tests.gateways.table import Heard, Table, dumps, judge
 
 SETTINGS = Settings(name="shop-1", gateway="standard")
 SHOP = ("shop-1", "1001")
@@ -94,6 +94,9 @@ HEARING = Table(
     sign=sign,
     vectors="vectors/standardwebhooks.json",
     payloads="payloads/standardwebhooks.json",
+    verify=standard.verify,
+    judge=lambda vectors, case: judge(standard.verify, case),
+    moves=("order.cancelled", "return."),
     heard=(
         _heard(
             "order made",

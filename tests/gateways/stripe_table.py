@@ -16,7 +16,7 @@ from amends.core.facts import (
 from amends.gateways import stripe
 from amends.gateways.spec import Settings
 from amends.kernel.outcome import PaymentState, RefundState
-from tests.gateways.table import NOW, NOW_SECONDS, Heard, Table, dumps
+from tests.gateways.table import NOW, NOW_SECONDS, Heard, Table, dumps, judge
 
 SETTINGS = Settings(name="stripe-eu", gateway="stripe", values={"api_key": "sk_test_51Table"})
 PI, CH = "pi_table", "ch_table"
@@ -400,6 +400,9 @@ HEARING = Table(
     sign=sign,
     vectors="vectors/stripe.json",
     payloads="payloads/stripe.json",
+    verify=stripe.verify,
+    judge=lambda vectors, case: judge(stripe.verify, case),
+    moves=("refund.", "charge.", "payment_intent.", "radar."),
     heard=_REFUNDS + _PAYMENTS + _DISPUTES + _OTHER,
     unreadable=(
         ("no JSON", b"hello", "JSON"),

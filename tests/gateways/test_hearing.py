@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amends.gateways.registry import HEARING, PROVIDERS
-from amends.gateways.spec import Genuine, Message, NotGenuine, Unreadable
-from tests.gateways import standard_table, stripe_table
+from amends.gateways.registry import HEARING, PROVIDERS, UNWIRED
+from amends.gateways.spec import Genuine, Hearing, Message, NotGenuine, Unreadable
+from tests.gateways import paypal_table, standard_table, stripe_table
 from tests.gateways.table import NOW, NOW_SECONDS, Table, dumps
 
 TABLES: dict[str, Table] = {
     "stripe": stripe_table.HEARING,
+    "paypal": paypal_table.HEARING,
     "standard": standard_table.HEARING,
 }
 
@@ -53,22 +53,21 @@ def _headers(table: Table) -> dict[str, str]:
 
 
 def test_every_party_has_a_table() -> None:
-    assert set(TABLES) == set(HEARING)
-    assert {name for name, party in HEARING.items() if party.CAPABILITIES.provider} == set(
-        PROVIDERS
-    )
-    for name, party in HEARING.items():
+    parties: dict[str, Hearing] = {**HEARING, **UNWIRED}
+    providers = {name for name, party in parties.items() if party.CAPABILITIES.provider}
+    assert set(TABLES) == set(parties)
+    assert providers == set(PROVIDERS) | set(UNWIRED)
+    assert not set(HEARING) & set(UNWIRED)
+    for name, party in parties.items():
         assert party.CAPABILITIES.name == name
 
 
 @every
 def test_signature_vectors(table: Table, shared: Path) -> None:
-    cases = json.loads((shared / "psp" / table.vectors).read_text())["cases"]
-    assert len(cases) > 10
-    for case in cases:
-        raw = base64.b64decode(case["body_b64"])
-        headers = {name.lower(): value for name, value in case["headers"].items()}
-        found = table.gateway.verify(raw, headers, tuple(case["secrets"]), case["now"] * 1_000_000)
+    document = json.loads((shared / "psp" / table.vectors).read_text())
+    assert len(document["cases"]) > 10
+    for case in document["cases"]:
+        found = table.judge(document, case)
         assert isinstance(found, Genuine) == (case["expect"] == "valid"), case["id"]
 
 
@@ -77,22 +76,22 @@ def test_signature_vectors(table: Table, shared: Path) -> None:
 def test_a_genuine_message_is_taken_whatever_its_bytes(table: Table, raw: bytes) -> None:
     headers = table.sign(raw, table.secret, NOW_SECONDS)
     for secrets in ((table.secret,), (table.other_secret, table.secret), ("", table.secret)):
-        assert table.gateway.verify(raw, headers, secrets, NOW) == Genuine()
+        assert table.verify(raw, headers, secrets, NOW) == Genuine()
 
 
 @every
 def test_time_is_bounded_on_both_sides(table: Table) -> None:
     for off, good in ((-301, False), (-300, True), (300, True), (301, False), (10**9, False)):
         headers = table.sign(b"{}", table.secret, NOW_SECONDS + off)
-        found = table.gateway.verify(b"{}", headers, (table.secret,), NOW)
-        assert isinstance(found, Genuine) is good, off
+        found = table.verify(b"{}", headers, (table.secret,), NOW)
+        assert isinstance(found, Genuine) is (good or not table.ages), off
 
 
 @every
 def test_another_secret_is_refused(table: Table) -> None:
     headers = _headers(table)
     for secrets in ((), ("",), (table.other_secret,), ("whsec_",), ("whpk_",), ("\udc80ü",)):
-        found = table.gateway.verify(b"{}", headers, secrets, NOW)
+        found = table.verify(b"{}", headers, secrets, NOW)
         assert isinstance(found, NotGenuine), secrets
 
 
@@ -101,7 +100,7 @@ def test_nobody_signs_with_an_empty_secret(table: Table) -> None:
     prefix = "whsec_" if table.secret.startswith("whsec_") else ""
     empty = "" if table.gateway is TABLES["stripe"].gateway else prefix
     headers = table.sign(b"{}", empty, NOW_SECONDS)
-    assert isinstance(table.gateway.verify(b"{}", headers, (empty,), NOW), NotGenuine)
+    assert isinstance(table.verify(b"{}", headers, (empty,), NOW), NotGenuine)
 
 
 @every
@@ -112,12 +111,12 @@ def test_one_bit_anywhere_is_refused(table: Table) -> None:
         for bit in (0, 5):
             forged = bytearray(body)
             forged[at] ^= 1 << bit
-            found = table.gateway.verify(bytes(forged), headers, (table.secret,), NOW)
+            found = table.verify(bytes(forged), headers, (table.secret,), NOW)
             assert isinstance(found, NotGenuine), (at, bit)
     for name, value in headers.items():
         for flipped in _flips(value):
             forged_headers = {**headers, name: flipped}
-            found = table.gateway.verify(body, forged_headers, (table.secret,), NOW)
+            found = table.verify(body, forged_headers, (table.secret,), NOW)
             assert isinstance(found, NotGenuine), (name, flipped)
 
 
@@ -127,7 +126,7 @@ def test_each_header_is_needed(table: Table) -> None:
     for name in headers:
         for value in ({}, {name: ""}):
             left = {key: held for key, held in headers.items() if key != name} | value
-            found = table.gateway.verify(b"{}", left, (table.secret,), NOW)
+            found = table.verify(b"{}", left, (table.secret,), NOW)
             assert isinstance(found, NotGenuine)
 
 
@@ -146,17 +145,17 @@ def test_verify_never_raises_and_never_believes(table: Table, data: st.DataObjec
         headers = {**table.sign(raw, table.other_secret, NOW_SECONDS), **headers}
     secrets = data.draw(st.sampled_from([(table.secret,), (), ("",), ("\ud800",), ("whsec_é",)]))
     now = data.draw(st.integers(-(2**70), 2**70) | st.just(NOW))
-    assert isinstance(table.gateway.verify(raw, headers, secrets, now), NotGenuine)
+    assert isinstance(table.verify(raw, headers, secrets, now), NotGenuine)
 
 
 @pytest.mark.parametrize(("table", "case"), _cases())
 def test_facts(table: Table, case: Any) -> None:
     raw = dumps(case.body)
     headers = table.sign(raw, table.secret, NOW_SECONDS)
-    assert table.gateway.verify(raw, headers, (table.secret,), NOW) == Genuine()
+    assert table.verify(raw, headers, (table.secret,), NOW) == Genuine()
     message = table.gateway.read(raw, headers, table.settings)
     assert message.facts == case.facts
-    assert message.type == case.body["type"]
+    assert message.type == case.body[table.type_field]
     assert message.id
     assert message.sent_at == NOW
 
@@ -184,8 +183,7 @@ def test_official_payloads_are_read(table: Table, shared: Path) -> None:
             continue
         message = table.gateway.read(dumps(row["payload"]), _headers(table), table.settings)
         assert message.type == row["event"]
-        moves = ("refund.", "charge.", "payment_intent.", "radar.", "order.cancelled", "return.")
-        assert bool(message.facts) is row["event"].startswith(moves), row["event"]
+        assert bool(message.facts) is row["event"].startswith(table.moves), row["event"]
 
 
 _json = st.recursive(

@@ -13,7 +13,7 @@ import msgspec
 
 from amends.core.effects import Intent
 from amends.core.facts import Addressed
-from amends.kernel.outcome import Outcome
+from amends.kernel.outcome import NotSent, Outcome
 from amends.kernel.time import Instant
 
 
@@ -66,6 +66,25 @@ class Failure(msgspec.Struct, frozen=True):
 
     sent: bool
     reason: str
+
+
+class Token(msgspec.Struct, frozen=True):
+    """What a login gave: the token, and for how many microseconds it holds."""
+
+    value: str
+    lifetime: int
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """What a signature by certificate is checked with, gathered before `verify` is called.
+
+    `chain` is PEM, the signer's certificate first, as fetched from `url`, which is what
+    `Certified.certificate_url` gave; `anchors` is the PEM of the roots that are trusted.
+    """
+
+    url: str
+    chain: bytes
+    anchors: bytes
 
 
 class Genuine(msgspec.Struct, frozen=True):
@@ -135,4 +154,47 @@ class Provider(Hearing, Protocol):
 
     def scrub(self, text: str) -> str:
         """`text` with this provider's secrets and card data blanked, for logs."""
+        ...
+
+
+class SignsIn(Protocol):
+    """A provider whose requests carry a token from a login of its own.
+
+    `write` leaves the token out, so that the same intent has the same bytes. Whoever sends keeps
+    one token per connection, takes a new one before its lifetime ends, and when a request is
+    answered 401 takes a new one and sends the same request once more: a 401 executed nothing.
+    """
+
+    def login(self, settings: Settings) -> Request:
+        """The request for a token. Raises Unwritable, and nothing else."""
+        ...
+
+    def token(self, result: Response | Failure) -> Token | NotSent:
+        """What came of the login. Never raises; without a token nothing was sent, and that is the
+        outcome of whatever was to be sent with it."""
+        ...
+
+    def authorize(self, request: Request, token: Token) -> Request:
+        """The request with the token in its head."""
+        ...
+
+
+class Certified(Protocol):
+    """A party that signs by a certificate its message names."""
+
+    def certificate_url(self, headers: Mapping[str, str], settings: Settings) -> str:
+        """Where the certificate of a message is, "" if it names none that may be fetched: then
+        nothing is fetched and the message is refused. The fetch follows no redirect and sends no
+        credential; what it brings may be kept by its address. Never raises."""
+        ...
+
+    def verify(
+        self,
+        raw: bytes,
+        headers: Mapping[str, str],
+        secrets: tuple[str, ...],
+        now: Instant,
+        trust: Trust | None = None,
+    ) -> Genuine | NotGenuine:
+        """As `Hearing.verify`. Without `trust` nothing is genuine."""
         ...
