@@ -331,8 +331,8 @@ MONEY = MoneyTable(
     intents=INTENTS,
     asked=ASKED,
     openapi=(
-        "openapi/stripe-official-2023-08-16.json",
-        "openapi/stripe-sdk-derived-2026-10-28.json",
+        ("openapi/stripe-official-2023-08-16.json",),
+        ("openapi/stripe-sdk-derived-2026-10-28.json",),
     ),
     base_path="https://api.stripe.com",
     live=(

@@ -97,7 +97,7 @@ class MoneyTable:
     settings: Settings
     intents: dict[str, Intent]
     asked: tuple[Asked, ...]
-    openapi: tuple[str, ...]
+    openapi: tuple[tuple[str, ...], ...]  # the files of each version
     base_path: str  # of the default host
     live: tuple[tuple[str, bool | None], ...]  # a setting's value, what it tells
     credential: str  # the setting that is secret
