@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from amends.core.facts import Addressed, DisputeReported, PaymentReported
@@ -27,13 +27,6 @@ API = "https://api.sandbox.paypal.com/v2"
 TIME = "2026-09-21T14:13:20Z"
 
 
-def verify(
-    raw: bytes, headers: Mapping[str, str], secrets: tuple[str, ...], now: int
-) -> Genuine | NotGenuine:
-    """With our own certificate at hand, as an engine would have it."""
-    return paypal.verify(raw, headers, secrets, now, TRUST)
-
-
 def judged(vectors: Any, case: Any) -> Genuine | NotGenuine:
     """One case of the reference vectors; the certificate is fetched only where it may be."""
     headers = {name.lower(): value for name, value in case["headers"].items()}
@@ -43,7 +36,7 @@ def judged(vectors: Any, case: Any) -> Genuine | NotGenuine:
     assert not (url and case.get("must_not_fetch")), case["id"]
     chain = vectors["certificates"][url].encode() if url else b""
     trust = Trust(url, chain, vectors["trust_anchor_pem"].encode()) if url else None
-    return judge(lambda *given: paypal.verify(*given, trust), case)
+    return judge(partial(paypal.verify, trust=trust), case)
 
 
 # --- objects, as PayPal shapes them ------------------------------------------------------------
@@ -292,7 +285,7 @@ HEARING = Table(
     sign=sign,
     vectors="vectors/paypal.json",
     payloads="payloads/paypal.json",
-    verify=verify,
+    verify=partial(paypal.verify, trust=TRUST),  # our own certificate is at hand
     judge=judged,
     moves=("PAYMENT.CAPTURE.", "PAYMENT.AUTHORIZATION.", "CUSTOMER.DISPUTE."),
     type_field="event_type",
