@@ -248,6 +248,12 @@ _ORDERS = (
         ),
     ),
     Asked(
+        "taken back by PayPal, and not in the list",
+        LIST,
+        answer(200, order({"captures": [capture(status="REFUNDED")], "refunds": [refund()]})),
+        _accepted(payment=PaymentState(captured=10000, refunded=10000), refunds=(STATE,)),
+    ),
+    Asked(
         "refunds of other captures of the order left out",
         LIST,
         answer(

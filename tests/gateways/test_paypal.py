@@ -190,7 +190,7 @@ def test_a_void_has_no_body_and_asks_what_became_of_it() -> None:
 
 
 def test_each_movement_goes_to_what_it_moves() -> None:
-    paths = {
+    paths: dict[str, Intent] = {
         "/v2/payments/captures/2CAP/refund": _refund_of(psp_payment_id=AUTH, capture="2CAP"),
         f"/v2/payments/captures/{CAPTURE}/refund": _refund_of(psp_payment_id=AUTH, charge=CAPTURE),
         f"/v2/payments/authorizations/{AUTH}/capture": REST,

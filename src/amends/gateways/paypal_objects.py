@@ -95,12 +95,15 @@ def _is_of(refund: Json, capture_id: str, only: bool) -> bool:
 
 
 def _captured(captures: list[Json], refunds: list[Json], currency: str) -> PaymentState:
+    """What was taken, and what of it went back: the refunds that are listed, or all of a capture
+    that says so itself (whether a reversal by PayPal is listed as a refund is not documented)."""
     taken = [c for c in captures if capture_status(c) in _CAPTURED]
-    returned = [r for r in refunds if text(r, "status") == "COMPLETED"]
-    return PaymentState(
-        captured=sum(amount_in(capture, currency) for capture in taken),
-        refunded=sum(amount_in(refund, currency) for refund in returned),
-    )
+    emptied = [c for c in taken if capture_status(c) == "REFUNDED"]
+    listed = [r for r in refunds if text(r, "status") == "COMPLETED"]
+    totals = [
+        sum(amount_in(item, currency) for item in items) for items in (taken, emptied, listed)
+    ]
+    return PaymentState(captured=totals[0], refunded=max(totals[1:]))
 
 
 def _authorized(
