@@ -419,6 +419,11 @@ _MAYBE = (
         _unknown("PREVIOUS_REQUEST_IN_PROGRESS"),
     ),
     _refused(
+        "a conflict, nothing said of why",
+        error(409, "RESOURCE_CONFLICT"),
+        _unknown("RESOURCE_CONFLICT"),
+    ),
+    _refused(
         "the first one is still at work, told as 422",
         issue("PREVIOUS_REQUEST_IN_PROGRESS"),
         _unknown("PREVIOUS_REQUEST_IN_PROGRESS"),

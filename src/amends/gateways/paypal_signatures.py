@@ -42,6 +42,15 @@ _ALGORITHM = "SHA256withRSA"
 _FIELD_MAX = 200  # characters; an id has 36, a time 20
 _PEM_MAX = 64 * 1024  # bytes; a chain is a few thousand
 
+# What the library raises for a certificate it cannot read; not all of it is a ValueError.
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 def certificate_url(headers: Mapping[str, str], settings: Settings) -> str:
     """Where the certificate of a message is, "" if it names none of PayPal's. Never raises.
@@ -134,7 +143,7 @@ def _chain(trust: Trust) -> list[x509.Certificate]:
     """The certificates, the signer's first; none if they cannot be read."""
     try:
         return [] if len(trust.chain) > _PEM_MAX else x509.load_pem_x509_certificates(trust.chain)
-    except ValueError:
+    except _UNREADABLE:
         return []
 
 
@@ -143,7 +152,7 @@ def _is_signer(certificate: x509.Certificate, url: str) -> bool:
     expected = _LIVE_NAME if url.startswith(f"{_HOSTS['live']}/") else _SANDBOX_NAME
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError:
+    except _UNREADABLE:
         return False
     return [name.value for name in names] == [expected]
 
@@ -154,7 +163,7 @@ def _holds(certificate: x509.Certificate, signature: bytes, message: bytes) -> b
         if not isinstance(key, RSAPublicKey):
             return False
         key.verify(signature, message, PKCS1v15(), SHA256())
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+    except (InvalidSignature, *_UNREADABLE):
         return False
     return True
 
@@ -165,7 +174,7 @@ def _is_trusted(chain: list[x509.Certificate], anchors: bytes, now: Instant) -> 
         policy = PolicyBuilder().store(_store(anchors)).time(to_datetime(now))
         policy = policy.extension_policies(ca_policy=_AUTHORITY, ee_policy=_SIGNER)
         policy.build_client_verifier().verify(chain[0], chain[1:])
-    except (ValueError, OverflowError, VerificationError, UnsupportedAlgorithm):
+    except (OverflowError, VerificationError, *_UNREADABLE):
         return False
     return True
 
