@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import ValidationError  # type: ignore[import-untyped]
+from openapi_schema_validator import OAS30Validator
 
 from amends.core.effects import Intent, RefundIntent
 from amends.gateways import paypal
@@ -480,6 +482,30 @@ def test_our_objects_and_requests_have_the_fields_paypal_publishes(shared: Path)
         document = json.loads((shared / "psp" / name).read_text())
         for schema, fields in shapes.items():
             assert fields <= _declared(document, document["components"]["schemas"][schema]), schema
+
+
+def test_our_objects_and_our_marks_are_valid_by_the_official_schemas(shared: Path) -> None:
+    """The custom_id too: what a refund hands back may hold fewer characters than what it takes."""
+    held = {"authorizations": [authorization()], "captures": [capture()], "refunds": [refund()]}
+    files: dict[str, list[tuple[str, Json]]] = {
+        "openapi/paypal-payments-v2.json": [
+            ("refund", refund(custom_id=_body(REFUND)["custom_id"])),
+            ("refund", by_others(status="PENDING")),
+            ("capture-2", capture()),
+            ("authorization-2", authorization(status="VOIDED")),
+            ("refund_request", _body(REFUND)),
+            ("capture_request", _body(REST)),
+        ],
+        "openapi/paypal-orders-v2.json": [("order", order(held))],
+        "openapi/paypal-disputes-v1.json": [("dispute", dispute())],
+    }
+    for name, objects in files.items():
+        components = json.loads((shared / "psp" / name).read_text())["components"]
+        for schema, value in objects:
+            whole = {"$ref": f"#/components/schemas/{schema}", "components": components}
+            OAS30Validator(whole).validate(value)
+            with pytest.raises(ValidationError):
+                OAS30Validator(whole).validate({**value, "links": 7, "amount": 7, "reason": 7})
 
 
 def test_a_connection_s_settings_are_the_ones_it_reads() -> None:

@@ -26,6 +26,7 @@ from amends.gateways.paypal_answers import parse, token
 from amends.gateways.paypal_events import read
 from amends.gateways.paypal_signatures import certificate_url, verify
 from amends.gateways.paypal_values import MULTIPLE_OF, mark, scrub, to_wire
+from amends.gateways.signatures import wire_bytes
 from amends.gateways.spec import Capabilities, Request, Settings, Token, Unwritable
 from amends.kernel.time import DAY, SECOND
 
@@ -153,7 +154,7 @@ def login(settings: Settings) -> Request:
     values = settings.values
     pair = f"{values.get('client_id', '')}:{values.get('client_secret', '')}"
     head: _Head = (
-        ("Authorization", f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"),
+        ("Authorization", f"Basic {base64.b64encode(wire_bytes(pair)).decode('ascii')}"),
         ("Content-Type", "application/x-www-form-urlencoded"),
     )
     body = b"grant_type=client_credentials"
