@@ -20,6 +20,7 @@ from amends.core.facts import (
     PaymentReported,
     RefundRequested,
 )
+from amends.core.legs import effect_id, reread_id
 from amends.core.order import Leg
 from amends.core.requests import LinePick, PspIn, RefundIn, TenderIn
 from amends.gateways import paypal
@@ -85,13 +86,24 @@ class Account(Desk):
         self.answer(paypal.parse(intent, result))
         return self.leg()
 
-    def shows(self, *refunds: dict[str, Any], leg: str | None = None) -> None:
-        """The look-up that is due finds these refunds at PayPal."""
-        intent = self.leaves() if leg is None else self.due_reread()
+    def shows(self, *refunds: dict[str, Any]) -> None:
+        """The look-up that is due for the last leg finds these refunds at PayPal."""
+        intent = self.leaves()
         assert isinstance(intent, LookupRefundsIntent)
-        outcome = _looked(intent, {"captures": [WHOLE], "refunds": list(refunds)})
-        fact = LookedUp(self.payment().id, outcome, self.leg().id if leg is None else "", self.now)
-        self.tell(fact)
+        self.looked(_looked(intent, *refunds), self.leg())
+
+    def reads(self, *refunds: dict[str, Any]) -> None:
+        """The look-up of the whole payment that is due finds these."""
+        intent = self.due_reread()
+        assert isinstance(intent, LookupRefundsIntent)
+        self.looked(_looked(intent, *refunds))
+
+    def looked(self, outcome: Outcome, leg: Leg | None = None) -> None:
+        """A look-up, just sent, is answered: for a leg, or for the payment."""
+        row = effect_id(leg.id) if leg else reread_id(self.payment().id)
+        name, asked_at = leg.id if leg else "", self.now
+        self.now += 50_000
+        self.tell(LookedUp(self.payment().id, outcome, name, asked_at, self.asked(row)))
 
     def hears(self, kind: str, resource: dict[str, Any], resource_type: str) -> None:
         """A webhook, its facts folded as they are read."""
@@ -106,14 +118,15 @@ class Account(Desk):
         return refund(**{"custom_id": mark, **changes})
 
 
-def _looked(intent: LookupRefundsIntent, payments: dict[str, Any]) -> Outcome:
+def _looked(intent: LookupRefundsIntent, *refunds: dict[str, Any]) -> Outcome:
     """Both steps, as an engine takes them: the capture names its order, the order lists."""
     first = paypal.parse(intent, answer(200, WHOLE))
     assert isinstance(first, Accepted)
     assert paypal.write(intent, SETTINGS).url.endswith(f"/captures/{CAPTURE}")
     following = replace(intent, cursor=first.next)
     assert paypal.write(following, SETTINGS).url.endswith(f"/orders/{ORDER}")
-    return paypal.parse(following, answer(200, order(payments)))
+    listed = order({"captures": [WHOLE], "refunds": list(refunds)})
+    return paypal.parse(following, answer(200, listed))
 
 
 def _body(intent: Intent) -> bytes:
@@ -194,7 +207,7 @@ def test_edge_06_a_webhook_before_the_answer_moves_nothing() -> None:
     assert account.leg().state == "sending"
     assert replace(account.payment(), reread=False) == before
     account.says(intent, answer(201, account.refunded()))
-    account.shows(account.refunded(), leg="")
+    account.reads(account.refunded())
     assert account.leg().state == "succeeded"
     assert account.kinds().count("payout") == 1
 
@@ -206,7 +219,7 @@ def test_edge_07_stale_and_repeated_webhooks_change_nothing(status: str) -> None
     before, entries = account.order, len(account.entries)
     for _ in range(2):
         account.hears("PAYMENT.CAPTURE.REFUNDED", account.refunded(status=status), "refund")
-        account.shows(account.refunded(), leg="")
+        account.reads(account.refunded())
     assert account.order.refunds == before.refunds
     assert account.order.payments == before.payments
     assert len(account.entries) == entries
@@ -216,7 +229,7 @@ def test_edge_08_a_refund_that_fails_later_is_back_on_the_books() -> None:
     account = Account()
     account.says(account.ask(), answer(201, account.refunded()))
     account.hears("PAYMENT.REFUND.FAILED", account.refunded(status="FAILED"), "refund")
-    account.shows(account.refunded(status="FAILED"), leg="")
+    account.reads(account.refunded(status="FAILED"))
     assert account.leg().state == "failed"
     assert account.payment().refunded_ours == 0
     assert "payout_failed" in account.kinds()
@@ -234,10 +247,7 @@ def test_edge_10_a_refund_made_at_paypal_s_own_site_is_adopted() -> None:
     account = Account()
     account.hears("PAYMENT.CAPTURE.REFUNDED", by_others(amount=money("99.00")), "refund")
     assert account.payment().external == 0  # the webhook's amount is nobody's word
-    intent = account.due_reread()
-    assert isinstance(intent, LookupRefundsIntent)
-    found = _looked(intent, {"captures": [WHOLE], "refunds": [by_others()]})
-    account.tell(LookedUp(account.payment().id, found, "", account.now))
+    account.reads(by_others())
     assert account.payment().external == 3200
     assert account.refund().external
 
@@ -260,11 +270,7 @@ def test_edge_12_a_claim_paypal_refunded_itself_leaves_nothing_to_refund() -> No
     ended = dispute(status="RESOLVED", dispute_outcome={"outcome_code": "ACCEPTED"})
     account.hears("CUSTOMER.DISPUTE.RESOLVED", ended, "dispute")
     assert account.says(intent, issue("CAPTURE_FULLY_REFUNDED")).state == "failed"
-    paid = by_others(amount=money("102.00"))
-    finding = account.due_reread()
-    assert isinstance(finding, LookupRefundsIntent)
-    found = _looked(finding, {"captures": [WHOLE], "refunds": [paid]})
-    account.tell(LookedUp(account.payment().id, found, "", account.now))
+    account.reads(by_others(amount=money("102.00")))
     assert (account.payment().external, account.payment().refunded_ours) == (10_200, 0)
 
 
@@ -316,8 +322,8 @@ def test_edge_21_captured_by_others_and_not_said_how_much_is_no_reason_to_refund
     leg = account.says(account.ask(), issue("AUTHORIZATION_ALREADY_CAPTURED"))
     assert (leg.state, leg.kind) == ("unknown", "void")
     looking = account.leaves()
-    outcome = paypal.parse(looking, answer(200, authorization(status="CAPTURED")))
-    account.tell(LookedUp(account.payment().id, outcome, account.leg().id, account.now))
+    state = paypal.parse(looking, answer(200, authorization(status="CAPTURED")))
+    account.looked(state, account.leg())
     assert account.leg().kind == "void"
     assert account.payment().captured == 0
 
