@@ -49,7 +49,8 @@ class Table:
     """Everything the shared suites need to know of one party that sends webhooks.
 
     `sign(raw, secret, seconds)` gives the headers of a genuine message. `vectors` and `payloads`
-    are files of the reference material.
+    are files of the reference material. `seal`: the party signs inside the body of what it tells of
+    payments; this is the body with its signature in it. `timed`: it signs when it sent a message.
     """
 
     gateway: Hearing
@@ -61,6 +62,16 @@ class Table:
     payloads: str
     heard: tuple[Heard, ...]
     unreadable: tuple[tuple[str, bytes, str], ...]  # name, body, what the sentence mentions
+    seal: Callable[[Any, str], Any] | None = None
+    timed: bool = True
+    type_of: Callable[[Any], str] = field(default=lambda body: str(body["type"]))
+
+    def genuine(self, body: Any) -> tuple[bytes, dict[str, str]]:
+        """A message with this body as its sender would send it, and its headers."""
+        if self.seal is not None:
+            return dumps(self.seal(body, self.secret)), {}
+        raw = dumps(body)
+        return raw, self.sign(raw, self.secret, NOW_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,10 @@ class MoneyTable:
     intents: dict[str, Intent]
     asked: tuple[Asked, ...]
     openapi: tuple[str, ...]
-    base_path: str  # of the default host
+    base_path: str  # the default host, and what `base_url` replaces
     live: tuple[tuple[str, bool | None], ...]  # a credential, what it tells
     credential: str  # which setting `live` reads
     secrets: tuple[str, ...]  # texts that must not survive `scrub`
     harmless: tuple[str, ...] = field(default=())  # texts that must
+    version_path: str = ""  # between the host and the paths of the OpenAPI documents
+    mode: str = ""  # the setting `live` reads, if that is no credential

@@ -18,10 +18,13 @@ from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent
 from amends.gateways.registry import PROVIDERS
 from amends.gateways.spec import Failure, Request, Response, Settings
 from amends.kernel.outcome import Accepted, Declined, NotSent, Unknown
-from tests.gateways import stripe_money_table
+from tests.gateways import adyen_money_table, stripe_money_table
 from tests.gateways.table import MoneyTable
 
-TABLES: dict[str, MoneyTable] = {"stripe": stripe_money_table.MONEY}
+TABLES: dict[str, MoneyTable] = {
+    "adyen": adyen_money_table.MONEY,
+    "stripe": stripe_money_table.MONEY,
+}
 
 every = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 
@@ -67,6 +70,10 @@ def _form(body: bytes, schema: Any) -> dict[str, Any]:
             assert outer not in fields
             fields[outer] = _typed(schema["properties"].get(outer, {}), value)
     return fields
+
+
+def _fields(kind: str, body: bytes, schema: Any) -> Any:
+    return json.loads(body) if kind == "application/json" else _form(body, schema)
 
 
 def test_every_provider_has_a_table() -> None:
@@ -119,12 +126,14 @@ def test_requests_are_as_published(table: MoneyTable, intent: Intent, shared: Pa
     request = table.gateway.write(intent, table.settings)
     for name in table.openapi:
         document = json.loads((shared / "psp" / name).read_text())
-        operation = _operation(document, request, table.base_path)
+        operation = _operation(document, request, table.base_path + table.version_path)
         if request.method == "POST":
-            content = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]
-            schema = {**content["schema"], "components": document["components"]}
-            OAS31Validator(schema).validate(_form(request.body, schema))
-        known = {item["name"]: item["schema"] for item in operation.get("parameters", ())}
+            kind = dict(request.headers)["Content-Type"]
+            schema = operation["requestBody"]["content"][kind]["schema"]
+            schema = {**schema, "components": document["components"]}
+            OAS31Validator(schema).validate(_fields(kind, request.body, schema))
+        stated = operation.get("parameters", ())
+        known = {item["name"]: item["schema"] for item in stated if "name" in item}
         for field, value in parse_qsl(urlsplit(request.url).query):
             OAS31Validator(known[field]).validate(_typed(known[field], value))
 
@@ -136,7 +145,9 @@ def test_outcomes(table: MoneyTable, case: Any) -> None:
 
 def _results() -> st.SearchStrategy[Response | Failure]:
     headers = st.dictionaries(
-        st.sampled_from(["retry-after", "stripe-should-retry", "request-id"]),
+        st.sampled_from(
+            ["retry-after", "stripe-should-retry", "transient-error", "request-id", "pspreference"]
+        ),
         st.sampled_from(["true", "false", "7", "-1", "٣", "", "9" * 30]) | st.text(max_size=5),
     )
     return st.builds(
@@ -149,9 +160,10 @@ def _results() -> st.SearchStrategy[Response | Failure]:
 
 _FIELDS = (
     "id object data has_more error code type message payment_intent charge amount currency status "
-    "metadata refunds latest_charge captured"
+    "metadata refunds latest_charge captured errorCode errorType pspReference value reference "
+    "paymentPspReference"
 )
-_WORDS = ["eur", "isk", "refund", "charge", "payment_intent", "succeeded"]
+_WORDS = ["eur", "isk", "EUR", "CLP", "refund", "charge", "payment_intent", "succeeded", "received"]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: (
@@ -193,7 +205,8 @@ def test_a_torn_answer_is_unknown(table: MoneyTable) -> None:
 @every
 def test_live(table: MoneyTable) -> None:
     for value, told in table.live:
-        connection = Settings(name="x", gateway="x", values={table.credential: value})
+        values = {table.mode or table.credential: value}
+        connection = Settings(name="x", gateway="x", values=values)
         assert table.gateway.live(connection) is told, value
     assert table.gateway.live(Settings(name="x", gateway="x")) is None
 

@@ -4,8 +4,8 @@ A standard webhook is `{"live", "notificationItems": [{"NotificationRequestItem"
 item signed on its own, inside: `additionalData.hmacSignature` is base64 HMAC-SHA256, under the
 hex-decoded key, of eight values joined by colons, none escaped, absent ones empty, without a
 timestamp (source: Adyen's own Python library 16.0.0). `live`, `reason`, `eventDate`,
-`paymentMethod` and all of `additionalData` are not covered. Platform and Management webhooks have no
-items; their header `HmacSignature` covers the raw body.
+`paymentMethod` and all of `additionalData` are not covered. Platform and Management webhooks have
+no items; their header `HmacSignature` covers the raw body.
 """
 
 from __future__ import annotations
@@ -101,16 +101,24 @@ def verify(
     """Whether every item of `raw`, or `raw` as a whole, is signed by one of `secrets` (hex keys).
     Never raises. Nothing in it tells time, so a replay shows only in the message's id."""
     keys = _keys(secrets)
+    body = _object(raw)
+    if ITEMS not in body:
+        return _verify_whole(raw, header(headers, "hmacsignature"), keys)
     try:
-        body = json_object(raw)
-        if ITEMS not in body:
-            return _verify_whole(raw, header(headers, "hmacsignature"), keys)
         found = items(body)
     except Malformed as error:
         return NotGenuine(f"not a webhook as Adyen documents it: {error}")
     if not all(_holds(item.signature, keys, _signed(item)) for item in found):
         return NotGenuine("an item is not signed by a key of this connection")
     return Genuine()
+
+
+def _object(raw: bytes) -> Json:
+    """The JSON object in a stranger's body; an empty one if there is none."""
+    try:
+        return json_object(raw)
+    except Malformed:
+        return {}
 
 
 def _verify_whole(raw: bytes, signature: str, keys: list[bytes]) -> Genuine | NotGenuine:

@@ -2,7 +2,8 @@
 
 Amounts: Adyen counts in minor units of its own, which differ from ISO 4217 for CLP and ISK (Adyen
 two decimals, ISO none) and for CVE and IDR (Adyen none, ISO two). Source:
-docs.adyen.com/development-resources/currency-codes. Everything outside these modules is in ISO 4217 minor units, upper-case codes.
+docs.adyen.com/development-resources/currency-codes. Everything outside these modules is in ISO 4217
+minor units, upper-case codes.
 """
 
 from __future__ import annotations
