@@ -137,19 +137,11 @@ def test_every_item_of_a_batch_is_verified_on_its_own(count: int) -> None:
 
 def test_keys_are_hex_of_either_case_and_rotate() -> None:
     message = seal(ours("REFUND"), SECRET)
-    for secrets in ((SECRET,), (SECRET.lower(),), (OTHER_SECRET, SECRET), ("", "no hex", SECRET)):
-        assert _genuine(message, *secrets), secrets
-    for secrets in (
-        (),
-        ("",),
-        (OTHER_SECRET,),
-        (SECRET[:-1],),
-        (SECRET[:-2],),
-        ("é",),
-        ("\ud800",),
-    ):
-        verdict = adyen.verify(dumps(message), {}, secrets, NOW)
-        assert isinstance(verdict, NotGenuine), secrets
+    for good in ((SECRET,), (SECRET.lower(),), (OTHER_SECRET, SECRET), ("", "no hex", SECRET)):
+        assert _genuine(message, *good), good
+    for bad in ("", OTHER_SECRET, SECRET[:-1], SECRET[:-2], "é", "\ud800"):
+        assert not _genuine(message, bad), bad
+    assert isinstance(adyen.verify(dumps(message), {}, (), NOW), NotGenuine)
     mixed = body(item("REFUND"), item("CAPTURE"))
     first, second = seal(mixed, SECRET), seal(mixed, OTHER_SECRET)
     both = {
