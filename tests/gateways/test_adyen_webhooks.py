@@ -153,7 +153,9 @@ def test_keys_are_hex_of_either_case_and_rotate() -> None:
 
 
 def test_nobody_signs_items_with_an_empty_key() -> None:
-    assert not _genuine(seal(ours("REFUND"), ""), "")
+    """Which is what a text that is no hex would come to."""
+    for secret in ("", " ", "no hex", SECRET[:-1]):
+        assert not _genuine(seal(ours("REFUND"), ""), secret)
 
 
 def test_text_cannot_move_between_signed_values() -> None:
