@@ -36,7 +36,7 @@ def judged(vectors: Any, case: Any) -> Genuine | NotGenuine:
     assert not (url and case.get("must_not_fetch")), case["id"]
     chain = vectors["certificates"][url].encode() if url else b""
     trust = Trust(url, chain, vectors["trust_anchor_pem"].encode()) if url else None
-    return judge(partial(paypal.verify, trust=trust), case)
+    return judge(partial(paypal.verify, trust=trust), case, [case["webhook_id"]])
 
 
 # --- objects, as PayPal shapes them ------------------------------------------------------------
@@ -288,7 +288,7 @@ HEARING = Table(
     verify=partial(paypal.verify, trust=TRUST),  # our own certificate is at hand
     judge=judged,
     moves=("PAYMENT.CAPTURE.", "PAYMENT.AUTHORIZATION.", "CUSTOMER.DISPUTE."),
-    type_field="event_type",
+    type_of=lambda body: str(body["event_type"]),
     ages=False,
     heard=_PAYMENTS + _DISPUTES + _OTHER,
     unreadable=(

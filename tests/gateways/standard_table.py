@@ -95,7 +95,7 @@ HEARING = Table(
     vectors="vectors/standardwebhooks.json",
     payloads="payloads/standardwebhooks.json",
     verify=standard.verify,
-    judge=lambda vectors, case: judge(standard.verify, case),
+    judge=lambda vectors, case: judge(standard.verify, case, case["secrets"]),
     moves=("order.cancelled", "return."),
     heard=(
         _heard(

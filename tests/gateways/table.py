@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,12 +56,11 @@ class Asked:
 Verify = Callable[[bytes, Mapping[str, str], tuple[str, ...], int], Genuine | NotGenuine]
 
 
-def judge(verify: Verify, case: Any) -> Genuine | NotGenuine:
+def judge(verify: Verify, case: Any, secrets: Iterable[str]) -> Genuine | NotGenuine:
     """The verdict on one case of a file of signature vectors."""
     raw = base64.b64decode(case["body_b64"])
     headers = {name.lower(): value for name, value in case["headers"].items()}
-    secrets = tuple(case["secrets"] if "secrets" in case else (case["webhook_id"],))
-    return verify(raw, headers, secrets, case["now"] * 1_000_000)
+    return verify(raw, headers, tuple(secrets), case["now"] * 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ class Table:
 
     `sign(raw, secret, seconds)` gives the headers of a genuine message. `vectors` and `payloads`
     are files of the reference material. `verify` is the gateway's, with whatever else it needs;
-    `judge(vectors, case)` its verdict on one case of that file.
+    `judge(vectors, case)` its verdict on one case of that file. `seal`: the party signs inside the
+    body of what it tells of payments; this is the body with its signature in it.
     """
 
     gateway: Hearing
@@ -84,9 +84,17 @@ class Table:
     unreadable: tuple[tuple[str, bytes, str], ...]  # name, body, what the sentence mentions
     verify: Verify
     judge: Callable[[Any, Any], Genuine | NotGenuine]
-    moves: tuple[str, ...]  # how the types begin that have facts
-    type_field: str = "type"
+    moves: tuple[str, ...] = ()  # how the types of `payloads` begin that have facts
+    type_of: Callable[[Any], str] = field(default=lambda body: str(body["type"]))
+    seal: Callable[[Any, str], Any] | None = None
     ages: bool = True  # a message is refused when it is old
+
+    def genuine(self, body: Any) -> tuple[bytes, dict[str, str]]:
+        """A message with this body as its sender would send it, and its headers."""
+        if self.seal is not None:
+            return dumps(self.seal(body, self.secret)), {}
+        raw = dumps(body)
+        return raw, self.sign(raw, self.secret, NOW_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,12 @@ class MoneyTable:
     intents: dict[str, Intent]
     asked: tuple[Asked, ...]
     openapi: tuple[tuple[str, ...], ...]  # the files of each version
-    base_path: str  # of the default host
+    base_path: str  # the default host, and what `base_url` replaces
     live: tuple[tuple[str, bool | None], ...]  # a setting's value, what it tells
     credential: str  # the setting that is secret
     secrets: tuple[str, ...]  # texts that must not survive `scrub`
     harmless: tuple[str, ...] = field(default=())  # texts that must
     mode: str = ""  # the setting `live` reads, if it is not the credential
+    version_path: str = ""  # between the host and the paths of the OpenAPI documents
     key_header: str = "idempotency-key"
     words: tuple[str, ...] = ()  # what its answers say, for the fuzzer

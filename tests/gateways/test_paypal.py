@@ -240,7 +240,7 @@ def test_edge_04_keys_are_trusted_no_longer_than_paypal_keeps_them() -> None:
 
 
 def test_it_is_not_wired_before_the_engine_can_log_in() -> None:
-    assert set(UNWIRED) == set(SIGNS_IN) == set(CERTIFIED) == {"paypal"}
+    assert set(SIGNS_IN) == set(CERTIFIED) == {"paypal"} <= set(UNWIRED)
 
 
 # --- the login ---------------------------------------------------------------------------------

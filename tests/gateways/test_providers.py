@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,10 +19,11 @@ from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent
 from amends.gateways.registry import PROVIDERS, UNWIRED
 from amends.gateways.spec import Failure, Request, Response, Settings, Unwritable
 from amends.kernel.outcome import Accepted, Declined, NotSent, Unknown
-from tests.gateways import paypal_money_table, stripe_money_table
+from tests.gateways import adyen_money_table, paypal_money_table, stripe_money_table
 from tests.gateways.table import MoneyTable
 
 TABLES: dict[str, MoneyTable] = {
+    "adyen": adyen_money_table.MONEY,
     "paypal": paypal_money_table.MONEY,
     "stripe": stripe_money_table.MONEY,
 }
@@ -121,9 +123,10 @@ def test_a_key_goes_with_what_changes_something_and_only_there(
 def test_requests_are_as_published(table: MoneyTable, intent: Intent, shared: Path) -> None:
     """By every official version of the API; one may be in several files."""
     request = table.gateway.write(intent, table.settings)
+    base = table.base_path + table.version_path
     for version in table.openapi:
         documents = [json.loads((shared / "psp" / name).read_text()) for name in version]
-        found = [(d, o) for d in documents if (o := _operation(d, request, table.base_path))]
+        found = [(d, o) for d in documents if (o := _operation(d, request, base))]
         assert len(found) == 1, request.url
         _check_request(request, *found[0])
 
@@ -139,17 +142,22 @@ def _check_request(request: Request, document: Any, operation: Any) -> None:
         validator(schema).validate(fields)
     assert not request.body or bodies
     parameters = [_resolved(document, item) for item in operation.get("parameters", ())]
-    known = {item["name"]: item["schema"] for item in parameters}
+    known = {item["name"]: item["schema"] for item in parameters if item["in"] != "header"}
     for field, value in parse_qsl(urlsplit(request.url).query):
         validator(known[field]).validate(_typed(known[field], value))
+    heads = {item["name"].lower(): item["schema"] for item in parameters if item["in"] == "header"}
     for name, value in request.headers:
-        if name in known:
-            validator(known[name]).validate(value)
-        else:  # what every operation takes
-            assert name in ("Accept", "Authorization", "Content-Type", *_STRIPE_S), name
+        if name.lower() in heads:
+            validator(heads[name.lower()]).validate(value)
+        else:
+            assert name in _OF_EVERY_OPERATION, name
 
 
-_STRIPE_S = ("Stripe-Version", "Idempotency-Key")  # declared once for all operations, in prose
+_OF_EVERY_OPERATION = (
+    *("Accept", "Authorization", "Content-Type"),
+    "X-API-Key",  # a security scheme of Adyen's
+    *("Stripe-Version", "Idempotency-Key"),  # declared by Stripe in prose
+)
 
 
 def _resolved(document: Any, item: Any) -> Any:
@@ -168,7 +176,7 @@ def test_outcomes(table: MoneyTable, case: Any) -> None:
 
 def _results(table: MoneyTable) -> st.SearchStrategy[Response | Failure]:
     headers = st.dictionaries(
-        st.sampled_from(["retry-after", "stripe-should-retry", "request-id", "paypal-debug-id"]),
+        st.sampled_from(_HEADERS),
         st.sampled_from(["true", "false", "7", "-1", "٣", "", "9" * 30]) | st.text(max_size=5),
     )
     return st.builds(
@@ -179,10 +187,9 @@ def _results(table: MoneyTable) -> st.SearchStrategy[Response | Failure]:
     ) | st.builds(Failure, st.booleans(), st.text(max_size=30))
 
 
-_FIELDS = (
-    "id object data has_more error code type message payment_intent charge amount currency status "
-    "metadata refunds latest_charge captured"
-)
+_HEADERS = (
+    "retry-after stripe-should-retry transient-error request-id paypal-debug-id pspreference"
+).split()
 _WORDS = ("eur", "isk", "refund", "charge", "payment_intent", "succeeded")
 _scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
@@ -192,19 +199,28 @@ _scalars = (
 def _bodies(table: MoneyTable) -> st.SearchStrategy[bytes]:
     """JSON of the fields and words the provider uses, and its own answers with parts replaced."""
     words = st.sampled_from((*_WORDS, *table.words))
-    fields = st.sampled_from(_FIELDS.split())
+    answers = [
+        json.loads(case.result.body)
+        for case in table.asked
+        if isinstance(case.result, Response) and case.result.body.startswith(b'{"')
+    ]
+    fields = st.sampled_from(sorted(set(_names(answers))))
     anything = st.recursive(
         _scalars,
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(fields, inner | words),
         max_leaves=12,
     )
-    answers = [
-        json.loads(case.result.body)
-        for case in table.asked
-        if isinstance(case.result, Response) and case.result.body.startswith(b"{")
-    ]
     changed = st.sampled_from(answers).flatmap(lambda body: _mangled(body, anything | words))
     return (anything | changed).map(lambda value: json.dumps(value).encode())
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names of all fields in it."""
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield from _names(inner)
+    if isinstance(value, dict):
+        yield from value
 
 
 def _mangled(body: Any, anything: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -253,7 +269,8 @@ def test_a_torn_answer_is_unknown(table: MoneyTable) -> None:
 @every
 def test_live(table: MoneyTable) -> None:
     for value, told in table.live:
-        connection = Settings(name="x", gateway="x", values={table.mode or table.credential: value})
+        values = {table.mode or table.credential: value}
+        connection = Settings(name="x", gateway="x", values=values)
         assert table.gateway.live(connection) is told, value
     assert table.gateway.live(Settings(name="x", gateway="x")) is None
 
