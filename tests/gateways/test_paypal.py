@@ -210,7 +210,7 @@ def test_a_key_that_is_none_is_not_written(key: str) -> None:
     intents: list[Intent] = [replace(REFUND, key=key), replace(CANCEL, key=key)]
     intents.append(replace(REST, key=key))
     for intent in intents:
-        with pytest.raises(Unwritable, match="PayPal-Request-Id"):
+        with pytest.raises(Unwritable, match="idempotency key"):
             paypal.write(intent, SETTINGS)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -20,6 +19,7 @@ from amends.gateways.adyen_events import read
 from amends.gateways.adyen_items import verify
 from amends.gateways.adyen_objects import MULTIPLE_OF, mark, scrub, to_wire
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
+from amends.gateways.wire import checked_key, segment
 from amends.kernel.time import DAY
 
 __all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "verify", "write"]
@@ -88,26 +88,17 @@ def _post(
     fields: dict[str, Any],
     settings: Settings,
 ) -> Request:
-    if not intent.key.isascii() or not intent.key.isprintable() or len(intent.key) > _KEY_MAX:
-        raise Unwritable(f"an idempotency key has 1 to {_KEY_MAX} printable ASCII characters")
     account = settings.values.get("merchant_account", "")
-    if not account or not intent.key:
-        raise Unwritable("a modification needs a merchant account and an idempotency key")
+    if not account:
+        raise Unwritable("a modification needs a merchant account")
     marks = {"merchantAccount": account, "reference": mark(intent.leg, intent.epoch)}
     headers = (
         ("X-API-Key", settings.values.get("api_key", "")),
         ("Content-Type", "application/json"),
-        ("idempotency-key", intent.key),
+        ("idempotency-key", checked_key(intent.key, _KEY_MAX)),
     )
-    path = f"/{API_VERSION}/payments/{_segment(intent.psp_payment_id)}/{action}"
+    path = f"/{API_VERSION}/payments/{segment(intent.psp_payment_id)}/{action}"
     return Request("POST", _base(settings) + path, headers, msgspec.json.encode(marks | fields))
-
-
-def _segment(psp_id: str) -> str:
-    """An id as one segment of a path; an id of another shape must not reach another endpoint."""
-    if not psp_id.strip("."):
-        raise Unwritable(f"{psp_id!r} is no id of a payment")
-    return quote(psp_id, safe="")
 
 
 def _base(settings: Settings) -> str:

@@ -21,6 +21,7 @@ from amends.gateways.codecs import (
 )
 from amends.gateways.signatures import header
 from amends.gateways.spec import Failure, Response, Unwritable
+from amends.gateways.wire import retry_after
 from amends.kernel.outcome import (
     Accepted,
     Declined,
@@ -30,7 +31,6 @@ from amends.kernel.outcome import (
     RefundState,
     Unknown,
 )
-from amends.kernel.time import SECOND
 
 _TEXT_MAX = 300  # characters of a provider's sentence worth keeping
 
@@ -104,7 +104,7 @@ def _refused(response: Response) -> Outcome:
     error = _error(response)
     status, code = response.status, _code(error)
     reference = text(error, "pspReference") or header(response.headers, "pspreference")
-    pause = _retry_after(response)
+    pause = retry_after(response)
     if status == 429:
         return NotSent(code or "HTTP 429", retry_after=pause, reference=reference)
     if status in (401, 403):
@@ -147,11 +147,3 @@ def _code(error: Json) -> str:
 
 def _sentence(error: Json) -> str:
     return scrub(text(error, "message"))[:_TEXT_MAX]
-
-
-def _retry_after(response: Response) -> int:
-    """The pause asked for, in microseconds; 0 if none, or as a date (there is no clock here)."""
-    value = header(response.headers, "retry-after").strip()
-    if not value.isascii() or not value.isdigit() or len(value) > 6:
-        return 0
-    return int(value) * SECOND

@@ -10,7 +10,6 @@ Source of the protocol: PayPal's own OpenAPI files, Payments v2 (2.9) and Orders
 from __future__ import annotations
 
 import base64
-from urllib.parse import quote
 
 import msgspec
 
@@ -28,6 +27,7 @@ from amends.gateways.paypal_signatures import certificate_url, verify
 from amends.gateways.paypal_values import MULTIPLE_OF, mark, scrub, to_wire
 from amends.gateways.signatures import wire_bytes
 from amends.gateways.spec import Capabilities, Request, Settings, Token, Unwritable
+from amends.gateways.wire import checked_key, segment
 from amends.kernel.time import DAY, SECOND
 
 __all__ = [
@@ -72,7 +72,7 @@ def write(intent: Intent, settings: Settings) -> Request:
     """The request for an intent, without its token; the same intent gives the same bytes. Raises
     Unwritable."""
     if isinstance(intent, RefundIntent):
-        path = f"/v2/payments/captures/{_segment(_capture(intent))}/refund"
+        path = f"/v2/payments/captures/{segment(_capture(intent))}/refund"
         return _post(path, _refund_body(intent), intent.key, settings)
     if isinstance(intent, CancelIntent):
         return _post(_authorization(intent, "/void"), None, intent.key, settings)
@@ -82,9 +82,9 @@ def write(intent: Intent, settings: Settings) -> Request:
     if not isinstance(intent, LookupRefundsIntent):
         return _get(_authorization(intent), settings)
     if intent.cursor:
-        return _get(f"/v2/checkout/orders/{_segment(intent.cursor)}", settings)
+        return _get(f"/v2/checkout/orders/{segment(intent.cursor)}", settings)
     capture = intent.charge or intent.psp_payment_id
-    return _get(f"/v2/payments/captures/{_segment(capture)}", settings)
+    return _get(f"/v2/payments/captures/{segment(capture)}", settings)
 
 
 def _refund_body(intent: RefundIntent) -> Json:
@@ -113,25 +113,13 @@ def _capture(intent: RefundIntent) -> str:
 
 
 def _authorization(intent: Intent, action: str = "") -> str:
-    return f"/v2/payments/authorizations/{_segment(intent.psp_payment_id)}{action}"
-
-
-def _segment(psp_id: str) -> str:
-    """An id as one segment of a path; an id of another shape must not reach another endpoint."""
-    if not psp_id.strip("."):
-        raise Unwritable(f"{psp_id!r} is no id of a payment")
-    try:
-        return quote(psp_id, safe="")
-    except UnicodeEncodeError as error:
-        raise Unwritable(f"{psp_id!r} is no id of a payment") from error
+    return f"/v2/payments/authorizations/{segment(intent.psp_payment_id)}{action}"
 
 
 def _post(path: str, body: Json | None, key: str, settings: Settings) -> Request:
-    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= _KEY_MAX:
-        raise Unwritable(f"a PayPal-Request-Id has 1 to {_KEY_MAX} printable ASCII characters")
     head: _Head = (
         ("Content-Type", "application/json"),
-        ("PayPal-Request-Id", key),
+        ("PayPal-Request-Id", checked_key(key, _KEY_MAX)),
         ("Prefer", "return=representation"),
     )
     raw = b"" if body is None else msgspec.json.encode(body)

@@ -36,6 +36,7 @@ from amends.gateways.paypal_objects import (
 from amends.gateways.paypal_values import amount_in, check_kind, link_to, related, scrub
 from amends.gateways.signatures import header
 from amends.gateways.spec import Failure, Response, Token
+from amends.gateways.wire import retry_after
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
 from amends.kernel.time import SECOND
 
@@ -146,7 +147,7 @@ def _refused(intent: Intent, response: Response, reference: str) -> Outcome:
     """An answer that is no success."""
     status, error = response.status, _error(response)
     reference = reference or text(error, "debug_id")
-    issues, pause = _issues(error), _retry_after(response)
+    issues, pause = _issues(error), retry_after(response)
     if status == 429 or (status < 500 and text(error, "name") == _BUSY):
         return NotSent(_code(error, status), retry_after=pause, reference=reference)
     if status in (401, 403):
@@ -213,14 +214,6 @@ def _sentence(error: Json) -> str:
     return scrub(next((sentence for sentence in said if sentence), ""))[:_TEXT_MAX]
 
 
-def _retry_after(response: Response) -> int:
-    """The pause asked for, in microseconds; 0 if none, or as a date (there is no clock here)."""
-    value = header(response.headers, "retry-after").strip()
-    if not value.isascii() or not value.isdigit() or len(value) > 6:
-        return 0
-    return int(value) * SECOND
-
-
 # -- the login ---------------------------------------------------------------------------------
 
 
@@ -232,7 +225,7 @@ def token(result: Response | Failure) -> Token | NotSent:
     if not 200 <= result.status < 300:
         sentence = _sentence(_error(result)) or f"HTTP {result.status}"
         refused = 400 <= result.status < 500 and result.status not in (408, 429)
-        return NotSent(f"no login: {sentence}", _retry_after(result), refused, reference)
+        return NotSent(f"no login: {sentence}", retry_after(result), refused, reference)
     try:
         body = json_object(result.body)
         value, seconds = required_text(body, "access_token"), whole(body, "expires_in")

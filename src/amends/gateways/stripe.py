@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode
 
 from amends.core.effects import (
     CancelIntent,
@@ -39,6 +39,7 @@ from amends.gateways.spec import (
 from amends.gateways.stripe_answers import parse
 from amends.gateways.stripe_events import read
 from amends.gateways.stripe_objects import MULTIPLE_OF, scrub, to_wire
+from amends.gateways.wire import checked_key, segment
 from amends.kernel.time import HOUR, SECOND, Instant
 
 __all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "verify", "write"]
@@ -119,28 +120,19 @@ def _intent_path(psp_payment_id: str, action: str) -> str:
         raise Unwritable(
             f"Stripe releases an authorization by its PaymentIntent; {psp_payment_id} is a charge"
         )
-    return f"/v1/payment_intents/{_segment(psp_payment_id)}/{action}"
+    return f"/v1/payment_intents/{segment(psp_payment_id)}/{action}"
 
 
 def _payment_path(intent: LookupPaymentIntent) -> str:
     kind = "charges" if _is_charge(intent.psp_payment_id) else "payment_intents"
-    return f"/v1/{kind}/{_segment(intent.psp_payment_id)}"
-
-
-def _segment(psp_id: str) -> str:
-    """An id as one segment of a path; an id of another shape must not reach another endpoint."""
-    if not psp_id.strip("."):
-        raise Unwritable(f"{psp_id!r} is no id of a payment")
-    return quote(psp_id, safe="")
+    return f"/v1/{kind}/{segment(intent.psp_payment_id)}"
 
 
 def _post(path: str, fields: _Fields, key: str, settings: Settings) -> Request:
-    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= _KEY_MAX:
-        raise Unwritable(f"an idempotency key has 1 to {_KEY_MAX} printable ASCII characters")
     headers = (
         *_headers(settings),
         ("Content-Type", "application/x-www-form-urlencoded"),
-        ("Idempotency-Key", key),
+        ("Idempotency-Key", checked_key(key, _KEY_MAX)),
     )
     return Request("POST", _url(path, settings), headers, _form(fields))
 

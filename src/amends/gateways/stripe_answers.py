@@ -23,8 +23,8 @@ from amends.gateways.codecs import Json, Malformed, flag, json_object, part, par
 from amends.gateways.signatures import header
 from amends.gateways.spec import Failure, Response
 from amends.gateways.stripe_objects import moves_money, payment_state, refund_state, scrub
+from amends.gateways.wire import retry_after
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
-from amends.kernel.time import SECOND
 
 Kind = Literal["final", "funds", "captured", "refunded", "canceled"]
 
@@ -89,7 +89,7 @@ def _refused(intent: Intent, response: Response, reference: str) -> Outcome:
     if advice == "true" and response.status != 429:
         return Unknown(
             f"HTTP {response.status}, to be repeated",
-            retry_after=_retry_after(response),
+            retry_after=retry_after(response),
             reference=reference,
         )
     outcome = _by_status(intent, response, _error(response), reference)
@@ -100,7 +100,7 @@ def _refused(intent: Intent, response: Response, reference: str) -> Outcome:
 
 def _by_status(intent: Intent, response: Response, error: Json, reference: str) -> Outcome:
     status, code = response.status, text(error, "code")
-    pause = _retry_after(response)
+    pause = retry_after(response)
     if status == 429 or (status < 500 and code in _BUSY_CODES):
         return NotSent(code or "HTTP 429", retry_after=pause, reference=reference)
     if status in (401, 403):
@@ -181,11 +181,3 @@ def _sentence(error: Json) -> str:
 def _reads(intent: Intent) -> bool:
     """Look-ups change nothing and have no key."""
     return isinstance(intent, LookupRefundsIntent | LookupPaymentIntent)
-
-
-def _retry_after(response: Response) -> int:
-    """The pause asked for, in microseconds; 0 if none, or as a date (there is no clock here)."""
-    value = header(response.headers, "retry-after").strip()
-    if not value.isascii() or not value.isdigit() or len(value) > 6:
-        return 0
-    return int(value) * SECOND
