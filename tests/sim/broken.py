@@ -69,6 +69,28 @@ def wrong_connection(w: World) -> None:
     w.booked["ord_1"][1][4][1] = ("clearing:another", -3000)
 
 
+def payouts_leave_the_debt(w: World) -> None:
+    """What is paid out comes off revenue instead of what we owe."""
+    for place in (1, 3, 4):
+        kind, refund, leg, psp, lines = w.booked["ord_1"][place]
+        lines = [("sales_returns", lines[0][1]), lines[1]]
+        w.booked["ord_1"][place] = (kind, refund, leg, psp, lines)
+
+
+def paid_off_twice(w: World) -> None:
+    """On the accounts of a payout, and of no leg."""
+    w.booked["ord_1"].append(("claim", "rf_a", "", "", [("refunds_payable", 5), (TAX, -5)]))
+    w.story["ord_1"].append(("leg.news", {"leg": "leg_a"}, (8,)))
+
+
+TAX = "tax_payable"
+
+
+def another_rate(w: World) -> None:
+    w.in_dollars(9, 10)
+    w.orders["ord_1"]["rate"]["numerator"] = 8
+
+
 def both_live(w: World) -> None:
     w.movement("re_b")["status"] = "succeeded"
     retried = w.leg("b") | {"id": "leg_b2", "psp_refund_id": "re_b2"}
@@ -297,6 +319,19 @@ WRONG: dict[str, tuple[Change, str]] = {
         on_another_account,
         "I5: rf_a booked 2600 on sales_returns, is 2500",
     ),
+    "paid off from revenue": (
+        payouts_leave_the_debt,
+        "I5: entry 2 (payout) is on sales_returns",
+    ),
+    "paid and still owed": (
+        payouts_leave_the_debt,
+        "I5: 4500 is claimed and 3000 paid, refunds payable says 4500",
+    ),
+    "owed less than claimed": (
+        paid_off_twice,
+        "I5: 4500 is claimed and 3000 paid, refunds payable says 1495",
+    ),
+    "another rate than recorded": (another_rate, "I5: the rate is 8/10, recorded was [9, 10]"),
     "booked at another provider": (wrong_connection, "I5: leg_a of 3000 moved [0] on the clearing"),
     "paid and not on the books": (
         lambda w: w.movement("re_a").update(amount=3100),
@@ -458,6 +493,18 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "an entry of no order": (
         lambda s: s.rows["entries"].append(s.rows["entries"][0] | {"order_id": "ord_9"}),
         "I5: the books have entries of ord_9, which is no order",
+    ),
+    "nothing in the functional currency": (
+        lambda s: [p.update(functional=0) for p in s.rows["postings"]],
+        "I5: entry 1 (claim) has 0 for 2500 on sales_returns",
+    ),
+    "a cent off in the same currency": (
+        lambda s: (row(s, "postings", 0, functional=2501), row(s, "postings", 1, functional=499)),
+        "I5: entry 1 (claim) has 2501 for 2500 on sales_returns",
+    ),
+    "converted to another currency": (
+        lambda s: row(s, "entries", 0, functional_currency="GBP"),
+        "I5: entry 1 (claim) is converted to GBP",
     ),
     "unbalanced in the functional currency": (
         lambda s: row(s, "postings", 0, functional=1),

@@ -102,6 +102,12 @@ class World:
         told = {"leg": f"leg_{name}", "was": was, "now": now} | known | body
         self.story["ord_1"].append(("leg.moved", told, ()))
 
+    def in_dollars(self, numerator: int, denominator: int) -> None:
+        """Order 1 was paid in another currency than the books'."""
+        rate = {"base": "USD", "quote": "EUR", "numerator": numerator, "denominator": denominator}
+        self.orders["ord_1"] |= {"currency": "USD", "rate": rate}
+        self.story["ord_1"][0][1]["rate"] = [numerator, denominator, "config", ""]
+
     # -- the result ----------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -120,9 +126,10 @@ class World:
         hashes = []
         for number, item in enumerate(self.booked[order_id], 1):
             kind, refund, leg, psp, lines = item
-            postings = tuple(Posting(account, n, n) for account, n in lines)
+            base, quote = order["currency"], order["rate"]["quote"]
+            postings = tuple(Posting(*line) for line in _converted(lines, order["rate"]))
             entry = Entry(
-                *(order_id, number, AT, kind, "main", "EUR", "EUR", refund, leg, psp, postings)
+                *(order_id, number, AT, kind, "main", base, quote, refund, leg, psp, postings)
             )
             hashes.append(entry.hash)
             self._book(entry)
@@ -169,6 +176,19 @@ class World:
         ]
 
 
+def _converted(lines: list[tuple[str, int]], rate: Doc) -> list[tuple[str, int, int]]:
+    """Each side rounded once; its first line takes what is left of that by the others."""
+    shares = [0] * len(lines)
+    for sign in (1, -1):
+        first, *others = [i for i, (_, n) in enumerate(lines) if n * sign > 0]
+        whole = 2 * sum(lines[i][1] for i in (first, *others)) * sign * rate["numerator"]
+        for i in others:
+            shares[i] = sign * (lines[i][1] * sign * rate["numerator"] // rate["denominator"])
+        rounded = (whole + rate["denominator"]) // (2 * rate["denominator"])
+        shares[first] = sign * rounded - sum(shares[i] for i in others)
+    return [(account, n, share) for (account, n), share in zip(lines, shares, strict=True)]
+
+
 # -- what is in it -------------------------------------------------------------------------------
 
 
@@ -196,6 +216,7 @@ def _first() -> Doc:
         "id": "ord_1",
         "source": {"connection": "shop-1", "order_id": "1"},
         "currency": "EUR",
+        "rate": {"base": "EUR", "quote": "EUR", "numerator": 1, "denominator": 1},
         "lines": [
             {"id": "L1", "quantity": 2, "total": 6000, "taxes": vat(1000)},
             {"id": "L2", "quantity": 1, "total": 5000, "taxes": vat(833)},
@@ -221,6 +242,7 @@ def _second() -> Doc:
         "id": "ord_2",
         "source": {"connection": "shop-1", "order_id": "2"},
         "currency": "EUR",
+        "rate": {"base": "EUR", "quote": "EUR", "numerator": 1, "denominator": 1},
         "lines": [{"id": "L", "quantity": 1, "total": 2000}],
         "payments": [_payment(2, 2000, 0, voided=2000)],
         "refunds": [released],
@@ -282,7 +304,7 @@ def _trail_1() -> list[Step]:
     found = {"refund": "rf_e", "psp_refund_id": "re_e", "amount": 200}
     seen = {"leg": "leg_e", "was": "pending", "now": "succeeded", "psp_refund_id": "re_e"}
     return [
-        ("order.recorded", {"version": 1}, ()),
+        ("order.recorded", {"version": 1, "rate": [1, 1, "same", ""]}, ()),
         *_paid("a", 3000, "succeeded", (1, 2)),
         *_paid("b", 1000, "succeeded", (3, 4)),
         ("leg.moved", back | {"psp_at": AT}, (5,)),
@@ -296,7 +318,7 @@ def _trail_1() -> list[Step]:
 def _trail_2() -> list[Step]:
     leg = {"leg": "leg_v", "refund": "rf_v", "kind": "void", "key": "leg_v-1", "amount": 2000}
     return [
-        ("order.recorded", {"version": 1}, ()),
+        ("order.recorded", {"version": 1, "rate": [1, 1, "same", ""]}, ()),
         ("refund.requested", _asked("v", 2000), ()),
         ("leg.sending", leg | {"connection": STRIPE, "psp_payment_id": "pi_2"}, ()),
         ("leg.moved", {"leg": "leg_v", "was": "sending", "now": "succeeded"}, (1,)),

@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from amends.core import asks, events, legs, lifecycle, news, order, quote
+from amends.core import asks, events, legs, lifecycle, news, order, postings, quote
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
 from amends.engine import actions, deliver, fold, intake, turn
@@ -232,6 +232,28 @@ def late_failure_unbooked(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(legs.TABLE_ACTIONS, "unsettle", unsettle)
 
 
+def payout_from_revenue(patch: pytest.MonkeyPatch) -> None:
+    """A payout, and its way back, come off sales returns; the debt to the customer stays."""
+    whole = postings._entry
+
+    def entry(of: Order, at: Any, kind: Any, refund: str, leg: str, psp: str, lines: Any) -> Any:
+        if kind in ("payout", "payout_failed"):
+            names = {"refunds_payable": "sales_returns"}
+            lines = [(names.get(account, account), amount) for account, amount in lines]
+        return whole(of, at, kind, refund, leg, psp, lines)
+
+    patch.setattr(postings, "_entry", entry)
+
+
+def nothing_converted(patch: pytest.MonkeyPatch) -> None:
+    whole = postings._convert_sides
+
+    def convert_sides(lines: Any, of: Order) -> Any:
+        return tuple(replace(posting, functional=0) for posting in whole(lines, of))
+
+    patch.setattr(postings, "_convert_sides", convert_sides)
+
+
 def hasty_no(patch: pytest.MonkeyPatch) -> None:
     whole = news._declined
 
@@ -349,6 +371,12 @@ MUTATIONS: dict[str, Mutation] = {
     "lease without an end": Mutation("a lease runs out", no_lease_end, "crashes"),
     "late failure not booked": Mutation(
         "the entry that books a payout back", late_failure_unbooked, "out of order"
+    ),
+    "payout from revenue": Mutation(
+        "what is paid out comes off what we owe", payout_from_revenue, "quiet"
+    ),
+    "nothing converted": Mutation(
+        "the books in their own currency are the amounts at the rate", nothing_converted, "quiet"
     ),
     "intent after the wire": Mutation(
         "nothing leaves before its intent is committed", early_wire, "retries"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from amends.sim.checker import OF_ONE_ORDER, Checker, Violation
+from amends.sim.checker import OF_ONE_ORDER, Checker, Snapshot, Violation
 from amends.sim.checker.view import cases, news_of_refunds
 from tests.sim.broken import (
     SPOILT,
@@ -127,6 +127,9 @@ ALLOWED: dict[str, Change] = {
     "an authorization that expired": released_by_hand,
     "a dispute over what is left": disputed_while_free,
     "paid and open again by the provider's word": paid_and_open_again,
+    "another currency than the books'": lambda w: w.in_dollars(92, 100),
+    "one that is worth more": lambda w: w.in_dollars(299, 1),
+    "one that is worth next to nothing": lambda w: w.in_dollars(61, 10_000),
     "a report that was refused": a_report_not_taken,
 }
 
@@ -136,6 +139,19 @@ def test_it_is_let_pass(name: str) -> None:
     world = World()
     ALLOWED[name](world)
     assert said(Checker().check(world.snapshot(), world.journal)) == []
+
+
+@pytest.mark.parametrize("amounts", [(0, 0, 0), (2300, 461, -2761), (2299, 460, -2759)])
+def test_a_rate_is_held_to_a_unit_a_line_and_half_of_one_a_side(amounts: tuple[int, ...]) -> None:
+    """2500 and 500 make 3000, or 2760 at 0.92."""
+
+    def booked(snapshot: Snapshot) -> None:
+        for posting, functional in zip(snapshot.rows["postings"], amounts, strict=False):
+            posting["functional"] = functional
+
+    sentences = said(found(lambda w: w.in_dollars(92, 100), booked))
+    side = f"I5: entry 1 (claim) has {-amounts[2]} for 3000 on one side"
+    assert side in sentences
 
 
 def test_only_one_movement_is_excused_by_one_look_up() -> None:
@@ -215,5 +231,5 @@ def test_every_rule_has_been_seen_to_find_something() -> None:
         for case in cases(world.snapshot(), world.journal, told):
             loud |= {rule.__name__ for rule in OF_ONE_ORDER if list(rule(case))}
     # What the builder makes of its own documents cannot differ from them; SPOILT does that.
-    by_rows = {"rows_are_the_document", "head_is_the_last_event"}
+    by_rows = {"rows_are_the_document", "head_is_the_last_event", "functional_is_the_rate"}
     assert loud | by_rows == {rule.__name__ for rule in OF_ONE_ORDER}

@@ -121,12 +121,37 @@ class Source(msgspec.Struct):
     order_id: str
 
 
+class Rate(msgspec.Struct):
+    """Minor units of `quote` (the functional currency) per minor unit of `base`, as a fraction."""
+
+    base: str
+    quote: str
+    numerator: int
+    denominator: int
+
+    @property
+    def converts(self) -> bool:
+        """Whether there is anything to round."""
+        return self.base != self.quote
+
+    @property
+    def text(self) -> str:
+        """For a sentence."""
+        return f"{self.numerator}/{self.denominator}"
+
+    def off(self, amount: int, functional: int) -> int:
+        """How far `functional` is from `amount` at this rate, in halves of a minor unit of `quote`,
+        times the denominator."""
+        return abs(2 * (functional * self.denominator - amount * self.numerator))
+
+
 class Order(msgspec.Struct):
     """The document of one order."""
 
     id: str
     source: Source
     currency: str
+    rate: Rate
     version: int = 1
     lines: list[Part] = []
     shipping: list[Part] = []
