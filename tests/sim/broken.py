@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amends.sim.checker import Ask, Snapshot
+from amends.sim.checker import Ask
 from tests.sim.checked import ADA, AT, World, out, share
 
 Change = Callable[[World], object]
-Spoil = Callable[[Snapshot], object]
 
 
 def paid_twice(w: World) -> None:
@@ -104,8 +103,59 @@ def fallback_and_original(w: World) -> None:
 
 
 def overdrawn(w: World) -> None:
-    w.orders["ord_1"]["disputes"] = [{"id": "dp_1", "payment": "pay_1", "withdrawn": 12_000}]
-    w.payment["disputed"] = 12_000
+    w.dispute("needs_response", 12_000)
+
+
+def dispute_not_taken(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.orders["ord_1"]["disputes"], w.payment["disputed"] = [], 0
+
+
+def dispute_of_another_amount(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.orders["ord_1"]["disputes"][0]["withdrawn"] = w.payment["disputed"] = 4000
+
+
+def dispute_still_open(w: World) -> None:
+    w.hear_of_dispute("evt_0", "needs_response", 5000)
+    w.dispute("lost", 5000)
+    w.orders["ord_1"]["disputes"][0]["status"] = "needs_response"
+
+
+def dispute_nobody_told_of(w: World) -> None:
+    w.dispute("lost", 5000)
+    w.rows["inbox"].pop()
+
+
+def dispute_made_up(w: World) -> None:
+    w.dispute("lost", 5000)
+    w.disputes.clear()
+
+
+def dispute_of_another_payment(w: World) -> None:
+    w.dispute("lost", 5000)
+    w.orders["ord_1"]["disputes"][0]["payment"] = "pay_9"
+
+
+def captured_more(w: World) -> None:
+    """Part of it was captured when the order was placed, the rest since, and we were told."""
+    w.payment.update(captured=11_000, captured_peak=11_000)
+    w.hear_of("evt_2", {"object": "payment_intent", "id": "pi_1", "amount_received": 12_000})
+
+
+def charged_more(w: World) -> None:
+    w.payment.update(captured=11_000, captured_peak=11_000)
+    w.hear_of("evt_2", {"object": "charge", "payment_intent": "pi_1", "amount_captured": 12_000})
+
+
+def warning_not_taken(w: World) -> None:
+    w.warn()
+    w.orders["ord_1"]["alerts"] = []
+
+
+def warning_made_up(w: World) -> None:
+    w.warn()
+    w.warnings.clear()
 
 
 def overdrawn_and_told_of_another(w: World) -> None:
@@ -210,10 +260,6 @@ def waits_for_its_order(w: World) -> None:
     w.rows["inbox"][-1] |= {"state": "unmatched", "refs": '["stripe-eu/pi_1"]'}
 
 
-def row(snapshot: Snapshot, table: str, place: int, **columns: object) -> None:
-    snapshot.rows[table][place].update(columns)
-
-
 WRONG: dict[str, tuple[Change, str]] = {
     # money
     "more than captured": (
@@ -296,6 +342,48 @@ WRONG: dict[str, tuple[Change, str]] = {
     "came back, nobody saw": (
         lambda w: w.movement("re_a").update(status="failed"),
         "I12: leg_a succeeded, the provider says failed",
+    ),
+    # news
+    "a dispute that is nowhere": (
+        dispute_not_taken,
+        "I1: told of dp_1, needs_response with 5000: it is nowhere",
+    ),
+    "a dispute of another amount": (
+        dispute_of_another_amount,
+        "I1: dp_1 is needs_response with 4000, the provider says needs_response with 5000",
+    ),
+    "a dispute still open": (
+        dispute_still_open,
+        "I1: dp_1 is needs_response with 5000, the provider says lost with 5000",
+    ),
+    "a dispute nobody told us of": (
+        dispute_nobody_told_of,
+        "I1: dp_1 is lost with 5000, the provider says lost with 5000",
+    ),
+    "a dispute made up": (dispute_made_up, "I1: the provider knows of no dispute dp_1"),
+    "a dispute of another payment": (
+        dispute_of_another_payment,
+        "I1: dp_1 is of pay_1, not of pay_9",
+    ),
+    "a capture that changed nothing": (
+        captured_more,
+        "I1: 12000 of pi_1 is captured, pay_1 says 11000",
+    ),
+    "a charge that changed nothing": (
+        charged_more,
+        "I1: 12000 of pi_1 is captured, pay_1 says 11000",
+    ),
+    "captured by our word alone": (
+        lambda w: w.provider[0].update(captured=11_000),
+        "I1: 11000 of pi_1 is captured, pay_1 says 12000",
+    ),
+    "a fraud warning that is nowhere": (
+        warning_not_taken,
+        "I1: told of the warning issfr_1: it is nowhere",
+    ),
+    "a fraud warning made up": (
+        warning_made_up,
+        "I1: the provider knows of no warning issfr_1",
     ),
     # ledger
     "unbalanced": (unbalanced, "I5: entry 1 (claim) with 3 lines sums to [-1, -1]"),
@@ -445,69 +533,4 @@ WRONG: dict[str, tuple[Change, str]] = {
         "liveness: message evt_2 is still unmatched",
     ),
     "too few succeeded": (too_few, "liveness: 2 of 3 refunds that could succeed did"),
-}
-
-
-# Rows changed behind the back of the documents.
-SPOILT: dict[str, tuple[Spoil, str]] = {
-    "the payment's row": (
-        lambda s: row(s, "payments", 0, pending_ours=0),
-        "I1: the row of pay_1 has another pending_ours",
-    ),
-    "the leg's row": (
-        lambda s: row(s, "legs", 0, state="failed"),
-        "I2: the row of leg_a has another state",
-    ),
-    "the refund's row": (
-        lambda s: row(s, "refunds", 0, amount_succeeded=0),
-        "I2: the row of rf_a is not 3000 paid of 3000",
-    ),
-    "a refund shown as another": (
-        lambda s: row(s, "refunds", 2, state="succeeded"),
-        "I2: rf_c is shown succeeded, its legs are {'pending'}",
-    ),
-    "a row too many": (
-        lambda s: s.rows["legs"].append(s.rows["legs"][0] | {"id": "leg_z"}),
-        "I2: leg_z has a row and is not in the document",
-    ),
-    "an event edited": (
-        lambda s: row(s, "events", 1, actor="key:thief"),
-        "I10: event 2 of ord_1 does not follow 1",
-    ),
-    "an event taken out": (
-        lambda s: s.rows["events"].pop(1),
-        "I10: event 3 of ord_1 does not follow 1",
-    ),
-    "the last event taken out": (
-        lambda s: s.rows["events"].pop(13),
-        "I10: the head is 14, the trail ends 13",
-    ),
-    "an entry edited": (
-        lambda s: row(s, "entries", 0, at=1),
-        "I10: 1 entries in no event, 1 sealed but not there",
-    ),
-    "an entry taken out": (
-        lambda s: s.rows["entries"].pop(0),
-        "I5: entries are [2, 3, 4, 5, 6, 7], the order counts 7",
-    ),
-    "an entry of no order": (
-        lambda s: s.rows["entries"].append(s.rows["entries"][0] | {"order_id": "ord_9"}),
-        "I5: the books have entries of ord_9, which is no order",
-    ),
-    "nothing in the functional currency": (
-        lambda s: [p.update(functional=0) for p in s.rows["postings"]],
-        "I5: entry 1 (claim) has 0 for 2500 on sales_returns",
-    ),
-    "a cent off in the same currency": (
-        lambda s: (row(s, "postings", 0, functional=2501), row(s, "postings", 1, functional=499)),
-        "I5: entry 1 (claim) has 2501 for 2500 on sales_returns",
-    ),
-    "converted to another currency": (
-        lambda s: row(s, "entries", 0, functional_currency="GBP"),
-        "I5: entry 1 (claim) is converted to GBP",
-    ),
-    "unbalanced in the functional currency": (
-        lambda s: row(s, "postings", 0, functional=1),
-        "I5: entry 1 (claim) with 3 lines sums to [0, -2499]",
-    ),
 }

@@ -59,6 +59,8 @@ class World:
             _at_provider("pi_1", "succeeded", 12_000, 12_000),
             _at_provider("pi_2", "canceled", 2000, 0),
         ]
+        self.disputes: list[Doc] = []
+        self.warnings: list[Doc] = []
         self.journal = _journal()
         self.story = {"ord_1": _trail_1(), "ord_2": _trail_2()}
         self.booked = {"ord_1": _entries_1(), "ord_2": _entries_2()}
@@ -67,9 +69,31 @@ class World:
 
     def hear(self, name: str, psp_refund_id: str, status: str) -> None:
         """A message of the provider about a refund has reached us."""
-        thing = {"object": "refund", "id": psp_refund_id, "status": status}
+        self.hear_of(name, {"object": "refund", "id": psp_refund_id, "status": status})
+
+    def hear_of(self, name: str, thing: Doc) -> None:
+        """A message of the provider has reached us."""
         raw = json.dumps({"id": name, "data": {"object": thing}}).encode()
         self.rows["inbox"].append(_message(STRIPE, name, "refund.updated") | {"raw": raw})
+
+    def dispute(self, status: str, withdrawn: int) -> None:
+        """The bank took what it did from payment 1, and we were told and wrote it down."""
+        known = {"id": "dp_1", "status": status, "withdrawn": withdrawn}
+        self.disputes = [known | {"psp_payment_id": "pi_1"}]
+        self.orders["ord_1"]["disputes"] = [known | {"payment": "pay_1"}]
+        self.payment["disputed"] = withdrawn
+        self.hear_of_dispute("evt_dp", status, withdrawn)
+
+    def hear_of_dispute(self, name: str, status: str, withdrawn: int) -> None:
+        lines = [{"amount": -withdrawn}] if withdrawn else []
+        thing = {"object": "dispute", "id": "dp_1", "status": status, "balance_transactions": lines}
+        self.hear_of(name, thing)
+
+    def warn(self) -> None:
+        """The card's issuer warned of fraud, and we were told and wrote it down."""
+        self.warnings = [{"id": "issfr_1", "psp_payment_id": "pi_1"}]
+        self.orders["ord_1"]["alerts"] = ["issfr_1"]
+        self.hear_of("evt_fr", {"object": "radar.early_fraud_warning", "id": "issfr_1"})
 
     def leg(self, name: str) -> Doc:
         return next(
@@ -119,7 +143,8 @@ class World:
         for table in ("payments", "refunds", "legs"):
             self.rows[table] = [row for o in self.orders.values() for row in _rows(o, table)]
         orders = list(self.orders.values())
-        return Snapshot(AT, orders, self.rows, self.movements, self.provider)
+        there = (self.movements, self.provider, self.disputes, self.warnings)
+        return Snapshot(AT, orders, self.rows, *there)
 
     def _seal(self, order_id: str) -> None:
         order = self.orders[order_id]

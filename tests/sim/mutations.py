@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from amends.core import asks, events, legs, lifecycle, news, order, postings, quote
+from amends.core import asks, decide, events, facts, legs, lifecycle, news, order, postings, quote
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
 from amends.engine import actions, deliver, fold, intake, turn
@@ -120,6 +120,31 @@ def early_wire(patch: pytest.MonkeyPatch) -> None:
         raise StoreUnavailable("too many tries")
 
     patch.setattr(turn.Turner, "_commit", commit)
+
+
+def _deaf_to(patch: pytest.MonkeyPatch, fact: type) -> None:
+    patch.setitem(decide.HANDLERS, fact, lambda work, fact: None)
+
+
+def deaf_to_disputes(patch: pytest.MonkeyPatch) -> None:
+    _deaf_to(patch, facts.DisputeReported)
+
+
+def captures_add_up(patch: pytest.MonkeyPatch) -> None:
+    whole = decide.HANDLERS[facts.PaymentReported]
+
+    def reported(work: Any, fact: facts.PaymentReported) -> None:
+        payment = news._payment_of(work.order, fact.connection, fact.psp_payment_ids)
+        if payment is not None and fact.payment.captured > 0:
+            both = payment.captured + fact.payment.captured
+            fact = replace(fact, payment=replace(fact.payment, captured=both))
+        whole(work, fact)
+
+    patch.setitem(decide.HANDLERS, facts.PaymentReported, reported)
+
+
+def deaf_to_fraud(patch: pytest.MonkeyPatch) -> None:
+    _deaf_to(patch, facts.FraudWarned)
 
 
 # -- several at once ---------------------------------------------------------------------------
@@ -385,6 +410,15 @@ MUTATIONS: dict[str, Mutation] = {
         "a request without an answer may have been executed", timeout_is_no, "lost answers"
     ),
     "lease ignored": Mutation("the lease is looked at before the first byte", no_lease, "sleepers"),
+    "dispute not heard": Mutation(
+        "what a dispute took is no longer ours to refund", deaf_to_disputes, "others"
+    ),
+    "captures add up": Mutation(
+        "what was captured is what was told, however often", captures_add_up, "others"
+    ),
+    "fraud warning not heard": Mutation(
+        "a fraud warning counts for later refunds", deaf_to_fraud, "others"
+    ),
     "review reserves nothing": Mutation(
         "what waits for a person is set aside", unreserved_review, "quiet"
     ),

@@ -6,20 +6,22 @@ from __future__ import annotations
 import pytest
 
 from amends.sim.checker import OF_ONE_ORDER, Checker, Snapshot, Violation
-from amends.sim.checker.view import cases, news_of_refunds
+from amends.sim.checker.view import Told, cases, listen
 from tests.sim.broken import (
-    SPOILT,
     WRONG,
     Change,
-    Spoil,
     bounced_in_the_open,
+    captured_more,
     claim_given_up_unsaid,
+    dispute_not_taken,
     lost_refund,
     never_heard_of,
     overdrawn,
     still_unknown,
+    warning_not_taken,
 )
 from tests.sim.checked import ADA, World
+from tests.sim.spoilt import SPOILT, Spoil
 
 
 def found(change: Change, spoil: Spoil = lambda _: None) -> list[Violation]:
@@ -102,8 +104,28 @@ def released_by_hand(w: World) -> None:
 
 
 def disputed_while_free(w: World) -> None:
-    w.orders["ord_1"]["disputes"] = [{"id": "dp_1", "payment": "pay_1", "withdrawn": 5000}]
-    w.payment["disputed"] = 5000
+    w.dispute("needs_response", 5000)
+
+
+def dispute_unheard(w: World) -> None:
+    dispute_not_taken(w)
+    w.rows["inbox"].pop()
+
+
+def dispute_ended_unheard(w: World) -> None:
+    """What was said earlier still stands here."""
+    w.dispute("needs_response", 5000)
+    w.disputes[0] |= {"status": "won", "withdrawn": 0}
+
+
+def capture_unheard(w: World) -> None:
+    captured_more(w)
+    w.rows["inbox"].pop()
+
+
+def warning_unheard(w: World) -> None:
+    warning_not_taken(w)
+    w.rows["inbox"].pop()
 
 
 def paid_and_open_again(w: World) -> None:
@@ -126,6 +148,12 @@ ALLOWED: dict[str, Change] = {
     "a refund kept for a parked order": kept_for_a_parked_order,
     "an authorization that expired": released_by_hand,
     "a dispute over what is left": disputed_while_free,
+    "a dispute nobody told us of": dispute_unheard,
+    "the end of a dispute nobody told us of": dispute_ended_unheard,
+    "an inquiry that was closed": lambda w: w.dispute("warning_closed", 0),
+    "a capture nobody told us of": capture_unheard,
+    "a fraud warning": lambda w: w.warn(),
+    "a fraud warning nobody told us of": warning_unheard,
     "paid and open again by the provider's word": paid_and_open_again,
     "another currency than the books'": lambda w: w.in_dollars(92, 100),
     "one that is worth more": lambda w: w.in_dollars(299, 1),
@@ -227,7 +255,8 @@ def test_every_rule_has_been_seen_to_find_something() -> None:
     for change, _ in WRONG.values():
         world = World()
         change(world)
-        told = set(news_of_refunds(world.rows["inbox"]))
+        told = Told()
+        listen(told, world.rows["inbox"])
         for case in cases(world.snapshot(), world.journal, told):
             loud |= {rule.__name__ for rule in OF_ONE_ORDER if list(rule(case))}
     # What the builder makes of its own documents cannot differ from them; SPOILT does that.

@@ -53,6 +53,12 @@ WORLDS: dict[str, dict[str, Any]] = {
         "orders": 80,
         "lenient": True,
     },
+    "others": {
+        "profile": _only(),
+        "personas": ("disputer",),
+        "days": 6.0,
+        "orders": 80,
+    },
     "generous": {"profile": _only(), "days": 6.0, "orders": 20, "lenient": True},
     "out of order": {
         "profile": _only("bad_signature", webhook=0.7),
