@@ -193,6 +193,22 @@ def unasked(w: World) -> None:
     w.journal.asks = [ask for ask in w.journal.asks if ask.key != "k-a"]
 
 
+def refused_as_well(w: World) -> None:
+    said = {"actor": "connection:shop-1", "reason": "nothing_left", "asked": "RefundRequested"}
+    w.story["ord_1"].append(("refund.refused", said, ()))
+
+
+def refused_but_paid(w: World) -> None:
+    """As many were asked for as were made; the wrong one was."""
+    w.journal.asks[0].should_succeed = False
+    w.journal.asks[0].status, w.journal.asks[0].answer = 409, {"code": "exceeds_remaining"}
+
+
+def twice_for_one_unanswered(w: World) -> None:
+    unasked(w)
+    w.journal.asks[0].status, w.journal.asks[0].answer = 503, None
+
+
 def repeated_key(w: World) -> None:
     w.journal.asks.append(Ask("a2", AT, "1", {}, key="k-a", status=201, answer={"id": "rf_b"}))
 
@@ -471,8 +487,26 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda w: w.story["ord_1"].__setitem__(2 - 1, (*w.story["ord_1"][1][:2], ())),
         "I10: 1 entries in no event, 0 sealed but not there",
     ),
-    "one message, two refunds": (asked_by_message, "I9: 2 refunds by message, 1 were asked for"),
-    "a refund nobody asked for": (unasked, "I9: 3 refunds by api, 2 were asked for"),
+    "one message, two refunds": (
+        asked_by_message,
+        "I9: 2 refunds by message and 0 refused, 1 were asked for",
+    ),
+    "one message, a refund and a refusal": (
+        refused_as_well,
+        "I9: 1 refunds by message and 1 refused, 1 were asked for",
+    ),
+    "a refund nobody asked for": (
+        unasked,
+        "I9: ['rf_a'] were made and no caller was told, 0 have no answer",
+    ),
+    "refused and paid": (
+        refused_but_paid,
+        "I9: ['rf_a'] were made and no caller was told, 0 have no answer",
+    ),
+    "made twice for one without an answer": (
+        twice_for_one_unanswered,
+        "I9: ['rf_a', 'rf_b'] were made and no caller was told, 1 have no answer",
+    ),
     # promises
     "one key, two answers": (repeated_key, "I9: key k-a was answered rf_a and rf_b"),
     "an accepted refund lost": (lost_refund, "I13: x was answered 201 with 'rf_x': no such row"),

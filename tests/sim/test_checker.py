@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from amends.sim.checker import OF_ONE_ORDER, Checker, Snapshot, Violation
+from amends.sim.checker import OF_ONE_ORDER, Ask, Checker, Snapshot, Violation
 from amends.sim.checker.view import Told, cases, listen
 from tests.sim.broken import (
     WRONG,
@@ -17,10 +17,11 @@ from tests.sim.broken import (
     lost_refund,
     never_heard_of,
     overdrawn,
+    refused_as_well,
     still_unknown,
     warning_not_taken,
 )
-from tests.sim.checked import ADA, World
+from tests.sim.checked import ADA, AT, World
 from tests.sim.spoilt import SPOILT, Spoil
 
 
@@ -103,6 +104,18 @@ def released_by_hand(w: World) -> None:
     w.journal.asks.pop()
 
 
+def never_answered(w: World) -> None:
+    """The process ended before its caller heard."""
+    w.journal.asks[1].status, w.journal.asks[1].answer = 0, None
+
+
+def refused_by_message(w: World) -> None:
+    refused_as_well(w)
+    w.journal.messages.append("msg_3")
+    w.rows["inbox"].append(w.rows["inbox"][1] | {"message": "msg_3"})
+    w.journal.asks.append(Ask("d2", AT, "1", {}, door="message", message="msg_3", status=200))
+
+
 def disputed_while_free(w: World) -> None:
     w.dispute("needs_response", 5000)
 
@@ -148,6 +161,8 @@ ALLOWED: dict[str, Change] = {
     "a refund kept for a parked order": kept_for_a_parked_order,
     "an authorization that expired": released_by_hand,
     "a dispute over what is left": disputed_while_free,
+    "a refund whose caller was never answered": never_answered,
+    "a message that was refused": refused_by_message,
     "a dispute nobody told us of": dispute_unheard,
     "the end of a dispute nobody told us of": dispute_ended_unheard,
     "an inquiry that was closed": lambda w: w.dispute("warning_closed", 0),
