@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from amends.sim.checker import Ask
+from tests.sim.broken_news import NEWS
 from tests.sim.checked import ADA, AT, World, out, share
 
 Change = Callable[[World], object]
@@ -104,58 +105,6 @@ def fallback_and_original(w: World) -> None:
 
 def overdrawn(w: World) -> None:
     w.dispute("needs_response", 12_000)
-
-
-def dispute_not_taken(w: World) -> None:
-    w.dispute("needs_response", 5000)
-    w.orders["ord_1"]["disputes"], w.payment["disputed"] = [], 0
-
-
-def dispute_of_another_amount(w: World) -> None:
-    w.dispute("needs_response", 5000)
-    w.orders["ord_1"]["disputes"][0]["withdrawn"] = w.payment["disputed"] = 4000
-
-
-def dispute_still_open(w: World) -> None:
-    w.hear_of_dispute("evt_0", "needs_response", 5000)
-    w.dispute("lost", 5000)
-    w.orders["ord_1"]["disputes"][0]["status"] = "needs_response"
-
-
-def dispute_nobody_told_of(w: World) -> None:
-    w.dispute("lost", 5000)
-    w.rows["inbox"].pop()
-
-
-def dispute_made_up(w: World) -> None:
-    w.dispute("lost", 5000)
-    w.disputes.clear()
-
-
-def dispute_of_another_payment(w: World) -> None:
-    w.dispute("lost", 5000)
-    w.orders["ord_1"]["disputes"][0]["payment"] = "pay_9"
-
-
-def captured_more(w: World) -> None:
-    """Part of it was captured when the order was placed, the rest since, and we were told."""
-    w.payment.update(captured=11_000, captured_peak=11_000)
-    w.hear_of("evt_2", {"object": "payment_intent", "id": "pi_1", "amount_received": 12_000})
-
-
-def charged_more(w: World) -> None:
-    w.payment.update(captured=11_000, captured_peak=11_000)
-    w.hear_of("evt_2", {"object": "charge", "payment_intent": "pi_1", "amount_captured": 12_000})
-
-
-def warning_not_taken(w: World) -> None:
-    w.warn()
-    w.orders["ord_1"]["alerts"] = []
-
-
-def warning_made_up(w: World) -> None:
-    w.warn()
-    w.warnings.clear()
 
 
 def overdrawn_and_told_of_another(w: World) -> None:
@@ -267,6 +216,32 @@ def short_of_money(w: World) -> None:
     w.movements.remove(w.movement("re_c"))
 
 
+def unpaid_without_a_no(w: World) -> None:
+    """The provider never said no and never made it; it was given up all the same."""
+    short_of_money(w)
+    w.leg("c")["state"] = "failed"
+    w.refund("c")["claimed"] = 0
+    w.payment["pending_ours"] = 400
+    w.rows["effects"].pop(0)
+    _, *names, lines = w.booked["ord_1"][5]
+    w.booked["ord_1"].append(("claim_lapsed", *names, [(a, -n) for a, n in lines]))
+    del w.story["ord_1"][10]
+    given_up = {"leg": "leg_c", "was": "sending", "now": "failed"}
+    w.story["ord_1"].append(("leg.moved", given_up, (8,)))
+
+
+def unpaid_for_want_of_money(w: World) -> None:
+    unpaid_without_a_no(w)
+    w.story["ord_1"][-1][1]["code"] = "balance_insufficient"
+
+
+def unpaid_after_an_older_no(w: World) -> None:
+    """It was asked again since, and what came of that nobody said."""
+    unpaid_without_a_no(w)
+    no = {"leg": "leg_c", "news": "doubted", "code": "charge_disputed"}
+    w.story["ord_1"].insert(9, ("leg.news", no, ()))
+
+
 def long_settled(w: World) -> None:
     w.movement("re_c")["status"] = "succeeded"
 
@@ -359,48 +334,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda w: w.movement("re_a").update(status="failed"),
         "I12: leg_a succeeded, the provider says failed",
     ),
-    # news
-    "a dispute that is nowhere": (
-        dispute_not_taken,
-        "I1: told of dp_1, needs_response with 5000: it is nowhere",
-    ),
-    "a dispute of another amount": (
-        dispute_of_another_amount,
-        "I1: dp_1 is needs_response with 4000, the provider says needs_response with 5000",
-    ),
-    "a dispute still open": (
-        dispute_still_open,
-        "I1: dp_1 is needs_response with 5000, the provider says lost with 5000",
-    ),
-    "a dispute nobody told us of": (
-        dispute_nobody_told_of,
-        "I1: dp_1 is lost with 5000, the provider says lost with 5000",
-    ),
-    "a dispute made up": (dispute_made_up, "I1: the provider knows of no dispute dp_1"),
-    "a dispute of another payment": (
-        dispute_of_another_payment,
-        "I1: dp_1 is of pay_1, not of pay_9",
-    ),
-    "a capture that changed nothing": (
-        captured_more,
-        "I1: 12000 of pi_1 is captured, pay_1 says 11000",
-    ),
-    "a charge that changed nothing": (
-        charged_more,
-        "I1: 12000 of pi_1 is captured, pay_1 says 11000",
-    ),
-    "captured by our word alone": (
-        lambda w: w.provider[0].update(captured=11_000),
-        "I1: 11000 of pi_1 is captured, pay_1 says 12000",
-    ),
-    "a fraud warning that is nowhere": (
-        warning_not_taken,
-        "I1: told of the warning issfr_1: it is nowhere",
-    ),
-    "a fraud warning made up": (
-        warning_made_up,
-        "I1: the provider knows of no warning issfr_1",
-    ),
+    **NEWS,
     # ledger
     "unbalanced": (unbalanced, "I5: entry 1 (claim) with 3 lines sums to [-1, -1]"),
     "late failure not booked": (
@@ -565,6 +499,18 @@ WRONG: dict[str, tuple[Change, str]] = {
     "waiting for an order that is there": (
         waits_for_its_order,
         "liveness: message evt_2 is still unmatched",
+    ),
+    "given up without a no": (
+        unpaid_without_a_no,
+        "liveness: leg_c rests failed and nobody said no",
+    ),
+    "given up for want of money": (
+        unpaid_for_want_of_money,
+        "liveness: leg_c rests failed and nobody said no",
+    ),
+    "given up after a no to what was before": (
+        unpaid_after_an_older_no,
+        "liveness: leg_c rests failed and nobody said no",
     ),
     "too few succeeded": (too_few, "liveness: 2 of 3 refunds that could succeed did"),
 }

@@ -326,6 +326,11 @@ def lost_cents(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(quote, "_part", part)
 
 
+def given_up(patch: pytest.MonkeyPatch) -> None:
+    """What was not executed is called failed instead of tried again."""
+    patch.setitem(lifecycle.TABLE, ("unknown", "not_found_late"), ("failed", ("release",)))
+
+
 # -- messages and the trail --------------------------------------------------------------------
 
 
@@ -424,6 +429,9 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "a cent lost": Mutation(
         "the last part takes the exact residue of each tax", lost_cents, "quiet"
+    ),
+    "not executed, given up": Mutation(
+        "what was not executed is tried again", given_up, "errors", by="liveness"
     ),
     "duplicate acted on": Mutation(
         "a message that is in the inbox is not folded again", duplicates_count, "quiet"

@@ -11,16 +11,15 @@ from tests.sim.broken import (
     WRONG,
     Change,
     bounced_in_the_open,
-    captured_more,
     claim_given_up_unsaid,
-    dispute_not_taken,
     lost_refund,
     never_heard_of,
     overdrawn,
     refused_as_well,
     still_unknown,
-    warning_not_taken,
+    unpaid_without_a_no,
 )
+from tests.sim.broken_news import captured_more, dispute_not_taken, warning_not_taken
 from tests.sim.checked import ADA, AT, World
 from tests.sim.spoilt import SPOILT, Spoil
 
@@ -116,6 +115,22 @@ def refused_by_message(w: World) -> None:
     w.journal.asks.append(Ask("d2", AT, "1", {}, door="message", message="msg_3", status=200))
 
 
+def declined_there(w: World) -> None:
+    unpaid_without_a_no(w)
+    w.story["ord_1"][-1][1]["code"] = "charge_disputed"
+
+
+def taken_back(w: World) -> None:
+    unpaid_without_a_no(w)
+    w.story["ord_1"].append(("refund.canceled", {"refund": "rf_c"}, ()))
+
+
+def paid_by_a_closed_attempt(w: World) -> None:
+    unpaid_without_a_no(w)
+    told = {"what": "closed_attempt_surfaced", "leg": "leg_c"}
+    w.story["ord_1"].append(("exception.raised", told, ()))
+
+
 def disputed_while_free(w: World) -> None:
     w.dispute("needs_response", 5000)
 
@@ -161,6 +176,9 @@ ALLOWED: dict[str, Change] = {
     "a refund kept for a parked order": kept_for_a_parked_order,
     "an authorization that expired": released_by_hand,
     "a dispute over what is left": disputed_while_free,
+    "declined by the provider": declined_there,
+    "taken back by people": taken_back,
+    "paid by an attempt that had been closed": paid_by_a_closed_attempt,
     "a refund whose caller was never answered": never_answered,
     "a message that was refused": refused_by_message,
     "a dispute nobody told us of": dispute_unheard,

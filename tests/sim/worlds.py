@@ -53,6 +53,11 @@ WORLDS: dict[str, dict[str, Any]] = {
         "orders": 80,
         "lenient": True,
     },
+    "errors": {
+        "profile": _only("error_500_undone", request=0.035),
+        "days": 8.0,
+        "orders": 60,
+    },
     "others": {
         "profile": _only(),
         "personas": ("disputer",),

@@ -46,6 +46,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     trail.entries_are_sealed,
     trail.events_name_who_and_what,
     trail.legs_never_go_back,
+    trail.unpaid_has_a_cause,
 )
 
 APPEND_ONLY: dict[str, tuple[str, ...]] = {

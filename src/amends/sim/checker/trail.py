@@ -13,6 +13,8 @@ from amends.sim.checker.view import GONE, OPEN, Case, Entry, Event, Leg
 
 Found = Iterator[Violation]
 GENESIS = "0" * 64
+NO_FUNDS = "balance_insufficient"
+NO_NEED = ("closed_attempt_surfaced", "exceeds_captured")
 
 # Where a leg may go. Open states may change among themselves, since a provider may say "pending",
 # "requires action" and "pending" again; an end that was paid may only be taken back.
@@ -142,6 +144,40 @@ def _taken_back(case: Case, leg: Leg) -> bool:
     if movement is None:
         return False
     return movement.status != "succeeded" or movement.psp_refund_id in case.bounced
+
+
+def unpaid_has_a_cause(case: Case) -> Found:
+    """A leg that rests failed or canceled was undone or declined by the provider, taken back or
+    declined by people, or paid by an attempt that had been closed. Anything else is a refund that
+    somebody was promised and that was lost without a word."""
+    if case.order.parked:
+        return
+    for refund in case.order.refunds:
+        given_up = any(
+            e.type in ("refund.declined", "refund.canceled") and e.body.get("refund") == refund.id
+            for e in case.events
+        )
+        for leg in refund.legs:
+            movement = case.movement_of(leg)
+            undone = movement is not None and movement.status in GONE
+            if leg.state in GONE and not (undone or given_up or _said_no(case, leg)):
+                yield case.wrong("liveness", f"{leg.id} rests {leg.state} and nobody said no")
+
+
+def _said_no(case: Case, leg: Leg) -> bool:
+    """The trail has a decline with its code since the leg was sent last, which want of money at the
+    provider is not; or why no money need leave."""
+    no = False
+    for event in case.events:
+        if event.body.get("leg") != leg.id:
+            continue
+        if event.type == "leg.sending":
+            no = False
+        elif event.type in ("leg.moved", "leg.news"):
+            no = no or event.body.get("code", "") not in ("", NO_FUNDS)
+        elif event.type == "exception.raised" and event.body.get("what") in NO_NEED:
+            return True
+    return no
 
 
 def reachable(was: str, now: str) -> bool:
