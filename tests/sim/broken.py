@@ -109,8 +109,21 @@ def overdrawn(w: World) -> None:
 
 def overdrawn_and_told_of_another(w: World) -> None:
     overdrawn(w)
-    told = {"what": "paid_twice", "payment": "pay_2"}
-    w.story["ord_1"].append(("exception.raised", told, ()))
+    w.tell("paid_twice", 4100, "pay_2")
+
+
+def overdrawn_and_told_of_less(w: World) -> None:
+    overdrawn(w)
+    w.tell("paid_twice", 4000)
+    w.tell("double_benefit", 99)
+
+
+def overdrawn_again(w: World) -> None:
+    """The bank took it, gave it back, and took it once more, and nobody was told of that."""
+    overdrawn(w)
+    w.tell("paid_twice", 4100)
+    w.dispute("won", 0)
+    overdrawn(w)
 
 
 def asked_by_message(w: World) -> None:
@@ -276,6 +289,14 @@ WRONG: dict[str, tuple[Change, str]] = {
     "overdrawn and nobody told": (overdrawn, "I1: pay_1 is overdrawn by 4100, unsaid"),
     "overdrawn and told of another payment": (
         overdrawn_and_told_of_another,
+        "I1: pay_1 is overdrawn by 4100, unsaid",
+    ),
+    "overdrawn by more than was told": (
+        overdrawn_and_told_of_less,
+        "I1: pay_1 is overdrawn by 4100, unsaid",
+    ),
+    "overdrawn again since that was told": (
+        overdrawn_again,
         "I1: pay_1 is overdrawn by 4100, unsaid",
     ),
     "sent in review": (sent_in_review, "I1: leg_d is sending in a refund in review"),

@@ -83,6 +83,13 @@ class World:
         self.orders["ord_1"]["disputes"] = [known | {"payment": "pay_1"}]
         self.payment["disputed"] = withdrawn
         self.hear_of_dispute("evt_dp", status, withdrawn)
+        told = {"dispute": "dp_1", "payment": "pay_1", "status": status, "withdrawn": withdrawn}
+        self.story["ord_1"].append(("dispute.updated", told, ()))
+
+    def tell(self, what: str, amount: int, payment: str = "pay_1") -> None:
+        """A person was told of money that left twice."""
+        told = {"what": what, "payment": payment, "leg": "leg_a", "amount": amount}
+        self.story["ord_1"].append(("exception.raised", told, ()))
 
     def hear_of_dispute(self, name: str, status: str, withdrawn: int) -> None:
         lines = [{"amount": -withdrawn}] if withdrawn else []

@@ -78,8 +78,13 @@ def being_looked_up(w: World) -> None:
 
 def overdrawn_and_raised(w: World) -> None:
     overdrawn(w)
-    told = {"what": "paid_twice", "payment": "pay_1"}
-    w.story["ord_1"].append(("exception.raised", told, ()))
+    w.tell("paid_twice", 4100)
+
+
+def overdrawn_and_raised_twice(w: World) -> None:
+    overdrawn(w)
+    w.tell("paid_twice", 4000)
+    w.tell("double_benefit", 100)
 
 
 def given_up(w: World) -> None:
@@ -171,6 +176,7 @@ ALLOWED: dict[str, Change] = {
     "a late failure nobody told us of": unheard_bounce,
     "a movement whose leg is being looked up": being_looked_up,
     "overdrawn by others, and said": overdrawn_and_raised,
+    "overdrawn by others and by us, and said": overdrawn_and_raised_twice,
     "a claim given up by a new refund": given_up,
     "settled there, its news still to come": pending_unheard,
     "a refund kept for a parked order": kept_for_a_parked_order,
