@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amends.sim.checker import Ask, Snapshot
+from amends.sim.checker import Ask
+from tests.sim.broken_news import NEWS
 from tests.sim.checked import ADA, AT, World, out, share
 
 Change = Callable[[World], object]
-Spoil = Callable[[Snapshot], object]
 
 
 def paid_twice(w: World) -> None:
@@ -69,6 +69,28 @@ def wrong_connection(w: World) -> None:
     w.booked["ord_1"][1][4][1] = ("clearing:another", -3000)
 
 
+def payouts_leave_the_debt(w: World) -> None:
+    """What is paid out comes off revenue instead of what we owe."""
+    for place in (1, 3, 4):
+        kind, refund, leg, psp, lines = w.booked["ord_1"][place]
+        lines = [("sales_returns", lines[0][1]), lines[1]]
+        w.booked["ord_1"][place] = (kind, refund, leg, psp, lines)
+
+
+def paid_off_twice(w: World) -> None:
+    """On the accounts of a payout, and of no leg."""
+    w.booked["ord_1"].append(("claim", "rf_a", "", "", [("refunds_payable", 5), (TAX, -5)]))
+    w.story["ord_1"].append(("leg.news", {"leg": "leg_a"}, (8,)))
+
+
+TAX = "tax_payable"
+
+
+def another_rate(w: World) -> None:
+    w.in_dollars(9, 10)
+    w.orders["ord_1"]["rate"]["numerator"] = 8
+
+
 def both_live(w: World) -> None:
     w.movement("re_b")["status"] = "succeeded"
     retried = w.leg("b") | {"id": "leg_b2", "psp_refund_id": "re_b2"}
@@ -82,14 +104,26 @@ def fallback_and_original(w: World) -> None:
 
 
 def overdrawn(w: World) -> None:
-    w.orders["ord_1"]["disputes"] = [{"id": "dp_1", "payment": "pay_1", "withdrawn": 12_000}]
-    w.payment["disputed"] = 12_000
+    w.dispute("needs_response", 12_000)
 
 
 def overdrawn_and_told_of_another(w: World) -> None:
     overdrawn(w)
-    told = {"what": "paid_twice", "payment": "pay_2"}
-    w.story["ord_1"].append(("exception.raised", told, ()))
+    w.tell("paid_twice", 4100, "pay_2")
+
+
+def overdrawn_and_told_of_less(w: World) -> None:
+    overdrawn(w)
+    w.tell("paid_twice", 4000)
+    w.tell("double_benefit", 99)
+
+
+def overdrawn_again(w: World) -> None:
+    """The bank took it, gave it back, and took it once more, and nobody was told of that."""
+    overdrawn(w)
+    w.tell("paid_twice", 4100)
+    w.dispute("won", 0)
+    overdrawn(w)
 
 
 def asked_by_message(w: World) -> None:
@@ -119,6 +153,22 @@ def from_failed(w: World) -> None:
 
 def unasked(w: World) -> None:
     w.journal.asks = [ask for ask in w.journal.asks if ask.key != "k-a"]
+
+
+def refused_as_well(w: World) -> None:
+    said = {"actor": "connection:shop-1", "reason": "nothing_left", "asked": "RefundRequested"}
+    w.story["ord_1"].append(("refund.refused", said, ()))
+
+
+def refused_but_paid(w: World) -> None:
+    """As many were asked for as were made; the wrong one was."""
+    w.journal.asks[0].should_succeed = False
+    w.journal.asks[0].status, w.journal.asks[0].answer = 409, {"code": "exceeds_remaining"}
+
+
+def twice_for_one_unanswered(w: World) -> None:
+    unasked(w)
+    w.journal.asks[0].status, w.journal.asks[0].answer = 503, None
 
 
 def repeated_key(w: World) -> None:
@@ -179,6 +229,32 @@ def short_of_money(w: World) -> None:
     w.movements.remove(w.movement("re_c"))
 
 
+def unpaid_without_a_no(w: World) -> None:
+    """The provider never said no and never made it; it was given up all the same."""
+    short_of_money(w)
+    w.leg("c")["state"] = "failed"
+    w.refund("c")["claimed"] = 0
+    w.payment["pending_ours"] = 400
+    w.rows["effects"].pop(0)
+    _, *names, lines = w.booked["ord_1"][5]
+    w.booked["ord_1"].append(("claim_lapsed", *names, [(a, -n) for a, n in lines]))
+    del w.story["ord_1"][10]
+    given_up = {"leg": "leg_c", "was": "sending", "now": "failed"}
+    w.story["ord_1"].append(("leg.moved", given_up, (8,)))
+
+
+def unpaid_for_want_of_money(w: World) -> None:
+    unpaid_without_a_no(w)
+    w.story["ord_1"][-1][1]["code"] = "balance_insufficient"
+
+
+def unpaid_after_an_older_no(w: World) -> None:
+    """It was asked again since, and what came of that nobody said."""
+    unpaid_without_a_no(w)
+    no = {"leg": "leg_c", "news": "doubted", "code": "charge_disputed"}
+    w.story["ord_1"].insert(9, ("leg.news", no, ()))
+
+
 def long_settled(w: World) -> None:
     w.movement("re_c")["status"] = "succeeded"
 
@@ -186,10 +262,6 @@ def long_settled(w: World) -> None:
 def waits_for_its_order(w: World) -> None:
     w.hear("evt_2", "re_x", "succeeded")
     w.rows["inbox"][-1] |= {"state": "unmatched", "refs": '["stripe-eu/pi_1"]'}
-
-
-def row(snapshot: Snapshot, table: str, place: int, **columns: object) -> None:
-    snapshot.rows[table][place].update(columns)
 
 
 WRONG: dict[str, tuple[Change, str]] = {
@@ -217,6 +289,14 @@ WRONG: dict[str, tuple[Change, str]] = {
     "overdrawn and nobody told": (overdrawn, "I1: pay_1 is overdrawn by 4100, unsaid"),
     "overdrawn and told of another payment": (
         overdrawn_and_told_of_another,
+        "I1: pay_1 is overdrawn by 4100, unsaid",
+    ),
+    "overdrawn by more than was told": (
+        overdrawn_and_told_of_less,
+        "I1: pay_1 is overdrawn by 4100, unsaid",
+    ),
+    "overdrawn again since that was told": (
+        overdrawn_again,
         "I1: pay_1 is overdrawn by 4100, unsaid",
     ),
     "sent in review": (sent_in_review, "I1: leg_d is sending in a refund in review"),
@@ -275,6 +355,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda w: w.movement("re_a").update(status="failed"),
         "I12: leg_a succeeded, the provider says failed",
     ),
+    **NEWS,
     # ledger
     "unbalanced": (unbalanced, "I5: entry 1 (claim) with 3 lines sums to [-1, -1]"),
     "late failure not booked": (
@@ -297,6 +378,19 @@ WRONG: dict[str, tuple[Change, str]] = {
         on_another_account,
         "I5: rf_a booked 2600 on sales_returns, is 2500",
     ),
+    "paid off from revenue": (
+        payouts_leave_the_debt,
+        "I5: entry 2 (payout) is on sales_returns",
+    ),
+    "paid and still owed": (
+        payouts_leave_the_debt,
+        "I5: 4500 is claimed and 3000 paid, refunds payable says 4500",
+    ),
+    "owed less than claimed": (
+        paid_off_twice,
+        "I5: 4500 is claimed and 3000 paid, refunds payable says 1495",
+    ),
+    "another rate than recorded": (another_rate, "I5: the rate is 8/10, recorded was [9, 10]"),
     "booked at another provider": (wrong_connection, "I5: leg_a of 3000 moved [0] on the clearing"),
     "paid and not on the books": (
         lambda w: w.movement("re_a").update(amount=3100),
@@ -348,8 +442,26 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda w: w.story["ord_1"].__setitem__(2 - 1, (*w.story["ord_1"][1][:2], ())),
         "I10: 1 entries in no event, 0 sealed but not there",
     ),
-    "one message, two refunds": (asked_by_message, "I9: 2 refunds by message, 1 were asked for"),
-    "a refund nobody asked for": (unasked, "I9: 3 refunds by api, 2 were asked for"),
+    "one message, two refunds": (
+        asked_by_message,
+        "I9: 2 refunds by message and 0 refused, 1 were asked for",
+    ),
+    "one message, a refund and a refusal": (
+        refused_as_well,
+        "I9: 1 refunds by message and 1 refused, 1 were asked for",
+    ),
+    "a refund nobody asked for": (
+        unasked,
+        "I9: ['rf_a'] were made and no caller was told, 0 have no answer",
+    ),
+    "refused and paid": (
+        refused_but_paid,
+        "I9: ['rf_a'] were made and no caller was told, 0 have no answer",
+    ),
+    "made twice for one without an answer": (
+        twice_for_one_unanswered,
+        "I9: ['rf_a', 'rf_b'] were made and no caller was told, 1 have no answer",
+    ),
     # promises
     "one key, two answers": (repeated_key, "I9: key k-a was answered rf_a and rf_b"),
     "an accepted refund lost": (lost_refund, "I13: x was answered 201 with 'rf_x': no such row"),
@@ -409,58 +521,17 @@ WRONG: dict[str, tuple[Change, str]] = {
         waits_for_its_order,
         "liveness: message evt_2 is still unmatched",
     ),
+    "given up without a no": (
+        unpaid_without_a_no,
+        "liveness: leg_c rests failed and nobody said no",
+    ),
+    "given up for want of money": (
+        unpaid_for_want_of_money,
+        "liveness: leg_c rests failed and nobody said no",
+    ),
+    "given up after a no to what was before": (
+        unpaid_after_an_older_no,
+        "liveness: leg_c rests failed and nobody said no",
+    ),
     "too few succeeded": (too_few, "liveness: 2 of 3 refunds that could succeed did"),
-}
-
-
-# Rows changed behind the back of the documents.
-SPOILT: dict[str, tuple[Spoil, str]] = {
-    "the payment's row": (
-        lambda s: row(s, "payments", 0, pending_ours=0),
-        "I1: the row of pay_1 has another pending_ours",
-    ),
-    "the leg's row": (
-        lambda s: row(s, "legs", 0, state="failed"),
-        "I2: the row of leg_a has another state",
-    ),
-    "the refund's row": (
-        lambda s: row(s, "refunds", 0, amount_succeeded=0),
-        "I2: the row of rf_a is not 3000 paid of 3000",
-    ),
-    "a refund shown as another": (
-        lambda s: row(s, "refunds", 2, state="succeeded"),
-        "I2: rf_c is shown succeeded, its legs are {'pending'}",
-    ),
-    "a row too many": (
-        lambda s: s.rows["legs"].append(s.rows["legs"][0] | {"id": "leg_z"}),
-        "I2: leg_z has a row and is not in the document",
-    ),
-    "an event edited": (
-        lambda s: row(s, "events", 1, actor="key:thief"),
-        "I10: event 2 of ord_1 does not follow 1",
-    ),
-    "an event taken out": (
-        lambda s: s.rows["events"].pop(1),
-        "I10: event 3 of ord_1 does not follow 1",
-    ),
-    "the last event taken out": (
-        lambda s: s.rows["events"].pop(13),
-        "I10: the head is 14, the trail ends 13",
-    ),
-    "an entry edited": (
-        lambda s: row(s, "entries", 0, at=1),
-        "I10: 1 entries in no event, 1 sealed but not there",
-    ),
-    "an entry taken out": (
-        lambda s: s.rows["entries"].pop(0),
-        "I5: entries are [2, 3, 4, 5, 6, 7], the order counts 7",
-    ),
-    "an entry of no order": (
-        lambda s: s.rows["entries"].append(s.rows["entries"][0] | {"order_id": "ord_9"}),
-        "I5: the books have entries of ord_9, which is no order",
-    ),
-    "unbalanced in the functional currency": (
-        lambda s: row(s, "postings", 0, functional=1),
-        "I5: entry 1 (claim) with 3 lines sums to [0, -2499]",
-    ),
 }

@@ -59,6 +59,8 @@ class World:
             _at_provider("pi_1", "succeeded", 12_000, 12_000),
             _at_provider("pi_2", "canceled", 2000, 0),
         ]
+        self.disputes: list[Doc] = []
+        self.warnings: list[Doc] = []
         self.journal = _journal()
         self.story = {"ord_1": _trail_1(), "ord_2": _trail_2()}
         self.booked = {"ord_1": _entries_1(), "ord_2": _entries_2()}
@@ -67,9 +69,38 @@ class World:
 
     def hear(self, name: str, psp_refund_id: str, status: str) -> None:
         """A message of the provider about a refund has reached us."""
-        thing = {"object": "refund", "id": psp_refund_id, "status": status}
+        self.hear_of(name, {"object": "refund", "id": psp_refund_id, "status": status})
+
+    def hear_of(self, name: str, thing: Doc) -> None:
+        """A message of the provider has reached us."""
         raw = json.dumps({"id": name, "data": {"object": thing}}).encode()
         self.rows["inbox"].append(_message(STRIPE, name, "refund.updated") | {"raw": raw})
+
+    def dispute(self, status: str, withdrawn: int) -> None:
+        """The bank took what it did from payment 1, and we were told and wrote it down."""
+        known = {"id": "dp_1", "status": status, "withdrawn": withdrawn}
+        self.disputes = [known | {"psp_payment_id": "pi_1"}]
+        self.orders["ord_1"]["disputes"] = [known | {"payment": "pay_1"}]
+        self.payment["disputed"] = withdrawn
+        self.hear_of_dispute("evt_dp", status, withdrawn)
+        told = {"dispute": "dp_1", "payment": "pay_1", "status": status, "withdrawn": withdrawn}
+        self.story["ord_1"].append(("dispute.updated", told, ()))
+
+    def tell(self, what: str, amount: int, payment: str = "pay_1") -> None:
+        """A person was told of money that left twice."""
+        told = {"what": what, "payment": payment, "leg": "leg_a", "amount": amount}
+        self.story["ord_1"].append(("exception.raised", told, ()))
+
+    def hear_of_dispute(self, name: str, status: str, withdrawn: int) -> None:
+        lines = [{"amount": -withdrawn}] if withdrawn else []
+        thing = {"object": "dispute", "id": "dp_1", "status": status, "balance_transactions": lines}
+        self.hear_of(name, thing)
+
+    def warn(self) -> None:
+        """The card's issuer warned of fraud, and we were told and wrote it down."""
+        self.warnings = [{"id": "issfr_1", "psp_payment_id": "pi_1"}]
+        self.orders["ord_1"]["alerts"] = ["issfr_1"]
+        self.hear_of("evt_fr", {"object": "radar.early_fraud_warning", "id": "issfr_1"})
 
     def leg(self, name: str) -> Doc:
         return next(
@@ -102,6 +133,12 @@ class World:
         told = {"leg": f"leg_{name}", "was": was, "now": now} | known | body
         self.story["ord_1"].append(("leg.moved", told, ()))
 
+    def in_dollars(self, numerator: int, denominator: int) -> None:
+        """Order 1 was paid in another currency than the books'."""
+        rate = {"base": "USD", "quote": "EUR", "numerator": numerator, "denominator": denominator}
+        self.orders["ord_1"] |= {"currency": "USD", "rate": rate}
+        self.story["ord_1"][0][1]["rate"] = [numerator, denominator, "config", ""]
+
     # -- the result ----------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -113,16 +150,18 @@ class World:
         for table in ("payments", "refunds", "legs"):
             self.rows[table] = [row for o in self.orders.values() for row in _rows(o, table)]
         orders = list(self.orders.values())
-        return Snapshot(AT, orders, self.rows, self.movements, self.provider)
+        there = (self.movements, self.provider, self.disputes, self.warnings)
+        return Snapshot(AT, orders, self.rows, *there)
 
     def _seal(self, order_id: str) -> None:
         order = self.orders[order_id]
         hashes = []
         for number, item in enumerate(self.booked[order_id], 1):
             kind, refund, leg, psp, lines = item
-            postings = tuple(Posting(account, n, n) for account, n in lines)
+            base, quote = order["currency"], order["rate"]["quote"]
+            postings = tuple(Posting(*line) for line in _converted(lines, order["rate"]))
             entry = Entry(
-                *(order_id, number, AT, kind, "main", "EUR", "EUR", refund, leg, psp, postings)
+                *(order_id, number, AT, kind, "main", base, quote, refund, leg, psp, postings)
             )
             hashes.append(entry.hash)
             self._book(entry)
@@ -169,6 +208,19 @@ class World:
         ]
 
 
+def _converted(lines: list[tuple[str, int]], rate: Doc) -> list[tuple[str, int, int]]:
+    """Each side rounded once; its first line takes what is left of that by the others."""
+    shares = [0] * len(lines)
+    for sign in (1, -1):
+        first, *others = [i for i, (_, n) in enumerate(lines) if n * sign > 0]
+        whole = 2 * sum(lines[i][1] for i in (first, *others)) * sign * rate["numerator"]
+        for i in others:
+            shares[i] = sign * (lines[i][1] * sign * rate["numerator"] // rate["denominator"])
+        rounded = (whole + rate["denominator"]) // (2 * rate["denominator"])
+        shares[first] = sign * rounded - sum(shares[i] for i in others)
+    return [(account, n, share) for (account, n), share in zip(lines, shares, strict=True)]
+
+
 # -- what is in it -------------------------------------------------------------------------------
 
 
@@ -196,6 +248,7 @@ def _first() -> Doc:
         "id": "ord_1",
         "source": {"connection": "shop-1", "order_id": "1"},
         "currency": "EUR",
+        "rate": {"base": "EUR", "quote": "EUR", "numerator": 1, "denominator": 1},
         "lines": [
             {"id": "L1", "quantity": 2, "total": 6000, "taxes": vat(1000)},
             {"id": "L2", "quantity": 1, "total": 5000, "taxes": vat(833)},
@@ -221,6 +274,7 @@ def _second() -> Doc:
         "id": "ord_2",
         "source": {"connection": "shop-1", "order_id": "2"},
         "currency": "EUR",
+        "rate": {"base": "EUR", "quote": "EUR", "numerator": 1, "denominator": 1},
         "lines": [{"id": "L", "quantity": 1, "total": 2000}],
         "payments": [_payment(2, 2000, 0, voided=2000)],
         "refunds": [released],
@@ -282,7 +336,7 @@ def _trail_1() -> list[Step]:
     found = {"refund": "rf_e", "psp_refund_id": "re_e", "amount": 200}
     seen = {"leg": "leg_e", "was": "pending", "now": "succeeded", "psp_refund_id": "re_e"}
     return [
-        ("order.recorded", {"version": 1}, ()),
+        ("order.recorded", {"version": 1, "rate": [1, 1, "same", ""]}, ()),
         *_paid("a", 3000, "succeeded", (1, 2)),
         *_paid("b", 1000, "succeeded", (3, 4)),
         ("leg.moved", back | {"psp_at": AT}, (5,)),
@@ -296,7 +350,7 @@ def _trail_1() -> list[Step]:
 def _trail_2() -> list[Step]:
     leg = {"leg": "leg_v", "refund": "rf_v", "kind": "void", "key": "leg_v-1", "amount": 2000}
     return [
-        ("order.recorded", {"version": 1}, ()),
+        ("order.recorded", {"version": 1, "rate": [1, 1, "same", ""]}, ()),
         ("refund.requested", _asked("v", 2000), ()),
         ("leg.sending", leg | {"connection": STRIPE, "psp_payment_id": "pi_2"}, ()),
         ("leg.moved", {"leg": "leg_v", "was": "sending", "now": "succeeded"}, (1,)),

@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from amends.core import asks, events, legs, lifecycle, news, order, quote
+from amends.core import asks, decide, events, facts, legs, lifecycle, news, order, postings, quote
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
 from amends.engine import actions, deliver, fold, intake, turn
@@ -120,6 +120,31 @@ def early_wire(patch: pytest.MonkeyPatch) -> None:
         raise StoreUnavailable("too many tries")
 
     patch.setattr(turn.Turner, "_commit", commit)
+
+
+def _deaf_to(patch: pytest.MonkeyPatch, fact: type) -> None:
+    patch.setitem(decide.HANDLERS, fact, lambda work, fact: None)
+
+
+def deaf_to_disputes(patch: pytest.MonkeyPatch) -> None:
+    _deaf_to(patch, facts.DisputeReported)
+
+
+def captures_add_up(patch: pytest.MonkeyPatch) -> None:
+    whole = decide.HANDLERS[facts.PaymentReported]
+
+    def reported(work: Any, fact: facts.PaymentReported) -> None:
+        payment = news._payment_of(work.order, fact.connection, fact.psp_payment_ids)
+        if payment is not None and fact.payment.captured > 0:
+            both = payment.captured + fact.payment.captured
+            fact = replace(fact, payment=replace(fact.payment, captured=both))
+        whole(work, fact)
+
+    patch.setitem(decide.HANDLERS, facts.PaymentReported, reported)
+
+
+def deaf_to_fraud(patch: pytest.MonkeyPatch) -> None:
+    _deaf_to(patch, facts.FraudWarned)
 
 
 # -- several at once ---------------------------------------------------------------------------
@@ -232,6 +257,28 @@ def late_failure_unbooked(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(legs.TABLE_ACTIONS, "unsettle", unsettle)
 
 
+def payout_from_revenue(patch: pytest.MonkeyPatch) -> None:
+    """A payout, and its way back, come off sales returns; the debt to the customer stays."""
+    whole = postings._entry
+
+    def entry(of: Order, at: Any, kind: Any, refund: str, leg: str, psp: str, lines: Any) -> Any:
+        if kind in ("payout", "payout_failed"):
+            names = {"refunds_payable": "sales_returns"}
+            lines = [(names.get(account, account), amount) for account, amount in lines]
+        return whole(of, at, kind, refund, leg, psp, lines)
+
+    patch.setattr(postings, "_entry", entry)
+
+
+def nothing_converted(patch: pytest.MonkeyPatch) -> None:
+    whole = postings._convert_sides
+
+    def convert_sides(lines: Any, of: Order) -> Any:
+        return tuple(replace(posting, functional=0) for posting in whole(lines, of))
+
+    patch.setattr(postings, "_convert_sides", convert_sides)
+
+
 def hasty_no(patch: pytest.MonkeyPatch) -> None:
     whole = news._declined
 
@@ -277,6 +324,11 @@ def lost_cents(patch: pytest.MonkeyPatch) -> None:
         return order.LineShare(item_id, quantity, net, taxes)
 
     patch.setattr(quote, "_part", part)
+
+
+def given_up(patch: pytest.MonkeyPatch) -> None:
+    """What was not executed is called failed instead of tried again."""
+    patch.setitem(lifecycle.TABLE, ("unknown", "not_found_late"), ("failed", ("release",)))
 
 
 # -- messages and the trail --------------------------------------------------------------------
@@ -350,6 +402,12 @@ MUTATIONS: dict[str, Mutation] = {
     "late failure not booked": Mutation(
         "the entry that books a payout back", late_failure_unbooked, "out of order"
     ),
+    "payout from revenue": Mutation(
+        "what is paid out comes off what we owe", payout_from_revenue, "quiet"
+    ),
+    "nothing converted": Mutation(
+        "the books in their own currency are the amounts at the rate", nothing_converted, "quiet"
+    ),
     "intent after the wire": Mutation(
         "nothing leaves before its intent is committed", early_wire, "retries"
     ),
@@ -357,11 +415,23 @@ MUTATIONS: dict[str, Mutation] = {
         "a request without an answer may have been executed", timeout_is_no, "lost answers"
     ),
     "lease ignored": Mutation("the lease is looked at before the first byte", no_lease, "sleepers"),
+    "dispute not heard": Mutation(
+        "what a dispute took is no longer ours to refund", deaf_to_disputes, "others"
+    ),
+    "captures add up": Mutation(
+        "what was captured is what was told, however often", captures_add_up, "others"
+    ),
+    "fraud warning not heard": Mutation(
+        "a fraud warning counts for later refunds", deaf_to_fraud, "others"
+    ),
     "review reserves nothing": Mutation(
         "what waits for a person is set aside", unreserved_review, "quiet"
     ),
     "a cent lost": Mutation(
         "the last part takes the exact residue of each tax", lost_cents, "quiet"
+    ),
+    "not executed, given up": Mutation(
+        "what was not executed is tried again", given_up, "errors", by="liveness"
     ),
     "duplicate acted on": Mutation(
         "a message that is in the inbox is not folded again", duplicates_count, "quiet"

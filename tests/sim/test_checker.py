@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import pytest
 
-from amends.sim.checker import OF_ONE_ORDER, Checker, Violation
-from amends.sim.checker.view import cases, news_of_refunds
+from amends.sim.checker import OF_ONE_ORDER, Ask, Checker, Snapshot, Violation
+from amends.sim.checker.view import Told, cases, listen
 from tests.sim.broken import (
-    SPOILT,
     WRONG,
     Change,
-    Spoil,
     bounced_in_the_open,
     claim_given_up_unsaid,
     lost_refund,
     never_heard_of,
     overdrawn,
+    refused_as_well,
     still_unknown,
+    unpaid_without_a_no,
 )
-from tests.sim.checked import ADA, World
+from tests.sim.broken_news import captured_more, dispute_not_taken, warning_not_taken
+from tests.sim.checked import ADA, AT, World
+from tests.sim.spoilt import SPOILT, Spoil
 
 
 def found(change: Change, spoil: Spoil = lambda _: None) -> list[Violation]:
@@ -76,8 +78,13 @@ def being_looked_up(w: World) -> None:
 
 def overdrawn_and_raised(w: World) -> None:
     overdrawn(w)
-    told = {"what": "paid_twice", "payment": "pay_1"}
-    w.story["ord_1"].append(("exception.raised", told, ()))
+    w.tell("paid_twice", 4100)
+
+
+def overdrawn_and_raised_twice(w: World) -> None:
+    overdrawn(w)
+    w.tell("paid_twice", 4000)
+    w.tell("double_benefit", 100)
 
 
 def given_up(w: World) -> None:
@@ -101,9 +108,57 @@ def released_by_hand(w: World) -> None:
     w.journal.asks.pop()
 
 
+def never_answered(w: World) -> None:
+    """The process ended before its caller heard."""
+    w.journal.asks[1].status, w.journal.asks[1].answer = 0, None
+
+
+def refused_by_message(w: World) -> None:
+    refused_as_well(w)
+    w.journal.messages.append("msg_3")
+    w.rows["inbox"].append(w.rows["inbox"][1] | {"message": "msg_3"})
+    w.journal.asks.append(Ask("d2", AT, "1", {}, door="message", message="msg_3", status=200))
+
+
+def declined_there(w: World) -> None:
+    unpaid_without_a_no(w)
+    w.story["ord_1"][-1][1]["code"] = "charge_disputed"
+
+
+def taken_back(w: World) -> None:
+    unpaid_without_a_no(w)
+    w.story["ord_1"].append(("refund.canceled", {"refund": "rf_c"}, ()))
+
+
+def paid_by_a_closed_attempt(w: World) -> None:
+    unpaid_without_a_no(w)
+    told = {"what": "closed_attempt_surfaced", "leg": "leg_c"}
+    w.story["ord_1"].append(("exception.raised", told, ()))
+
+
 def disputed_while_free(w: World) -> None:
-    w.orders["ord_1"]["disputes"] = [{"id": "dp_1", "payment": "pay_1", "withdrawn": 5000}]
-    w.payment["disputed"] = 5000
+    w.dispute("needs_response", 5000)
+
+
+def dispute_unheard(w: World) -> None:
+    dispute_not_taken(w)
+    w.rows["inbox"].pop()
+
+
+def dispute_ended_unheard(w: World) -> None:
+    """What was said earlier still stands here."""
+    w.dispute("needs_response", 5000)
+    w.disputes[0] |= {"status": "won", "withdrawn": 0}
+
+
+def capture_unheard(w: World) -> None:
+    captured_more(w)
+    w.rows["inbox"].pop()
+
+
+def warning_unheard(w: World) -> None:
+    warning_not_taken(w)
+    w.rows["inbox"].pop()
 
 
 def paid_and_open_again(w: World) -> None:
@@ -121,12 +176,27 @@ ALLOWED: dict[str, Change] = {
     "a late failure nobody told us of": unheard_bounce,
     "a movement whose leg is being looked up": being_looked_up,
     "overdrawn by others, and said": overdrawn_and_raised,
+    "overdrawn by others and by us, and said": overdrawn_and_raised_twice,
     "a claim given up by a new refund": given_up,
     "settled there, its news still to come": pending_unheard,
     "a refund kept for a parked order": kept_for_a_parked_order,
     "an authorization that expired": released_by_hand,
     "a dispute over what is left": disputed_while_free,
+    "declined by the provider": declined_there,
+    "taken back by people": taken_back,
+    "paid by an attempt that had been closed": paid_by_a_closed_attempt,
+    "a refund whose caller was never answered": never_answered,
+    "a message that was refused": refused_by_message,
+    "a dispute nobody told us of": dispute_unheard,
+    "the end of a dispute nobody told us of": dispute_ended_unheard,
+    "an inquiry that was closed": lambda w: w.dispute("warning_closed", 0),
+    "a capture nobody told us of": capture_unheard,
+    "a fraud warning": lambda w: w.warn(),
+    "a fraud warning nobody told us of": warning_unheard,
     "paid and open again by the provider's word": paid_and_open_again,
+    "another currency than the books'": lambda w: w.in_dollars(92, 100),
+    "one that is worth more": lambda w: w.in_dollars(299, 1),
+    "one that is worth next to nothing": lambda w: w.in_dollars(61, 10_000),
     "a report that was refused": a_report_not_taken,
 }
 
@@ -136,6 +206,19 @@ def test_it_is_let_pass(name: str) -> None:
     world = World()
     ALLOWED[name](world)
     assert said(Checker().check(world.snapshot(), world.journal)) == []
+
+
+@pytest.mark.parametrize("amounts", [(0, 0, 0), (2300, 461, -2761), (2299, 460, -2759)])
+def test_a_rate_is_held_to_a_unit_a_line_and_half_of_one_a_side(amounts: tuple[int, ...]) -> None:
+    """2500 and 500 make 3000, or 2760 at 0.92."""
+
+    def booked(snapshot: Snapshot) -> None:
+        for posting, functional in zip(snapshot.rows["postings"], amounts, strict=False):
+            posting["functional"] = functional
+
+    sentences = said(found(lambda w: w.in_dollars(92, 100), booked))
+    side = f"I5: entry 1 (claim) has {-amounts[2]} for 3000 on one side"
+    assert side in sentences
 
 
 def test_only_one_movement_is_excused_by_one_look_up() -> None:
@@ -211,9 +294,10 @@ def test_every_rule_has_been_seen_to_find_something() -> None:
     for change, _ in WRONG.values():
         world = World()
         change(world)
-        told = set(news_of_refunds(world.rows["inbox"]))
+        told = Told()
+        listen(told, world.rows["inbox"])
         for case in cases(world.snapshot(), world.journal, told):
             loud |= {rule.__name__ for rule in OF_ONE_ORDER if list(rule(case))}
     # What the builder makes of its own documents cannot differ from them; SPOILT does that.
-    by_rows = {"rows_are_the_document", "head_is_the_last_event"}
+    by_rows = {"rows_are_the_document", "head_is_the_last_event", "functional_is_the_rate"}
     assert loud | by_rows == {rule.__name__ for rule in OF_ONE_ORDER}

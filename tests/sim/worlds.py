@@ -4,6 +4,7 @@ something. The database of a world is SQLite, or PostgreSQL where two workers sh
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +22,7 @@ HOUR_S = 3600.0
 Mutate = Callable[[pytest.MonkeyPatch], None]
 Violation = tuple[float, str, str, str]  # virtual day, invariant, order number, what
 
+RULES = re.compile(r"I\d+|liveness")
 EVERY = frozenset((*REQUEST, SILENCE, *WEBHOOK, *SHOP, *STATEMENT, *WORLD))
 
 
@@ -52,6 +54,17 @@ WORLDS: dict[str, dict[str, Any]] = {
         "days": 6.0,
         "orders": 80,
         "lenient": True,
+    },
+    "errors": {
+        "profile": _only("error_500_undone", request=0.035),
+        "days": 8.0,
+        "orders": 60,
+    },
+    "others": {
+        "profile": _only(),
+        "personas": ("disputer",),
+        "days": 6.0,
+        "orders": 80,
     },
     "generous": {"profile": _only(), "days": 6.0, "orders": 20, "lenient": True},
     "out of order": {
@@ -100,10 +113,10 @@ class Found(Exception):
 
 
 def found(violations: list[Violation]) -> list[Violation]:
-    """What the checker itself said: not what people saw, nor the engine's own audit, nor the
-    world's complaint that it never becomes quiet."""
+    """What the checker itself said of an invariant: not what people saw, nor the engine's own audit
+    and log, nor what broke the run, nor the world's complaint that it never becomes quiet."""
     others = ("audit: ", "the world never")
-    return [v for v in violations if v[1] != "seen" and not v[3].startswith(others)]
+    return [v for v in violations if RULES.fullmatch(v[1]) and not v[3].startswith(others)]
 
 
 def violations(

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from amends.sim.checker import ledger, money, parts, promises, trail
+from amends.sim.checker import ledger, money, news, parts, promises, trail
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
-from amends.sim.checker.view import Case, cases, event, news_of_refunds
+from amends.sim.checker.view import Case, Told, cases, event, listen
 
 __all__ = ["Ask", "Checker", "Journal", "Row", "Snapshot", "Violation"]
 
@@ -28,7 +28,14 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     money.succeeded_means_paid,
     money.waiting_legs_have_an_effect,
     money.never_both,
+    news.disputes_are_the_providers,
+    news.captured_is_the_providers,
+    news.warnings_are_the_providers,
     ledger.entries_balance,
+    ledger.entries_keep_to_their_accounts,
+    ledger.functional_is_the_rate,
+    ledger.the_rate_is_the_recorded_one,
+    ledger.payable_is_what_is_owed,
     ledger.legs_are_booked,
     ledger.claims_stand,
     ledger.claims_name_their_parts,
@@ -39,6 +46,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     trail.entries_are_sealed,
     trail.events_name_who_and_what,
     trail.legs_never_go_back,
+    trail.unpaid_has_a_cause,
 )
 
 APPEND_ONLY: dict[str, tuple[str, ...]] = {
@@ -60,7 +68,7 @@ class Checker:
         self._kept: dict[str, dict[Key, Row]] = {table: {} for table in APPEND_ONLY}
         self._legs: dict[str, str] = {}  # leg id -> its state at the last quiet point
         self._peaks: dict[str, tuple[int, int]] = {}  # payment or order id -> what only grows
-        self._told: set[tuple[str, str]] = set()
+        self._told = Told()
         self._read: set[Key] = set()  # inbox rows whose news is in `_told`
 
     def check(self, snapshot: Snapshot, journal: Journal) -> list[Violation]:
@@ -159,7 +167,7 @@ class Checker:
             if row["connection"] == self._psp and row["state"] == "done" and key not in self._read:
                 self._read.add(key)
                 unread.append(row)
-        self._told.update(news_of_refunds(unread))
+        listen(self._told, unread)
 
     def _never_back(self, case: Case) -> Iterator[Violation]:
         """I9 between quiet points: legs by the lattice, and what only grows."""

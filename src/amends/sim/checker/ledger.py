@@ -10,6 +10,17 @@ from amends.sim.checker.view import GONE, OPEN, Case, Entry, Leg, Movement, Refu
 
 Found = Iterator[Violation]
 
+# Where each kind of entry may post; a name that ends in ":" stands for all that begin with it.
+_RETURNED = ("sales_returns", "shipping_refunds", "tax_payable")
+ACCOUNTS: dict[str, tuple[str, ...]] = {
+    "claim": (*_RETURNED, "refunds_payable"),
+    "claim_lapsed": (*_RETURNED, "refunds_payable"),
+    "payout": ("refunds_payable", "clearing:"),
+    "payout_failed": ("refunds_payable", "clearing:"),
+    "external": (*_RETURNED, "clearing:"),
+    "void": ("memo_released", "memo_authorizations"),
+}
+
 
 def entries_balance(case: Case) -> Found:
     """Every entry sums to zero in its currency and in the functional one; none is missing."""
@@ -23,6 +34,58 @@ def entries_balance(case: Case) -> Found:
             yield case.wrong("I5", f"{name} with {len(entry.lines)} lines sums to {totals}")
         if entry.row["currency"] != case.order.currency:
             yield case.wrong("I5", f"{name} is in {entry.row['currency']}")
+
+
+def entries_keep_to_their_accounts(case: Case) -> Found:
+    """Each kind of entry posts on its own accounts alone: what is paid comes off what we owe."""
+    for entry in case.entries:
+        kind = entry.row["kind"]
+        for account, _, _ in entry.lines:
+            whole = account.partition(":")[0] + ":" if ":" in account else account
+            if whole not in ACCOUNTS.get(kind, ()):
+                yield case.wrong("I5", f"entry {entry.row['number']} ({kind}) is on {account}")
+
+
+def functional_is_the_rate(case: Case) -> Found:
+    """In the functional currency each entry is its amounts at the rate the order was recorded with:
+    equal where that is the same currency, else a side of an entry rounded once, which is half a
+    unit, and split over its lines, which is less than one more for each."""
+    rate = case.order.rate
+    line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
+    for entry in case.entries:
+        name = f"entry {entry.row['number']} ({entry.row['kind']})"
+        if entry.row["functional_currency"] != rate.quote:
+            yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
+        for account, amount, functional in entry.lines:
+            if rate.off(amount, functional) >= line_off:
+                yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
+        for sign in (1, -1):
+            side = [line for line in entry.lines if line[1] * sign > 0]
+            amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
+            if rate.off(amount, functional) > side_off:
+                yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
+
+
+def the_rate_is_the_recorded_one(case: Case) -> Found:
+    """The document converts at the rate that the trail recorded with the order."""
+    rate = case.order.rate
+    for event in case.events:
+        if event.type == "order.recorded":
+            recorded = event.body.get("rate") or [0, 0]
+            if recorded[:2] != [rate.numerator, rate.denominator]:
+                yield case.wrong("I5", f"the rate is {rate.text}, recorded was {recorded[:2]}")
+
+
+def payable_is_what_is_owed(case: Case) -> Found:
+    """Refunds payable holds, over all refunds of an order, what is claimed and not paid."""
+    own = [refund for refund in case.order.refunds if not refund.external]
+    claimed = sum(refund.claimed for refund in own)
+    legs = [leg for refund in own for leg in refund.legs if leg.kind != "void"]
+    paid = sum(leg.amount for leg in legs if leg.state == "succeeded")
+    booked = -sum(entry.on("refunds_payable") for entry in case.entries)
+    if booked != claimed - paid:
+        what = f"{claimed} is claimed and {paid} paid, refunds payable says {booked}"
+        yield case.wrong("I5", what)
 
 
 def legs_are_booked(case: Case) -> Found:

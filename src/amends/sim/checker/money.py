@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import GONE, OPEN, Case, Leg, Movement, Payment, Refund
+from amends.sim.checker.view import GONE, OPEN, Case, Event, Leg, Movement, Payment, Refund
 
 Found = Iterator[Violation]
 
 # Waits of ours end by an effect; without one nothing would ever happen again.
 WAITING = ("sending", "unknown", "pending", "requires_action", "awaiting_funds")
-BOTH_PAID = ("paid_twice", "double_benefit", "closed_attempt_surfaced", "dispute_currency")
 
 
 def never_more_than_captured(case: Case) -> Found:
@@ -47,7 +46,7 @@ def columns_are_the_legs(case: Case) -> Found:
             if shown != amount:
                 yield case.wrong("I1", f"{payment.id}.{column} is {shown}, its parts are {amount}")
         yield from _released(case, payment, legs)
-        if _overdrawn(payment) and not _raised(case, payment):
+        if _overdrawn(payment) > _raised(case, payment):
             yield case.wrong("I1", f"{payment.id} is overdrawn by {_overdrawn(payment)}, unsaid")
 
 
@@ -83,16 +82,37 @@ def _overdrawn(payment: Payment) -> int:
     return max(0, ours + payment.external + payment.disputed - payment.captured)
 
 
-def _raised(case: Case, payment: Payment) -> bool:
-    """A person was told of this payment, of a leg on it or of a dispute about it."""
-    names = {payment.id, *(leg.id for leg in case.order.legs if leg.payment == payment.id)}
-    names |= {dispute.id for dispute in case.order.disputes if dispute.payment == payment.id}
-    said = (e.body for e in case.events if e.type == "exception.raised")
-    return any(
-        names & {body.get(name) for name in ("payment", "leg", "dispute")}
-        for body in said
-        if body.get("what") in BOTH_PAID
-    )
+def _raised(case: Case, payment: Payment) -> int:
+    """Of how much too much a person was told since others last took money from the payment: the
+    whole by "paid_twice", and what came on top by each "double_benefit" of a leg on it."""
+    legs = {leg.id for leg in case.order.legs if leg.payment == payment.id}
+    taken: dict[str, int] = {}
+    told = 0
+    for event in case.events:
+        body, what = event.body, event.body.get("what")
+        if _others_took(event, payment, taken, case):
+            told = 0
+        elif event.type != "exception.raised":
+            continue
+        elif what == "paid_twice" and body.get("payment") == payment.id:
+            told = int(body.get("amount") or 0)
+        elif what == "double_benefit" and body.get("leg") in legs:
+            told += int(body.get("amount") or 0)
+    return told
+
+
+def _others_took(event: Event, payment: Payment, taken: dict[str, int], case: Case) -> bool:
+    """A dispute took more than before (`taken`), or a refund of others' was found."""
+    body = event.body
+    if event.type == "dispute.updated" and body.get("payment") == payment.id:
+        name, now = str(body.get("dispute")), int(body.get("withdrawn") or 0)
+        more = now > taken.get(name, 0)
+        taken[name] = now
+        return more
+    if event.type != "refund.adopted":
+        return False
+    found = (refund for refund in case.order.refunds if refund.id == body.get("refund"))
+    return any(leg.payment == payment.id for refund in found for leg in refund.legs)
 
 
 def rows_are_the_document(case: Case) -> Found:

@@ -20,7 +20,9 @@ class Snapshot(msgspec.Struct):
     `orders` holds the parsed `orders.state` of every order; `rows` every row of payments, refunds,
     legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people and notes,
     column name -> value as stored. `movements` and `provider_payments` are the items of the
-    look-alike's `GET /control/refunds` and `GET /control/payments`.
+    look-alike's `GET /control/refunds` and `GET /control/payments`. `provider_disputes` have id,
+    psp_payment_id, status and withdrawn (what is held now, without fees), `provider_warnings` (of
+    fraud) id and psp_payment_id.
     """
 
     at: int
@@ -28,6 +30,8 @@ class Snapshot(msgspec.Struct):
     rows: dict[str, list[Row]]
     movements: list[dict[str, Any]]
     provider_payments: list[dict[str, Any]]
+    provider_disputes: list[dict[str, Any]] = []
+    provider_warnings: list[dict[str, Any]] = []
 
 
 class Ask(msgspec.Struct):

@@ -13,6 +13,8 @@ from amends.sim.checker.view import GONE, OPEN, Case, Entry, Event, Leg
 
 Found = Iterator[Violation]
 GENESIS = "0" * 64
+NO_FUNDS = "balance_insufficient"
+NO_NEED = ("closed_attempt_surfaced", "exceeds_captured")
 
 # Where a leg may go. Open states may change among themselves, since a provider may say "pending",
 # "requires action" and "pending" again; an end that was paid may only be taken back.
@@ -144,6 +146,40 @@ def _taken_back(case: Case, leg: Leg) -> bool:
     return movement.status != "succeeded" or movement.psp_refund_id in case.bounced
 
 
+def unpaid_has_a_cause(case: Case) -> Found:
+    """A leg that rests failed or canceled was undone or declined by the provider, taken back or
+    declined by people, or paid by an attempt that had been closed. Anything else is a refund that
+    somebody was promised and that was lost without a word."""
+    if case.order.parked:
+        return
+    for refund in case.order.refunds:
+        given_up = any(
+            e.type in ("refund.declined", "refund.canceled") and e.body.get("refund") == refund.id
+            for e in case.events
+        )
+        for leg in refund.legs:
+            movement = case.movement_of(leg)
+            undone = movement is not None and movement.status in GONE
+            if leg.state in GONE and not (undone or given_up or _said_no(case, leg)):
+                yield case.wrong("liveness", f"{leg.id} rests {leg.state} and nobody said no")
+
+
+def _said_no(case: Case, leg: Leg) -> bool:
+    """The trail has a decline with its code since the leg was sent last, which want of money at the
+    provider is not; or why no money need leave."""
+    no = False
+    for event in case.events:
+        if event.body.get("leg") != leg.id:
+            continue
+        if event.type == "leg.sending":
+            no = False
+        elif event.type in ("leg.moved", "leg.news"):
+            no = no or event.body.get("code", "") not in ("", NO_FUNDS)
+        elif event.type == "exception.raised" and event.body.get("what") in NO_NEED:
+            return True
+    return no
+
+
 def reachable(was: str, now: str) -> bool:
     """Whether a leg may be `now` at a quiet point if it `was` at an earlier one. What was once paid
     or taken back does not become unsent again."""
@@ -157,17 +193,43 @@ def reachable(was: str, now: str) -> bool:
 
 
 def asked_once_made_once(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
-    """I9: no more refunds than different requests. A repeat under the same key or message id is the
-    same request; a shop's cancellation or missing lines may ask for one refund each."""
+    """I9: each refund is of a request of its own, and a request that was refused excuses none."""
+    requested = [e for e in case.events if e.type == "refund.requested"]
+    by_shop = [e for e in requested if e.row["actor"].startswith("connection:")]
+    by_call = {str(e.body.get("refund")) for e in requested if e not in by_shop}
+    yield from _made_by_call(case, by_call, [ask for ask in asks if ask.door == "api"])
+    yield from _made_by_shop(case, len(by_shop), [a for a in asks if a.door == "message"], inbox)
+
+
+def _made_by_call(case: Case, made: set[str], asks: list[Ask]) -> Found:
+    """Those that callers were told of, and for each key that was never answered one at most. A
+    repeat under the same key is the same request."""
+    told = {str(ask.answer["id"]) for ask in asks if ask.accepted and ask.answer}
+    answered = {ask.key or ask.id for ask in asks if _is_answered(ask)}
+    waiting = {ask.key or ask.id for ask in asks} - answered
+    if len(made - told) > len(waiting):
+        what = f"{sorted(made - told)} were made and no caller was told"
+        yield case.wrong("I9", f"{what}, {len(waiting)} have no answer")
+
+
+def _is_answered(ask: Ask) -> bool:
+    """An error of ours leaves open what was done."""
+    return 0 < ask.status < 500
+
+
+def _made_by_shop(case: Case, made: int, asks: list[Ask], inbox: list[Row]) -> Found:
+    """Each message leads to one refund or one refusal; a repeat under the same id is the same
+    message. A shop's cancellation or missing lines may ask for one refund each."""
+    refused = sum(
+        1
+        for event in case.events
+        if event.type == "refund.refused"
+        and event.row["actor"].startswith("connection:")
+        and event.body.get("asked") == "RefundRequested"
+    )
     shop_news = ("order.cancelled", "inventory.unavailable")
     news = sum(1 for row in inbox if row["type"] in shop_news)
-    made: Counter[str] = Counter()
-    for event in case.events:
-        if event.type == "refund.requested":
-            by_shop = event.row["actor"].startswith("connection:")
-            made["message" if by_shop else "api"] += 1
-    for door, count in made.items():
-        wanted = {ask.message or ask.key or ask.id for ask in asks if ask.door == door}
-        most = len(wanted) + (news if door == "message" else 0)
-        if count > most:
-            yield case.wrong("I9", f"{count} refunds by {door}, {most} were asked for")
+    most = len({ask.message or ask.id for ask in asks}) + news
+    if made + refused > most:
+        what = f"{made} refunds by message and {refused} refused"
+        yield case.wrong("I9", f"{what}, {most} were asked for")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -103,6 +102,7 @@ class Dispute(msgspec.Struct):
     id: str
     payment: str
     withdrawn: int = 0
+    status: str = ""
 
 
 class Part(msgspec.Struct):
@@ -121,18 +121,44 @@ class Source(msgspec.Struct):
     order_id: str
 
 
+class Rate(msgspec.Struct):
+    """Minor units of `quote` (the functional currency) per minor unit of `base`, as a fraction."""
+
+    base: str
+    quote: str
+    numerator: int
+    denominator: int
+
+    @property
+    def converts(self) -> bool:
+        """Whether there is anything to round."""
+        return self.base != self.quote
+
+    @property
+    def text(self) -> str:
+        """For a sentence."""
+        return f"{self.numerator}/{self.denominator}"
+
+    def off(self, amount: int, functional: int) -> int:
+        """How far `functional` is from `amount` at this rate, in halves of a minor unit of `quote`,
+        times the denominator."""
+        return abs(2 * (functional * self.denominator - amount * self.numerator))
+
+
 class Order(msgspec.Struct):
     """The document of one order."""
 
     id: str
     source: Source
     currency: str
+    rate: Rate
     version: int = 1
     lines: list[Part] = []
     shipping: list[Part] = []
     payments: list[Payment] = []
     refunds: list[Refund] = []
     disputes: list[Dispute] = []
+    alerts: list[str] = []
     parked: str = ""
     entries: int = 0
     head_seq: int = 0
@@ -174,6 +200,24 @@ class AtProvider(msgspec.Struct):
         return self.authorized - self.captured - self.capturable
 
 
+class DisputeThere(msgspec.Struct):
+    """A dispute by the provider's own record; `withdrawn` is what it holds now, without fees."""
+
+    id: str
+    psp_payment_id: str
+    status: str
+    withdrawn: int
+
+
+class Told(msgspec.Struct):
+    """What stored messages of the provider have said, ever."""
+
+    refunds: set[tuple[str, str]] = msgspec.field(default_factory=set)  # (id, status)
+    disputes: set[tuple[str, str, int]] = msgspec.field(default_factory=set)  # status, withdrawn
+    captured: set[tuple[str, int]] = msgspec.field(default_factory=set)  # (psp_payment_id, amount)
+    warnings: set[str] = msgspec.field(default_factory=set)
+
+
 class Entry(msgspec.Struct):
     """A journal entry with its lines (account, amount, functional)."""
 
@@ -210,7 +254,9 @@ class Case(msgspec.Struct):
     provider: dict[str, AtProvider]
     dashboard: set[str]
     bounced: set[str]
-    told: set[tuple[str, str]]  # (psp_refund_id, status) that reached our inbox
+    told: Told
+    disputes: dict[str, list[DisputeThere]]  # by psp_payment_id
+    warnings: dict[str, list[str]]  # likewise: ids of fraud warnings
 
     def wrong(self, invariant: str, what: str) -> Violation:
         """A violation of this order."""
@@ -227,7 +273,7 @@ class Case(msgspec.Struct):
 
     def was_told(self, movement: Movement) -> bool:
         """Whether a message with the movement's present status has reached our inbox."""
-        return (movement.psp_refund_id or "", movement.status) in self.told
+        return (movement.psp_refund_id or "", movement.status) in self.told.refunds
 
     def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
         """The legs that say the movement is theirs."""
@@ -246,7 +292,7 @@ class Case(msgspec.Struct):
         return next((m for m in found if m.psp_refund_id == leg.psp_refund_id), None)
 
 
-def cases(snapshot: Snapshot, journal: Journal, told: set[tuple[str, str]]) -> list[Case]:
+def cases(snapshot: Snapshot, journal: Journal, told: Told) -> list[Case]:
     """Every order with what belongs to it."""
     by_order = {
         name: _grouped(snapshot.rows[name], "order_id")
@@ -258,6 +304,8 @@ def cases(snapshot: Snapshot, journal: Journal, told: set[tuple[str, str]]) -> l
         movements[movement.psp_payment_id].append(movement)
     paid = msgspec.convert(snapshot.provider_payments, list[AtProvider])
     provider = {p.psp_payment_id: p for p in paid}
+    disputes = _grouped(snapshot.provider_disputes, "psp_payment_id")
+    warnings = _grouped(snapshot.provider_warnings, "psp_payment_id")
     dashboard, bounced = set(journal.dashboard), set(journal.bounced)
     found = []
     for order in msgspec.convert(snapshot.orders, list[Order]):
@@ -274,6 +322,8 @@ def cases(snapshot: Snapshot, journal: Journal, told: set[tuple[str, str]]) -> l
                 dashboard,
                 bounced,
                 told,
+                {name: msgspec.convert(disputes[name], list[DisputeThere]) for name in own},
+                {name: [row["id"] for row in warnings[name]] for name in own},
             )
         )
     return found
@@ -302,8 +352,8 @@ def _entries(rows: list[Row], postings: list[Row]) -> list[Entry]:
     return [Entry(row, lines[row["number"]]) for row in sorted(rows, key=lambda r: r["number"])]
 
 
-def news_of_refunds(inbox: list[Row]) -> Iterator[tuple[str, str]]:
-    """(psp_refund_id, status) of every stored message of a provider about a refund."""
+def listen(told: Told, inbox: list[Row]) -> None:
+    """Add what the messages of a provider say of refunds, disputes, captures and warnings."""
     for row in inbox:
         if not row["raw"] or row["state"] == "unmatched":
             continue
@@ -313,5 +363,20 @@ def news_of_refunds(inbox: list[Row]) -> Iterator[tuple[str, str]]:
             continue
         data = body.get("data") if isinstance(body, dict) else None
         thing = data.get("object") if isinstance(data, dict) else None
-        if isinstance(thing, dict) and thing.get("object") == "refund":
-            yield str(thing.get("id")), str(thing.get("status"))
+        if isinstance(thing, dict):
+            _hear(told, thing)
+
+
+def _hear(told: Told, thing: dict[str, Any]) -> None:
+    name, kind = str(thing.get("id")), thing.get("object")
+    if kind == "refund":
+        told.refunds.add((name, str(thing.get("status"))))
+    elif kind == "dispute":
+        moved = sum(line["amount"] for line in thing.get("balance_transactions") or ())
+        told.disputes.add((name, str(thing.get("status")), -moved))
+    elif kind == "payment_intent":
+        told.captured.add((name, thing.get("amount_received") or 0))
+    elif kind == "charge":
+        told.captured.add((str(thing.get("payment_intent")), thing.get("amount_captured") or 0))
+    elif kind == "radar.early_fraud_warning":
+        told.warnings.add(name)

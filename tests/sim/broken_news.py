@@ -1,0 +1,104 @@
+"""Worlds in which what the provider told us of others' doing is not what we made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.sim.checked import World
+
+
+def dispute_not_taken(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.orders["ord_1"]["disputes"], w.payment["disputed"] = [], 0
+
+
+def dispute_of_another_amount(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.orders["ord_1"]["disputes"][0]["withdrawn"] = w.payment["disputed"] = 4000
+
+
+def dispute_still_open(w: World) -> None:
+    w.hear_of_dispute("evt_0", "needs_response", 5000)
+    w.dispute("lost", 5000)
+    w.orders["ord_1"]["disputes"][0]["status"] = "needs_response"
+
+
+def dispute_nobody_told_of(w: World) -> None:
+    w.dispute("lost", 5000)
+    w.rows["inbox"].pop()
+
+
+def dispute_made_up(w: World) -> None:
+    w.dispute("lost", 5000)
+    w.disputes.clear()
+
+
+def dispute_of_another_payment(w: World) -> None:
+    w.dispute("lost", 5000)
+    w.orders["ord_1"]["disputes"][0]["payment"] = "pay_9"
+
+
+def captured_more(w: World) -> None:
+    """Part of it was captured when the order was placed, the rest since, and we were told."""
+    w.payment.update(captured=11_000, captured_peak=11_000)
+    w.hear_of("evt_2", {"object": "payment_intent", "id": "pi_1", "amount_received": 12_000})
+
+
+def charged_more(w: World) -> None:
+    w.payment.update(captured=11_000, captured_peak=11_000)
+    w.hear_of("evt_2", {"object": "charge", "payment_intent": "pi_1", "amount_captured": 12_000})
+
+
+def warning_not_taken(w: World) -> None:
+    w.warn()
+    w.orders["ord_1"]["alerts"] = []
+
+
+def warning_made_up(w: World) -> None:
+    w.warn()
+    w.warnings.clear()
+
+
+NEWS: dict[str, tuple[Callable[[World], object], str]] = {
+    "a dispute that is nowhere": (
+        dispute_not_taken,
+        "I1: told of dp_1, needs_response with 5000: it is nowhere",
+    ),
+    "a dispute of another amount": (
+        dispute_of_another_amount,
+        "I1: dp_1 is needs_response with 4000, the provider says needs_response with 5000",
+    ),
+    "a dispute still open": (
+        dispute_still_open,
+        "I1: dp_1 is needs_response with 5000, the provider says lost with 5000",
+    ),
+    "a dispute nobody told us of": (
+        dispute_nobody_told_of,
+        "I1: dp_1 is lost with 5000, the provider says lost with 5000",
+    ),
+    "a dispute made up": (dispute_made_up, "I1: the provider knows of no dispute dp_1"),
+    "a dispute of another payment": (
+        dispute_of_another_payment,
+        "I1: dp_1 is of pay_1, not of pay_9",
+    ),
+    "a capture that changed nothing": (
+        captured_more,
+        "I1: 12000 of pi_1 is captured, pay_1 says 11000",
+    ),
+    "a charge that changed nothing": (
+        charged_more,
+        "I1: 12000 of pi_1 is captured, pay_1 says 11000",
+    ),
+    "captured by our word alone": (
+        lambda w: w.provider[0].update(captured=11_000),
+        "I1: 11000 of pi_1 is captured, pay_1 says 12000",
+    ),
+    "a fraud warning that is nowhere": (
+        warning_not_taken,
+        "I1: told of the warning issfr_1: it is nowhere",
+    ),
+    "a fraud warning made up": (
+        warning_made_up,
+        "I1: the provider knows of no warning issfr_1",
+    ),
+}
