@@ -113,7 +113,7 @@ class Node:
         """Whether somebody who asks gets an answer here, if not at once."""
         return self.alive and not self._away.is_set()
 
-    async def doze(self, until: Coroutine[Any, Any, None], away: bool) -> None:
+    async def doze(self, until: Coroutine[Any, Any, Any], away: bool) -> None:
         """The machine stands still; what it was about to do it does afterwards. `away`: callers
         give up and ask elsewhere."""
         self._awake.clear()

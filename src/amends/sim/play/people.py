@@ -29,6 +29,8 @@ class Person:
     def __init__(self, world: World, plan: Plan, prng: Random) -> None:
         self.world, self.plan, self.prng = world, plan, prng
         self.number = plan.number
+        # How often something is tried depends on the troubles, so that has a source of its own.
+        self._tries = world.troubles.prng(plan.number, "tries")
         self._messages = 0
         self._asks = 0
 
@@ -50,12 +52,16 @@ class Person:
     def _say(self, text: str) -> None:
         self.world.say(self.number, text)
 
-    def _struck(self, kind: str) -> bool:
-        """Whether this trouble of the story happens at all; it is counted then."""
-        if kind in self.world.troubles.profile.without:
-            return False
-        self.world.troubles.struck(kind, self.number)
-        return True
+    def _left_out(self, kind: str) -> bool:
+        """Whether a kind of trouble never happens; what is drawn about it is drawn all the same."""
+        return kind in self.world.troubles.profile.without
+
+    def _trouble(self, kind: str, op: str, **command: Any) -> dict[str, Any] | None:
+        """Trouble made at the provider; it counts if it could be done there."""
+        done = None if self._left_out(kind) else self._try(op, **command)
+        if done is not None:
+            self.world.troubles.struck(kind, self.number)
+        return done
 
     # -- the order -----------------------------------------------------------------------------
 
@@ -104,7 +110,7 @@ class Person:
     # -- how things are asked ------------------------------------------------------------------
 
     async def _until_answered(self, ask: Call) -> tuple[int, Any]:
-        return await self.world.answered(self.number, self.prng, ask)
+        return await self.world.answered(self.number, self._tries, ask)
 
     async def message(self, kind: str, data: dict[str, Any], repeats: int = 0) -> tuple[int, str]:
         """A signed message of the shop, until it is taken; its status and id."""
@@ -129,7 +135,7 @@ class Person:
         return status, name
 
     async def _way(self) -> None:
-        await asyncio.sleep(self.prng.uniform(0.005, 0.2))
+        await asyncio.sleep(self._tries.uniform(0.005, 0.2))
 
     async def ask(
         self,
@@ -149,8 +155,6 @@ class Person:
             body["note"] = f"please call {self.plan.report['customer']['name']}"
         if by_message is None:
             by_message = self.prng.random() < 0.3
-        if self.plan.currency == SHORT and self.world.short:
-            self.world.troubles.struck("insufficient_balance", self.number)
         door = "message" if by_message else "api"
         ask = Ask(name, at, self.number, body, "" if by_message else name, door)
         ask.should_succeed = should
@@ -245,11 +249,8 @@ class Person:
         if first:
             await self.ask(False, **self._some())
             await self._pause(0, 10)
-        if self._struck("dispute"):
-            status = self.prng.choice(
-                ("needs_response", "needs_response", "warning_needs_response")
-            )
-            self._try("open_dispute", payment=f"pi_{self.number}", status=status)
+        status = self.prng.choice(("needs_response", "needs_response", "warning_needs_response"))
+        self._trouble("dispute", "open_dispute", payment=f"pi_{self.number}", status=status)
         if not first:
             await self._pause(0, 2 * HOUR)
             await self.ask(False, **self._some())
@@ -258,18 +259,18 @@ class Person:
         inquiry = self._try("close_dispute", payment=f"pi_{self.number}", status=closing)
         if inquiry is None:
             self._try("close_dispute", payment=f"pi_{self.number}", status="warning_closed")
-        if self.prng.random() < 0.5 and self._struck("fraud_warning"):
-            self._try("fraud_warning", payment=f"pi_{self.number}")
+        if self.prng.random() < 0.5:
+            self._trouble("fraud_warning", "fraud_warning", payment=f"pi_{self.number}")
 
     async def _canceller(self) -> None:
         """Wants the order no more while it is only authorized."""
-        race = self.prng.random() < 0.3 and self._struck("capture_race")
-        if not race:
+        races, wait = self.prng.random() < 0.3, self.prng.uniform(0, 0.6)
+        if not races or self._left_out("capture_race"):
             await self.ask(True, reason="cancelled")
             return
         asked = asyncio.ensure_future(self.ask(False, reason="cancelled"))
-        await self.world.pause(self.prng.uniform(0, 0.6))
-        captured = self._try("dashboard_capture", payment=f"pi_{self.number}")
+        await self.world.pause(wait)
+        captured = self._trouble("capture_race", "dashboard_capture", payment=f"pi_{self.number}")
         await asked
         if captured is not None:
             told = {
@@ -286,12 +287,10 @@ class Person:
         before = self.prng.random() < 0.5
         if before:
             await self.ask(False, amount=self._part(0.5))
-        if self._struck("dashboard_refund"):
-            made = self._try(
-                "dashboard_refund", payment=f"pi_{self.number}", amount=self._part(0.25)
-            )
-            if made is not None:
-                self.world.journal.dashboard.append(made["refund"])
+        by_hand = {"payment": f"pi_{self.number}", "amount": self._part(0.25)}
+        made = self._trouble("dashboard_refund", "dashboard_refund", **by_hand)
+        if made is not None:
+            self.world.journal.dashboard.append(made["refund"])
         await self._pause(0, 3 * HOUR)
         await self.ask(False, amount=self._part(0.2))
 
@@ -300,8 +299,7 @@ class Person:
         ask = await self.ask(False, by_message=False, amount=self._part(0.7))
         await self._pause(1 * DAY, 4 * DAY)
         refund = await self.world.paid(ask)
-        if refund and self._struck("late_failure"):
-            self._control("fail_refund", refund=refund)
+        if refund and self._trouble("late_failure", "fail_refund", refund=refund) is not None:
             self.world.journal.bounced.append(refund)
             self._say(f"the bank returns {refund}")
         await self._pause(4 * HOUR, 2 * DAY)
@@ -311,15 +309,11 @@ class Person:
         """The provider says "pending" first."""
         fails = self.prng.random() < 0.4
         kind = "refund_fails" if fails else "refund_pending"
-        if self._struck(kind):
-            self._control(
-                "refund_outcome",
-                payment=f"pi_{self.number}",
-                status="pending",
-                then="failed" if fails else "succeeded",
-                after_s=self.prng.uniform(0.01, 3 * DAY),
-                count=1,
-            )
+        then, after_s = "failed" if fails else "succeeded", self.prng.uniform(0.01, 3 * DAY)
+        outcome = {"status": "pending", "then": then, "after_s": after_s, "count": 1}
+        if not self._left_out(kind):
+            self._control("refund_outcome", payment=f"pi_{self.number}", **outcome)
+            self.world.expect(self.number, kind)
         await self.ask(not fails, **self._some())
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
@@ -347,11 +341,12 @@ class Desk:
     async def look(self) -> None:
         for refund, number in self.world.reviews():
             prng = self.world.troubles.prng(number, "desk")
+            tries = self.world.troubles.prng(number, "desk-tries")
             what = "decline" if prng.random() < 0.15 else "approve"
             if what == "decline" and refund not in self.world.declined:
                 self.world.declined.add(refund)
                 self._excuse(number, refund)
-            await self._act(prng, number, what, refund)
+            await self._act(tries, number, what, refund)
 
     def _excuse(self, number: str, refund: str) -> None:
         """A request by message was told no id: the first of its order that may be meant."""
