@@ -42,6 +42,7 @@ class Person:
         await self._pause(1 * HOUR, 3 * DAY)
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
         await act()
+        await self._afterwards()
 
     async def _pause(self, least: float, most: float) -> None:
         await self.world.pause(self.prng.uniform(least, most))
@@ -66,16 +67,25 @@ class Person:
     # -- the order -----------------------------------------------------------------------------
 
     def _pay(self) -> None:
-        plan = self.plan
-        self._control(
-            "payment",
-            id=f"pi_{self.number}",
-            amount=plan.amount,
-            currency=plan.currency.lower(),
-            capture="automatic" if plan.captured else "manual",
-            announce=self.prng.random() < 0.5,
-        )
-        self._say(f"{plan.persona} pays {plan.amount} {plan.currency}, {plan.captured} captured")
+        plan, names = self.plan, []
+        for tender in plan.report["tenders"]:
+            names.append(tender["psp_payment_id"])
+            self._control(
+                "payment",
+                id=names[-1],
+                charge=names[-1].replace("pi_", "ch_"),
+                amount=tender["amount"],
+                currency=plan.currency.lower(),
+                capture="automatic" if plan.captured else "manual",
+                announce=self.prng.random() < 0.5,
+            )
+        paid = f"pays {plan.amount} {plan.currency}, {plan.captured} captured"
+        self._say(f"{plan.persona} {paid}, as {' and '.join(names)}")
+
+    def _one(self) -> tuple[str, int]:
+        """One payment of the order and its amount."""
+        tender = self.prng.choice(self.plan.report["tenders"])
+        return tender["psp_payment_id"], tender["amount"]
 
     async def _report(self) -> None:
         kind = self.world.troubles.shop(self.number)
@@ -150,7 +160,8 @@ class Person:
         name = f"ask-{self.number}-{self._asks}"
         source = {"connection": SHOP, "order_id": self.number}
         at = int(asyncio.get_running_loop().time() * 1e6)
-        body = {"order": source, "reason": "return", **body}
+        if "quote" not in body:
+            body = {"order": source, "reason": "return", **body}
         if self.prng.random() < 0.1:
             body["note"] = f"please call {self.plan.report['customer']['name']}"
         if by_message is None:
@@ -178,9 +189,9 @@ class Person:
             self.world.wrong(self.number, f"{ask.id} was answered {first} and then {heard}")
         ask.status, ask.answer = heard
 
-    def _part(self, share: float) -> int:
+    def _part(self, share: float, whole: int = 0) -> int:
         step = STEP.get(self.plan.currency, 1)
-        return max(1, int(self.plan.amount * share) // step) * step
+        return max(1, int((whole or self.plan.amount) * share) // step) * step
 
     def _some(self) -> dict[str, Any]:
         """A body: some lines, an amount, or all that is left."""
@@ -246,38 +257,47 @@ class Person:
 
     async def _disputer(self) -> None:
         first = self.prng.random() < 0.5
+        payment, _ = self._one()
         if first:
             await self.ask(False, **self._some())
             await self._pause(0, 10)
         status = self.prng.choice(("needs_response", "needs_response", "warning_needs_response"))
-        self._trouble("dispute", "open_dispute", payment=f"pi_{self.number}", status=status)
+        self._trouble("dispute", "open_dispute", payment=payment, status=status)
         if not first:
             await self._pause(0, 2 * HOUR)
             await self.ask(False, **self._some())
         await self._pause(1 * DAY, 4 * DAY)
         closing = self.prng.choice(("won", "lost"))
-        inquiry = self._try("close_dispute", payment=f"pi_{self.number}", status=closing)
+        inquiry = self._try("close_dispute", payment=payment, status=closing)
         if inquiry is None:
-            self._try("close_dispute", payment=f"pi_{self.number}", status="warning_closed")
+            self._try("close_dispute", payment=payment, status="warning_closed")
         if self.prng.random() < 0.5:
-            self._trouble("fraud_warning", "fraud_warning", payment=f"pi_{self.number}")
+            self._trouble("fraud_warning", "fraud_warning", payment=payment)
 
     async def _canceller(self) -> None:
-        """Wants the order no more while it is only authorized."""
+        """Wants the order no more while it is only authorized, or first only some of it."""
         races, wait = self.prng.random() < 0.3, self.prng.uniform(0, 0.6)
-        if not races or self._left_out("capture_race"):
-            await self.ask(True, reason="cancelled")
+        in_parts, (payment, amount) = self.prng.random() < 0.3, self._one()
+        if races and not self._left_out("capture_race"):
+            await self._race(payment, amount, wait)
             return
+        if in_parts:
+            await self.ask(False, reason="cancelled", amount=self._part(0.4))
+            await self._pause(0, 1 * HOUR)
+        await self.ask(not in_parts, reason="cancelled")
+
+    async def _race(self, payment: str, amount: int, wait: float) -> None:
+        """Somebody captures at the provider while the order is cancelled."""
         asked = asyncio.ensure_future(self.ask(False, reason="cancelled"))
         await self.world.pause(wait)
-        captured = self._trouble("capture_race", "dashboard_capture", payment=f"pi_{self.number}")
+        captured = self._trouble("capture_race", "dashboard_capture", payment=payment)
         await asked
         if captured is not None:
             told = {
                 "connection": "stripe-eu",
-                "psp_payment_id": f"pi_{self.number}",
-                "amount": self.plan.amount,
-                "authorized": self.plan.amount,
+                "psp_payment_id": payment,
+                "amount": amount,
+                "authorized": amount,
                 "currency": self.plan.currency,
             }
             await self.message("payment.captured", told)
@@ -287,7 +307,8 @@ class Person:
         before = self.prng.random() < 0.5
         if before:
             await self.ask(False, amount=self._part(0.5))
-        by_hand = {"payment": f"pi_{self.number}", "amount": self._part(0.25)}
+        payment, whole = self._one()
+        by_hand = {"payment": payment, "amount": self._part(0.25, whole)}
         made = self._trouble("dashboard_refund", "dashboard_refund", **by_hand)
         if made is not None:
             self.world.journal.dashboard.append(made["refund"])
@@ -298,7 +319,7 @@ class Person:
         """The bank sends the money back days later; then it is asked for again."""
         ask = await self.ask(False, by_message=False, amount=self._part(0.7))
         await self._pause(1 * DAY, 4 * DAY)
-        refund = await self.world.paid(ask)
+        refund = self.world.paid(ask)
         if refund and self._trouble("late_failure", "fail_refund", refund=refund) is not None:
             self.world.journal.bounced.append(refund)
             self._say(f"the bank returns {refund}")
@@ -311,10 +332,60 @@ class Person:
         kind = "refund_fails" if fails else "refund_pending"
         then, after_s = "failed" if fails else "succeeded", self.prng.uniform(0.01, 3 * DAY)
         outcome = {"status": "pending", "then": then, "after_s": after_s, "count": 1}
+        payment, _ = self._one()
         if not self._left_out(kind):
-            self._control("refund_outcome", payment=f"pi_{self.number}", **outcome)
+            self._control("refund_outcome", payment=payment, **outcome)
             self.world.expect(self.number, kind)
         await self.ask(not fails, **self._some())
+
+    async def _quoter(self) -> None:
+        """Asks what it would come to, and then for just that."""
+        body = {"order": {"connection": SHOP, "order_id": self.number}, **self._some()}
+        status, quote = await self._until_answered(lambda node: node.quote("key:support", body))
+        self._say(f"quote: {status} {_short(quote)}")
+        if status != 201:
+            self.world.wrong(self.number, f"a quote of what fits was refused: {quote}")
+            return
+        made = asyncio.get_running_loop().time()
+        await self._pause(0, 20 * 60)
+        ask = await self.ask(True, by_message=False, quote=quote["id"])
+        late = asyncio.get_running_loop().time() > made + 29 * 60  # quiet points and outages
+        if late and ask.answer and ask.answer.get("code") == "quote_expired":
+            ask.should_succeed = False
+        refund = self.world.refund(ask)
+        if refund is not None and refund.amount != quote["amount"]:
+            self.world.wrong(self.number, f"quoted {quote['amount']}, refunded {refund.amount}")
+        await self._pause(0, 2 * HOUR)
+        await self.ask(False, by_message=False, quote=quote["id"])  # it is stale, or too old
+
+    async def _regretful(self) -> None:
+        """Asks for most of it, and takes that back while it waits for a person, or later."""
+        ask = await self.ask(False, by_message=False, amount=self._part(0.9))
+        await self._pause(0, 8 * HOUR)
+        refund = self.world.refund(ask)
+        if refund is not None:
+            await self._act("cancel", refund.id, "key:support")
+        await self._pause(0, 4 * HOUR)
+        await self.ask(False)
+
+    async def _afterwards(self) -> None:
+        """What may still come: the shop cancels or cannot deliver, or the desk takes up what
+        failed."""
+        way, unknown = self.prng.random(), self.prng.random() < 0.3
+        line = self.prng.choice(self.plan.report["lines"])["id"]
+        await self._pause(4 * HOUR, 2 * DAY)
+        order = {"order_id": self.number}
+        if way < 0.12:
+            await self.message("order.cancelled", order)
+        elif way < 0.27:
+            lines = [{"id": "nobody" if unknown else line, "quantity": 1}]
+            await self.message("inventory.unavailable", {**order, "lines": lines})
+        for refund in self.world.failed(self.number):
+            await self._act("cancel" if self.prng.random() < 0.25 else "retry", refund, "key:lead")
+
+    async def _act(self, what: str, refund: str, actor: str) -> None:
+        status, body = await self._until_answered(lambda node: node.act(what, actor, refund))
+        self._say(f"{actor}: {what} {refund}: {status} {_short(body)}")
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
         """At the provider by hand, if it can be done there."""

@@ -9,6 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from amends.core.order import Refund, shown_state
+from amends.core.orders import order_id
+from amends.core.requests import OrderKey
 from amends.engine import audit
 from amends.kernel.time import SECOND
 from amends.sim import wire
@@ -20,7 +23,7 @@ from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
-from amends.sim.play.story import Plan, make
+from amends.sim.play.story import SHOP, Plan, make
 from amends.sim.play.trouble import STATEMENT, Troubles
 from amends.sim.play.wish import WHSEC, Line, Wish, settings
 from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
@@ -156,14 +159,24 @@ class World:
         """Whether the desk declined it, so that its money is free again."""
         return isinstance(ask.answer, dict) and ask.answer.get("id") in self.declined
 
-    async def paid(self, ask: Ask) -> str:
-        """The provider's id of what was paid for an ask, "" if nothing was."""
+    def refund(self, ask: Ask) -> Refund | None:
+        """The refund an ask led to, as far as its caller was told."""
         if ask.status != 201 or ask.answer is None:
-            return ""
+            return None
         order = self.bridge.run(self.store.order(ask.answer["order"]))
-        refund = order.refund(ask.answer["id"]) if order else None
+        return order.refund(ask.answer["id"]) if order else None
+
+    def paid(self, ask: Ask) -> str:
+        """The provider's id of what was paid for an ask, "" if nothing was."""
+        refund = self.refund(ask)
         legs = refund.legs if refund else ()
         return next((leg.psp_refund_id for leg in legs if leg.state == "succeeded"), "")
+
+    def failed(self, number: str) -> list[str]:
+        """The refunds of an order that failed and were asked for by us."""
+        order = self.bridge.run(self.store.order(order_id(OrderKey(SHOP, number))))
+        refunds = order.refunds if order else ()
+        return [r.id for r in refunds if shown_state(r) == "failed" and not r.external]
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -195,7 +208,11 @@ class World:
         return node
 
     async def _point(self, node: Node, where: str) -> None:
-        """Every statement of every process passes here, before and after."""
+        """Every statement and every send of every process passes here, before and after."""
+        if where in ("send", "sent"):
+            if self._draws(node) == "crash":
+                await self._strike(node, where, "crash")
+            return
         if where == "committed":
             for other in self.nodes:
                 other.stir()
@@ -204,14 +221,17 @@ class World:
         before = not where.endswith(".done") and where != "committed"
         if before:
             await asyncio.sleep(node.prng.uniform(*PACE_S))
-        strikes, kind = (
-            node.prng.random() < self.wish.profile.statement,
-            node.prng.choice(self.wish.profile.of(STATEMENT)),
-        )
+        kind = self._draws(node)
         if self.away:
             raise StoreUnavailable("the database is away")
-        if strikes and self.troubles.on and kind not in self.wish.profile.without:
+        if kind:
             await self._strike(node, where, kind)
+
+    def _draws(self, node: Node) -> str:
+        """What strikes a process here, "" for nothing."""
+        profile, strikes = self.wish.profile, node.prng.random() < self.wish.profile.statement
+        kind = node.prng.choice(profile.of(STATEMENT))
+        return kind if strikes and self.troubles.on and kind not in profile.without else ""
 
     def _told(self, node: Node, batch: Batch) -> None:
         """What a process has committed, on the chronicle."""

@@ -49,6 +49,8 @@ PERSONAS: tuple[tuple[str, float], ...] = (
     ("dashboard", 0.06),
     ("bounced", 0.06),
     ("waiting", 0.05),
+    ("quoter", 0.05),
+    ("regretful", 0.05),
 )
 
 
@@ -75,20 +77,28 @@ def make(number: str, prng: Random, days: float) -> Plan:
         },
         "lines": lines,
         "shipping": shipping,
-        "tenders": [
-            {
-                "kind": "payment",
-                "connection": STRIPE,
-                "psp_payment_id": f"pi_{number}",
-                "amount": amount,
-                "captured": captured,
-            }
-        ],
     }
     at = prng.uniform(0, days * 0.8) * 86400
-    return Plan(
-        number, at, persona, currency, report, amount, captured, by_message=prng.random() < 0.5
-    )
+    by_message = prng.random() < 0.5
+    shares = _shares(prng, amount, step)
+    report["tenders"] = [
+        _tender(f"pi_{number}{'_2' if place else ''}", share, captured > 0)
+        for place, share in enumerate(shares)
+    ]
+    return Plan(number, at, persona, currency, report, amount, captured, by_message)
+
+
+def _shares(prng: Random, amount: int, step: int) -> tuple[int, ...]:
+    """What is paid by each card: a third of the orders are paid by two."""
+    two, share = prng.random() < 1 / 3, prng.uniform(0.1, 0.9)
+    first = int(amount * share) // step * step
+    return (first, amount - first) if two and first else (amount,)
+
+
+def _tender(name: str, amount: int, taken: bool) -> dict[str, Any]:
+    captured = amount if taken else 0
+    paid = {"psp_payment_id": name, "amount": amount, "captured": captured}
+    return {"kind": "payment", "connection": STRIPE, **paid}
 
 
 def _line(name: str, prng: Random, step: int) -> dict[str, Any]:
