@@ -179,11 +179,15 @@ class Desk:
         decision = self.tell(EffectDue(row, lost), actor="system:deliver")
         return next((e.intent for e in decision.effects if e.id == row and e.start), None)
 
+    def asked(self, row: str) -> int:
+        """How far the order had come when the row's request left."""
+        return self.rows[row].asked if row in self.rows else 0
+
     def answer(self, outcome: Outcome, leg: Leg | None = None) -> Decision:
         """The provider answers the last attempt of a leg."""
         leg = leg or self.leg()
         self.now += 50_000
-        fact = Answered(leg.id, leg.epoch, leg.attempts, outcome)
+        fact = Answered(leg.id, leg.epoch, leg.attempts, outcome, self.asked(effect_id(leg.id)))
         return self.tell(fact, actor=f"connection:{STRIPE}")
 
     def accept(self, status: RefundStatus = "succeeded", leg: Leg | None = None) -> Decision:
@@ -202,14 +206,16 @@ class Desk:
         leg = leg or self.leg()
         asked = self.now
         self.now += 50_000
-        fact = LookedUp(leg.payment, Accepted(refunds=refunds), leg.id, asked)
+        seen = self.asked(effect_id(leg.id))
+        fact = LookedUp(leg.payment, Accepted(refunds=refunds), leg.id, asked, seen)
         return self.tell(fact, actor=f"connection:{STRIPE}")
 
     def reread(self, *refunds: RefundState) -> Decision:
         """A look-up of the whole first payment is answered."""
         asked = self.now
         self.now += 50_000
-        fact = LookedUp(self.payment().id, Accepted(refunds=refunds), "", asked)
+        seen = self.asked(f"fx_{tail(self.payment().id)}_all")
+        fact = LookedUp(self.payment().id, Accepted(refunds=refunds), "", asked, seen)
         return self.tell(fact, actor=f"connection:{STRIPE}")
 
     def hear(self, state: RefundState, payment: str = "pi_1") -> Decision:

@@ -202,9 +202,11 @@ class Refunds(RuleBasedStateMachine):
     def apply(self, out: Out) -> None:
         effect = out.effect
         if effect.kind == "send":
-            fact: Any = Answered(effect.leg, effect.epoch, effect.attempt, out.outcome)
+            fact: Any = Answered(
+                effect.leg, effect.epoch, effect.attempt, out.outcome, effect.asked
+            )
         else:
-            fact = LookedUp(effect.payment, out.outcome, effect.leg, out.asked_at)
+            fact = LookedUp(effect.payment, out.outcome, effect.leg, out.asked_at, effect.asked)
         before = self.leg(effect.leg) if effect.leg else None
         self.desk.tell(fact, f"connection:{STRIPE}")
         if before is None:

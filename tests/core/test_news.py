@@ -20,12 +20,14 @@ from amends.core.facts import (
     RefundRequested,
     Retried,
 )
+from amends.core.legs import effect_id
 from amends.core.order import shown_state
 from amends.core.policy import built_in
 from amends.core.reasons import Reason
 from amends.core.requests import LinePick, RefundIn
 from amends.kernel.check import InvariantBroken
 from amends.kernel.outcome import Accepted, Declined, PaymentState, RefundState, Unknown
+from amends.kernel.time import SECOND
 from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 
 ONE_TEA = RefundIn(lines=(LinePick("1", 1),))
@@ -83,10 +85,10 @@ def test_a_reread_asked_before_the_leg_moved_is_stale() -> None:
     desk = paid()
     desk.hear(desk.state("requires_action"))
     desk.due_reread()
-    asked_at = desk.now
+    asked_at, asked = desk.now, desk.order.head_seq
     old = desk.state("succeeded")
     desk.hear(desk.state("failed"))
-    desk.tell(LookedUp(desk.payment().id, Accepted(refunds=(old,)), "", asked_at))
+    desk.tell(LookedUp(desk.payment().id, Accepted(refunds=(old,)), "", asked_at, asked))
     assert desk.leg().state == "failed"
     assert desk.due_reread() is not None, "and it is asked once more"
 
@@ -467,3 +469,44 @@ def test_a_refund_heard_before_its_capture_is_looked_into_when_the_shop_reports_
     newer = replace(report, version=2, tenders=(card(10_200),))
     decision = desk.tell(OrderReported(newer), "connection:shop-1")
     assert [effect.kind for effect in decision.effects] == ["lookup"]
+
+
+@pytest.mark.parametrize("ahead", [0, 3 * SECOND])
+def test_an_answer_from_before_the_leg_moved_is_stale_whatever_the_clock_says(ahead: int) -> None:
+    """The sender's clock may be ahead of that of who heard the webhooks."""
+    desk = Desk()
+    start = desk.now
+    desk.tell(RefundRequested(RefundIn(amount=3000)))
+    desk.now = start + ahead
+    desk.due()
+    desk.now = start + SECOND
+    desk.hear(desk.state("succeeded"))
+    desk.hear(desk.state("failed"))
+    desk.accept("succeeded")
+    assert desk.leg().state == "failed"
+
+
+def test_a_look_up_from_before_the_leg_moved_is_stale_whatever_the_clock_says() -> None:
+    desk = Desk()
+    desk.tell(RefundRequested(RefundIn(amount=3000)))
+    desk.due()
+    desk.accept("pending")
+    desk.due()
+    leg, asked = desk.leg(), desk.asked(effect_id(desk.leg().id))
+    desk.hear(desk.state("succeeded"))
+    old = Accepted(refunds=(desk.state("pending"),))
+    desk.tell(LookedUp(leg.payment, old, leg.id, desk.now + 3 * SECOND, asked))
+    assert desk.leg().state == "succeeded"
+
+
+def test_edge_11_what_waits_for_funds_does_not_leave_once_a_dispute_took_the_money() -> None:
+    desk = Desk()
+    desk.tell(RefundRequested(RefundIn()))
+    desk.due()
+    desk.answer(Declined("balance_insufficient", kind="funds"))
+    taken = DisputeReported(STRIPE, ("pi_1",), "dp_1", 10_200, "EUR", "lost", True, 10_200)
+    desk.tell(taken, actor=f"connection:{STRIPE}")
+    assert desk.due() is None
+    assert (desk.leg().state, desk.leg().failure) == ("failed", "taken_by_others")
+    assert "taken_by_others" in desk.raised()
+    assert desk.balance("refunds_payable") == 0 and desk.payment().pending_ours == 0

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from amends.core.facts import Answered, Canceled, EffectDue, RefundRequested, Retried
+import pytest
+
+from amends.core.facts import (
+    Answered,
+    Canceled,
+    EffectDue,
+    LinesUnavailable,
+    RefundRequested,
+    Retried,
+)
 from amends.core.legs import effect_id
 from amends.core.order import Breakdown, shown_state
 from amends.core.quote import shrunk
-from amends.core.requests import RefundIn
-from amends.kernel.outcome import Accepted, Declined, RefundState
+from amends.core.reasons import Reason
+from amends.core.requests import LinePick, RefundIn
+from amends.kernel.outcome import Accepted, Declined, RefundState, RefundStatus
 from tests.core.desk import Desk, card, contract_order
 
 
@@ -25,6 +35,29 @@ def half_paid() -> Desk:
         desk.tell(Answered(leg.id, 1, 1, outcome))
     assert shown_state(desk.refund()) == "failed"
     return desk
+
+
+def half_pending() -> Desk:
+    """90.00 of 102.00 on two cards: 50.00 is under way, 40.00 is declined."""
+    desk = Desk(contract_order(tenders=(card(5000), card(5200, name="pi_2"))))
+    desk.tell(RefundRequested(RefundIn(amount=9000)))
+    for number, outcome in enumerate((pending, declined)):
+        desk.due(desk.leg(number))
+        outcome(desk, number)
+    return desk
+
+
+def pending(desk: Desk, number: int) -> None:
+    desk.accept("pending", desk.leg(number))
+
+
+def declined(desk: Desk, number: int) -> None:
+    desk.answer(Declined("expired_or_canceled_card"), desk.leg(number))
+
+
+def paid(desk: Desk, number: int) -> None:
+    desk.due(desk.leg(number))
+    desk.accept(leg=desk.leg(number))
 
 
 def balances(desk: Desk) -> Counter[str]:
@@ -62,6 +95,40 @@ def test_asking_for_the_rest_takes_its_tax_along() -> None:
     found = balances(desk)
     assert found["tax_payable"] == 1700
     assert found["refunds_payable"] == -5200
+
+
+@pytest.mark.parametrize("ends", ["succeeded", "failed"])
+def test_all_that_is_left_beside_one_under_way_takes_over_what_failed(ends: RefundStatus) -> None:
+    """The first refund is what may still be paid of it; all of both is all of the order."""
+    desk = half_pending()
+    desk.tell(RefundRequested(RefundIn()))
+    assert [(r.amount, r.breakdown.total) for r in desk.order.refunds] == [
+        (5000, 5000),
+        (5200, 5200),
+    ]
+    paid(desk, 2)
+    desk.hear(desk.state(ends, desk.leg(0)))
+    if ends == "failed":
+        desk.tell(RefundRequested(RefundIn()))
+        paid(desk, 3)
+    found = balances(desk)
+    assert sum(payment.refunded_ours for payment in desk.order.payments) == 10_200
+    assert (found["refunds_payable"], found["tax_payable"]) == (0, 1700)
+
+
+def test_what_may_still_be_paid_is_not_canceled() -> None:
+    desk = half_pending()
+    decision = desk.tell(Canceled(desk.refund().id))
+    assert decision.refused is not None and decision.refused.reason == Reason.WRONG_STATE
+
+
+def test_refused_news_of_the_shop_gives_nothing_up() -> None:
+    """The refund it would have made room for is not made."""
+    desk = half_paid()
+    before, owed = desk.refund(), balances(desk)
+    decision = desk.tell(LinesUnavailable((LinePick("nobody", 1),)), actor="connection:shop-1")
+    assert [e.type for e in decision.events] == ["lines.unavailable", "refund.refused"]
+    assert (desk.refund(), balances(desk)) == (before, owed)
 
 
 def test_a_small_goodwill_beside_it_leaves_it_owed() -> None:

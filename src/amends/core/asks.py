@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs
+from amends.core import claims, legs
 from amends.core.effects import Effect
 from amends.core.facts import (
     Approved,
@@ -24,13 +24,11 @@ from amends.core.order import (
     SHOWN_ORDER,
     Leg,
     Order,
-    Payment,
     Refund,
     Verdict,
     remaining,
     room_of,
     shown_state,
-    taken,
 )
 from amends.core.policy import Question, judge
 from amends.core.quote import Quote, compute, counts, fits
@@ -114,14 +112,14 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
         try:
             beside = compute(order, request, only, frozenset(), multiples)
         except Refused:
-            if not standing and not any(legs.partly_failed(r) for r in order.refunds):
+            if not standing and not any(claims.partly_failed(r) for r in order.refunds):
                 raise
         else:
             if beside.amount <= _unclaimed(order, only):
                 return beside, frozenset()
     for refund in order.refunds:
-        if legs.partly_failed(refund):
-            amount = legs.give_up_rest(work, refund.id)
+        if claims.partly_failed(refund):
+            amount = claims.give_up_rest(work, refund.id)
             work.event("refund.superseded", refund=refund.id, amount=amount)
     return compute(work.order, request, only, standing, multiples), standing
 
@@ -168,9 +166,14 @@ def _all_failed(refund: Refund) -> bool:
     return all(leg.state in ("failed", "canceled") for leg in legs_)
 
 
+def _ended(refund: Refund) -> bool:
+    states = {leg.state for leg in refund.legs if not leg.replaced}
+    return states <= {"succeeded", "failed", "canceled"}
+
+
 def _supersede(work: Work, freed: frozenset[str]) -> None:
     for refund_id in sorted(freed):
-        legs.lapse(work, work.refund(refund_id))
+        claims.lapse(work, work.refund(refund_id))
         work.event("refund.superseded", refund=refund_id)
 
 
@@ -257,7 +260,7 @@ def _plain(struct: Any) -> dict[str, Any]:
 
 def _approve_all(work: Work, refund_id: str) -> None:
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
-    legs.claim(work, refund_id)
+    claims.claim(work, refund_id)
     for leg in refund.legs:
         legs.decide_leg(work, leg.id, "approve")
 
@@ -289,7 +292,7 @@ def approve(work: Work, fact: Approved) -> None:
     if fact.shown and fact.shown != refund.shown:
         raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
     for leg in refund.legs:
-        short = _overdrawn(work.payment(leg.payment))
+        short = legs.overdrawn(work.payment(leg.payment))
         if short:
             raise Refused(
                 Reason.EXCEEDS_REMAINING,
@@ -300,13 +303,6 @@ def approve(work: Work, fact: Approved) -> None:
     work.finish(_deadline_id(refund.id))
     _approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
-
-
-def _overdrawn(payment: Payment) -> int:
-    """By how much what is reserved, paid and taken by others exceeds what was captured."""
-    if not payment.captured_peak:
-        return 0
-    return max(0, taken(payment) - payment.captured)
 
 
 def reject(work: Work, fact: Rejected) -> None:
@@ -322,9 +318,9 @@ def cancel(work: Work, fact: Canceled) -> None:
     refund = _find(work, fact.refund)
     amount = refund.amount
     if refund.claimed and _all_failed(refund) and not refund.external:
-        legs.lapse(work, refund)
-    elif legs.partly_failed(refund):
-        amount = legs.give_up_rest(work, refund.id)
+        claims.lapse(work, refund)
+    elif claims.partly_failed(refund) and _ended(refund):
+        amount = claims.give_up_rest(work, refund.id)
     elif refund.stage == "declined" or any(
         leg.state not in ("planned", "sending") or leg.attempts
         for leg in refund.legs
@@ -371,7 +367,7 @@ def retry(work: Work, fact: Retried) -> None:
         if room < leg.amount:
             raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
         _replace(work, refund.id, leg)
-    legs.claim(work, refund.id)
+    claims.claim(work, refund.id)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
 
@@ -414,9 +410,11 @@ def order_cancelled(work: Work, fact: OrderCancelled) -> None:
 
 def _request_or_say(work: Work, request: RefundIn) -> None:
     """The shop's news stands whatever becomes of the refund it asks for."""
+    before = work.mark()
     try:
         request_refund(work, RefundRequested(request))
     except Refused as refused:
+        work.back_to(before)  # what it would have given up for room stays
         refused_event(work, refused.refusal, "RefundRequested")
 
 

@@ -87,3 +87,4 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int = 0
     start: bool = False
     intent: Intent | None = None
+    asked: int = 0  # the order's last event when this left: what its answer can know of

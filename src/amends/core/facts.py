@@ -89,21 +89,25 @@ class EffectDue(_Fact, frozen=True, tag="effect_due"):
 
 
 class Answered(_Fact, frozen=True, tag="answered"):
-    """A provider's answer to what we sent for a leg, in that epoch and attempt."""
+    """A provider's answer to what we sent for a leg, in that epoch and attempt; `asked` is the
+    effect's."""
 
     leg: str
     epoch: int
     attempt: int
     outcome: Outcome
+    asked: int = 0
 
 
 class LookedUp(_Fact, frozen=True, tag="looked_up"):
-    """A provider's answer to a look-up: for one leg, or (leg "") for the whole payment."""
+    """A provider's answer to a look-up: for one leg, or (leg "") for the whole payment. `asked_at`
+    is when it left, by the clock of who asked; `asked` is the effect's."""
 
     payment: str
     outcome: Outcome
     leg: str = ""
     asked_at: Instant = 0
+    asked: int = 0
 
 
 class RefundReported(_Fact, frozen=True, tag="refund_reported"):

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from amends.core import postings
+from amends.core.claims import claim, lapse
 from amends.core.effects import Effect, EffectKind, LookupRefundsIntent
 from amends.core.intents import look_intent, send_intent
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import Leg, Payment, Refund, remaining
-from amends.core.quote import refit, shrunk
+from amends.core.order import Leg, Payment, Refund, remaining, taken
+from amends.core.quote import refit
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import tail
@@ -46,8 +47,8 @@ def move(work: Work, leg_id: str, news: News, **body: Any) -> None:
     _, leg = work.leg(leg_id)
     to, actions = step(leg.state, news)
     if to != leg.state:
-        moved_at = work.now if news.startswith(("said_", "heard_")) else leg.moved_at
-        work.put_leg(leg_id, state=to, moved_at=moved_at)
+        provider = news.startswith(("said_", "heard_"))
+        work.put_leg(leg_id, state=to, moved=work.order.head_seq + 1 if provider else leg.moved)
     for action in actions:
         TABLE_ACTIONS[action](work, leg_id)
     if to != leg.state and "send" not in actions:
@@ -67,10 +68,11 @@ def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop"]) -> Non
         TABLE_ACTIONS[action](work, leg_id)
 
 
-def asked_status(leg: Leg, status: str, asked_at: Instant) -> News:
-    """Whether a status is the newest word: it is if it was asked for after the leg last moved.
-    A webhook was not asked for (0)."""
-    said = 0 < asked_at >= leg.moved_at
+def asked_status(leg: Leg, status: str, asked: int) -> News:
+    """Whether a status is the newest word: it is if the request left after the event with which the
+    leg last moved. Events are counted, since clocks of processes differ. A webhook was not asked
+    for (0)."""
+    said = 0 < asked >= leg.moved
     return f"{'said' if said else 'heard'}_{status}"  # type: ignore[return-value]
 
 
@@ -158,6 +160,9 @@ def _send(work: Work, leg_id: str) -> None:
         if not as_refund(work, leg_id):
             return
         leg = work.leg(leg_id)[1]
+    if not leg.attempts and leg.kind == "refund" and overdrawn(work.payment(leg.payment)):
+        _taken(work, leg)
+        return
     invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
     if not leg.attempts:
         leg = _fix_bytes(work, leg)
@@ -185,6 +190,7 @@ def _send(work: Work, leg_id: str) -> None:
             leg.attempts,
             True,
             intent,
+            asked=work.order.head_seq,
         )
     )
     if leg.attempts == 1:
@@ -229,6 +235,21 @@ def as_refund(work: Work, leg_id: str) -> bool:
     return True
 
 
+def overdrawn(payment: Payment) -> int:
+    """By how much what is reserved, paid and taken by others exceeds what was captured."""
+    if not payment.captured_peak:
+        return 0
+    return max(0, taken(payment) - payment.captured)
+
+
+def _taken(work: Work, leg: Leg) -> None:
+    """Others took the money while this waited for its turn or for funds: it does not leave as well
+    (edge 11), and a person is told."""
+    work.put_leg(leg.id, failure="taken_by_others")
+    move(work, leg.id, "said_failed", failure="taken_by_others")
+    work.event("exception.raised", what="taken_by_others", leg=leg.id, amount=leg.amount)
+
+
 def _key_may_be_gone(work: Work, leg: Leg) -> bool:
     """Whether the provider may have forgotten the key; it has not if it never took it up."""
     if not leg.first_sent_at:
@@ -265,6 +286,7 @@ def _probe(work: Work, leg_id: str) -> None:
             leg.attempts,
             True,
             look_intent(work.order, leg, payment),
+            asked=work.order.head_seq,
         )
     )
 
@@ -400,52 +422,6 @@ def release(work: Work, leg_id: str) -> None:
         lapse(work, refund)
 
 
-def claim(work: Work, refund_id: str) -> None:
-    """Recognise what we owe for a refund, as far as that is not on the books already."""
-    refund = work.refund(refund_id)
-    owed = sum(
-        g.amount
-        for g in refund.legs
-        if g.kind != "void" and not g.replaced and g.state not in ("failed", "canceled")
-    )
-    if owed > refund.claimed and not refund.external:
-        work.book(postings.claim(work.order, refund, owed, work.now))
-        work.put_refund(refund_id, claimed=owed)
-
-
-def lapse(work: Work, refund: Refund) -> None:
-    """The claim ends unpaid: the entry that recognised it is reversed."""
-    if refund.claimed:
-        work.book(postings.claim_lapsed(work.order, refund, work.now))
-        work.put_refund(refund.id, claimed=0)
-
-
-def partly_failed(refund: Refund) -> bool:
-    """Some of it was paid, the rest failed, and nothing is under way any more."""
-    states = {leg.state for leg in refund.legs if not leg.replaced}
-    ended = states <= {"succeeded", "failed", "canceled"}
-    return ended and "succeeded" in states and len(states) > 1 and not refund.external
-
-
-def give_up_rest(work: Work, refund_id: str) -> int:
-    """What failed is owed no longer: the refund is what was paid of it. How much was given up."""
-    before = work.refund(refund_id)
-    paid = [leg for leg in before.legs if leg.state == "succeeded" and not leg.replaced]
-    amount = sum(leg.amount for leg in paid)
-    for leg in before.legs:
-        if leg.state != "succeeded":
-            work.put_leg(leg.id, replaced=True)
-    after = work.put_refund(
-        refund_id,
-        amount=amount,
-        breakdown=shrunk(before.breakdown, amount),
-        claimed=sum(leg.amount for leg in paid if leg.kind != "void"),
-    )
-    if before.claimed:
-        work.book(postings.claim_reduced(work.order, before, after, work.now))
-    return before.amount - amount
-
-
 def _settle(work: Work, leg_id: str) -> None:
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
@@ -529,6 +505,7 @@ def start_reread(work: Work, payment_id: str) -> None:
             work.now,
             start=True,
             intent=intent,
+            asked=work.order.head_seq,
         )
     )
 

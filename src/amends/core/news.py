@@ -99,14 +99,14 @@ def answered(work: Work, fact: Answered) -> None:
     """What the provider said to one attempt."""
     refund, leg = work.leg(fact.leg)
     current = (fact.epoch, fact.attempt) == (leg.epoch, leg.attempts)
-    asked_at: Instant = leg.last_sent_at if current else 0
+    asked = fact.asked if current else 0
     if current:
         leg = work.put_leg(leg.id, in_flight=False)
         if work.payment(leg.payment).busy == leg.id:
             work.put_payment(leg.payment, busy="")
     outcome = fact.outcome
     if isinstance(outcome, Accepted):
-        _accepted(work, leg, outcome, fact.epoch, asked_at)
+        _accepted(work, leg, outcome, fact.epoch, asked)
     elif current:
         _not_accepted(work, refund, leg, outcome)
     if current:
@@ -114,20 +114,20 @@ def answered(work: Work, fact: Answered) -> None:
         legs.kick(work, leg.payment)
 
 
-def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked_at: Instant) -> None:
+def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked: int) -> None:
     if outcome.refund is not None:
         state = outcome.refund
         _check_echo(work, leg, state)
         if epoch != leg.epoch:
             _surfaced(work, leg, state)
         else:
-            _apply_refund(work, leg, state, asked_at, outcome.reference)
+            _apply_refund(work, leg, state, asked, outcome.reference)
     elif epoch != leg.epoch:
         return  # a release that has become a refund since
     elif outcome.payment is None:
         legs.move(work, leg.id, "unclear", why="the answer does not say what was done")
-    elif not _void_news(work, leg, outcome.payment, asked_at):
-        legs.move(work, leg.id, legs.asked_status(leg, "pending", asked_at))
+    elif not _void_news(work, leg, outcome.payment, asked):
+        legs.move(work, leg.id, legs.asked_status(leg, "pending", asked))
 
 
 def _check_echo(work: Work, leg: Leg, state: RefundState) -> None:
@@ -140,13 +140,13 @@ def _check_echo(work: Work, leg: Leg, state: RefundState) -> None:
 
 
 def _apply_refund(
-    work: Work, leg: Leg, state: RefundState, asked_at: Instant, reference: str = ""
+    work: Work, leg: Leg, state: RefundState, asked: int, reference: str = ""
 ) -> None:
     if not leg.psp_refund_id:
         leg = work.put_leg(leg.id, psp_refund_id=state.psp_refund_id)
     if state.failure_reason:
         work.put_leg(leg.id, failure=state.failure_reason)
-    news = legs.asked_status(leg, state.status, asked_at)
+    news = legs.asked_status(leg, state.status, asked)
     legs.move(
         work,
         leg.id,
@@ -240,13 +240,13 @@ def looked_up(work: Work, fact: LookedUp) -> None:
         payment = work.put_payment(payment.id, busy="")
     outcome = fact.outcome
     if not fact.leg:
-        _reread_answered(work, payment, outcome, fact.asked_at)
+        _reread_answered(work, payment, outcome, fact.asked)
     elif isinstance(outcome, Accepted):
         _, leg = work.leg(fact.leg)
         if outcome.payment is not None and leg.kind == "void":
-            _void_looked_up(work, leg, outcome.payment, fact.asked_at)
+            _void_looked_up(work, leg, outcome.payment, fact)
         else:
-            _listed(work, payment.id, outcome.refunds, fact.asked_at)
+            _listed(work, payment.id, outcome.refunds, fact.asked)
             _absent_or_found(work, fact.leg, outcome.refunds, fact.asked_at)
     else:
         legs.move(work, fact.leg, "lookup_failed")
@@ -256,11 +256,11 @@ def looked_up(work: Work, fact: LookedUp) -> None:
     legs.kick(work, payment.id)
 
 
-def _reread_answered(work: Work, payment: Payment, outcome: Any, asked_at: Instant) -> None:
+def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> None:
     if isinstance(outcome, Accepted):
         work.put_payment(payment.id, reread=False)
         work.finish(legs.reread_id(payment.id))
-        _listed(work, payment.id, outcome.refunds, asked_at)
+        _listed(work, payment.id, outcome.refunds, asked)
     elif isinstance(outcome, Declined):
         work.put_payment(payment.id, reread=False)
         work.finish(legs.reread_id(payment.id))
@@ -271,9 +271,7 @@ def _reread_answered(work: Work, payment: Payment, outcome: Any, asked_at: Insta
         legs.schedule_reread(work, payment.id, work.now + legs.BACKOFF[4])
 
 
-def _listed(
-    work: Work, payment_id: str, refunds: tuple[RefundState, ...], asked_at: Instant
-) -> None:
+def _listed(work: Work, payment_id: str, refunds: tuple[RefundState, ...], asked: int) -> None:
     """Every refund the provider lists is one of ours, one adopted before, or adopted now."""
     for state in refunds:
         leg = _match(work.order, payment_id, state)
@@ -281,7 +279,7 @@ def _listed(
             _adopt(work, payment_id, state)
         else:
             _check_echo(work, leg, state)
-            _apply_refund(work, leg, state, asked_at)
+            _apply_refund(work, leg, state, asked)
 
 
 def _absent_or_found(
@@ -302,15 +300,15 @@ def _absent_or_found(
     legs.move(work, leg_id, news)
 
 
-def _void_looked_up(work: Work, leg: Leg, state: PaymentState, asked_at: Instant) -> None:
-    if not _void_news(work, leg, state, asked_at):
-        _absent_or_found(work, leg.id, (), asked_at)
+def _void_looked_up(work: Work, leg: Leg, state: PaymentState, fact: LookedUp) -> None:
+    if not _void_news(work, leg, state, fact.asked):
+        _absent_or_found(work, leg.id, (), fact.asked_at)
 
 
-def _void_news(work: Work, leg: Leg, state: PaymentState, asked_at: Instant) -> bool:
+def _void_news(work: Work, leg: Leg, state: PaymentState, asked: int) -> bool:
     """What the payment's own state says about a void of it; False: it says nothing was done."""
     if state.captured > 0 and state.captured == leg.rest:
-        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", asked_at))
+        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", asked))
         return True
     if state.captured > 0:
         if leg.state not in ("succeeded", "failed", "canceled"):

@@ -182,7 +182,7 @@ class Leg(_Part, frozen=True):
     failure: str = ""
     replaced: bool = False  # a later leg took over; not part of the refund's shown state
     outside: bool = False  # counted in Payment.external: not ours, or found no room any more
-    moved_at: Instant = 0  # when the provider's news last changed the state
+    moved: int = 0  # the event with which the provider's news last changed the state
     paid_at: Instant = 0  # when it last succeeded, 0 if it is not paid now
     was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
 

@@ -88,9 +88,11 @@ class Deliverer:
         if isinstance(outcome, Declined):
             log.info("declined", effect=effect.id, code=outcome.code, text=outcome.text)
         if effect.kind == "send":
-            fact: Answered | LookedUp = Answered(effect.leg, effect.epoch, effect.attempt, outcome)
+            fact: Answered | LookedUp = Answered(
+                effect.leg, effect.epoch, effect.attempt, outcome, effect.asked
+            )
         else:
-            fact = LookedUp(effect.payment, outcome, effect.leg, asked_at)
+            fact = LookedUp(effect.payment, outcome, effect.leg, asked_at, effect.asked)
         told = turner.submit(
             Ask(
                 (Addressed(fact, order=effect.order),),

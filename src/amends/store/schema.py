@@ -42,8 +42,8 @@ def _raw(name: str, null: bool = False) -> Column[bytes]:
     return Column(name, RAW, nullable=null)
 
 
-# Room in the pages of what is changed long after: PostgreSQL then keeps a row's new version in its
-# page and writes no index for it.
+# Room in the pages of what is changed long after: PostgreSQL then mostly keeps a row's new version in
+# its page and writes no index for it.
 ROOM = {"fillfactor": 80}
 
 

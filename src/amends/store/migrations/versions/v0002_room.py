@@ -1,5 +1,5 @@
-"""Room in the pages of what is changed, so that PostgreSQL's new version of a row stays in its page
-and no index has to be written for it. Rows that are there keep their places."""
+"""Room in the pages of what is changed, so that PostgreSQL's new version of a row mostly stays in its
+page and no index has to be written for it. Rows that are there keep their places."""
 
 from __future__ import annotations
 
