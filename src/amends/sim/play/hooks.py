@@ -39,7 +39,7 @@ class Hooks:
         if delivery.attempt == 1:
             self.world.came_true(number, event)
         if self._gets_no_answer(delivery, number, event):
-            self.provider.world.delivered(delivery, None)  # it is tried again
+            self.provider.delivered(delivery, None)  # it is tried again
             return
         trouble = "" if at_once else self.troubles.webhook(number)
         prng = self.troubles.prng(number, "hook-way")
@@ -48,12 +48,12 @@ class Hooks:
         if self._is_lost(number):
             self.troubles.struck("lose", number)
             self._say(number, event, "lost for ever")
-            self.provider.world.delivered(delivery, 200)  # something before us took it
+            self.provider.delivered(delivery, 200)  # something before us took it
             return
         if trouble == "delay" and (seconds := self._delay(prng)) > HELD_S:
             self._late[delivery.event_id] = self._loop.time() + seconds
             self._say(number, event, "no answer (delay)")
-            self.provider.world.delivered(delivery, None)
+            self.provider.delivered(delivery, None)
             return
         if trouble in ("delay", "reorder"):
             await self._on_its_way(number, trouble, prng)
@@ -96,7 +96,7 @@ class Hooks:
         number = self.provider.owner(event)
         prng = self.troubles.prng(number, "hook-way")
         if self.provider.silent(number) and self.troubles.on:
-            self.provider.world.delivered(delivery, None)
+            self.provider.delivered(delivery, None)
             return
         status = await self.post(delivery, prng, forged=trouble == "bad_signature")
         if trouble == "bad_signature" and status not in (None, 503):
@@ -104,7 +104,7 @@ class Hooks:
             if status != 401:
                 self.world.wrong(number, f"a forged webhook was answered {status}")
         self._say(number, event, f"{status or 'no answer'}{f' ({trouble})' if trouble else ''}")
-        self.provider.world.delivered(delivery, status)
+        self.provider.delivered(delivery, status)
         if status != 200:
             return
         self._heard[number] = self._heard.get(number, 0) + 1

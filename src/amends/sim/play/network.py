@@ -38,11 +38,11 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 class Silence(msgspec.Struct):
-    """Nothing about an order gets through until then. `unsure`: the request it began with was to
-    move money, and nobody has said since what became of it."""
+    """Nothing about an order gets through until then. `unsure`: nobody has said since what became
+    of the request it began with."""
 
     until: float
-    unsure: bool
+    unsure: bool = True
 
 
 class Provider:
@@ -103,6 +103,12 @@ class Provider:
         silence = self._silent.get(number)
         return silence is not None and silence.until > self._loop.time()
 
+    def _may_fall_silent(self, request: Request) -> bool:
+        """A silence begins where money was to move and where it fits before the next quiet point,
+        which would end it."""
+        fits = self._loop.time() + SILENCE_S < self.quiet_at
+        return fits and request.method == "POST"
+
     def heard(self, number: str) -> None:
         """A webhook about this order got through."""
         if silence := self._silent.get(number):
@@ -147,8 +153,7 @@ class Provider:
         if self.silent(number):
             return Failure(False, "no connection: refused"), ""
         self._after_silence(number)
-        fits = self._loop.time() + SILENCE_S < self.quiet_at
-        kind = self.troubles.request(number, fits)
+        kind = self.troubles.request(number, self._may_fall_silent(request))
         return await self._strike(kind, request, number, timeout_s)
 
     async def _strike(
@@ -164,7 +169,7 @@ class Provider:
             await asyncio.sleep(timeout_s)
             return Failure(True, "no answer in time"), kind
         if kind == "silence":
-            self._silent[number] = Silence(self._loop.time() + SILENCE_S, unsure=post)
+            self._silent[number] = Silence(self._loop.time() + SILENCE_S)
         fault = FAULTS.get(kind) if post else None  # these are about what is done
         if kind in FAULTS and fault is None:
             kind = ""
@@ -226,6 +231,11 @@ class Provider:
                     await self._changed.wait()
             except TimeoutError:
                 continue  # something is due
+
+    def delivered(self, delivery: wire.Delivery, status: int | None) -> None:
+        """What an attempt was answered; without a 2xx there will be another one."""
+        self.world.delivered(delivery, status)
+        self._changed.set()
 
     @property
     def busy(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from amends.sim.checker.spec import Ask
 from amends.sim.play.node import START, Node
-from amends.sim.play.story import SHOP, STEP, Plan, signed
+from amends.sim.play.story import REASONS, SHOP, STEP, Plan, signed
 from amends.sim.wire import CommandRefused
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Person:
     # -- who they are --------------------------------------------------------------------------
 
     async def _honest(self) -> None:
-        await self.ask(True, **self._some())
+        await self.ask(True, reason=self.prng.choice(REASONS), **self._some())
 
     async def _impatient(self) -> None:
         await self.ask(True, repeats=self.prng.randint(1, 3), **self._some())
@@ -361,7 +361,7 @@ class Person:
     async def _regretful(self) -> None:
         """Asks for most of it, and takes that back while it waits for a person, or later."""
         ask = await self.ask(False, by_message=False, amount=self._part(0.9))
-        await self._pause(0, 8 * HOUR)
+        await self._pause(0, 4 * HOUR)
         refund = self.world.refund(ask)
         if refund is not None:
             await self._act("cancel", refund.id, "key:support")

@@ -22,6 +22,7 @@ from amends.kernel.money import allocate
 SHOP, STRIPE = "shop-1", "stripe-eu"
 CURRENCIES = ("EUR", "EUR", "EUR", "USD", "JPY", "KWD", "CHF")
 STEP = {"KWD": 10}  # Stripe takes three-decimal amounts only in tens
+DEAR = 30_000  # minor units: more than is refunded without a person
 REASONS = ("return", "not_received", "damaged", "wrong_item", "goodwill", "cancelled")
 
 
@@ -59,7 +60,8 @@ def make(number: str, prng: Random, days: float) -> Plan:
     persona = prng.choices([name for name, _ in PERSONAS], [share for _, share in PERSONAS])[0]
     currency = prng.choice(CURRENCIES)
     step = STEP.get(currency, 1)
-    lines = [_line(str(i + 1), prng, step) for i in range(prng.randint(1, 4))]
+    most = DEAR if persona == "regretful" else 4000  # there is time to take back what is reviewed
+    lines = [_line(str(i + 1), prng, step, most) for i in range(prng.randint(1, 4))]
     shipping = [_shipping(prng, step)] if prng.random() < 0.6 else []
     amount = sum(part["total"] for part in (*lines, *shipping))
     manual = persona == "canceller"
@@ -101,9 +103,9 @@ def _tender(name: str, amount: int, taken: bool) -> dict[str, Any]:
     return {"kind": "payment", "connection": STRIPE, **paid}
 
 
-def _line(name: str, prng: Random, step: int) -> dict[str, Any]:
+def _line(name: str, prng: Random, step: int, most: int) -> dict[str, Any]:
     quantity = prng.randint(1, 3)
-    total = prng.randint(quantity, 4000) * (step if step == 1 else step * quantity)
+    total = prng.randint(quantity, most) * (step if step == 1 else step * quantity)
     tax = total * 19 // 119
     taxes = [{"name": "VAT", "rate": "0.19", "amount": tax}]
     if prng.random() < 0.2:
