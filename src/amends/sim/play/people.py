@@ -385,7 +385,8 @@ class Person:
 
     async def _act(self, what: str, refund: str, actor: str) -> None:
         status, body = await self._until_answered(lambda node: node.act(what, actor, refund))
-        self._say(f"{actor}: {what} {refund}: {status} {_short(body)}")
+        who = "the desk" if actor == "key:lead" else "support"
+        self._say(f"{who}: {what} {refund}: {status} {_short(body)}")
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
         """At the provider by hand, if it can be done there."""
