@@ -330,7 +330,8 @@ class Person:
         """The provider says "pending" first."""
         fails = self.prng.random() < 0.4
         kind = "refund_fails" if fails else "refund_pending"
-        then, after_s = "failed" if fails else "succeeded", self.prng.uniform(0.01, 3 * DAY)
+        then = "failed" if fails else "succeeded"
+        after_s = self.prng.uniform(0.01, self.prng.choice((60.0, 3 * DAY)))
         outcome = {"status": "pending", "then": then, "after_s": after_s, "count": 1}
         payment, _ = self._one()
         if not self._left_out(kind):
