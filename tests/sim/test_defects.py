@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from amends.engine.sweep import Sweeper
+from amends.sim.play.hooks import Hooks
 from amends.sim.play.node import Node
-from amends.sim.play.play import World
 from amends.sim.play.run import play
 from amends.sim.play.trouble import PROFILES
 from amends.sim.play.wish import Wish
@@ -45,15 +45,15 @@ def test_an_error_that_the_engine_logs_and_survives(
 def test_an_error_in_a_task_that_nobody_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, died = World._post, []
+    whole, died = Hooks.post, []
 
-    async def once(world: World, *given: Any, **named: Any) -> int | None:
+    async def once(hooks: Hooks, *given: Any, **named: Any) -> int | None:
         if not died:
             died.append(1)
             raise ValueError("a webhook broke the world")
-        return await whole(world, *given, **named)
+        return await whole(hooks, *given, **named)
 
-    monkeypatch.setattr(World, "_post", once)
+    monkeypatch.setattr(Hooks, "post", once)
     assert any("a webhook broke the world" in what for what in defects(tmp_path))
 
 

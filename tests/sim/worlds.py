@@ -33,7 +33,7 @@ def _only(*kinds: str, **chances: float) -> Profile:
 
 PLAIN = ("honest", "impatient", "returner", "racer", "abuser", "bounced")
 WORLDS: dict[str, dict[str, Any]] = {
-    "quiet": {"profile": _only(), "days": 6.0, "orders": 14},
+    "quiet": {"profile": _only(), "days": 6.0, "orders": 40},
     "late requests": {
         "profile": _only("slow_request", "bad_signature", request=0.4, webhook=0.9),
         "personas": PLAIN,

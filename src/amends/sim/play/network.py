@@ -6,10 +6,11 @@ A request that has left arrives, whatever becomes of the process that sent it.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from amends.gateways.spec import Failure, Request, Response
 from amends.sim import wire
@@ -17,8 +18,7 @@ from amends.sim.play.node import START
 from amends.sim.play.trouble import Troubles
 from amends.sim.stripe import StripeWorld
 
-KEY_AGE_S = 24 * 3600  # how long Stripe keeps keys
-SILENCE_S = 26 * 3600
+SILENCE_S = 26 * 3600.0  # Stripe keeps keys for 24 hours
 WAY_S = (0.004, 0.060)  # one way over the wire
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ T = TypeVar("T")
 Deliver = Callable[[wire.Delivery, bool], Coroutine[Any, Any, None]]
 Say = Callable[[str, str], None]
 Ended = Callable[[asyncio.Task[Any]], None]
+SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 FAULTS: dict[str, dict[str, Any]] = {
     "rate_limit": {"kind": "rate_limit", "retry_after": 2},
     "lock_timeout": {"kind": "lock_timeout"},
@@ -34,6 +35,14 @@ FAULTS: dict[str, dict[str, Any]] = {
     "error_500_done": {"kind": "error_500", "after_work": True},
     "webhook_before_answer": {"kind": "webhook_before_answer"},
 }
+
+
+class Silence(msgspec.Struct):
+    """Nothing about an order gets through until then. `unsure`: nobody has said since what became
+    of the request it began with."""
+
+    until: float
+    unsure: bool = True
 
 
 class Provider:
@@ -45,7 +54,8 @@ class Provider:
         self.troubles, self._say, self._deliver = troubles, say, deliver
         self.world = StripeWorld(self.now, troubles.prng("", "provider"))
         self.outage_until = 0.0
-        self._silent: dict[str, float] = {}  # order number: until when
+        self.quiet_at = 0.0  # the next quiet point
+        self._silent: dict[str, Silence] = {}  # by order number
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.on_wire = 0
@@ -71,17 +81,49 @@ class Provider:
 
     # -- requests ------------------------------------------------------------------------------
 
-    def number_of(self, payment: str) -> str:
-        """The order of a payment or a charge: both are named after their order here."""
-        return payment.partition("_")[2]
-
-    def number(self, request: Request) -> str:
+    def payment(self, request: Request) -> str:
+        """The payment a request is about, "" for none."""
         parts = urlsplit(request.url)
         form = parse_qs(parts.query) | parse_qs(request.body.decode())
-        for name in (*form.get("payment_intent", ()), *parts.path.split("/")):
-            if name.startswith("pi_"):
-                return self.number_of(name)
-        return ""
+        names = (*form.get("payment_intent", ()), *parts.path.split("/"))
+        return next((name for name in names if name.startswith("pi_")), "")
+
+    def number(self, request: Request) -> str:
+        return _order_of(self.payment(request))
+
+    def owner(self, event: Mapping[str, Any]) -> str:
+        """The order number of a webhook."""
+        about = event["data"]["object"]
+        return _order_of(about.get("payment_intent") or about.get("charge") or about["id"])
+
+    # -- silence -------------------------------------------------------------------------------
+
+    def silent(self, number: str) -> bool:
+        """Whether nothing about this order gets through, in either direction."""
+        silence = self._silent.get(number)
+        return silence is not None and silence.until > self._loop.time()
+
+    def _may_fall_silent(self, request: Request) -> bool:
+        """A silence begins where money was to move and where it fits before the next quiet point,
+        which would end it."""
+        fits = self._loop.time() + SILENCE_S < self.quiet_at
+        return fits and request.method == "POST"
+
+    def heard(self, number: str) -> None:
+        """A webhook about this order got through."""
+        if silence := self._silent.get(number):
+            silence.unsure = False
+
+    def break_silence(self) -> None:
+        """A quiet point ends every silence; no key was forgotten over it."""
+        self._silent.clear()
+
+    def _after_silence(self, number: str) -> None:
+        """A request gets through: if it is the first word about what was sent before, the provider
+        has forgotten its key meanwhile."""
+        silence = self._silent.pop(number, None)
+        if silence is not None and silence.unsure:
+            self.troubles.struck("key_pruned", number)
 
     async def carry(self, request: Request, timeout_s: float) -> Response | Failure:
         """One request and its answer, if there is one."""
@@ -108,14 +150,10 @@ class Provider:
         if self.outage_until > self._loop.time():
             self.troubles.touch(number, "outage")
             return Failure(False, "no connection: refused"), ""
-        silent = self._silent.get(number, 0.0)
-        if silent > self._loop.time() and self.troubles.on:
+        if self.silent(number):
             return Failure(False, "no connection: refused"), ""
-        if silent:
-            del self._silent[number]
-            if silent <= self._loop.time():
-                self.troubles.struck("key_pruned", number)
-        kind = self.troubles.request(number)
+        self._after_silence(number)
+        kind = self.troubles.request(number, self._may_fall_silent(request))
         return await self._strike(kind, request, number, timeout_s)
 
     async def _strike(
@@ -131,15 +169,13 @@ class Provider:
             await asyncio.sleep(timeout_s)
             return Failure(True, "no answer in time"), kind
         if kind == "silence":
-            self._silent[number] = self._loop.time() + SILENCE_S
-        if fault := FAULTS.get(kind):
-            if not post:
-                kind = ""  # these are about what is done
-            else:
-                about = {"count": 1, "method": "POST", "payment": f"pi_{number}"}
-                self.world.control({"op": "fault", **about, **fault})
-        way = self.start(self._arrive(request, 0.0))
-        plan = await asyncio.shield(way)
+            self._silent[number] = Silence(self._loop.time() + SILENCE_S)
+        fault = FAULTS.get(kind) if post else None  # these are about what is done
+        if kind in FAULTS and fault is None:
+            kind = ""
+        plan, struck = await asyncio.shield(self.start(self._arrive(request, 0.0, fault)))
+        if fault is not None and not struck:
+            kind = ""
         if kind == "slow_answer":
             await asyncio.sleep(timeout_s)
             return Failure(True, "no answer in time"), kind
@@ -150,20 +186,35 @@ class Provider:
         lower = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status, lower, answer.body), kind
 
-    async def _arrive(self, request: Request, wait_s: float) -> wire.Plan:
+    async def _arrive(
+        self, request: Request, wait_s: float, fault: dict[str, Any] | None = None
+    ) -> tuple[wire.Plan, bool]:
+        """What the provider does, and whether `fault` struck there: nothing does where it only
+        repeats an answer that it kept."""
         if wait_s:
             await asyncio.sleep(wait_s)
         parts = urlsplit(request.url)
         headers = {name.lower(): value for name, value in request.headers}
         path = parts.path.removeprefix("/stripe")
+        if fault is not None:
+            self.world.control({"op": "fault", "count": 1, "method": "POST", **fault})
         plan = self.world.handle(
             wire.Request(request.method, path, parts.query, headers, request.body)
         )
+        left = self.world.control({"op": "clear_faults"}) if fault is not None else {}
         self._changed.set()
+        self._was_short(request, plan)
         for delivery in plan.deliver_first:
             await self._deliver(delivery, True)
         self.world.release(plan)
-        return plan
+        return plan, not left.get("removed")
+
+    def _was_short(self, request: Request, plan: wire.Plan) -> None:
+        """Money is wanting: said so by a refusal, or by a new refund that waits for it."""
+        if request.method == "POST" and plan.response is not None:
+            replayed = "Idempotent-Replayed" in plan.response.headers
+            if not replayed and any(word in plan.response.body for word in SHORT_WORDS):
+                self.troubles.struck("insufficient_balance", self.number(request))
 
     # -- webhooks ------------------------------------------------------------------------------
 
@@ -181,17 +232,24 @@ class Provider:
             except TimeoutError:
                 continue  # something is due
 
-    def owner(self, delivery: wire.Delivery) -> tuple[str, str, str]:
-        """The order number, the type and the object's id of a webhook."""
-        event = json.loads(delivery.body)
-        about = event["data"]["object"]
-        named = about.get("payment_intent") or about.get("charge") or about["id"]
-        return self.number_of(named), event["type"], about["id"]
+    def delivered(self, delivery: wire.Delivery, status: int | None) -> None:
+        """What an attempt was answered; without a 2xx there will be another one."""
+        self.world.delivered(delivery, status)
+        self._changed.set()
 
     @property
     def busy(self) -> bool:
         """Whether anything is on the wire, in either direction."""
         return bool(self.on_wire or self._tasks)
+
+
+def _order_of(name: str) -> str:
+    """Payments and charges are named after their order here: pi_17, ch_17, pi_17_2."""
+    return "".join(name.split("_")[1:2])
+
+
+async def _pass(where: str) -> None:
+    """Nobody ends here: the wire belongs to no process yet."""
 
 
 class Wire:
@@ -200,14 +258,18 @@ class Wire:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self.numbers: list[str] = []  # orders whose requests are out
+        self.passing: Callable[[str], Coroutine[Any, Any, None]] = _pass
 
     async def send(self, request: Request, timeout_seconds: float) -> Response | Failure:
         number = self._provider.number(request)
         self.numbers.append(number)
         try:
-            return await self._provider.carry(request, timeout_seconds)
+            await self.passing("send")
+            answer = await self._provider.carry(request, timeout_seconds)
+            await self.passing("sent")
         finally:
             self.numbers.remove(number)
+        return answer
 
     async def close(self) -> None:
         """Nothing is open: a request that has left belongs to the world."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from amends.core.order import Order
+from amends.core.quote import Quote
 from amends.core.reasons import SENTENCES, Reason, Refused
 from amends.core.requests import OrderIn, RefundIn
 from amends.engine import actions
@@ -91,6 +93,7 @@ class Node:
         self.name, self.sends = name, sends
         self.gone = asyncio.get_running_loop().create_future()
         self.wire, self.prng = wire, prng
+        wire.passing = pass_point
         passing: Point = pass_point
         bridged: Any = BridgedStore(store, bridge, passing, told)
         clock = SimClock(skew_us)
@@ -113,7 +116,7 @@ class Node:
         """Whether somebody who asks gets an answer here, if not at once."""
         return self.alive and not self._away.is_set()
 
-    async def doze(self, until: Coroutine[Any, Any, None], away: bool) -> None:
+    async def doze(self, until: Coroutine[Any, Any, Any], away: bool) -> None:
         """The machine stands still; what it was about to do it does afterwards. `away`: callers
         give up and ask elsewhere."""
         self._awake.clear()
@@ -202,6 +205,17 @@ class Node:
 
         return await self._answer(_said(ask()))
 
+    async def quote(self, actor: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """`POST /v1/quotes`."""
+
+        async def ask() -> tuple[int, Any]:
+            request = msgspec.convert(body, RefundIn)
+            told = await actions.make_quote(self.engine, Caller(actor, actor), request, show)
+            assert told.rendered is not None
+            return told.rendered.status, json.loads(told.rendered.body)
+
+        return await self._answer(_said(ask()))
+
     async def report(self, report: dict[str, Any], actor: str) -> tuple[int, Any]:
         """`POST /v1/orders`."""
 
@@ -245,7 +259,7 @@ async def _said(work: Coroutine[Any, Any, tuple[int, Any]]) -> tuple[int, Any]:
         return await work
     except Refused as refused:
         code = refused.refusal.reason
-        status = 401 if code == Reason.SIGNATURE_INVALID else 409
+        status = {Reason.SIGNATURE_INVALID: 401, Reason.UNKNOWN_ORDER: 404}.get(code, 409)
         return status, {"code": str(code), **refused.refusal.extra}
     except StoreUnavailable as error:
         return 503, {"code": "unavailable", "detail": str(error)}
@@ -261,6 +275,12 @@ def render(result: Result) -> Rendered:
         return Rendered(404, json.dumps({"code": str(Reason.UNKNOWN_ORDER)}).encode(), keep=False)
     order = result.order.id if result.order else ""
     body = {"id": result.refund or order, "order": order, "parked": result.parked}
+    return Rendered(201, json.dumps(body).encode())
+
+
+def show(order: Order, quote: Quote, name: str, ends: Instant) -> Rendered:
+    """A quote, without its prose."""
+    body = {"id": name, "order": order.id, "amount": quote.amount, "ends": ends}
     return Rendered(201, json.dumps(body).encode())
 
 

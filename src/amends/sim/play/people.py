@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from amends.sim.checker.spec import Ask
 from amends.sim.play.node import START, Node
-from amends.sim.play.story import SHOP, STEP, Plan, signed
+from amends.sim.play.story import REASONS, SHOP, STEP, Plan, signed
 from amends.sim.wire import CommandRefused
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Person:
     def __init__(self, world: World, plan: Plan, prng: Random) -> None:
         self.world, self.plan, self.prng = world, plan, prng
         self.number = plan.number
+        # How often something is tried depends on the troubles, so that has a source of its own.
+        self._tries = world.troubles.prng(plan.number, "tries")
         self._messages = 0
         self._asks = 0
 
@@ -40,6 +42,7 @@ class Person:
         await self._pause(1 * HOUR, 3 * DAY)
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
         await act()
+        await self._afterwards()
 
     async def _pause(self, least: float, most: float) -> None:
         await self.world.pause(self.prng.uniform(least, most))
@@ -50,26 +53,39 @@ class Person:
     def _say(self, text: str) -> None:
         self.world.say(self.number, text)
 
-    def _struck(self, kind: str) -> bool:
-        """Whether this trouble of the story happens at all; it is counted then."""
-        if kind in self.world.troubles.profile.without:
-            return False
-        self.world.troubles.struck(kind, self.number)
-        return True
+    def _left_out(self, kind: str) -> bool:
+        """Whether a kind of trouble never happens; what is drawn about it is drawn all the same."""
+        return kind in self.world.troubles.profile.without
+
+    def _trouble(self, kind: str, op: str, **command: Any) -> dict[str, Any] | None:
+        """Trouble made at the provider; it counts if it could be done there."""
+        done = None if self._left_out(kind) else self._try(op, **command)
+        if done is not None:
+            self.world.troubles.struck(kind, self.number)
+        return done
 
     # -- the order -----------------------------------------------------------------------------
 
     def _pay(self) -> None:
-        plan = self.plan
-        self._control(
-            "payment",
-            id=f"pi_{self.number}",
-            amount=plan.amount,
-            currency=plan.currency.lower(),
-            capture="automatic" if plan.captured else "manual",
-            announce=self.prng.random() < 0.5,
-        )
-        self._say(f"{plan.persona} pays {plan.amount} {plan.currency}, {plan.captured} captured")
+        plan, names = self.plan, []
+        for tender in plan.report["tenders"]:
+            names.append(tender["psp_payment_id"])
+            self._control(
+                "payment",
+                id=names[-1],
+                charge=names[-1].replace("pi_", "ch_"),
+                amount=tender["amount"],
+                currency=plan.currency.lower(),
+                capture="automatic" if plan.captured else "manual",
+                announce=self.prng.random() < 0.5,
+            )
+        paid = f"pays {plan.amount} {plan.currency}, {plan.captured} captured"
+        self._say(f"{plan.persona} {paid}, as {' and '.join(names)}")
+
+    def _one(self) -> tuple[str, int]:
+        """One payment of the order and its amount."""
+        tender = self.prng.choice(self.plan.report["tenders"])
+        return tender["psp_payment_id"], tender["amount"]
 
     async def _report(self) -> None:
         kind = self.world.troubles.shop(self.number)
@@ -104,7 +120,7 @@ class Person:
     # -- how things are asked ------------------------------------------------------------------
 
     async def _until_answered(self, ask: Call) -> tuple[int, Any]:
-        return await self.world.answered(self.number, self.prng, ask)
+        return await self.world.answered(self.number, self._tries, ask)
 
     async def message(self, kind: str, data: dict[str, Any], repeats: int = 0) -> tuple[int, str]:
         """A signed message of the shop, until it is taken; its status and id."""
@@ -129,7 +145,7 @@ class Person:
         return status, name
 
     async def _way(self) -> None:
-        await asyncio.sleep(self.prng.uniform(0.005, 0.2))
+        await asyncio.sleep(self._tries.uniform(0.005, 0.2))
 
     async def ask(
         self,
@@ -144,13 +160,12 @@ class Person:
         name = f"ask-{self.number}-{self._asks}"
         source = {"connection": SHOP, "order_id": self.number}
         at = int(asyncio.get_running_loop().time() * 1e6)
-        body = {"order": source, "reason": "return", **body}
+        if "quote" not in body:
+            body = {"order": source, "reason": "return", **body}
         if self.prng.random() < 0.1:
             body["note"] = f"please call {self.plan.report['customer']['name']}"
         if by_message is None:
             by_message = self.prng.random() < 0.3
-        if self.plan.currency == SHORT and self.world.short:
-            self.world.troubles.struck("insufficient_balance", self.number)
         door = "message" if by_message else "api"
         ask = Ask(name, at, self.number, body, "" if by_message else name, door)
         ask.should_succeed = should
@@ -174,9 +189,9 @@ class Person:
             self.world.wrong(self.number, f"{ask.id} was answered {first} and then {heard}")
         ask.status, ask.answer = heard
 
-    def _part(self, share: float) -> int:
+    def _part(self, share: float, whole: int = 0) -> int:
         step = STEP.get(self.plan.currency, 1)
-        return max(1, int(self.plan.amount * share) // step) * step
+        return max(1, int((whole or self.plan.amount) * share) // step) * step
 
     def _some(self) -> dict[str, Any]:
         """A body: some lines, an amount, or all that is left."""
@@ -193,7 +208,7 @@ class Person:
     # -- who they are --------------------------------------------------------------------------
 
     async def _honest(self) -> None:
-        await self.ask(True, **self._some())
+        await self.ask(True, reason=self.prng.choice(REASONS), **self._some())
 
     async def _impatient(self) -> None:
         await self.ask(True, repeats=self.prng.randint(1, 3), **self._some())
@@ -242,41 +257,47 @@ class Person:
 
     async def _disputer(self) -> None:
         first = self.prng.random() < 0.5
+        payment, _ = self._one()
         if first:
             await self.ask(False, **self._some())
             await self._pause(0, 10)
-        if self._struck("dispute"):
-            status = self.prng.choice(
-                ("needs_response", "needs_response", "warning_needs_response")
-            )
-            self._try("open_dispute", payment=f"pi_{self.number}", status=status)
+        status = self.prng.choice(("needs_response", "needs_response", "warning_needs_response"))
+        self._trouble("dispute", "open_dispute", payment=payment, status=status)
         if not first:
             await self._pause(0, 2 * HOUR)
             await self.ask(False, **self._some())
         await self._pause(1 * DAY, 4 * DAY)
         closing = self.prng.choice(("won", "lost"))
-        inquiry = self._try("close_dispute", payment=f"pi_{self.number}", status=closing)
+        inquiry = self._try("close_dispute", payment=payment, status=closing)
         if inquiry is None:
-            self._try("close_dispute", payment=f"pi_{self.number}", status="warning_closed")
-        if self.prng.random() < 0.5 and self._struck("fraud_warning"):
-            self._try("fraud_warning", payment=f"pi_{self.number}")
+            self._try("close_dispute", payment=payment, status="warning_closed")
+        if self.prng.random() < 0.5:
+            self._trouble("fraud_warning", "fraud_warning", payment=payment)
 
     async def _canceller(self) -> None:
-        """Wants the order no more while it is only authorized."""
-        race = self.prng.random() < 0.3 and self._struck("capture_race")
-        if not race:
-            await self.ask(True, reason="cancelled")
+        """Wants the order no more while it is only authorized, or first only some of it."""
+        races, wait = self.prng.random() < 0.3, self.prng.uniform(0, 0.6)
+        in_parts, (payment, amount) = self.prng.random() < 0.3, self._one()
+        if races and not self._left_out("capture_race"):
+            await self._race(payment, amount, wait)
             return
+        if in_parts:
+            await self.ask(False, reason="cancelled", amount=self._part(0.4))
+            await self._pause(0, 1 * HOUR)
+        await self.ask(not in_parts, reason="cancelled")
+
+    async def _race(self, payment: str, amount: int, wait: float) -> None:
+        """Somebody captures at the provider while the order is cancelled."""
         asked = asyncio.ensure_future(self.ask(False, reason="cancelled"))
-        await self.world.pause(self.prng.uniform(0, 0.6))
-        captured = self._try("dashboard_capture", payment=f"pi_{self.number}")
+        await self.world.pause(wait)
+        captured = self._trouble("capture_race", "dashboard_capture", payment=payment)
         await asked
         if captured is not None:
             told = {
                 "connection": "stripe-eu",
-                "psp_payment_id": f"pi_{self.number}",
-                "amount": self.plan.amount,
-                "authorized": self.plan.amount,
+                "psp_payment_id": payment,
+                "amount": amount,
+                "authorized": amount,
                 "currency": self.plan.currency,
             }
             await self.message("payment.captured", told)
@@ -286,12 +307,11 @@ class Person:
         before = self.prng.random() < 0.5
         if before:
             await self.ask(False, amount=self._part(0.5))
-        if self._struck("dashboard_refund"):
-            made = self._try(
-                "dashboard_refund", payment=f"pi_{self.number}", amount=self._part(0.25)
-            )
-            if made is not None:
-                self.world.journal.dashboard.append(made["refund"])
+        payment, whole = self._one()
+        by_hand = {"payment": payment, "amount": self._part(0.25, whole)}
+        made = self._trouble("dashboard_refund", "dashboard_refund", **by_hand)
+        if made is not None:
+            self.world.journal.dashboard.append(made["refund"])
         await self._pause(0, 3 * HOUR)
         await self.ask(False, amount=self._part(0.2))
 
@@ -299,9 +319,8 @@ class Person:
         """The bank sends the money back days later; then it is asked for again."""
         ask = await self.ask(False, by_message=False, amount=self._part(0.7))
         await self._pause(1 * DAY, 4 * DAY)
-        refund = await self.world.paid(ask)
-        if refund and self._struck("late_failure"):
-            self._control("fail_refund", refund=refund)
+        refund = self.world.paid(ask)
+        if refund and self._trouble("late_failure", "fail_refund", refund=refund) is not None:
             self.world.journal.bounced.append(refund)
             self._say(f"the bank returns {refund}")
         await self._pause(4 * HOUR, 2 * DAY)
@@ -311,16 +330,64 @@ class Person:
         """The provider says "pending" first."""
         fails = self.prng.random() < 0.4
         kind = "refund_fails" if fails else "refund_pending"
-        if self._struck(kind):
-            self._control(
-                "refund_outcome",
-                payment=f"pi_{self.number}",
-                status="pending",
-                then="failed" if fails else "succeeded",
-                after_s=self.prng.uniform(0.01, 3 * DAY),
-                count=1,
-            )
+        then = "failed" if fails else "succeeded"
+        after_s = self.prng.uniform(0.01, self.prng.choice((60.0, 3 * DAY)))
+        outcome = {"status": "pending", "then": then, "after_s": after_s, "count": 1}
+        payment, _ = self._one()
+        if not self._left_out(kind):
+            self._control("refund_outcome", payment=payment, **outcome)
+            self.world.expect(self.number, kind)
         await self.ask(not fails, **self._some())
+
+    async def _quoter(self) -> None:
+        """Asks what it would come to, and then for just that."""
+        body = {"order": {"connection": SHOP, "order_id": self.number}, **self._some()}
+        status, quote = await self._until_answered(lambda node: node.quote("key:support", body))
+        self._say(f"quote: {status} {_short(quote)}")
+        if status != 201:
+            self.world.wrong(self.number, f"a quote of what fits was refused: {quote}")
+            return
+        made = asyncio.get_running_loop().time()
+        await self._pause(0, 20 * 60)
+        ask = await self.ask(True, by_message=False, quote=quote["id"])
+        late = asyncio.get_running_loop().time() > made + 29 * 60  # quiet points and outages
+        if late and ask.answer and ask.answer.get("code") == "quote_expired":
+            ask.should_succeed = False
+        refund = self.world.refund(ask)
+        if refund is not None and refund.amount != quote["amount"]:
+            self.world.wrong(self.number, f"quoted {quote['amount']}, refunded {refund.amount}")
+        await self._pause(0, 2 * HOUR)
+        await self.ask(False, by_message=False, quote=quote["id"])  # it is stale, or too old
+
+    async def _regretful(self) -> None:
+        """Asks for most of it, and takes that back while it waits for a person, or later."""
+        ask = await self.ask(False, by_message=False, amount=self._part(0.9))
+        await self._pause(0, 4 * HOUR)
+        refund = self.world.refund(ask)
+        if refund is not None:
+            await self._act("cancel", refund.id, "key:support")
+        await self._pause(0, 4 * HOUR)
+        await self.ask(False)
+
+    async def _afterwards(self) -> None:
+        """What may still come: the shop cancels or cannot deliver, or the desk takes up what
+        failed."""
+        way, unknown = self.prng.random(), self.prng.random() < 0.3
+        line = self.prng.choice(self.plan.report["lines"])["id"]
+        await self._pause(4 * HOUR, 2 * DAY)
+        order = {"order_id": self.number}
+        if way < 0.12:
+            await self.message("order.cancelled", order)
+        elif way < 0.27:
+            lines = [{"id": "nobody" if unknown else line, "quantity": 1}]
+            await self.message("inventory.unavailable", {**order, "lines": lines})
+        for refund in self.world.failed(self.number):
+            await self._act("cancel" if self.prng.random() < 0.25 else "retry", refund, "key:lead")
+
+    async def _act(self, what: str, refund: str, actor: str) -> None:
+        status, body = await self._until_answered(lambda node: node.act(what, actor, refund))
+        who = "the desk" if actor == "key:lead" else "support"
+        self._say(f"{who}: {what} {refund}: {status} {_short(body)}")
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
         """At the provider by hand, if it can be done there."""
@@ -347,11 +414,12 @@ class Desk:
     async def look(self) -> None:
         for refund, number in self.world.reviews():
             prng = self.world.troubles.prng(number, "desk")
+            tries = self.world.troubles.prng(number, "desk-tries")
             what = "decline" if prng.random() < 0.15 else "approve"
             if what == "decline" and refund not in self.world.declined:
                 self.world.declined.add(refund)
                 self._excuse(number, refund)
-            await self._act(prng, number, what, refund)
+            await self._act(tries, number, what, refund)
 
     def _excuse(self, number: str, refund: str) -> None:
         """A request by message was told no id: the first of its order that may be meant."""

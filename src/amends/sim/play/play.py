@@ -9,6 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from amends.core.order import Refund, shown_state
+from amends.core.orders import order_id
+from amends.core.requests import OrderKey
 from amends.engine import audit
 from amends.kernel.time import SECOND
 from amends.sim import wire
@@ -16,10 +19,11 @@ from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.checker.spec import Snapshot
 from amends.sim.play.bridge import Bridge
 from amends.sim.play.evidence import TABLES, in_review, snapshot
+from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
-from amends.sim.play.story import STRIPE, Plan, make
+from amends.sim.play.story import SHOP, Plan, make
 from amends.sim.play.trouble import STATEMENT, Troubles
 from amends.sim.play.wish import WHSEC, Line, Wish, settings
 from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
@@ -32,6 +36,7 @@ PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
 NAP_S = (5.0, 30.0)  # how long a machine stands still
 UNKNOWN_S = 3 * 86400.0  # after that an order's report is not on its way any more
+FAILS = ("refund_fails", "refund.failed")
 COMA_S = (25 * 3600.0, 27 * 3600.0)  # the same, for longer than the provider keeps keys
 TOLD = (  # what of an event is worth a word on the chronicle
     *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
@@ -53,8 +58,10 @@ class World:
         self.checker = Checker()
         self.chronicle: list[Line] = []
         self.violations: list[tuple[float, str, str, str]] = []
-        self.provider = Provider(self.troubles, self.say, self.deliver, self.ended)
+        self.provider = Provider(self.troubles, self.say, self._deliver, self.ended)
         self.troubles.now = self.loop.time
+        self.hooks = Hooks(self)
+        self._expected: dict[str, str] = {}  # order number: the kind its refund will meet
         self.nodes: list[Node] = []
         self.declined: set[str] = set()  # refunds the desk declined
         self.last = Snapshot(0, [], {name: [] for name in TABLES}, [], [])
@@ -108,13 +115,6 @@ class World:
         """Whether the database is."""
         return self._away_until > self.loop.time()
 
-    @property
-    def short(self) -> bool:
-        """Whether the balance in one currency is short."""
-        if not self._can_be_short:
-            return False
-        return SHORT_FROM < self.loop.time() < SHORT_UNTIL
-
     async def answered(self, number: str, prng: Random, call: Call) -> tuple[int, Any]:
         """Ask until somebody answers, whoever ends meanwhile. An order that nobody knows of is on
         its way, but not for ever."""
@@ -159,14 +159,24 @@ class World:
         """Whether the desk declined it, so that its money is free again."""
         return isinstance(ask.answer, dict) and ask.answer.get("id") in self.declined
 
-    async def paid(self, ask: Ask) -> str:
-        """The provider's id of what was paid for an ask, "" if nothing was."""
+    def refund(self, ask: Ask) -> Refund | None:
+        """The refund an ask led to, as far as its caller was told."""
         if ask.status != 201 or ask.answer is None:
-            return ""
+            return None
         order = self.bridge.run(self.store.order(ask.answer["order"]))
-        refund = order.refund(ask.answer["id"]) if order else None
+        return order.refund(ask.answer["id"]) if order else None
+
+    def paid(self, ask: Ask) -> str:
+        """The provider's id of what was paid for an ask, "" if nothing was."""
+        refund = self.refund(ask)
         legs = refund.legs if refund else ()
         return next((leg.psp_refund_id for leg in legs if leg.state == "succeeded"), "")
+
+    def failed(self, number: str) -> list[str]:
+        """The refunds of an order that failed and were asked for by us."""
+        order = self.bridge.run(self.store.order(order_id(OrderKey(SHOP, number))))
+        refunds = order.refunds if order else ()
+        return [r.id for r in refunds if shown_state(r) == "failed" and not r.external]
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -198,7 +208,11 @@ class World:
         return node
 
     async def _point(self, node: Node, where: str) -> None:
-        """Every statement of every process passes here, before and after."""
+        """Every statement and every send of every process passes here, before and after."""
+        if where in ("send", "sent"):
+            if self._draws(node) == "crash":
+                await self._strike(node, where, "crash")
+            return
         if where == "committed":
             for other in self.nodes:
                 other.stir()
@@ -207,14 +221,17 @@ class World:
         before = not where.endswith(".done") and where != "committed"
         if before:
             await asyncio.sleep(node.prng.uniform(*PACE_S))
-        strikes, kind = (
-            node.prng.random() < self.wish.profile.statement,
-            node.prng.choice(self.wish.profile.of(STATEMENT)),
-        )
+        kind = self._draws(node)
         if self.away:
             raise StoreUnavailable("the database is away")
-        if strikes and self.troubles.on and kind not in self.wish.profile.without:
+        if kind:
             await self._strike(node, where, kind)
+
+    def _draws(self, node: Node) -> str:
+        """What strikes a process here, "" for nothing."""
+        profile, strikes = self.wish.profile, node.prng.random() < self.wish.profile.statement
+        kind = node.prng.choice(profile.of(STATEMENT))
+        return kind if strikes and self.troubles.on and kind not in profile.without else ""
 
     def _told(self, node: Node, batch: Batch) -> None:
         """What a process has committed, on the chronicle."""
@@ -253,7 +270,7 @@ class World:
             seconds = min(seconds, NAP_S[1])
         self.troubles.struck("sleep")
         self.say("", f"{node.name} stands still for {seconds:.0f} s")
-        await node.doze(self._calm_or(seconds), away=seconds > NAP_S[1])
+        await node.doze(self.calm_or(seconds), away=seconds > NAP_S[1])
         self._up.set()
         self.say("", f"{node.name} goes on")
 
@@ -275,58 +292,29 @@ class World:
 
     # -- what comes from outside ---------------------------------------------------------------
 
-    async def deliver(self, delivery: wire.Delivery, at_once: bool) -> None:
-        """One webhook of the provider, with what happens to it on its way."""
-        number, kind, _ = self.provider.owner(delivery)
-        prng = self.troubles.prng(number, "hook-way")
-        trouble = "" if at_once else self.troubles.webhook(number)
-        if trouble == "lose" and delivery.attempt == 1:
-            self.troubles.struck(trouble, number)
-            self.say(number, f"webhook {kind} {delivery.event_id} is lost")
-            self.provider.world.delivered(delivery, None)  # no answer: it is tried again
-            return
-        if trouble in ("delay", "reorder"):
-            self.troubles.struck(trouble, number)
-            await self._calm_or(prng.uniform(1, 3 * 3600 if trouble == "delay" else 30))
-        status = await self._post(delivery, prng, forged=trouble == "bad_signature")
-        if trouble == "bad_signature":
-            self.troubles.struck(trouble, number)
-            if status not in (401, None, 503):
-                self.wrong(number, f"a forged webhook was answered {status}")
-        struck = f" ({trouble})" if trouble else ""
-        self.say(number, f"webhook {kind} {delivery.event_id}: {status or 'no answer'}{struck}")
-        self.provider.world.delivered(delivery, status)
-        if status == 200:
-            self.journal.events.append(delivery.event_id)
-        if trouble in ("duplicate", "late_duplicate"):
-            self.troubles.struck(trouble, number)
-            if trouble == "late_duplicate":
-                await self._calm_or(prng.uniform(60, 280))  # as long as its signature holds
-            await self._post(delivery, prng)
+    async def _deliver(self, delivery: wire.Delivery, at_once: bool) -> None:
+        await self.hooks.deliver(delivery, at_once)
 
-    async def _post(
-        self, delivery: wire.Delivery, prng: Random, forged: bool = False
-    ) -> int | None:
-        await asyncio.sleep(prng.uniform(0.002, 0.2))
-        serving = [node for node in self.nodes if node.serves and node.sends]
-        if not serving:
-            return None
-        headers = dict(delivery.headers)
-        body = (
-            delivery.body.replace(b'"succeeded"', b'"failed"') + b" " if forged else delivery.body
-        )
-        try:
-            return await prng.choice(serving).hear(STRIPE, body, headers)
-        except Gone:
-            return None
+    def expect(self, number: str, kind: str) -> None:
+        """The provider was told what a refund of this order will meet; see `came_true`."""
+        self._expected[number] = kind
 
-    async def _calm_or(self, seconds: float) -> None:
-        """Wait so long, or until the world becomes quiet."""
+    def came_true(self, number: str, event: Mapping[str, Any]) -> None:
+        """The provider says so: what an order was to meet has happened."""
+        kind, about = self._expected.get(number), event["data"]["object"]
+        pending = about.get("pending_reason") == "processing"
+        if (kind == "refund_pending" and pending) or (kind, event["type"]) == FAILS:
+            del self._expected[number]
+            self.troubles.struck(str(kind), number)
+
+    async def calm_or(self, seconds: float) -> bool:
+        """Wait so long, or until the world becomes quiet; whether it was so long."""
         try:
             async with asyncio.timeout(seconds):
                 await self._calming.wait()
         except TimeoutError:
-            return
+            return True
+        return False
 
     # -- the run -------------------------------------------------------------------------------
 
@@ -451,7 +439,7 @@ class World:
     async def _second(self, seconds: float) -> None:
         """A command beside the server, or one more worker beside the others."""
         node = await self.start_node(sends=self.wish.workers > 1)
-        await self._calm_or(seconds)
+        await self.calm_or(seconds)
         if node in self.nodes and node.alive:
             self.nodes.remove(node)
             await node.kill()
@@ -461,9 +449,12 @@ class World:
 
     async def _quiets(self) -> None:
         for place in range(1, QUIETS):
-            await asyncio.sleep(max(0, self.wish.days * 86400 * place / QUIETS - self.loop.time()))
+            quiet = self.wish.days * 86400 * place / QUIETS
+            self.provider.quiet_at = quiet
+            await asyncio.sleep(max(0, quiet - self.loop.time()))
             await self.calm()
             self._go()
+        self.provider.quiet_at = self.wish.days * 86400
         await asyncio.Event().wait()
 
     async def calm(self, check: bool = True) -> None:
@@ -472,6 +463,7 @@ class World:
         self._calming.set()
         self.troubles.on = False
         self.provider.outage_until = self._away_until = 0.0
+        self.provider.break_silence()
         began = self.loop.time()
         while not await self._is_quiet((self.loop.time() - began) / 50):
             self.provider.control("hurry_webhooks")

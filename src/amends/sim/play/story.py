@@ -22,6 +22,7 @@ from amends.kernel.money import allocate
 SHOP, STRIPE = "shop-1", "stripe-eu"
 CURRENCIES = ("EUR", "EUR", "EUR", "USD", "JPY", "KWD", "CHF")
 STEP = {"KWD": 10}  # Stripe takes three-decimal amounts only in tens
+DEAR = 30_000  # minor units: more than is refunded without a person
 REASONS = ("return", "not_received", "damaged", "wrong_item", "goodwill", "cancelled")
 
 
@@ -49,6 +50,8 @@ PERSONAS: tuple[tuple[str, float], ...] = (
     ("dashboard", 0.06),
     ("bounced", 0.06),
     ("waiting", 0.05),
+    ("quoter", 0.05),
+    ("regretful", 0.05),
 )
 
 
@@ -57,7 +60,8 @@ def make(number: str, prng: Random, days: float) -> Plan:
     persona = prng.choices([name for name, _ in PERSONAS], [share for _, share in PERSONAS])[0]
     currency = prng.choice(CURRENCIES)
     step = STEP.get(currency, 1)
-    lines = [_line(str(i + 1), prng, step) for i in range(prng.randint(1, 4))]
+    most = DEAR if persona == "regretful" else 4000  # there is time to take back what is reviewed
+    lines = [_line(str(i + 1), prng, step, most) for i in range(prng.randint(1, 4))]
     shipping = [_shipping(prng, step)] if prng.random() < 0.6 else []
     amount = sum(part["total"] for part in (*lines, *shipping))
     manual = persona == "canceller"
@@ -75,25 +79,33 @@ def make(number: str, prng: Random, days: float) -> Plan:
         },
         "lines": lines,
         "shipping": shipping,
-        "tenders": [
-            {
-                "kind": "payment",
-                "connection": STRIPE,
-                "psp_payment_id": f"pi_{number}",
-                "amount": amount,
-                "captured": captured,
-            }
-        ],
     }
     at = prng.uniform(0, days * 0.8) * 86400
-    return Plan(
-        number, at, persona, currency, report, amount, captured, by_message=prng.random() < 0.5
-    )
+    by_message = prng.random() < 0.5
+    shares = _shares(prng, amount, step)
+    report["tenders"] = [
+        _tender(f"pi_{number}{'_2' if place else ''}", share, captured > 0)
+        for place, share in enumerate(shares)
+    ]
+    return Plan(number, at, persona, currency, report, amount, captured, by_message)
 
 
-def _line(name: str, prng: Random, step: int) -> dict[str, Any]:
+def _shares(prng: Random, amount: int, step: int) -> tuple[int, ...]:
+    """What is paid by each card: a third of the orders are paid by two."""
+    two, share = prng.random() < 1 / 3, prng.uniform(0.1, 0.9)
+    first = int(amount * share) // step * step
+    return (first, amount - first) if two and first else (amount,)
+
+
+def _tender(name: str, amount: int, taken: bool) -> dict[str, Any]:
+    captured = amount if taken else 0
+    paid = {"psp_payment_id": name, "amount": amount, "captured": captured}
+    return {"kind": "payment", "connection": STRIPE, **paid}
+
+
+def _line(name: str, prng: Random, step: int, most: int) -> dict[str, Any]:
     quantity = prng.randint(1, 3)
-    total = prng.randint(quantity, 4000) * (step if step == 1 else step * quantity)
+    total = prng.randint(quantity, most) * (step if step == 1 else step * quantity)
     tax = total * 19 // 119
     taxes = [{"name": "VAT", "rate": "0.19", "amount": tax}]
     if prng.random() < 0.2:

@@ -17,6 +17,7 @@ WHO = (
     ("sent ", "amends"),
     ("webhook ", "provider"),
     ("the desk", "desk"),
+    ("support", "desk"),
     ("the bank", "bank"),
     ("shop's ", "shop"),
     ("ask-", "asker"),

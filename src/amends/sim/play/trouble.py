@@ -114,11 +114,11 @@ class Troubles:
             self._of[key] = prng_of(self.seed, number, what)
         return self._of[key]
 
-    def request(self, number: str) -> str:
+    def request(self, number: str, may_fall_silent: bool) -> str:
         """What strikes this request of an order, "" for nothing."""
         found = self._draw(number, "request", self.profile.request, REQUEST)
-        silent = self._draw(number, "silence", self.profile.request / 80, (SILENCE,))
-        return silent or found
+        silent = self._draw(number, "silence", self.profile.request / 30, (SILENCE,))
+        return silent if silent and may_fall_silent else found
 
     def webhook(self, number: str) -> str:
         return self._draw(number, "webhook", self.profile.webhook, WEBHOOK)
