@@ -510,3 +510,13 @@ def test_edge_11_what_waits_for_funds_does_not_leave_once_a_dispute_took_the_mon
     assert (desk.leg().state, desk.leg().failure) == ("failed", "taken_by_others")
     assert "taken_by_others" in desk.raised()
     assert desk.balance("refunds_payable") == 0 and desk.payment().pending_ours == 0
+
+
+def test_a_won_dispute_that_was_given_back_stays_given_back() -> None:
+    """The word of its end may carry the balance of before the money came back, and come later."""
+    desk = Desk()
+    for withdrawn, status in ((3000, "needs_response"), (0, "won"), (3000, "won")):
+        open_ = status != "won"
+        fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 3000, "EUR", status, open_, withdrawn)
+        desk.tell(fact, actor=f"connection:{STRIPE}")
+    assert (desk.payment().disputed, desk.order.disputes[0].withdrawn) == (0, 0)

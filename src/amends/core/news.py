@@ -505,6 +505,8 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         return  # stale: an opening that arrives after the end
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
+    if before is not None and before.status == status == "won":
+        withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
     if after == before:
         return
