@@ -136,8 +136,6 @@ class Provider:
             answer, kind = await asyncio.shield(way)
         finally:
             self.on_wire -= 1
-        if kind:
-            self.troubles.struck(kind, number)
         told = str(answer.status) if isinstance(answer, Response) else answer.reason
         self._say(number, f"sent {what}: {told}{f' ({kind})' if kind else ''}")
         return answer
@@ -154,7 +152,10 @@ class Provider:
             return Failure(False, "no connection: refused"), ""
         self._after_silence(number)
         kind = self.troubles.request(number, self._may_fall_silent(request))
-        return await self._strike(kind, request, number, timeout_s)
+        answer, kind = await self._strike(kind, request, number, timeout_s)
+        if kind:  # also where the process that sent it has ended meanwhile
+            self.troubles.struck(kind, number)
+        return answer, kind
 
     async def _strike(
         self, kind: str, request: Request, number: str, timeout_s: float
