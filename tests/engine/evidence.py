@@ -1,42 +1,19 @@
-"""What the laboratory knows, in the form the simulator's checker reads: a Snapshot fetched from the
-database and the look-alike, and a Journal kept while a story is played."""
+"""What the laboratory knows, in the form the simulator's checker reads: a Journal kept while a
+story is played, beside the snapshot that the simulator takes too."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
 import pytest
-from sqlalchemy import select
 
 from amends.core.requests import OrderIn
-from amends.sim.checker import Ask, Checker, Journal, Snapshot, Violation
+from amends.sim.checker import Ask, Checker, Journal, Violation
+from amends.sim.play.evidence import snapshot
 from amends.sim.wire import Delivery
-from amends.store.reads import Reads
-from amends.store.schema import metadata
 from tests.engine.lab import Lab, Node
-
-TABLES = (
-    *("payments", "refunds", "legs", "events", "entries", "postings", "effects", "inbox"),
-    *("idempotency", "payment_refs", "people", "notes"),
-)
-
-
-async def snapshot(lab: Lab) -> Snapshot:
-    """Everything on disk and at the provider, now."""
-    store = lab.nodes[0].store
-    assert isinstance(store, Reads)
-    rows: dict[str, list[Mapping[str, Any]]] = {}
-    for name in ("orders", *TABLES):
-        table = metadata.tables[name]
-        found = await store.fetch(select(table))
-        rows[name] = [dict(zip(table.columns.keys(), row, strict=True)) for row in found]
-    orders = [json.loads(row["state"]) for row in rows.pop("orders")]
-    payments = lab.world.payments()
-    return Snapshot(lab.clock.now(), orders, rows, lab.movements(), payments)  # type: ignore[arg-type]
 
 
 class Scribe:
@@ -99,7 +76,7 @@ class Scribe:
 
     async def check(self, lab: Lab, end: bool = False) -> list[Violation]:
         """What the simulator's checker finds wrong in a laboratory at rest."""
-        facts = await snapshot(lab)
+        facts = await snapshot(lab.nodes[0].store, lab.world, lab.clock.now())
         journal = self.journal(lab)
         numbers = {order["id"]: order["source"]["order_id"] for order in facts.orders}
         for ask in journal.asks:

@@ -44,7 +44,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         decision = decide(order, recorded, ctx)
         if asked == HEAVY and armed["on"]:
             (payment,) = decision.order.payments
-            payment = replace(payment, pending_ours=payment.captured_peak + 1)
+            payment = replace(payment, pending_ours=2 * payment.captured_peak)
             return replace(decision, order=replace(decision.order, payments=(payment,)))
         return decision
 
