@@ -59,14 +59,15 @@ class Running:
     """A process that stays. Its lines are read as they come, so that it never waits for us."""
 
     def __init__(self, folder: Path, *words: str, **more: str) -> None:
-        self.process = subprocess.Popen(
-            command(*words),
-            cwd=folder,
-            env=environment(**more),
-            stdout=subprocess.PIPE,
-            stderr=(folder / "stderr.log").open("w"),
-            text=True,
-        )
+        with (folder / "stderr.log").open("w") as stderr:
+            self.process = subprocess.Popen(
+                command(*words),
+                cwd=folder,
+                env=environment(**more),
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
         self._folder = folder
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._reader = Thread(target=self._read, daemon=True)
