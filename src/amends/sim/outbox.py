@@ -1,10 +1,10 @@
 """Webhooks on their way out: targets, signing, retries, and the disturbances a network brings."""
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from random import Random
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -13,8 +13,15 @@ from amends.sim.wire import Clock, Delivery
 RETRY_AFTER_S: tuple[float, ...] = (5, 30, 120, 600, 3600, 10800, 21600, 43200, 86400, 86400)
 """Waits between attempts in seconds, growing to a day and ending after about three days."""
 
-Sign = Callable[[str, bytes, int], Mapping[str, str]]
-"""(secret, body, unix seconds) -> the headers of a signed webhook."""
+
+class Sign(Protocol):
+    """How a provider signs a webhook."""
+
+    def __call__(
+        self, secret: str, body: bytes, at: int, *, forged: bool
+    ) -> tuple[Mapping[str, str], bytes]:
+        """The headers and the body to send at `at` (Unix seconds). `forged`: as somebody signs who
+        does not know the secret."""
 
 
 class WebhookTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,13 +68,20 @@ class Outbox:
     passes the real time here, so that receivers which check it still accept.
     """
 
-    def __init__(self, clock: Clock, prng: Random, sign: Sign, sign_clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        prng: Random,
+        sign: Sign,
+        sign_clock: Clock,
+        retry_after_s: tuple[float, ...] = RETRY_AFTER_S,
+    ) -> None:
         self._clock = clock
         self._sign_clock = sign_clock
         self._prng = prng
         self._sign = sign
         self.targets: list[WebhookTarget] = []
-        self.retry_after_s: tuple[float, ...] = RETRY_AFTER_S
+        self.retry_after_s = retry_after_s
         self._disturbances: list[Disturbance] = []
         self._queue: list[tuple[float, int, _Waiting]] = []
         self._sent: dict[int, _Waiting] = {}
@@ -163,13 +177,11 @@ class Outbox:
     def _attempt(self, item: _Waiting) -> Delivery:
         self._sequence += 1
         item.attempt += 1
-        secret = item.target.secret + "-forged" if item.forged else item.target.secret
+        at, forged = int(self._sign_clock()), item.forged
         item.forged = False
-        headers = self._sign(secret, item.body, int(self._sign_clock()))
+        headers, body = self._sign(item.target.secret, item.body, at, forged=forged)
         self._sent[self._sequence] = item
-        return Delivery(
-            self._sequence, item.event_id, item.attempt, item.target.url, headers, item.body
-        )
+        return Delivery(self._sequence, item.event_id, item.attempt, item.target.url, headers, body)
 
     def delivered(self, delivery: Delivery, status: int | None) -> None:
         """A 2xx ends it.

@@ -121,3 +121,10 @@ class World(Protocol):
 
     def payments(self) -> list[dict[str, Any]]:
         """Every payment with its amounts, oldest first."""
+
+    def disputes(self) -> list[dict[str, Any]]:
+        """Every dispute: gateway, id, psp_payment_id, status, and `withdrawn`, what it holds now
+        of the merchant's money without fees."""
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """Every warning of fraud: gateway, id, psp_payment_id."""

@@ -10,8 +10,7 @@ import msgspec
 from sqlalchemy import select
 
 from amends.sim.checker.spec import Snapshot
-from amends.sim.stripe import StripeWorld
-from amends.sim.stripe.objects import Dispute
+from amends.sim.wire import World
 from amends.store.schema import events, metadata, orders, refunds
 
 TABLES = (
@@ -20,7 +19,7 @@ TABLES = (
 )
 
 
-async def snapshot(store: Any, world: StripeWorld, at: int) -> Snapshot:
+async def snapshot(store: Any, world: World, at: int) -> Snapshot:
     """Every row of the tables that count, and the provider's own truth."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in TABLES:
@@ -35,19 +34,9 @@ async def snapshot(store: Any, world: StripeWorld, at: int) -> Snapshot:
         rows=rows,
         movements=[msgspec.to_builtins(item) for item in world.movements()],
         provider_payments=world.payments(),
-        provider_disputes=[_dispute(item) for item in world.books.disputes.items],
-        provider_warnings=[
-            {"id": item.id, "psp_payment_id": item.payment_intent}
-            for item in world.books.warnings.items
-        ],
+        provider_disputes=world.disputes(),
+        provider_warnings=world.warnings(),
     )
-
-
-def _dispute(dispute: Dispute) -> dict[str, Any]:
-    """How it stands, and what its lines on the balance have taken so far."""
-    withdrawn = -sum(line.amount for line in dispute.balance_transactions)
-    names = {"id": dispute.id, "psp_payment_id": dispute.payment_intent}
-    return names | {"status": dispute.status, "withdrawn": withdrawn}
 
 
 async def fingerprint(store: Any) -> str:

@@ -3,23 +3,30 @@
 The commands are described in `amends.sim.serve`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
-from amends.sim.faults import Fault, FaultBook
-from amends.sim.outbox import Disturbance, WebhookTarget
+from amends.sim.account import BY_OTHERS, Outcome
+from amends.sim.faults import FaultBook
+from amends.sim.steering import (
+    GENERAL,
+    Answer,
+    Commands,
+    MakePayments,
+    OnPayment,
+    change,
+    check_payment_id,
+    run,
+    several,
+)
 from amends.sim.stripe import disputes, fraud, payments, refunds
-from amends.sim.stripe.books import BY_OTHERS, Books, Outcome
+from amends.sim.stripe.books import Books
 from amends.sim.stripe.currencies import check_currency, check_multiple
-from amends.sim.stripe.errors import Refusal
-from amends.sim.stripe.objects import Payment, PaymentIntent
+from amends.sim.stripe.objects import Dispute, Payment, PaymentIntent
 from amends.sim.stripe.params import Reader
 from amends.sim.wire import CommandRefused
-
-Answer = dict[str, Any]
-C = TypeVar("C", bound=msgspec.Struct)
 
 
 class MakePayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -36,31 +43,6 @@ class MakePayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     customer: str | None = None
     metadata: dict[str, str] = {}
     announce: bool = False
-
-
-class MakePayments(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`payments`: the listed items, or `count` payments like `each` with ids `prefix` + 1, 2, 3…"""
-
-    items: list[MakePayment] = []
-    count: int = 0
-    prefix: str = "pi_"
-    each: dict[str, Any] = {}
-
-
-class OfKind(msgspec.Struct, forbid_unknown_fields=True):
-    """`clear_faults`."""
-
-    kind: str | None = None
-
-
-class Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    """A command without parameters."""
-
-
-class RetryPolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`webhook_retries`: waits between attempts in seconds."""
-
-    retry_after_s: list[float]
 
 
 class RefundOutcome(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -87,13 +69,6 @@ class SettleRefund(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     refund: str | None = None
     status: Literal["succeeded", "pending", "requires_action", "failed", "canceled"] = "succeeded"
     failure_reason: str = "unknown"
-
-
-class OnPayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`dashboard_refund`, `dashboard_capture`, `dashboard_cancel`, `expire`."""
-
-    payment: str
-    amount: int | None = None
 
 
 class OpenDispute(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -178,10 +153,7 @@ def _charge_id(wish: MakePayment) -> str:
 
 
 def _check_payment(books: Books, wish: MakePayment, currency: str) -> None:
-    if not wish.id or any(c in wish.id for c in "/?#& "):
-        raise CommandRefused(
-            f"A payment's id may not be empty or hold /, ?, #, & or spaces: {wish.id!r}."
-        )
+    check_payment_id(wish.id)
     if wish.id in books.by_intent or _charge_id(wish) in books.by_charge:
         raise CommandRefused(f"There is a payment {wish.id} (or its charge) already.")
     if wish.amount < 1:
@@ -194,45 +166,10 @@ def _check_payment(books: Books, wish: MakePayment, currency: str) -> None:
 
 
 def _make_payments(books: Books, wish: MakePayments) -> Answer:
-    numbered = (
-        _convert(wish.each | {"id": f"{wish.prefix}{number}"}, MakePayment)
-        for number in range(1, wish.count + 1)
-    )
-    made = 0
-    for item in (*wish.items, *numbered):
+    wanted = several(wish, MakePayment)
+    for item in wanted:
         _make_payment(books, item)
-        made += 1
-    return {"made": made}
-
-
-def _add_webhook(books: Books, target: WebhookTarget) -> Answer:
-    if not target.url.startswith(("http://", "https://")):
-        raise CommandRefused(f"A webhook's url must be http or https: {target.url!r}.")
-    books.outbox.add_target(target)
-    return {"webhooks": len(books.outbox.targets)}
-
-
-def _clear_webhooks(books: Books, _: Nothing) -> Answer:
-    books.outbox.targets = []
-    return {"webhooks": 0}
-
-
-def _disturb(books: Books, disturbance: Disturbance) -> Answer:
-    books.outbox.disturb(disturbance)
-    return {}
-
-
-def _clear_disturbances(books: Books, _: Nothing) -> Answer:
-    return {"removed": books.outbox.clear_disturbances()}
-
-
-def _retries(books: Books, policy: RetryPolicy) -> Answer:
-    books.outbox.retry_after_s = tuple(policy.retry_after_s)
-    return {}
-
-
-def _hurry(books: Books, _: Nothing) -> Answer:
-    return {"hurried": books.outbox.hurry()}
+    return {"made": len(wanted)}
 
 
 def _refund_outcome(books: Books, wish: RefundOutcome) -> Answer:
@@ -249,9 +186,7 @@ def _refund_outcome(books: Books, wish: RefundOutcome) -> Answer:
         failure_reason=wish.failure_reason,
         payment=wish.payment,
     )
-    # What names a payment comes first, then the newest.
-    place = 0 if wish.payment is not None else sum(o.payment is not None for o, _ in books.outcomes)
-    books.outcomes.insert(place, (outcome, wish.count))
+    books.expect(outcome, wish.count)
     return {}
 
 
@@ -361,23 +296,13 @@ def _fund(books: Books, wish: SetBalance) -> Answer:
 
 
 def _settings(books: Books, wish: ChangeSettings) -> Answer:
-    for name in wish.__struct_fields__:
-        value = getattr(wish, name)
-        if value is not None:
-            setattr(books.settings, name, value)
-    settings: Answer = msgspec.to_builtins(books.settings)
-    return settings
+    return change(books.settings, wish)
 
 
-COMMANDS: dict[str, tuple[type[Any], Callable[[Books, Any], Answer]]] = {
+COMMANDS: Commands = {
+    **GENERAL,
     "payment": (MakePayment, _make_payment),
     "payments": (MakePayments, _make_payments),
-    "webhook": (WebhookTarget, _add_webhook),
-    "clear_webhooks": (Nothing, _clear_webhooks),
-    "webhook_fault": (Disturbance, _disturb),
-    "clear_webhook_faults": (Nothing, _clear_disturbances),
-    "webhook_retries": (RetryPolicy, _retries),
-    "hurry_webhooks": (Nothing, _hurry),
     "refund_outcome": (RefundOutcome, _refund_outcome),
     "fail_refund": (FailRefund, _fail_refund),
     "settle_refund": (SettleRefund, _settle_refund),
@@ -397,37 +322,7 @@ COMMANDS: dict[str, tuple[type[Any], Callable[[Books, Any], Answer]]] = {
 
 def control(books: Books, faults: FaultBook, command: Mapping[str, Any]) -> Answer:
     """Run one command, `{"op": name, …}`. Raises CommandRefused with one sentence."""
-    wish = dict(command)
-    op = wish.pop("op", None)
-    if op == "fault":
-        faults.add(_checked(_convert(wish, Fault)))
-        return {}
-    if op == "clear_faults":
-        return {"removed": faults.clear(_convert(wish, OfKind).kind)}
-    known = COMMANDS.get(op) if isinstance(op, str) else None
-    if known is None:
-        names = ", ".join(sorted((*COMMANDS, "fault", "clear_faults", "reset")))
-        raise CommandRefused(f"Unknown op {op!r}; known are {names}.")
-    shape, act = known
-    try:
-        return act(books, _convert(wish, shape))
-    except Refusal as refusal:
-        raise CommandRefused(str(refusal).rstrip(".") + ".") from refusal
-
-
-def _convert(wish: Mapping[str, Any], shape: type[C]) -> C:
-    try:
-        return msgspec.convert(wish, shape)
-    except msgspec.ValidationError as error:
-        raise CommandRefused(f"{error}.") from error
-
-
-def _checked(fault: Fault) -> Fault:
-    if fault.count is not None and fault.count < 1:
-        raise CommandRefused("`count` must be at least 1.")
-    if not 0.0 <= fault.probability <= 1.0:
-        raise CommandRefused("`probability` must be between 0 and 1.")
-    return fault
+    return run(COMMANDS, books, faults, command)
 
 
 def payment_rows(books: Books) -> list[dict[str, Any]]:
@@ -450,3 +345,27 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "refunded": payment.refunded,
         "disputed": sum(d.amount for d in open_disputes if d.balance_transactions),
     }
+
+
+def dispute_rows(books: Books) -> list[dict[str, Any]]:
+    """Every dispute, oldest first."""
+    return [_dispute_row(dispute) for dispute in books.disputes.items]
+
+
+def _dispute_row(dispute: Dispute) -> dict[str, Any]:
+    """How it stands, and what its lines on the balance have taken so far."""
+    return {
+        "gateway": "stripe",
+        "id": dispute.id,
+        "psp_payment_id": dispute.payment_intent,
+        "status": dispute.status,
+        "withdrawn": -sum(line.amount for line in dispute.balance_transactions),
+    }
+
+
+def warning_rows(books: Books) -> list[dict[str, Any]]:
+    """Every early fraud warning, oldest first."""
+    return [
+        {"gateway": "stripe", "id": item.id, "psp_payment_id": item.payment_intent}
+        for item in books.warnings.items
+    ]

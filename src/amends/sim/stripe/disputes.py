@@ -1,7 +1,8 @@
 """Disputes: inquiries and chargebacks, opened by the control API, closed by it or accepted."""
 
+from amends.sim.account import BY_OTHERS, Origin
 from amends.sim.stripe import fraud, refunds
-from amends.sim.stripe.books import BY_OTHERS, Books, Origin
+from amends.sim.stripe.books import Books
 from amends.sim.stripe.errors import bad_parameter, missing, refused
 from amends.sim.stripe.objects import EVIDENCE_FIELDS, Dispute, Json, Payment
 from amends.sim.stripe.params import Reader, merge_metadata

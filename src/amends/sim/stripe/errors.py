@@ -4,15 +4,16 @@ from typing import Any
 
 import msgspec
 
+from amends.sim import lookalike
+
 DOC_URL = "https://stripe.com/docs/error-codes/"
 
 
-class Refusal(Exception):
+class Refusal(lookalike.Refusal):
     """A request that is refused.
 
-    `stored` says whether the answer is kept under the idempotency key: refusals found while reading
-    the parameters are not, refusals of the execution itself are. `extra` is merged into the error
-    object.
+    Refusals found while reading the parameters are not stored, refusals of the execution itself
+    are. `extra` is merged into the error object.
     """
 
     def __init__(
@@ -27,10 +28,7 @@ class Refusal(Exception):
         headers: dict[str, str] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.stored = stored
-        self.headers = headers or {}
+        super().__init__(status, message, stored=stored, headers=headers)
         self.error = _error_object(message, code, param, kind) | (extra or {})
 
     def body(self) -> bytes:

@@ -1,6 +1,7 @@
 """Early fraud warnings: made by card issuers, settled by a refund or overtaken by a dispute."""
 
-from amends.sim.stripe.books import BY_OTHERS, Books, Origin
+from amends.sim.account import BY_OTHERS, Origin
+from amends.sim.stripe.books import Books
 from amends.sim.stripe.objects import EarlyFraudWarning, Payment
 
 

@@ -7,71 +7,27 @@ runs anew.
 
 from typing import Literal
 
-import msgspec
-
+from amends.sim.keys import Answer, KeyStore, Record
 from amends.sim.stripe.errors import Refusal, bad_parameter
 from amends.sim.stripe.params import Params
 
 KEY_LENGTH = 255
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What was answered."""
-
-    status: int
-    body: bytes
-    request_id: str
-
-
-class Record(msgspec.Struct, eq=False):
-    """One key: the request it was first used with, and its answer once there is one."""
-
-    key: str
-    path: str
-    params: Params
-    first_used: float
-    in_use: bool = True
-    answer: Answer | None = None
-
-
-class KeyStore:
-    """All keys of one account, oldest first."""
-
-    def __init__(self) -> None:
-        self._records: dict[str, Record] = {}
-
-    def claim(
-        self, key: str, path: str, params: Params, now: float, age_s: float
-    ) -> Record | Answer:
-        """A new record to execute under, or the stored answer. Raises Refusal: 400 or 409."""
-        if len(key) > KEY_LENGTH:
-            raise bad_parameter(f"Idempotency keys may have {KEY_LENGTH} characters.", None)
-        self._prune(now - age_s)
-        record = self._records.get(key)
-        if record is not None and record.first_used <= now - age_s and not record.in_use:
-            del self._records[key]
-            record = None
-        if record is None:
-            record = self._records[key] = Record(key, path, params, now)
-            return record
-        if record.path != path or record.params != params:
-            raise _mismatch(key, "endpoint" if record.path != path else "parameters")
-        if record.in_use or record.answer is None:
-            raise _in_use(key)
-        return record.answer
-
-    def _prune(self, before: float) -> None:
-        """Forget keys first used at or before this instant. A key in use stays."""
-        while self._records:
-            oldest = next(iter(self._records))
-            record = self._records[oldest]
-            if record.first_used > before or record.in_use:
-                return
-            del self._records[oldest]
-
-    def forget(self, record: Record) -> None:
-        """Drop a record whose execution never began."""
-        del self._records[record.key]
+def claim(
+    keys: KeyStore, key: str, path: str, params: Params, now: float, age_s: float
+) -> Record | Answer:
+    """A new record to execute under, or the stored answer. Raises Refusal: 400 or 409."""
+    if len(key) > KEY_LENGTH:
+        raise bad_parameter(f"Idempotency keys may have {KEY_LENGTH} characters.", None)
+    record, new = keys.claim(key, path, params, now, age_s)
+    if new:
+        return record
+    if record.path != path or record.asked != params:
+        raise _mismatch(key, "endpoint" if record.path != path else "parameters")
+    if record.in_use or record.answer is None:
+        raise _in_use(key)
+    return record.answer
 
 
 def _mismatch(key: str, what: Literal["endpoint", "parameters"]) -> Refusal:

@@ -1,7 +1,8 @@
 """PaymentIntents and their charges: create, confirm, capture, cancel, expire."""
 
+from amends.sim.account import BY_OTHERS, Origin
 from amends.sim.stripe import refunds
-from amends.sim.stripe.books import BY_OTHERS, Books, Origin
+from amends.sim.stripe.books import Books
 from amends.sim.stripe.currencies import check_currency, check_multiple, check_smallest
 from amends.sim.stripe.errors import Refusal, bad_parameter, missing, refused, unexpected_state
 from amends.sim.stripe.objects import (

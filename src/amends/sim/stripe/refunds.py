@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
+from amends.sim.account import BY_OTHERS, Origin, Outcome
 from amends.sim.stripe import fraud
-from amends.sim.stripe.books import BY_OTHERS, Books, Origin, Outcome
+from amends.sim.stripe.books import Books
 from amends.sim.stripe.currencies import check_multiple, display
 from amends.sim.stripe.errors import bad_parameter, missing, refused
 from amends.sim.stripe.objects import (

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from amends.sim.account import Origin
 from amends.sim.stripe import disputes, payments, refunds
-from amends.sim.stripe.books import Books, Origin
+from amends.sim.stripe.books import Books
 from amends.sim.stripe.errors import missing
 from amends.sim.stripe.lists import Page, page, payment_of, wanted_events
 from amends.sim.stripe.objects import Json, Refund

@@ -8,36 +8,32 @@ from typing import Any
 
 import msgspec
 
-from amends.sim.faults import FaultBook, FaultKind, Target
-from amends.sim.stripe.books import Books, Origin, Settings
-from amends.sim.stripe.control import control, payment_rows
+from amends.sim.account import Origin
+from amends.sim.faults import Target
+from amends.sim.keys import Answer
+from amends.sim.lookalike import Call, LookAlike
+from amends.sim.lookalike import Refusal as AnyRefusal
+from amends.sim.stripe.books import Books, Settings
+from amends.sim.stripe.control import control, dispute_rows, payment_rows, warning_rows
 from amends.sim.stripe.errors import Refusal, internal_error
-from amends.sim.stripe.idempotency import Answer, KeyStore, Record
+from amends.sim.stripe.idempotency import claim
 from amends.sim.stripe.lists import check_expand, shown
 from amends.sim.stripe.objects import API_VERSION
 from amends.sim.stripe.params import Params, Reader, decode
 from amends.sim.stripe.routes import Route, locate
-from amends.sim.wire import Clock, Delivery, Movement, Plan, Request, Response
+from amends.sim.wire import Clock, Request, Response
 
 
-class _Call(msgspec.Struct, eq=False):
+class _Call(Call):
     """One request on its way through the world."""
 
-    request: Request
-    target: Target
-    origin: Origin
     route: Route | None = None
     object_id: str = ""
-    params: Params = {}
-    record: Record | None = None
+    params: Params = msgspec.field(default_factory=dict)
 
 
-class StripeWorld:
-    """A Stripe account with its own truth.
-
-    `clock` gives Unix seconds and `sign_clock` the instant put into webhook signatures (default:
-    the same); `prng` makes ids and decides probabilities, so one seed gives one history.
-    """
+class StripeWorld(LookAlike[Books, _Call]):
+    """A Stripe account with its own truth."""
 
     def __init__(
         self,
@@ -48,48 +44,14 @@ class StripeWorld:
         sign_clock: Clock | None = None,
     ) -> None:
         self._api_key = api_key
-        self._clock = clock
-        self._prng = prng
-        self._sign_clock = sign_clock or clock
-        self._requests = 0
-        self.reset()
+        super().__init__(clock, prng, sign_clock)
 
-    def reset(self) -> None:
-        """Forget everything: payments, keys, faults, webhook targets, settings."""
-        self.books = Books(self._clock, self._prng, self._sign_clock)
-        self.faults = FaultBook(self._prng)
-        self.keys = KeyStore()
-
-    # Requests
-
-    def handle(self, request: Request) -> Plan:
-        """Take one request in; see `amends.sim.wire` for what to do with the plan."""
-        self.books.run_due(self._clock())
-        call = self._receive(request)
-        if self._strikes("refuse", call):
-            return Plan(action="refuse")
-        try:
-            replay = self._admit(call)
-        except Refusal as refusal:
-            return Plan(response=_refusal_response(call, refusal))
-        plan = Plan(call=call)
-        latency = self.faults.take("latency", call.target)
-        if replay is not None:
-            plan.response = _replay_response(call, replay)
-            plan.delay = 0.0 if latency is None else latency.seconds
-            self._lose_answer(call, plan)
-            return plan
-        if latency is not None and not latency.after_work:
-            plan.start_after = latency.seconds
-            return plan
-        plan.delay = 0.0 if latency is None else latency.seconds
-        self.perform(plan)
-        return plan
+    def _open(self) -> Books:
+        return Books(self._clock, self._prng, self._sign_clock)
 
     def _receive(self, request: Request) -> _Call:
-        self._requests += 1
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
-        origin = Origin(f"req_{self._requests:014d}", key or None)
+        origin = Origin(self._next_request_id(), key or None)
         payment = self._payment_of(request) if self.faults.active else None
         return _Call(request, Target(request.method, request.path, payment), origin)
 
@@ -112,14 +74,7 @@ class StripeWorld:
                 return payment.intent.id
         return None
 
-    def _strikes(self, kind: FaultKind, call: _Call) -> bool:
-        return self.faults.take(kind, call.target) is not None
-
     def _admit(self, call: _Call) -> Answer | None:
-        """Authentication, limits, routing and the idempotency key.
-
-        Raises Refusal, none is stored.
-        """
         self._authenticate(call.request)
         self._limit(call)
         located = locate(call.request.method, call.request.path)
@@ -133,8 +88,8 @@ class StripeWorld:
         if call.origin.key is None:
             return None
         age = self.books.settings.key_age_s
-        claimed = self.keys.claim(
-            call.origin.key, call.request.path, call.params, self._clock(), age
+        claimed = claim(
+            self.keys, call.origin.key, call.request.path, call.params, self._clock(), age
         )
         if isinstance(claimed, Answer):
             return claimed
@@ -163,89 +118,54 @@ class StripeWorld:
             headers = {"Retry-After": str(away.retry_after)}
             raise Refusal(503, "Service unavailable.", kind="api_error", headers=headers)
 
-    def perform(self, plan: Plan) -> None:
-        """Do the work of a request and complete its plan."""
-        call: _Call = plan.call
-        plan.start_after = 0.0
-        headers: Mapping[str, str] = {}
-        try:
-            answer = Answer(200, self._execute(call), call.origin.request_id or "")
-        except Refusal as refusal:
-            if call.record is not None and not refusal.stored:
-                self.keys.forget(call.record)
-                call.record = None
-            answer = Answer(refusal.status, refusal.body(), call.origin.request_id or "")
-            headers = refusal.headers
-            if refusal.stored and refusal.status < 500:
-                headers = {**headers, "Stripe-Should-Retry": "false"}
-        if call.record is not None:
-            call.record.answer = answer
-        plan.response = _response(call, answer.status, answer.body, headers)
-        self._lose_answer(call, plan)
-        if self._strikes("webhook_before_answer", call):
-            plan.deliver_first = self.books.outbox.take_group(call.origin.request_id or "")
-
-    def _execute(self, call: _Call) -> bytes:
-        if self.faults.take("error_500", call.target, after_work=False) is not None:
-            raise internal_error()
+    def _execute(self, call: _Call) -> tuple[int, bytes]:
         if call.route is None:
             raise LookupError("a call is routed before it is executed")
         reader = Reader(call.params, call.route.allowed)
         expand = reader.expand()
         check_expand(call.route.noun, expand, of_list=call.route.lists)
         subject = call.route.operation(self.books, call.object_id, reader, call.origin)
-        body = shown(self.books, subject, expand)
-        if self.faults.take("error_500", call.target, after_work=True) is not None:
-            raise internal_error()
-        return body
+        return 200, shown(self.books, subject, expand)
 
-    def _lose_answer(self, call: _Call, plan: Plan) -> None:
-        if self._strikes("lost_answer", call):
-            plan.action = "drop"
+    def _broken(self) -> Refusal:
+        return internal_error()
 
-    def release(self, plan: Plan) -> None:
-        """The answer leaves, or is lost: its key is no longer in use."""
-        if plan.call is not None and plan.call.record is not None:
-            plan.call.record.in_use = False
+    def _headers(self, refusal: AnyRefusal) -> Mapping[str, str]:
+        if refusal.stored and refusal.status < 500:
+            return {**refusal.headers, "Stripe-Should-Retry": "false"}
+        return refusal.headers
 
-    # Webhooks and time
+    def _respond(self, call: _Call, answer: Answer, headers: Mapping[str, str]) -> Response:
+        head = {
+            "Content-Type": "application/json",
+            "Request-Id": call.origin.request_id or "",
+            "Stripe-Version": call.request.headers.get("stripe-version", API_VERSION),
+            **headers,
+        }
+        if call.origin.key is not None:
+            head["Idempotency-Key"] = call.origin.key
+        return Response(answer.status, head, answer.body)
 
-    def due(self, now: float) -> list[Delivery]:
-        """Make scheduled changes and take out the webhook attempts due at `now`."""
-        self.books.run_due(now)
-        return self.books.outbox.due(now)
-
-    def next_due(self) -> float | None:
-        """The instant of the next webhook or scheduled change, or None."""
-        times = (self.books.outbox.next_due(), self.books.next_change())
-        return min((at for at in times if at is not None), default=None)
-
-    def delivered(self, delivery: Delivery, status: int | None) -> None:
-        """Report what the receiver answered."""
-        self.books.outbox.delivered(delivery, status)
-
-    @property
-    def webhooks_pending(self) -> int:
-        """How many webhooks wait or are being delivered."""
-        return self.books.outbox.pending
+    def _repeat(self, call: _Call, answer: Answer) -> Response:
+        extra = {"Idempotent-Replayed": "true", "Original-Request": answer.request_id}
+        return self._respond(call, answer, extra)
 
     # Control
 
-    def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one control command (see `amends.sim.serve`). Raises CommandRefused."""
-        self.books.run_due(self._clock())
-        if command.get("op") == "reset":
-            self.reset()
-            return {}
+    def _steer(self, command: Mapping[str, Any]) -> dict[str, Any]:
         return control(self.books, self.faults, command)
-
-    def movements(self) -> list[Movement]:
-        """Every movement of money, oldest first."""
-        return self.books.movements
 
     def payments(self) -> list[dict[str, Any]]:
         """Every payment with its amounts, oldest first."""
         return payment_rows(self.books)
+
+    def disputes(self) -> list[dict[str, Any]]:
+        """Every dispute and what it holds, oldest first."""
+        return dispute_rows(self.books)
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """Every early fraud warning, oldest first."""
+        return warning_rows(self.books)
 
     @property
     def settings(self) -> Settings:
@@ -270,24 +190,3 @@ def _credential(header: str) -> str | None:
         return base64.b64decode(rest, validate=True).decode().partition(":")[0] or None
     except (binascii.Error, UnicodeDecodeError):
         return None
-
-
-def _response(call: _Call, status: int, body: bytes, extra: Mapping[str, str]) -> Response:
-    headers = {
-        "Content-Type": "application/json",
-        "Request-Id": call.origin.request_id or "",
-        "Stripe-Version": call.request.headers.get("stripe-version", API_VERSION),
-        **extra,
-    }
-    if call.origin.key is not None:
-        headers["Idempotency-Key"] = call.origin.key
-    return Response(status, headers, body)
-
-
-def _refusal_response(call: _Call, refusal: Refusal) -> Response:
-    return _response(call, refusal.status, refusal.body(), refusal.headers)
-
-
-def _replay_response(call: _Call, answer: Answer) -> Response:
-    extra = {"Idempotent-Replayed": "true", "Original-Request": answer.request_id}
-    return _response(call, answer.status, answer.body, extra)
