@@ -136,7 +136,7 @@ _DONE = (
         "cancellation received",
         CANCEL,
         answer(201, bare(reference="amends.leg_02.1")),
-        Accepted(payment=PaymentState(), reference=REFERENCE),
+        Accepted(payment=PaymentState(psp_release_id=REFUND_PSP), reference=REFERENCE),
     ),
     Asked(
         "capture received",
@@ -144,7 +144,7 @@ _DONE = (
         answer(
             201, received(reference="amends.leg_03.1", amount={"currency": "EUR", "value": 7000})
         ),
-        Accepted(payment=PaymentState(), reference=REFERENCE),
+        Accepted(payment=PaymentState(psp_release_id=REFUND_PSP), reference=REFERENCE),
     ),
 )
 
