@@ -1,4 +1,5 @@
 """A provider behind a login, and one engine that talks to it: PayPal's protocol in a few lines.
+The engine also has a connection to Adyen, which only speaks by webhook here.
 
 It takes each token once it gave it, until it is told to forget; what it was asked and what it made
 can be looked at. Addresses of certificates are answered from a table.
@@ -23,9 +24,11 @@ from amends.kernel.time import SECOND
 from amends.sim.play.node import Numbers
 from amends.store.open import connect
 from tests.engine.lab import HandClock, exchange, render
+from tests.gateways.adyen_table import ACCOUNT
+from tests.gateways.adyen_table import SECRET as HMAC
 from tests.gateways.paypal_table import CAPTURE, refund
 
-PAYPAL = "paypal-eu"
+PAYPAL, ADYEN = "paypal-eu", "adyen-eu"
 CLIENT_SECRET = "E" + "cret-Table_" * 7 + "99"
 PATIENCE_S = 20.0
 LIFETIME_S = 32_400
@@ -105,11 +108,11 @@ def bare(request: Request) -> tuple[str, tuple[tuple[str, str], ...], bytes]:
     return request.url, head, request.body
 
 
-def settings(url: str, folder: Path, webhook_id: str = "8PT597110X687430L", **more: Any) -> Any:
-    """A configuration with one PayPal account."""
-    (folder / "secret").write_text(CLIENT_SECRET)
-    (folder / "webhook").write_text(webhook_id)
-    account = {
+def settings(url: str, folder: Path, **changes: Any) -> config.Config:
+    """A configuration with a PayPal account, which `changes` change, and one at Adyen."""
+    for name, text in (("secret", CLIENT_SECRET), ("webhook", "8PT597110X687430L"), ("hmac", HMAC)):
+        (folder / name).write_text(text)
+    paypal = {
         "gateway": "paypal",
         "client_id": "AcOwnTableClient",
         "client_secret": f"file:{folder / 'secret'}",
@@ -117,11 +120,19 @@ def settings(url: str, folder: Path, webhook_id: str = "8PT597110X687430L", **mo
         "webhook_secrets": [f"file:{folder / 'webhook'}"],
         "rate": 0,
     }
+    adyen = {
+        "gateway": "adyen",
+        "api_key": f"file:{folder / 'secret'}",
+        "merchant_account": ACCOUNT,
+        "environment": "test",
+        "hmac_keys": [f"file:{folder / 'hmac'}"],
+        "rate": 0,
+    }
     raw = {
         "store": {"url": url},
         "policy": {"auto_approve_up_to": 10**9},
         "audit": {"dir": str(folder / "audit")},
-        "connections": {PAYPAL: account | more},
+        "connections": {PAYPAL: paypal | changes, ADYEN: adyen},
     }
     return config.parse(raw, folder / "amends.toml")
 
@@ -132,8 +143,10 @@ class Guarded:
     def __init__(self, found: config.Config, engine: Engine, clock: HandClock, party: Party):
         self.config, self.engine, self.clock, self.party = found, engine, clock, party
 
-    async def order(self, number: str = "1", psp_payment_id: str = CAPTURE) -> Order:
-        tender = TenderIn(10_000, "payment", PAYPAL, psp_payment_id, 10_000)
+    async def order(
+        self, number: str = "1", psp_payment_id: str = CAPTURE, connection: str = PAYPAL
+    ) -> Order:
+        tender = TenderIn(10_000, "payment", connection, psp_payment_id, 10_000)
         line = LineIn("1", 1, 10_000, fulfilled=1)
         told = await actions.report_order(
             self.engine,
