@@ -83,7 +83,7 @@ def sandbox(
 
     async def play(stop: asyncio.Event) -> None:
         def ready(url: str) -> None:
-            out.print(f"sandbox: {url}/stripe, control: {url}/control", markup=False)
+            out.print(f"sandbox: {url}/stripe, {url}/paypal, control: {url}/control", markup=False)
 
         playing = asyncio.create_task(look_alikes.serve(port, ready=ready))
         stopping = asyncio.create_task(stop.wait())
