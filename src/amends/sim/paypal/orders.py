@@ -51,7 +51,8 @@ def approve(books: Books, payment: Payment) -> None:
 
 def capture(books: Books, payment: Payment, origin: Origin) -> Payment:
     """`POST /v2/checkout/orders/{id}/capture`. Raises Refusal."""
-    _complete(payment, "CAPTURE", "ORDER_ALREADY_CAPTURED")
+    # What is said to an order that was made to be authorized is not published.
+    _complete(payment, "CAPTURE", "TRANSACTION_REFUSED", "ORDER_ALREADY_CAPTURED")
     payment.id = books.new_id()
     payments.register(books, payment)
     status = books.take_capture_outcome(payment.id)
@@ -62,7 +63,7 @@ def capture(books: Books, payment: Payment, origin: Origin) -> Payment:
 
 def authorize(books: Books, payment: Payment, origin: Origin) -> Payment:
     """`POST /v2/checkout/orders/{id}/authorize`. Raises Refusal."""
-    _complete(payment, "AUTHORIZE", "ORDER_ALREADY_AUTHORIZED")
+    _complete(payment, "AUTHORIZE", "ACTION_DOES_NOT_MATCH_INTENT", "ORDER_ALREADY_AUTHORIZED")
     payment.id = books.new_id()
     payments.register(books, payment)
     held = payments.hold(books, payment, payment.id, payment.amount)
@@ -72,9 +73,9 @@ def authorize(books: Books, payment: Payment, origin: Origin) -> Payment:
     return payment
 
 
-def _complete(payment: Payment, intent: str, again: str) -> None:
+def _complete(payment: Payment, intent: str, otherwise: str, again: str) -> None:
     if payment.intent != intent:
-        raise refused("ACTION_DOES_NOT_MATCH_INTENT")
+        raise refused(otherwise)
     if payment.status != "APPROVED":
         raise refused(again if payment.status == "COMPLETED" else "ORDER_NOT_APPROVED")
     payment.status = "COMPLETED"

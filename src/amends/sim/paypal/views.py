@@ -12,7 +12,7 @@ from amends.sim.paypal.objects import (
     Shown,
 )
 
-MERCHANT = {"email_address": "merchant@example.test", "merchant_id": "SANDBOXSHOP01"}
+MERCHANT = {"email_address": "merchant@example.test", "merchant_id": "SANDBXSHPP234"}
 PROTECTION = {
     "status": "ELIGIBLE",
     "dispute_categories": ["ITEM_NOT_RECEIVED", "UNAUTHORIZED_TRANSACTION"],
