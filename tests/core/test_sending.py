@@ -7,8 +7,9 @@ import pytest
 from amends.core.decision import Terms
 from amends.core.effects import LookupRefundsIntent, RefundIntent
 from amends.core.facts import Answered, EffectDue, LookedUp, PaymentReported, RefundRequested
-from amends.core.legs import KEY_MARGIN, STORED_ENOUGH, STUCK_AFTER, effect_id
+from amends.core.legs import STORED_ENOUGH, STUCK_AFTER, effect_id
 from amends.core.order import LegState
+from amends.core.patience import KEY_MARGIN
 from amends.core.requests import LinePick, RefundIn
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
 from tests.core.desk import DAY, HOUR, MINUTE, SECOND, STRIPE, TERMS, Desk, card, contract_order

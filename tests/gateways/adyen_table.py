@@ -9,14 +9,16 @@ from typing import Any
 
 from amends.core.facts import (
     Addressed,
+    CaptureReported,
     DisputeReported,
     FraudWarned,
     PaymentReported,
     RefundReported,
+    ReleaseReported,
 )
 from amends.gateways import adyen
 from amends.gateways.spec import Settings
-from amends.kernel.outcome import PaymentState, RefundState
+from amends.kernel.outcome import CaptureState, PaymentState, RefundState, ReleaseState
 from tests.gateways.table import Heard, Table, dumps, judge
 
 ACCOUNT = "AmendsECOM"
@@ -143,6 +145,17 @@ def dispute_fact(status: str, is_open: bool, withdrawn: int, **changes: Any) -> 
     return Addressed(fact, payments=(("adyen-eu", payment),))
 
 
+def capture_fact(status: Any = "succeeded", failure: str = "", **changes: Any) -> Addressed:
+    fields = {"amount": 7000, "currency": "EUR", **changes}
+    state = CaptureState(REFUND_PSP, status=status, failure_reason=failure, **fields)
+    return Addressed(CaptureReported("adyen-eu", (PSP,), state), payments=(("adyen-eu", PSP),))
+
+
+def release_fact(done: bool, failure: str = "", leg: str = "", epoch: int = 0) -> Addressed:
+    state = ReleaseState(REFUND_PSP, done, leg, epoch, failure)
+    return Addressed(ReleaseReported("adyen-eu", (PSP,), state), payments=(("adyen-eu", PSP),))
+
+
 CANCELED = payment_fact(canceled=True, capturable=0)
 
 _REFUNDS = (
@@ -222,14 +235,33 @@ _PAYMENTS = (
         one("AUTHORISATION", pspReference=PSP, originalReference=None, success="false"),
         (),
     ),
-    Heard("edge-20: captured in part", one("CAPTURE", value=7000), (payment_fact(captured=7000),)),
-    Heard("not captured", one("CAPTURE", success="false"), ()),
-    Heard("capture rejected later", one("CAPTURE_FAILED", reason="Capture Failed"), ()),
-    Heard("edge-20: canceled", one("CANCELLATION"), (CANCELED,)),
+    Heard("edge-20: captured in part", one("CAPTURE", value=7000), (capture_fact(),)),
+    Heard(
+        "edge-20: the rest captured as we asked",
+        ours("CAPTURE", value=7000),
+        (capture_fact(leg="leg_01", epoch=1),),
+    ),
+    Heard(
+        "not captured",
+        one("CAPTURE", value=7000, success="false", reason="Insufficient balance on payment"),
+        (capture_fact("refused", "insufficient_balance"),),
+    ),
+    Heard(
+        "capture rejected later; the event's success is true",
+        one("CAPTURE_FAILED", value=7000, reason="Capture Failed"),
+        (capture_fact("failed", "refused"),),
+    ),
+    Heard("a failure of a capture that did not happen", one("CAPTURE_FAILED", success="false"), ()),
+    Heard("edge-20: canceled", one("CANCELLATION"), (release_fact(True),)),
+    Heard(
+        "edge-20: canceled as we asked",
+        ours("CANCELLATION"),
+        (release_fact(True, leg="leg_01", epoch=1),),
+    ),
     Heard(
         "edge-21: not canceled, captured meanwhile",
         one("CANCELLATION", success="false", reason="Transaction has been captured"),
-        (),
+        (release_fact(False, "refused"),),
     ),
     Heard("canceled by the shop's reference", one("TECHNICAL_CANCEL"), (CANCELED,)),
     Heard("canceled before there was a payment", one("TECHNICAL_CANCEL", originalReference=""), ()),
@@ -303,7 +335,7 @@ _OTHER = (
             item("CHARGEBACK", merchantAccountCode="AmendsPOS"),
             item("CAPTURE", value=7000),
         ),
-        (refund_fact(), payment_fact(captured=7000)),
+        (refund_fact(), capture_fact()),
     ),
 )
 

@@ -1,6 +1,6 @@
 """Adyen's bytes through gateway and core: a refund whose outcome only webhooks tell.
 
-Marked `xfail` is what the core cannot hear yet; each goes with the fact it needs.
+Webhooks come in any order; nothing can be looked up.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import pytest
 
 from amends.core.decision import Terms
 from amends.core.effects import CancelIntent, CaptureRestIntent, RefundIntent
-from amends.core.facts import Answered, LinesUnavailable, RefundRequested
+from amends.core.facts import Answered, LinesUnavailable, OrderReported, RefundRequested, Retried
 from amends.core.order import Leg
 from amends.core.requests import LinePick, RefundIn, TenderIn
 from amends.gateways import adyen
 from amends.gateways.spec import Failure, Genuine, Response
 from amends.kernel.check import InvariantBroken
+from amends.kernel.time import DAY
 from tests.core.desk import Desk, contract_order
 from tests.gateways.adyen_money_table import answer, error, received
 from tests.gateways.adyen_table import (
@@ -132,7 +133,7 @@ def test_edge_04_past_the_retention_nothing_is_sent_and_a_webhook_settles_it() -
         last = desk.now
         answers(desk, first, TIMEOUT)
     assert 0 < last - began < ABLE.key_ttl
-    assert (desk.leg().state, desk.raised()) == ("unknown", ["stuck"])
+    assert (desk.leg().state, desk.raised()) == ("unknown", ["stuck", "key_ending", "key_ended"])
     assert desk.payment().pending_ours == 3200
     for _ in range(40):  # it is looked in on, and nothing leaves
         assert desk.due() is None
@@ -237,7 +238,7 @@ def test_edge_20_a_part_of_an_authorization_never_becomes_a_cancel() -> None:
     assert intent.amount == 7000
     answers(desk, intent, taken_up(intent))
     hear(desk, one("CAPTURE", value=7000, merchantReference=reference(intent)))
-    assert (desk.payment().captured, desk.payment().voided) == (7000, 0)
+    assert (desk.payment().captured, desk.payment().voided) == (7000, 3200)
 
 
 def test_edge_22_a_refund_refused_for_want_of_balance_was_never_shown_as_done() -> None:
@@ -263,10 +264,9 @@ def test_a_reversal_is_what_the_order_knows_it_can_only_be(said: str, captured: 
     assert desk.order.remaining == 0
 
 
-# --- what the core cannot hear yet -------------------------------------------------------------
+# --- releases, and what only a webhook can settle ----------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="payment_reported leaves a pending release of the rest be")
 def test_a_captured_rest_settles_its_release() -> None:
     desk = paid(captured=0)
     desk.tell(LinesUnavailable((LinePick("1", 1),)))
@@ -276,7 +276,6 @@ def test_a_captured_rest_settles_its_release() -> None:
     assert (desk.leg().state, desk.order.remaining) == ("succeeded", 7000)
 
 
-@pytest.mark.xfail(strict=True, reason="payment_reported leaves a pending void of it be")
 def test_edge_21_a_void_that_lost_against_the_capture_becomes_a_refund() -> None:
     desk = paid(captured=0)
     intent = asked(desk, RefundIn())
@@ -286,7 +285,6 @@ def test_edge_21_a_void_that_lost_against_the_capture_becomes_a_refund() -> None
     assert desk.leg().kind == "refund"
 
 
-@pytest.mark.xfail(strict=True, reason="there is no fact for a void that was refused")
 def test_a_refused_cancellation_ends_its_void() -> None:
     desk = paid(captured=0)
     intent = asked(desk, RefundIn())
@@ -295,7 +293,6 @@ def test_a_refused_cancellation_ends_its_void() -> None:
     assert desk.leg().state != "pending"
 
 
-@pytest.mark.xfail(strict=True, reason="a re-read is started where nothing can be looked up")
 def test_edge_07_a_success_told_after_the_failure_asks_nothing_of_adyen() -> None:
     desk = paid()
     intent = asked(desk)
@@ -306,9 +303,198 @@ def test_edge_07_a_success_told_after_the_failure_asks_nothing_of_adyen() -> Non
     assert not desk.rows
 
 
-@pytest.mark.xfail(strict=True, reason="without a look-up, stored errors are sent again")
 def test_what_adyen_says_not_to_repeat_is_not_repeated() -> None:
     desk = paid()
     intent = asked(desk)
     answers(desk, intent, error(422, "704"))
     assert desk.due() is None
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_edge_21_the_capture_is_told_before_the_refused_cancellation(marked: bool) -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    mark = {"merchantReference": reference(intent)} if marked else {}
+    answers(desk, intent, taken_up(intent))
+    hear(desk, one("CAPTURE", value=10_200, pspReference="CAPTURED00TABLE82"))
+    assert (desk.leg().kind, desk.leg().epoch) == ("refund", 2)
+    hear(desk, one("CANCELLATION", success="false", **mark))
+    refund = sends(desk)
+    assert isinstance(refund, RefundIntent)
+    assert refund.amount == 10_200
+    answers(desk, refund, taken_up(refund))
+    hear(desk, succeeded(refund, value=10_200))
+    assert (desk.leg().state, desk.raised()) == ("succeeded", [])
+    assert desk.kinds() == ["claim", "payout"]
+
+
+def test_edge_21_the_capture_is_told_while_the_cancellation_is_on_the_wire() -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    hear(desk, one("CAPTURE", value=10_200, pspReference="CAPTURED00TABLE82"))
+    assert desk.payment().busy, "its answer is still to come"
+    desk.now += 50_000
+    leg = leg_of(desk, intent)
+    late = Answered(leg.id, 1, 1, adyen.parse(intent, taken_up(intent)))
+    desk.tell(late, "connection:adyen-eu")
+    refund = sends(desk)
+    assert isinstance(refund, RefundIntent)
+    assert (refund.amount, refund.epoch) == (10_200, 2)
+
+
+def test_edge_21_the_refusal_is_told_before_the_answer() -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    refusal = one("CANCELLATION", success="false", merchantReference=reference(intent))
+    hear(desk, refusal)
+    answers(desk, intent, taken_up(intent))
+    assert desk.leg().state == "unknown", "an answer that says received takes no refusal back"
+    hear(desk, one("CAPTURE", value=10_200))
+    assert desk.leg().kind == "refund"
+
+
+def test_a_refused_cancellation_without_a_capture_ends_and_a_person_is_told() -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    answers(desk, intent, taken_up(intent))
+    hear(desk, one("CANCELLATION", success="false", merchantReference=reference(intent)))
+    assert (desk.leg().state, desk.payment().voiding) == ("unknown", 10_200)
+    assert desk.due() is None
+    assert (desk.leg().state, desk.leg().failure) == ("failed", "release_refused")
+    assert (desk.raised(), desk.payment().voiding) == (["release_refused"], 0)
+    assert not desk.rows
+    hear(desk, one("CAPTURE", value=10_200))  # it was captured after all
+    desk.tell(Retried(desk.refund().id))
+    assert isinstance(sends(desk), RefundIntent)
+
+
+def test_a_cancellation_after_all_outlives_its_refusal() -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    answers(desk, intent, taken_up(intent))
+    for success in ("false", "true", "false"):
+        hear(desk, one("CANCELLATION", success=success, merchantReference=reference(intent)))
+    assert (desk.leg().state, desk.payment().voided) == ("succeeded", 10_200)
+
+
+def test_a_refused_capture_of_the_rest_waits_for_the_capture_that_won() -> None:
+    desk = paid(captured=0)
+    desk.tell(LinesUnavailable((LinePick("1", 1),)))
+    intent = sends(desk)
+    answers(desk, intent, taken_up(intent))
+    mark = reference(intent)
+    hear(desk, one("CAPTURE", value=7000, success="false", merchantReference=mark))
+    assert (desk.leg().state, desk.payment().captured) == ("unknown", 0)
+    hear(desk, one("CAPTURE", value=10_200, pspReference="CAPTURED00TABLE82"))
+    refund = sends(desk)
+    assert isinstance(refund, RefundIntent)
+    assert refund.amount == 3200
+
+
+def test_captures_add_up_and_each_counts_once() -> None:
+    desk = paid(captured=0)
+    for name, value in (("A", 4000), ("B", 3000), ("A", 4000), ("B", 3000)):
+        hear(desk, one("CAPTURE", value=value, pspReference=name))
+    assert desk.payment().captured == 7000
+    assert desk.payment().captures == (("A", 4000), ("B", 3000))
+    assert desk.order.remaining == 7000
+
+
+def test_what_the_shop_said_was_captured_is_not_counted_again() -> None:
+    desk = paid(captured=10_200)
+    hear(desk, one("CAPTURE", value=4000, pspReference="A"))
+    hear(desk, one("CAPTURE", value=6200, pspReference="B"))
+    assert (desk.payment().captured, desk.order.remaining) == (10_200, 10_200)
+
+
+@pytest.mark.parametrize("first", ["CAPTURE", "CAPTURE_FAILED"])
+def test_a_capture_that_fails_is_not_refundable_in_either_order(first: str) -> None:
+    desk = paid(captured=0)
+    other = {"CAPTURE": "CAPTURE_FAILED", "CAPTURE_FAILED": "CAPTURE"}[first]
+    hear(desk, one("CAPTURE", value=5000, pspReference="B"))
+    for event in (first, other, other, first):
+        hear(desk, one(event, value=5200, pspReference="A"))
+    payment = desk.payment()
+    assert (payment.captured, payment.captured_peak, payment.uncaptured) == (10_200, 10_200, 5200)
+    assert desk.order.remaining == 5000
+    assert desk.raised().count("capture_failed") == 1
+
+
+def test_a_failed_capture_the_shop_still_believes_in_stays_failed() -> None:
+    desk = paid(captured=10_200)
+    hear(desk, one("CAPTURE_FAILED", value=10_200, pspReference="A"))
+    assert desk.order.remaining == 0
+    tender = TenderIn(10_200, "payment", "adyen-eu", PSP, 10_200)
+    desk.tell(OrderReported(contract_order(version=2, tenders=(tender,))), "connection:shop-1")
+    assert desk.order.remaining == 0
+
+
+def test_a_refund_of_a_capture_that_fails_later_is_seen_to_pay_twice() -> None:
+    desk = paid(captured=0)
+    hear(desk, one("CAPTURE", value=10_200, pspReference="A"))
+    intent = asked(desk)
+    answers(desk, intent, taken_up(intent))
+    hear(desk, succeeded(intent))
+    hear(desk, one("CAPTURE_FAILED", value=10_200, pspReference="A"))
+    assert desk.raised() == ["capture_failed", "paid_twice"]
+    assert (desk.payment().captured_peak, desk.payment().refunded_ours) == (10_200, 3200)
+    hear(desk, one("CAPTURE", value=10_200, pspReference="A"))
+    assert (desk.order.remaining, desk.raised()[-1]) == (0, "captured_after_failure")
+
+
+@pytest.mark.parametrize("how", ["webhook", "shop"])
+def test_edge_10_a_refund_told_before_its_capture_is_adopted_with_it(how: str) -> None:
+    desk = paid(captured=0)
+    hear(desk, one("REFUND", value=5000))
+    assert not desk.order.refunds
+    if how == "webhook":
+        hear(desk, one("CAPTURE", value=10_200, pspReference="A"))
+    else:
+        tender = TenderIn(10_200, "payment", "adyen-eu", PSP, 10_200)
+        desk.tell(OrderReported(contract_order(version=2, tenders=(tender,))), "connection:shop-1")
+    assert (desk.payment().external, desk.order.remaining) == (5000, 5200)
+    assert not desk.payment().early
+
+
+def test_edge_10_a_refund_that_failed_before_its_capture_was_told_takes_nothing() -> None:
+    desk = paid(captured=0)
+    for event in ("REFUND_FAILED", "REFUND"):
+        hear(desk, one(event, value=5000))
+    hear(desk, one("CAPTURE", value=10_200, pspReference="A"))
+    assert (desk.payment().external, desk.order.remaining) == (0, 10_200)
+
+
+def test_what_must_not_be_repeated_waits_for_its_webhook_and_a_person_is_told() -> None:
+    desk = paid()
+    intent = asked(desk)
+    answers(desk, intent, error(422, "704"))
+    for _ in range(9):
+        assert desk.due() is None
+    assert desk.raised()[0] == "unheard"
+    assert {"key_ending", "key_ended"} < set(desk.raised())
+    assert (desk.leg().state, desk.payment().pending_ours) == ("unknown", 3200)
+    hear(desk, succeeded(intent))
+    assert desk.leg().state == "succeeded"
+
+
+def test_a_refund_taken_up_of_which_nothing_is_heard_is_raised_once() -> None:
+    desk = paid()
+    intent = asked(desk)
+    answers(desk, intent, taken_up(intent))
+    for _ in range(6):
+        assert desk.due() is None
+    assert desk.raised() == ["unheard"]
+    assert desk.leg().state == "pending"
+
+
+def test_repeats_grow_rare_within_the_retention() -> None:
+    desk = paid()
+    intent = asked(desk)
+    began, sent, told = desk.now, 0, 0
+    answers(desk, intent, TIMEOUT)
+    while desk.due() is not None:
+        sent += 1
+        told = told or ("key_ending" in desk.raised() and ABLE.key_ttl + began - desk.now)
+        answers(desk, intent, TIMEOUT)
+    assert 20 < sent < 50
+    assert told > DAY, "a person is told well before the key may be forgotten"

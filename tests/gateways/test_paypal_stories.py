@@ -20,9 +20,10 @@ from amends.core.facts import (
     PaymentReported,
     RefundRequested,
 )
-from amends.core.legs import effect_id, reread_id
+from amends.core.legs import effect_id
 from amends.core.order import Leg
 from amends.core.requests import LinePick, PspIn, RefundIn, TenderIn
+from amends.core.rereads import reread_id
 from amends.gateways import paypal
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import Accepted, Outcome

@@ -6,7 +6,8 @@ from __future__ import annotations
 from amends.core.decision import Terms
 from amends.core.effects import LookupRefundsIntent, RefundIntent
 from amends.core.facts import Answered, EffectDue, LookedUp, RefundReported, RefundRequested
-from amends.core.legs import KEY_MARGIN, effect_id
+from amends.core.legs import effect_id
+from amends.core.patience import KEY_MARGIN
 from amends.core.requests import RefundIn
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, RefundState, Unknown
 from tests.core.desk import HOUR, START, STRIPE, Desk

@@ -18,6 +18,7 @@ import stripe
 from amends.sim.serve import API_KEY, Sandbox, running
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import Delivery, Plan, Request, Response
+from tests.sim.adyen_bench import AdyenBench
 from tests.sim.paypal_bench import PayPalBench
 
 START = 1_790_000_000.0
@@ -104,6 +105,11 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+@pytest.fixture
+def adyen() -> AdyenBench:
+    return AdyenBench()
 
 
 @pytest.fixture

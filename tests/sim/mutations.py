@@ -22,7 +22,19 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from amends.core import asks, decide, events, facts, legs, lifecycle, news, order, postings, quote
+from amends.core import (
+    asks,
+    decide,
+    events,
+    facts,
+    heard,
+    legs,
+    lifecycle,
+    news,
+    order,
+    postings,
+    quote,
+)
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
 from amends.engine import actions, deliver, fold, intake, turn
@@ -134,7 +146,7 @@ def captures_add_up(patch: pytest.MonkeyPatch) -> None:
     whole = decide.HANDLERS[facts.PaymentReported]
 
     def reported(work: Any, fact: facts.PaymentReported) -> None:
-        payment = news._payment_of(work.order, fact.connection, fact.psp_payment_ids)
+        payment = heard.payment_of(work.order, fact.connection, fact.psp_payment_ids)
         if payment is not None and fact.payment.captured > 0:
             both = payment.captured + fact.payment.captured
             fact = replace(fact, payment=replace(fact.payment, captured=both))

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, news
+from amends.core import asks, heard, news
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
     Approved,
     Canceled,
+    CaptureReported,
     DisputeReported,
     EffectDue,
     FraudWarned,
@@ -25,10 +26,12 @@ from amends.core.facts import (
     OrderCancelled,
     OrderReported,
     PaymentReported,
+    PaymentToRead,
     Recorded,
     RefundReported,
     RefundRequested,
     Rejected,
+    ReleaseReported,
     Retried,
     ReturnReceived,
     Unparked,
@@ -54,10 +57,13 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     EffectDue: news.effect_due,
     Answered: news.answered,
     LookedUp: news.looked_up,
-    RefundReported: news.refund_reported,
-    PaymentReported: news.payment_reported,
-    DisputeReported: news.dispute_reported,
-    FraudWarned: news.fraud_warned,
+    RefundReported: heard.refund_reported,
+    PaymentReported: heard.payment_reported,
+    CaptureReported: heard.capture_reported,
+    ReleaseReported: heard.release_reported,
+    PaymentToRead: heard.payment_to_read,
+    DisputeReported: heard.dispute_reported,
+    FraudWarned: heard.fraud_warned,
     Unparked: asks.unpark,
 }
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from amends.core.requests import LinePick, OrderIn, RefundIn
-from amends.kernel.outcome import Outcome, PaymentState, RefundState
+from amends.kernel.outcome import (
+    CaptureState,
+    Outcome,
+    PaymentState,
+    RefundState,
+    ReleaseState,
+)
 from amends.kernel.time import Instant
 
 
@@ -128,6 +134,31 @@ class PaymentReported(_Fact, frozen=True, tag="payment_reported"):
     currency: str = ""
 
 
+class CaptureReported(_Fact, frozen=True, tag="capture_reported"):
+    """A webhook about one capture, from a provider that tells each by itself: they add up, each
+    counted once by its id."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    capture: CaptureState
+
+
+class ReleaseReported(_Fact, frozen=True, tag="release_reported"):
+    """A webhook about one cancellation of an authorization, done or refused."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    release: ReleaseState
+
+
+class PaymentToRead(_Fact, frozen=True, tag="payment_to_read"):
+    """Something happened to this payment, captured or not, and the message is not to be believed
+    further than that: read it at the provider."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+
+
 class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
     """A webhook about a chargeback or inquiry. `withdrawn`: the net amount taken, -1: not said."""
 
@@ -171,6 +202,9 @@ Fact = (
     | LookedUp
     | RefundReported
     | PaymentReported
+    | CaptureReported
+    | ReleaseReported
+    | PaymentToRead
     | DisputeReported
     | FraudWarned
     | Unparked

@@ -47,3 +47,15 @@ def look_intent(order: Order, leg: Leg, payment: Payment) -> Intent:
     if leg.kind == "void":
         return LookupPaymentIntent(**common)
     return LookupRefundsIntent(**common, charge=payment.charge)
+
+
+def whole_intent(order: Order, payment: Payment) -> Intent:
+    """What tells all of a payment: the refunds of what was captured, or the payment itself."""
+    common = {
+        "connection": payment.connection,
+        "psp_payment_id": payment.psp_payment_id,
+        "currency": order.currency,
+    }
+    if payment.captured_peak:
+        return LookupRefundsIntent(**common, charge=payment.charge)
+    return LookupPaymentIntent(**common)

@@ -11,23 +11,30 @@ from typing import Any, Literal
 
 from amends.core import postings
 from amends.core.claims import claim, lapse
-from amends.core.effects import Effect, EffectKind, LookupRefundsIntent
+from amends.core.effects import Effect, EffectKind
 from amends.core.intents import look_intent, send_intent
 from amends.core.lifecycle import Action, News, step
 from amends.core.order import Leg, Payment, Refund, remaining, taken
+from amends.core.patience import KEY_MARGIN, can_look, next_look, tell_late
 from amends.core.quote import refit
+from amends.core.rereads import reread, reread_id, schedule_reread
 from amends.core.work import Work
 from amends.kernel.check import invariant
-from amends.kernel.ids import tail
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Instant
 
 # An unknown outcome is first looked into after a second; later rounds wait longer, to ten minutes.
 BACKOFF = (1 * SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE)
+# Where nothing can be looked up, rounds go on for days: the same bytes seldom tell more the tenth
+# time. About thirty requests in a retention of seven days.
+LONGER = (*BACKOFF, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR)
+CAPTURE_WAIT = 4 * HOUR  # a refused release: the capture that explains it is told by then
+REFUSED = "release_refused"
 FUNDS_AGAIN = 1 * HOUR  # a refused balance is seldom topped up sooner
 WATCH = 1 * DAY  # a pending refund is looked in on, in case its webhook is lost
 STORED_ENOUGH = 3  # answers kept under the key: after these only look-ups can tell
-KEY_MARGIN = 10 * MINUTE  # no resend so close to the end of the provider's key retention
 STUCK_AFTER = 8  # fruitless rounds until a person is told
+
+_FAILED = ("failed", "canceled")
 
 TABLE_ACTIONS: dict[Action, Callable[[Work, str], None]] = {}
 
@@ -37,17 +44,12 @@ def effect_id(leg_id: str) -> str:
     return f"fx_{leg_id[4:]}"
 
 
-def reread_id(payment_id: str) -> str:
-    """The effect row of a look-up of a whole payment."""
-    return f"fx_{tail(payment_id)}_all"
-
-
 def move(work: Work, leg_id: str, news: News, **body: Any) -> None:
     """Apply one piece of news to a leg. `body` goes into the event (provider references, codes)."""
     _, leg = work.leg(leg_id)
     to, actions = step(leg.state, news)
     if to != leg.state:
-        provider = news.startswith(("said_", "heard_"))
+        provider = news.startswith(("said_", "heard_")) or news == "refused"
         work.put_leg(leg_id, state=to, moved=work.order.head_seq + 1 if provider else leg.moved)
     for action in actions:
         TABLE_ACTIONS[action](work, leg_id)
@@ -81,7 +83,7 @@ def kick(work: Work, payment_id: str) -> None:
     payment = work.payment(payment_id)
     if payment.busy:
         return
-    wanted = payment.reread and payment.captured_peak > 0
+    wanted = payment.reread and (payment.captured_peak > 0 or payment.look)
     if wanted and reread_id(payment_id) not in work.effects:
         schedule_reread(work, payment_id, work.now)
     for refund in work.order.refunds:
@@ -157,7 +159,7 @@ def _send(work: Work, leg_id: str) -> None:
     """The intent is written down, with its key, before a byte leaves (I3)."""
     refund, leg = work.leg(leg_id)
     if leg.kind == "void" and not leg.attempts and work.payment(leg.payment).captured_peak:
-        if not as_refund(work, leg_id):
+        if _left_uncaptured(work, leg) or not as_refund(work, leg_id):
             return
         leg = work.leg(leg_id)[1]
     if not leg.attempts and leg.kind == "refund" and overdrawn(work.payment(leg.payment)):
@@ -215,13 +217,23 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     return work.put_leg(leg.id, full=leg.amount == payment.captured)
 
 
+def _left_uncaptured(work: Work, leg: Leg) -> bool:
+    """Whether others captured exactly what this release was to leave: then it is done."""
+    payment = work.payment(leg.payment)
+    if payment.captured != payment.authorized - payment.voided - leg.amount:
+        return False
+    move(work, leg.id, "said_succeeded")
+    return True
+
+
 def as_refund(work: Work, leg_id: str) -> bool:
     """The authorization was captured before we could release it: this leg gives back captured
-    money instead (edge 21). False if less was captured than it gives back: then it fails."""
+    money instead (edge 21). False if not all of what it gives back was captured: then it fails, and
+    a person sees what of it is still owed."""
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
     freed = work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
-    if remaining(freed) < leg.amount:
+    if min(remaining(freed), payment.captured - leg.rest) < leg.amount:
         work.put_payment(payment.id, voiding=payment.voiding)
         work.put_leg(leg_id, failure="exceeds_captured")
         move(work, leg_id, "said_failed", failure="exceeds_captured")
@@ -229,7 +241,7 @@ def as_refund(work: Work, leg_id: str) -> bool:
             "exception.raised", what="exceeds_captured", leg=leg_id, captured=payment.captured
         )
         return False
-    work.put_leg(leg_id, kind="refund")
+    work.put_leg(leg_id, kind="refund", declined="")
     reserve(work, leg_id)
     claim(work, refund.id)
     return True
@@ -264,13 +276,19 @@ def _key_may_be_gone(work: Work, leg: Leg) -> bool:
 def _probe(work: Work, leg_id: str) -> None:
     """A look-up, or the same bytes again if that was scheduled and the key is surely still kept."""
     _, leg = work.leg(leg_id)
+    look = can_look(work, leg.payment)
+    if not look and leg.declined == REFUSED:
+        _not_released(work, leg)
+        return
+    if not look:
+        leg = tell_late(work, leg)
     resend = leg.state == "unknown" and leg.resend and not leg.surfaced
     if resend and not _key_may_be_gone(work, leg):
         _send(work, leg_id)
         return
-    if not work.ctx.terms[work.payment(leg.payment).connection].lookup:
-        _round(work, leg_id, resend=leg.resend)  # only a webhook or a statement can tell now
-        schedule(work, leg_id, "lookup", work.now + WATCH)
+    if not look:  # only a webhook or a statement can tell now
+        leg = _round(work, leg_id, resend=leg.resend)
+        schedule(work, leg_id, "lookup", next_look(work, leg, WATCH))
         return
     payment = work.put_payment(leg.payment, busy=leg_id)
     work.effect(
@@ -291,8 +309,20 @@ def _probe(work: Work, leg_id: str) -> None:
     )
 
 
-def _pause(leg: Leg) -> int:
-    return BACKOFF[min(leg.tries, len(BACKOFF) - 1)]
+def _await_capture(work: Work, leg_id: str) -> None:
+    work.put_leg(leg_id, declined=REFUSED, resend=False)
+    schedule(work, leg_id, "lookup", work.now + CAPTURE_WAIT)
+
+
+def _not_released(work: Work, leg: Leg) -> None:
+    """A release was refused, and no capture that would explain it was told."""
+    move(work, leg.id, "not_found_declined", code=REFUSED)
+    work.finish(effect_id(leg.id))
+    work.event("exception.raised", what=REFUSED, leg=leg.id, amount=leg.amount)
+
+
+def _pause(leg: Leg, rounds: tuple[int, ...] = BACKOFF) -> int:
+    return rounds[min(leg.tries, len(rounds) - 1)]
 
 
 def _round(work: Work, leg_id: str, resend: bool) -> Leg:
@@ -305,23 +335,30 @@ def _round(work: Work, leg_id: str, resend: bool) -> Leg:
 
 def _look(work: Work, leg_id: str) -> None:
     _, leg = work.leg(leg_id)
-    pause = _pause(leg)
-    _round(work, leg_id, resend=not work.ctx.terms[work.payment(leg.payment).connection].lookup)
+    if leg.declined == REFUSED:
+        _await_capture(work, leg_id)
+        return
+    look = can_look(work, leg.payment)
+    pause = _pause(leg) if look else _pause(leg, LONGER)
+    if not look and leg.stored:  # the same bytes are not to be sent again
+        pause = WATCH
+    _round(work, leg_id, resend=not look and not leg.stored)
     leg = work.put_leg(leg_id, doubt=True)
-    schedule(work, leg_id, "lookup", _next_look(work, leg, pause))
+    schedule(work, leg_id, "lookup", next_look(work, leg, pause))
 
 
 def _again(work: Work, leg_id: str) -> None:
     """The same bytes under the same key; once the key may be gone, or the provider keeps giving its
     stored error, only look-ups (I3)."""
     _, leg = work.leg(leg_id)
-    pause = _pause(leg)
+    long = leg.state == "unknown" and not can_look(work, leg.payment)
+    pause = _pause(leg, LONGER) if long else _pause(leg)
     if leg.state == "unknown" and _only_look(work, leg, pause):
         _round(work, leg_id, resend=False)
-        schedule(work, leg_id, "lookup", _next_look(work, leg, pause))
+        schedule(work, leg_id, "lookup", next_look(work, leg, pause))
         return
-    _round(work, leg_id, resend=True)
-    schedule(work, leg_id, "send", work.now + pause)
+    leg = _round(work, leg_id, resend=True)
+    schedule(work, leg_id, "send", next_look(work, leg, pause) if long else work.now + pause)
 
 
 def _only_look(work: Work, leg: Leg, pause: int) -> bool:
@@ -332,19 +369,6 @@ def _only_look(work: Work, leg: Leg, pause: int) -> bool:
     closing = work.now + pause >= leg.first_sent_at + terms.indeterminate_after
     enough = leg.stored >= STORED_ENOUGH or (leg.stored > 0 and closing)
     return enough or leg.surfaced or _key_may_be_gone(work, leg)
-
-
-def _next_look(work: Work, leg: Leg, pause: int) -> Instant:
-    """After the pause, but the look-up that can settle it is not missed."""
-    settle_at = settles_at(work, leg)
-    return settle_at if work.now < settle_at < work.now + pause else work.now + pause
-
-
-def settles_at(work: Work, leg: Leg) -> Instant:
-    """From when on a "not found" closes the attempt: indeterminate_after since the first byte, and
-    lookup_delay since the last."""
-    terms = work.ctx.terms[work.payment(leg.payment).connection]
-    return max(leg.first_sent_at + terms.indeterminate_after, leg.last_sent_at + terms.lookup_delay)
 
 
 def _renew(work: Work, leg_id: str) -> None:
@@ -372,6 +396,8 @@ def fresh(work: Work, leg_id: str) -> None:
         tries=0,
         declined="",
         unfunded=False,
+        told=(),
+        psp_release_id="",
     )
 
 
@@ -474,44 +500,11 @@ def _unsettle(work: Work, leg_id: str) -> None:
 # -- the rest ----------------------------------------------------------------------------------
 
 
-def reread(work: Work, payment_id: str) -> None:
-    """Ask the provider for everything it knows of this payment, as soon as it is free."""
-    payment = work.put_payment(payment_id, reread=True)
-    if not payment.busy:
-        schedule_reread(work, payment_id, work.now)
-
-
-def schedule_reread(work: Work, payment_id: str, due: Instant) -> None:
-    payment = work.payment(payment_id)
-    effect = Effect(
-        reread_id(payment_id), work.order.id, "lookup", payment.connection, payment_id, due
-    )
-    work.effect(effect)
-
-
-def start_reread(work: Work, payment_id: str) -> None:
-    """Under the lease just taken: list the payment's refunds."""
-    payment = work.put_payment(payment_id, busy="reread")
-    intent = LookupRefundsIntent(
-        payment.connection, payment.psp_payment_id, work.order.currency, charge=payment.charge
-    )
-    work.effect(
-        Effect(
-            reread_id(payment_id),
-            work.order.id,
-            "lookup",
-            payment.connection,
-            payment_id,
-            work.now,
-            start=True,
-            intent=intent,
-            asked=work.order.head_seq,
-        )
-    )
-
-
 def _reread_leg(work: Work, leg_id: str) -> None:
     _, leg = work.leg(leg_id)
+    if not can_look(work, leg.payment) and leg.state in _FAILED:
+        # A success told after the failure: old news, or paid after all. Nothing here can tell.
+        work.event("exception.raised", what="contradicted", leg=leg_id, state=leg.state)
     reread(work, leg.payment)
 
 
@@ -548,6 +541,7 @@ TABLE_ACTIONS.update(
         "look": _look,
         "again": _again,
         "renew": _renew,
+        "await_capture": _await_capture,
         "wait_funds": _wait_funds,
         "watch": _watch,
         "settle": _settle,

@@ -21,6 +21,7 @@ Action = Literal[
     "again",  # schedule the same bytes under the same key
     "renew",  # settled as not executed: a new attempt with a new key
     "wait_funds",  # a new attempt with a new key, later
+    "await_capture",  # it was not released: wait for the capture that would explain it
     "watch",  # look in again some day, in case a webhook is lost
     "settle",  # the money left: reserve becomes refunded, book the payout
     "unsettle",  # it came back, or never left: book it back (I12)
@@ -41,6 +42,7 @@ News = Literal[
     "no_funds",
     "not_sent",
     "unclear",
+    "refused",
     "not_found",
     "not_found_declined",
     "not_found_no_funds",
@@ -117,6 +119,7 @@ def _fill_asking() -> None:
     _row(_OUT, "no_funds", "awaiting_funds", "wait_funds")
     _row(_OUT, "not_sent", None, "again")
     _row(_OUT, "unclear", "unknown", "look")
+    _row((*_OUT, *_OPEN), "refused", "unknown", "await_capture")
     _row(("unknown",), "not_found", None, "again")
     _row(("unknown",), "not_found_declined", "failed", "release")
     _row(("unknown",), "not_found_no_funds", "awaiting_funds", "wait_funds")
@@ -178,6 +181,7 @@ def _fill_ignored() -> None:
     _ignore(("succeeded", *_ENDED), "heard_pending", "heard_awaiting_funds")
     overtaken: tuple[News, ...] = ("declined", "doubted", "no_funds", "not_sent", "unclear")
     _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken)
+    _ignore(("succeeded", *_ENDED), "refused")
     settled: tuple[News, ...] = ("not_found_declined", "not_found_no_funds", "not_found_late")
     _ignore(("sending", "succeeded", *_ENDED), "not_found", *settled, "lookup_failed")
     _ignore(_OPEN, *settled)

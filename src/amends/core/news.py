@@ -1,28 +1,20 @@
-"""What providers tell: answers to what we sent, look-ups, and webhooks about payments.
+"""What providers tell when asked: answers to what we sent, and look-ups; and effects coming due.
 
-An answer of an overtaken attempt is applied, never dropped; a webhook may be stale and only moves
-things forward; refunds nobody here asked for are adopted.
+An answer of an overtaken attempt is applied, never dropped; refunds nobody here asked for are
+adopted. What webhooks tell is in `heard`, what becomes of releases in `releases`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace
-
-from amends.core import legs
-from amends.core.facts import (
-    Answered,
-    DisputeReported,
-    EffectDue,
-    FraudWarned,
-    LookedUp,
-    PaymentReported,
-    RefundReported,
-)
+from amends.core import legs, releases
+from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.lifecycle import News
-from amends.core.order import Dispute, Leg, Order, Payment, Refund
+from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.patience import can_look, settles_at
 from amends.core.quote import adopted
+from amends.core.rereads import reread, reread_id, schedule_reread, start_reread
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import derived, tail
@@ -43,7 +35,7 @@ def effect_due(work: Work, fact: EffectDue) -> None:
         _leg_due(work, leg, fact)
         return
     for payment in work.order.payments:
-        if legs.reread_id(payment.id) == fact.effect:
+        if reread_id(payment.id) == fact.effect:
             _reread_due(work, payment, fact)
             return
     for refund in work.order.refunds:
@@ -86,10 +78,10 @@ def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
     if payment.busy == "reread":
         return
     if payment.busy:
-        legs.reread(work, payment.id)
+        reread(work, payment.id)
         work.finish(fact.effect)  # `kick` makes it due again when the payment is free
     else:
-        legs.start_reread(work, payment.id)
+        start_reread(work, payment.id)
 
 
 # -- answers -----------------------------------------------------------------------------------
@@ -112,6 +104,10 @@ def answered(work: Work, fact: Answered) -> None:
     if current:
         legs.request_over(work, leg.id)
         legs.kick(work, leg.payment)
+    elif work.payment(leg.payment).busy == leg.id and not work.leg(leg.id)[1].attempts:
+        # It was for a release that has become a refund since, of which nothing has left.
+        work.put_payment(leg.payment, busy="")
+        legs.move(work, leg.id, "over")
 
 
 def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked: int) -> None:
@@ -126,8 +122,19 @@ def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked: int) -
         return  # a release that has become a refund since
     elif outcome.payment is None:
         legs.move(work, leg.id, "unclear", why="the answer does not say what was done")
-    elif not _void_news(work, leg, outcome.payment, asked):
-        legs.move(work, leg.id, legs.asked_status(leg, "pending", asked))
+    else:
+        _release_accepted(work, leg, outcome.payment, asked, outcome.reference)
+
+
+def _release_accepted(
+    work: Work, leg: Leg, state: PaymentState, asked: int, reference: str
+) -> None:
+    body = {"psp_release_id": state.psp_release_id, "reference": reference}
+    if state.psp_release_id:
+        leg = work.put_leg(leg.id, psp_release_id=state.psp_release_id)
+    done = releases.void_news(work, leg, state, asked)
+    if not done and leg.declined != legs.REFUSED:  # its refusal may be told before its answer
+        legs.move(work, leg.id, legs.asked_status(leg, "pending", asked), **body)
 
 
 def _check_echo(work: Work, leg: Leg, state: RefundState) -> None:
@@ -193,9 +200,9 @@ def _honour_pause(work: Work, leg_id: str, retry_after: int) -> None:
 def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> None:
     body |= {"code": outcome.code}  # its sentence may name a person: it goes to the log only (I15)
     if leg.kind == "void" and outcome.kind == "canceled" and not (leg.doubt and leg.rest):
-        _gone(work, leg.payment)
+        releases.gone(work, leg.payment)
     elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:
-        _captured_first(work, leg, outcome.payment)
+        releases.captured_first(work, leg, outcome.payment)
     elif leg.doubt:
         work.put_leg(leg.id, declined=outcome.code or "declined", unfunded=outcome.kind == "funds")
         legs.move(work, leg.id, "doubted", **body)
@@ -205,28 +212,7 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
         work.put_leg(leg.id, failure=outcome.code)
         legs.move(work, leg.id, "declined", **body)
         if outcome.kind == "refunded":  # somebody else gave it back: see what
-            legs.reread(work, leg.payment)
-
-
-def _captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
-    """The capture won the race: give back captured money instead (edge 21)."""
-    if state is not None and state.captured > 0:
-        _take_capture(work, leg.payment, state.captured)
-    payment = work.payment(leg.payment)
-    if not payment.captured_peak:
-        work.put_payment(payment.id, captured=payment.authorized, captured_peak=payment.authorized)
-    if not legs.as_refund(work, leg.id):
-        return
-    legs.fresh(work, leg.id)
-    work.put_leg(leg.id, state="sending")
-    work.event("leg.news", leg=leg.id, news="captured_first", kind="refund")
-
-
-def _take_capture(work: Work, payment_id: str, captured: int) -> None:
-    payment = work.payment(payment_id)
-    work.put_payment(
-        payment_id, captured=captured, captured_peak=max(captured, payment.captured_peak)
-    )
+            reread(work, leg.payment)
 
 
 # -- look-ups ----------------------------------------------------------------------------------
@@ -258,17 +244,26 @@ def looked_up(work: Work, fact: LookedUp) -> None:
 
 def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> None:
     if isinstance(outcome, Accepted):
-        work.put_payment(payment.id, reread=False)
-        work.finish(legs.reread_id(payment.id))
-        _listed(work, payment.id, outcome.refunds, asked)
+        _reread_found(work, payment, outcome, asked)
     elif isinstance(outcome, Declined):
-        work.put_payment(payment.id, reread=False)
-        work.finish(legs.reread_id(payment.id))
+        work.put_payment(payment.id, reread=False, look=False)
+        work.finish(reread_id(payment.id))
         work.event(
             "exception.raised", what="reread_declined", payment=payment.id, code=outcome.code
         )
     else:
-        legs.schedule_reread(work, payment.id, work.now + legs.BACKOFF[4])
+        schedule_reread(work, payment.id, work.now + legs.BACKOFF[4])
+
+
+def _reread_found(work: Work, payment: Payment, found: Accepted, asked: int) -> None:
+    was_open = not payment.captured_peak
+    work.put_payment(payment.id, reread=False, look=False)
+    work.finish(reread_id(payment.id))
+    if found.payment is not None:
+        payment_news(work, payment.id, found.payment)
+    _listed(work, payment.id, found.refunds, asked)
+    if was_open and work.payment(payment.id).captured_peak and not found.refunds:
+        reread(work, payment.id)  # what was given back of the capture was not asked for yet
 
 
 def _listed(work: Work, payment_id: str, refunds: tuple[RefundState, ...], asked: int) -> None:
@@ -295,77 +290,14 @@ def _absent_or_found(
     if counts and leg.declined:
         waits = leg.unfunded and not leg.surfaced
         news = "not_found_no_funds" if waits else "not_found_declined"
-    elif counts and asked_at >= legs.settles_at(work, leg):
+    elif counts and asked_at >= settles_at(work, leg):
         news = "not_found_declined" if leg.surfaced else "not_found_late"
     legs.move(work, leg_id, news)
 
 
 def _void_looked_up(work: Work, leg: Leg, state: PaymentState, fact: LookedUp) -> None:
-    if not _void_news(work, leg, state, fact.asked):
+    if not releases.void_news(work, leg, state, fact.asked):
         _absent_or_found(work, leg.id, (), fact.asked_at)
-
-
-def _void_news(work: Work, leg: Leg, state: PaymentState, asked: int) -> bool:
-    """What the payment's own state says about a void of it; False: it says nothing was done."""
-    if state.captured > 0 and state.captured == leg.rest:
-        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", asked))
-        return True
-    if state.captured > 0:
-        if leg.state not in ("succeeded", "failed", "canceled"):
-            _captured_first(work, leg, state)
-        return True
-    if state.canceled:
-        _gone(work, leg.payment)
-        return True
-    return False
-
-
-def _gone(work: Work, payment_id: str) -> None:
-    """The whole authorization is gone: our void did it, or others' hand, or it expired. A part that
-    was to be captured is gone with it."""
-    for refund in work.order.refunds:
-        for leg in refund.legs:
-            live = leg.state in ("sending", "unknown", "pending") and leg.attempts
-            if leg.payment == payment_id and leg.kind == "void" and live:
-                lost = leg.rest
-                work.put_leg(leg.id, rest=0)
-                legs.move(work, leg.id, "heard_succeeded")
-                if lost:
-                    work.event(
-                        "exception.raised", what="authorization_lost", leg=leg.id, amount=lost
-                    )
-    payment = work.payment(payment_id)
-    gone = payment.authorized - payment.voided - payment.voiding
-    if gone > 0:
-        work.put_payment(payment.id, voided=payment.voided + gone)
-        work.event("payment.updated", payment=payment.id, released=gone)
-
-
-# -- webhooks ----------------------------------------------------------------------------------
-
-
-def _payment_of(order: Order, connection: str, psp_ids: tuple[str, ...]) -> Payment | None:
-    return next(
-        (
-            p
-            for p in order.payments
-            if p.connection == connection and (p.psp_payment_id in psp_ids or p.charge in psp_ids)
-        ),
-        None,
-    )
-
-
-def refund_reported(work: Work, fact: RefundReported) -> None:
-    """A webhook about a refund: ours, adopted before, or somebody else's to adopt."""
-    payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
-    if payment is None:
-        return
-    leg = _match(work.order, payment.id, fact.refund)
-    if leg is None:
-        _adopt(work, payment.id, fact.refund)
-        return
-    _check_echo(work, leg, fact.refund)
-    _apply_refund(work, leg, fact.refund, 0)
 
 
 def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
@@ -390,9 +322,7 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
     """A refund made by others, or by an attempt of ours that was closed as not executed: recorded
     whole, allocated, and raised where it pays what we pay too (edges 9 and 10)."""
     if not work.payment(payment_id).captured_peak:
-        # Providers dress the release of an authorization as a refund; no money moved. Should a
-        # capture have happened that we have not heard of, its news brings the re-read.
-        work.put_payment(payment_id, reread=True)
+        _too_early(work, payment_id, state)
         return
     refund_id = derived("rf", payment_id, state.psp_refund_id)
     leg = Leg(
@@ -442,7 +372,61 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
             psp_refund_id=state.psp_refund_id,
             amount=state.amount,
         )
-    _raise_if_overpaid(work, payment_id)
+    raise_if_overpaid(work, payment_id)
+
+
+def _too_early(work: Work, payment_id: str, state: RefundState) -> None:
+    """Providers dress the release of an authorization as a refund; no money moved. Should a capture
+    have happened that we have not heard of, its news brings the re-read; at a provider that lists
+    nothing, what was told is kept until then."""
+    payment = work.payment(payment_id)
+    if can_look(work, payment_id):
+        work.put_payment(payment_id, reread=True)
+        return
+    told = [kept for kept in payment.early if kept.psp_refund_id == state.psp_refund_id]
+    if not told or told[0].status in ("pending", "succeeded"):
+        others = tuple(kept for kept in payment.early if kept not in told)
+        work.put_payment(payment_id, early=(*others, state))
+
+
+def adopt_early(work: Work, payment_id: str) -> None:
+    """A capture is known now: the refunds by others that were told before it are adopted."""
+    payment = work.payment(payment_id)
+    if payment.early and payment.captured_peak:
+        work.put_payment(payment_id, early=())
+        for state in payment.early:
+            refund_heard(work, payment_id, state)
+
+
+def payment_news(work: Work, payment_id: str, state: PaymentState) -> None:
+    """What is said of a payment as a whole: captures only grow, a release is final."""
+    payment = work.payment(payment_id)
+    if state.captured > payment.captured:
+        take_more(work, payment_id, state.captured)
+    elif state.canceled and not payment.captured_peak:
+        releases.gone(work, payment_id)
+
+
+def take_more(work: Work, payment_id: str, captured: int, psp_capture_id: str = "") -> None:
+    """More was captured than was known, `captured` in all: for releases that are out, and for what
+    waited for it."""
+    releases.take_capture(work, payment_id, captured)
+    work.event(
+        "payment.updated", payment=payment_id, captured=captured, psp_capture_id=psp_capture_id
+    )
+    releases.after_capture(work, payment_id)
+    adopt_early(work, payment_id)
+    legs.kick(work, payment_id)
+
+
+def refund_heard(work: Work, payment_id: str, state: RefundState) -> None:
+    """A refund as a webhook tells it: ours, adopted before, or somebody else's to adopt."""
+    leg = _match(work.order, payment_id, state)
+    if leg is None:
+        _adopt(work, payment_id, state)
+        return
+    _check_echo(work, leg, state)
+    _apply_refund(work, leg, state, 0)
 
 
 def _send_no_more(work: Work, state: RefundState) -> None:
@@ -465,79 +449,9 @@ def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
         _apply_refund(work, found, state, 0)
 
 
-def _raise_if_overpaid(work: Work, payment_id: str) -> None:
+def raise_if_overpaid(work: Work, payment_id: str) -> None:
     payment = work.payment(payment_id)
     ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
-    over = ours + payment.external + payment.disputed - payment.captured
+    over = ours + payment.external + payment.disputed + payment.uncaptured - payment.captured
     if over > 0:
         work.event("exception.raised", what="paid_twice", payment=payment_id, amount=over)
-
-
-def payment_reported(work: Work, fact: PaymentReported) -> None:
-    """A webhook about a payment: captures only grow, a release is final."""
-    payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
-    if payment is None:
-        return
-    if fact.currency not in ("", work.order.currency):  # its amounts do not add to ours
-        why = {"what": "currency_mismatch", "payment": payment.id, "currency": fact.currency}
-        work.event("exception.raised", **why)
-        return
-    state = fact.payment
-    if state.captured > payment.captured:
-        _take_capture(work, payment.id, state.captured)
-        work.event("payment.updated", payment=payment.id, captured=state.captured)
-        legs.kick(work, payment.id)
-    elif state.canceled and not payment.captured_peak:
-        _gone(work, payment.id)
-    payment = work.payment(payment.id)
-    ours = payment.pending_ours + payment.refunded_ours
-    if payment.captured_peak and state.refunded > ours + payment.external:
-        legs.reread(work, payment.id)
-
-
-def dispute_reported(work: Work, fact: DisputeReported) -> None:
-    """A chargeback or inquiry: what it took is no longer ours to refund."""
-    payment = _payment_of(work.order, fact.connection, fact.psp_payment_ids)
-    if payment is None:
-        return
-    before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
-    if before is not None and before.status in ("won", "lost", "closed") and fact.open:
-        return  # stale: an opening that arrives after the end
-    withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
-    status = fact.status if fact.open else _ended_status(fact.status)
-    if before is not None and before.status == status == "won":
-        withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
-    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
-    if after == before:
-        return
-    others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
-    if withdrawn and fact.currency != work.order.currency:
-        # Taken in another currency: nothing of this payment is safe to refund until a person looks.
-        withdrawn = payment.captured
-        after = replace(after, withdrawn=withdrawn)
-        work.event("exception.raised", what="dispute_currency", dispute=fact.dispute)
-    delta = withdrawn - (before.withdrawn if before else 0)
-    work.change(disputes=(*others, after))
-    work.put_payment(payment.id, disputed=payment.disputed + delta)
-    work.event(
-        "dispute.updated",
-        dispute=fact.dispute,
-        payment=payment.id,
-        amount=fact.amount,
-        currency=fact.currency,
-        status=status,
-        withdrawn=withdrawn,
-    )
-    if delta > 0:
-        _raise_if_overpaid(work, payment.id)
-
-
-def _ended_status(status: str) -> str:
-    return status if status in ("won", "lost") else "closed"
-
-
-def fraud_warned(work: Work, fact: FraudWarned) -> None:
-    """An early fraud warning: kept for the risk of later refunds."""
-    if fact.warning not in work.order.alerts:
-        work.change(alerts=(*work.order.alerts, fact.warning))
-        work.event("fraud.warned", warning=fact.warning, actionable=fact.actionable)

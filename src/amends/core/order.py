@@ -13,6 +13,7 @@ import msgspec
 from amends.core.requests import OrderKey, RefundReason
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
+from amends.kernel.outcome import RefundState
 from amends.kernel.time import Instant
 
 LegKind = Literal["refund", "void", "reversal", "credit"]
@@ -70,7 +71,10 @@ class Payment(_Part, frozen=True):
     """Money at one provider for this order.
 
     What we send out is checked (I1): pending_ours + refunded_ours + credited_ours <= captured_peak.
-    `external` and `disputed` left by others' hand and are recorded whole, unchecked.
+    `external`, `disputed` and `uncaptured` left by others' hand and are recorded whole, unchecked;
+    the last is what captures took that failed later. `captures` are those known one by one, with
+    their amounts, `failed_captures` the ids among them that came undone. `early` holds refunds by
+    others that were told before any capture was, at a provider that lists none.
     `voiding` is the part of an authorization being released, `voided` the part that was.
     `busy` is the leg (or "reread") whose effect is out right now; one at a time.
     """
@@ -86,14 +90,18 @@ class Payment(_Part, frozen=True):
     credited_ours: int = 0
     external: int = 0
     disputed: int = 0
+    uncaptured: int = 0
     voiding: int = 0
     voided: int = 0
     busy: str = ""
     reread: bool = False  # a look-up of the whole payment is due
+    look: bool = False  # ... even while nothing of it is captured
     charge: str = ""
     psp_order: str = ""
     authorization: str = ""
     captures: tuple[tuple[str, int], ...] = ()
+    failed_captures: tuple[str, ...] = ()
+    early: tuple[RefundState, ...] = ()
 
 
 class Tender(_Part, frozen=True):
@@ -179,6 +187,8 @@ class Leg(_Part, frozen=True):
     unfunded: bool = False  # that "no" was for want of money there: it is tried again later
     surfaced: bool = False  # an attempt closed as not executed paid after all: send nothing more
     psp_refund_id: str = ""
+    psp_release_id: str = ""  # a void's: the cancellation or the capture of the rest, there
+    told: tuple[str, ...] = ()  # of what a person was told while nothing was heard
     failure: str = ""
     replaced: bool = False  # a later leg took over; not part of the refund's shown state
     outside: bool = False  # counted in Payment.external: not ours, or found no room any more
@@ -283,6 +293,14 @@ class Order(_Part, frozen=True):
         return sum(room_of(p) for p in self.payments)
 
 
+def psp_ids(payment: Payment) -> frozenset[str]:
+    """Every id the provider knows this payment by. Its order there is not among them where it is
+    not the only payment of that order, which `fold` sees to."""
+    captures = (name for name, _ in payment.captures)
+    known = (payment.psp_payment_id, payment.charge, payment.authorization, payment.psp_order)
+    return frozenset(name for name in (*known, *captures) if name)
+
+
 def taken(payment: Payment) -> int:
     """What left or is set aside to leave this payment, by whoever's hand."""
     return (
@@ -291,6 +309,7 @@ def taken(payment: Payment) -> int:
         + payment.credited_ours
         + payment.external
         + payment.disputed
+        + payment.uncaptured
         + payment.voiding  # a release that the capture overtook leaves as a refund
     )
 

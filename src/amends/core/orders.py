@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from amends.core import legs
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
+from amends.core.news import adopt_early
 from amends.core.order import (
     Line,
     Order,
@@ -151,6 +152,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
     for payment in payments:
         if payment.reread:  # it may wait for the capture that was just reported
             legs.kick(work, payment.id)
+        adopt_early(work, payment.id)
 
 
 def _check_not_below(order: Order) -> None:

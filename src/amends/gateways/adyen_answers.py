@@ -68,7 +68,7 @@ def _received(intent: Intent, body: Json, reference: str) -> Accepted:
         return Accepted(refund=_refund(intent, body, psp_reference), reference=reference)
     if isinstance(intent, CaptureRestIntent) and _amount(body) != (intent.amount, intent.currency):
         raise Malformed(f"another amount than the {intent.amount} {intent.currency} asked for")
-    return Accepted(payment=PaymentState(), reference=reference)
+    return Accepted(payment=PaymentState(psp_release_id=psp_reference), reference=reference)
 
 
 def _check_is_ours(intent: RefundIntent | CancelIntent | CaptureRestIntent, body: Json) -> None:

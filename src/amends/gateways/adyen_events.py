@@ -5,9 +5,8 @@ Only what is signed decides: not `reason`, nor `additionalData` with its `modifi
 for a whole company), and neither have codes that touch no refund, capture, cancellation, dispute or
 fraud warning. Sources: Adyen's Webhooks-v1 and docs.adyen.com/risk-management/disputes-api.
 
-Three things are heard for which there is no fact yet: a cancellation or a capture that was refused
-(`success` "false"), and CAPTURE_FAILED, after which Adyen may capture again within ten business
-days.
+After CAPTURE_FAILED Adyen may capture again within ten business days; how that would be told is not
+documented, so it stays failed until a person says otherwise.
 """
 
 from __future__ import annotations
@@ -17,18 +16,27 @@ from hashlib import sha256
 
 from amends.core.facts import (
     Addressed,
+    CaptureReported,
     DisputeReported,
     Fact,
     FraudWarned,
     PaymentReported,
     RefundReported,
+    ReleaseReported,
 )
 from amends.gateways.adyen_items import ITEMS, Item, items
 from amends.gateways.adyen_objects import from_wire, marked
 from amends.gateways.codecs import Json, Malformed, json_object, part, parts, required_text, text
 from amends.gateways.spec import Message, Settings, Unreadable
 from amends.kernel.canon import digest
-from amends.kernel.outcome import PaymentState, RefundState, RefundStatus
+from amends.kernel.outcome import (
+    CaptureState,
+    CaptureStatus,
+    PaymentState,
+    RefundState,
+    RefundStatus,
+    ReleaseState,
+)
 from amends.kernel.time import Instant, parse_rfc3339
 
 _Facts = tuple[Addressed, ...]
@@ -175,16 +183,43 @@ def _authorised(item: Item, connection: str) -> _Facts:
     return _payment(item, connection, PaymentState(authorized=_amount(item)))
 
 
-def _captured(item: Item, connection: str) -> _Facts:
-    """Adyen tells each capture by itself. Of several, which only accounts with multiple partial
-    captures have, the largest is known to have been captured: never too much."""
-    _modified(item)
-    return _payment(item, connection, PaymentState(captured=_amount(item)))
+def _capture_as(status: CaptureStatus) -> Callable[[Item, str], _Facts]:
+    """A reader of items about one capture, which Adyen tells each by itself and names by its own
+    pspReference."""
+
+    def reader(item: Item, connection: str) -> _Facts:
+        leg, epoch = marked(item.merchant_reference)
+        state = CaptureState(
+            psp_capture_id=item.psp_reference,
+            amount=_amount(item),
+            currency=item.currency,
+            status=status,
+            leg=leg,
+            epoch=epoch,
+            failure_reason="" if status == "succeeded" else _label(item.reason),
+        )
+        payment = _modified(item)
+        return (_addressed(CaptureReported(connection, (payment,), state), connection, payment),)
+
+    return reader
+
+
+def _release_as(done: bool) -> Callable[[Item, str], _Facts]:
+    """A reader of items about one cancellation, named by its own pspReference."""
+
+    def reader(item: Item, connection: str) -> _Facts:
+        leg, epoch = marked(item.merchant_reference)
+        failure = "" if done else _label(item.reason)
+        state = ReleaseState(item.psp_reference, done, leg, epoch, failure)
+        payment = _modified(item)
+        return (_addressed(ReleaseReported(connection, (payment,), state), connection, payment),)
+
+    return reader
 
 
 def _canceled(item: Item, connection: str) -> _Facts:
-    """The authorization is gone: canceled, or (EXPIRE) run out. A technical cancel that names no
-    payment is of one that was never made."""
+    """The authorization is gone: canceled by the shop's reference, or (EXPIRE) run out. A technical
+    cancel that names no payment is of one that was never made."""
     if item.event == "TECHNICAL_CANCEL" and not item.original_reference:
         return ()
     return _payment(item, connection, PaymentState(canceled=True, capturable=0))
@@ -267,8 +302,12 @@ _READERS: dict[tuple[str, str], Callable[[Item, str], _Facts]] = {
     ("REFUND_WITH_DATA", _HAPPENED): _unreferenced,
     ("CANCEL_OR_REFUND", _HAPPENED): _reversed,
     ("AUTHORISATION", _HAPPENED): _authorised,
-    ("CAPTURE", _HAPPENED): _captured,
-    ("CANCELLATION", _HAPPENED): _canceled,
+    ("CAPTURE", _HAPPENED): _capture_as("succeeded"),
+    ("CAPTURE", "false"): _capture_as("refused"),
+    # The event happened, so its success is "true": what the capture took went back.
+    ("CAPTURE_FAILED", _HAPPENED): _capture_as("failed"),
+    ("CANCELLATION", _HAPPENED): _release_as(True),
+    ("CANCELLATION", "false"): _release_as(False),
     ("TECHNICAL_CANCEL", _HAPPENED): _canceled,
     ("EXPIRE", _HAPPENED): _canceled,
     ("NOTIFICATION_OF_FRAUD", _HAPPENED): _fraud_warning,

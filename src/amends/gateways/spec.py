@@ -45,12 +45,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request, complete."""
+    """One HTTP request, complete. `from_message`: its address came in a message, not from the
+    configuration, so it must lead out of our own network, by TLS."""
 
     method: Literal["GET", "POST", "DELETE"]
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    from_message: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -18,6 +18,9 @@ RefundStatus = Literal[
     "succeeded", "pending", "requires_action", "awaiting_funds", "failed", "canceled"
 ]
 
+# "refused": it took nothing. "failed": it had succeeded, and came undone.
+CaptureStatus = Literal["succeeded", "refused", "failed"]
+
 
 class RefundState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One refund as the provider describes it.
@@ -36,14 +39,44 @@ class RefundState(msgspec.Struct, frozen=True, omit_defaults=True):
     psp_at: Instant = 0
 
 
+class CaptureState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One capture of a payment as the provider describes it, alone. `leg` and `epoch` are ours: the
+    release that was asked for by capturing the rest ("", 0: somebody else's capture)."""
+
+    psp_capture_id: str
+    amount: int
+    currency: str
+    status: CaptureStatus = "succeeded"
+    leg: str = ""
+    epoch: int = 0
+    failure_reason: str = ""
+
+
+class ReleaseState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One cancellation of an authorization as the provider describes it; `leg` and `epoch` as
+    above."""
+
+    psp_release_id: str
+    done: bool
+    leg: str = ""
+    epoch: int = 0
+    failure_reason: str = ""
+
+
 class PaymentState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One payment as the provider describes it; -1 where it does not say."""
+    """One payment as the provider describes it; -1 where it does not say.
+
+    `captured` is the sum over all captures; `captures` names those the provider lists.
+    `psp_release_id` is its id of the cancellation or capture that was asked for.
+    """
 
     authorized: int = -1
     captured: int = -1
     refunded: int = -1
     canceled: bool = False
     capturable: int = -1
+    captures: tuple[CaptureState, ...] = ()
+    psp_release_id: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted", omit_defaults=True):

@@ -1,9 +1,10 @@
 """The provider look-alikes over HTTP, on 127.0.0.1 only: `python -m amends.sim.serve --port 9400`.
 
-`/stripe/v1/…` answers as Stripe does; point an SDK's API base at `http://127.0.0.1:9400/stripe`.
-The API key is `sk_test_sandbox` unless another is given. `/paypal/…` answers as PayPal does
-(Payments v2, Orders v2, Disputes v1); its client id is `sandbox`, its client secret the API key.
-What it did is its own truth:
+`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout,
+`/paypal/…` as PayPal (Payments v2, Orders v2, Disputes v1); point an SDK's API base at
+`http://127.0.0.1:9400/stripe`, `…/adyen` or `…/paypal`. The API key is `sk_test_sandbox` unless
+another is given, Adyen's merchant account `TestMerchant`; PayPal's client id is `sandbox`, its
+client secret the API key. What they did is their own truth:
 
 - `GET /control/refunds` gives every movement of money it made on request or by itself, as
   `{"items": [{"gateway", "psp_payment_id", "psp_refund_id", "kind", "amount", "currency", "status",
@@ -70,6 +71,26 @@ Webhooks
         The PEM of the authority PayPal's webhooks are signed under; it is another in every process.
         The `secret` of a webhook is its id at PayPal.
 
+Adyen (with `"gateway": "adyen"`), where it is not as above
+    {"op": "payment", "id": "8815…", "amount": 10200, "currency": "EUR", "method": "visa"}
+        The id is a pspReference, `reference` the shop's own. No charge, customer or metadata.
+    {"op": "refund_outcome", "status": "succeeded", "then": "reversed", "after_s": 60}
+        The first webhook says `succeeded` or `failed`, or none comes (`pending`); then `succeeded`
+        or `failed` after `pending`, `failed` (REFUND_FAILED) or `reversed` after `succeeded`.
+    {"op": "fail_refund", "refund": "…", "reversed": false}   what had succeeded comes back
+    {"op": "fail_capture", "payment": "8815…"}                CAPTURE_FAILED, of the last capture
+    {"op": "open_dispute", "payment": "8815…", "status": "notification"}
+        `request_for_information` and `notification` take no money, `chargeback` (default) does.
+    {"op": "charge_back", "payment": "8815…"}                 a notification becomes a chargeback
+    {"op": "close_dispute", "payment": "8815…", "status": "reversed"}
+        The money is back until `lost` (SECOND_CHARGEBACK) or `won`; `closed` ends what took none.
+    {"op": "webhook", "url": "http://…", "secret": "44782D…"} the secret is an HMAC key in hex
+    {"op": "settings", "outcome_delay_s": 0.2, "key_age_s": 604800, "authorization_age_s": 2419200}
+        How long after a request its webhook leaves. `postpone_refunds`: they wait for a capture
+        under way. `key_in_use_status` (409 or 422) and `key_in_use_transient`: what 704 looks like.
+    There is no balance to run short. `lock_timeout` is a 704 and `unavailable` a 703, both
+    transient.
+
 Faults
     {"op": "fault", "kind": "lost_answer", "count": 1}
         `lost_answer`: the work is done, the connection closed without a byte. `error_500`: with
@@ -130,12 +151,18 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from amends.sim.adyen import AdyenWorld
 from amends.sim.paypal import PayPalWorld
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import CommandRefused, Delivery, Plan, Request, World
 
 HOST = "127.0.0.1"
 API_KEY = "sk_test_sandbox"
+WORLDS: dict[str, Callable[..., World]] = {
+    "stripe": StripeWorld,
+    "adyen": AdyenWorld,
+    "paypal": PayPalWorld,
+}
 DELIVERY_WORKERS = 32
 DELIVERY_TIMEOUT_S = 10.0
 
@@ -165,9 +192,10 @@ class Sandbox:
     def __init__(self, *, api_key: str = API_KEY, prng: Random | None = None) -> None:
         self._clock = _ShiftedClock()
         prng = prng or Random()
-        self.stripe = StripeWorld(self._clock, prng, api_key=api_key, sign_clock=time.time)
-        self.paypal = PayPalWorld(self._clock, prng, client_secret=api_key, sign_clock=time.time)
-        self.worlds: dict[str, World] = {"stripe": self.stripe, "paypal": self.paypal}
+        self.worlds: dict[str, World] = {
+            name: kind(self._clock, prng, api_key=api_key, sign_clock=time.time)
+            for name, kind in WORLDS.items()
+        }
         self.url = ""
         self._wake = asyncio.Event()
         self._outgoing: asyncio.Queue[tuple[World, Delivery]] = asyncio.Queue()
@@ -328,7 +356,8 @@ class Sandbox:
             try:
                 await web.TCPSite(runner, HOST, port).start()
                 self.url = f"http://{HOST}:{runner.addresses[0][1]}"
-                self.paypal.site.url = f"{self.url}/paypal"
+                for name, world in self.worlds.items():
+                    world.reached_at(f"{self.url}/{name}")
                 yield
             finally:
                 await runner.cleanup()
@@ -386,7 +415,10 @@ def main() -> None:
                 api_key=given.api_key,
                 seed=given.seed,
                 ready=lambda url: print(
-                    f"sandbox: {url}/stripe, {url}/paypal, control: {url}/control", flush=True
+                    "sandbox: " + ", ".join(f"{url}/{name}" for name in WORLDS),
+                    f"control: {url}/control",
+                    sep=", ",
+                    flush=True,
                 ),
             )
         )

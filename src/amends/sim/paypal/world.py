@@ -22,22 +22,22 @@ from amends.sim.paypal.objects import Shown
 from amends.sim.paypal.routes import LOGIN_PATH, PayPalCall, answer, locate
 from amends.sim.wire import Clock, Request, Response
 
+CLIENT_ID = "sandbox"
 KEY_LENGTH = 108
 
 
 class PayPalWorld(LookAlike[Books, PayPalCall]):
-    """A PayPal account with its own truth. `site` is where it is reached, for its links."""
+    """A PayPal account with its own truth; `api_key` is its client secret."""
 
     def __init__(
         self,
         clock: Clock,
         prng: Random,
         *,
-        client_id: str = "sandbox",
-        client_secret: str = "sandbox_secret",
+        api_key: str = "sandbox_secret",
         sign_clock: Clock | None = None,
     ) -> None:
-        self._credentials = (client_id, client_secret)
+        self._credentials = (CLIENT_ID, api_key)
         self.site = Site()
         super().__init__(clock, prng, sign_clock)
 
@@ -45,6 +45,10 @@ class PayPalWorld(LookAlike[Books, PayPalCall]):
         books = Books(self._clock, self._prng, self._sign_clock, self.site)
         books.credentials = self._credentials
         return books
+
+    def reached_at(self, url: str) -> None:
+        """Links and the certificate's address begin with it from now on."""
+        self.site.url = url
 
     def _receive(self, request: Request) -> PayPalCall:
         key = request.headers.get("paypal-request-id") if request.method == "POST" else None

@@ -1,0 +1,193 @@
+"""What webhooks tell of payments. They may be stale, doubled and out of order, so they only move
+things forward; what is said of a payment twice happens once."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from amends.core import news, releases
+from amends.core.facts import (
+    CaptureReported,
+    DisputeReported,
+    FraudWarned,
+    PaymentReported,
+    PaymentToRead,
+    RefundReported,
+    ReleaseReported,
+)
+from amends.core.order import Dispute, Order, Payment, psp_ids
+from amends.core.rereads import reread
+from amends.core.work import Work
+from amends.kernel.outcome import CaptureState, ReleaseState
+
+
+def payment_of(order: Order, connection: str, named: tuple[str, ...]) -> Payment | None:
+    """The payment a message is about, by any of the ids its provider knows it by."""
+    for payment in order.payments:
+        if payment.connection == connection and not psp_ids(payment).isdisjoint(named):
+            return payment
+    return None
+
+
+def refund_reported(work: Work, fact: RefundReported) -> None:
+    """A webhook about a refund: ours, adopted before, or somebody else's to adopt."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is not None:
+        news.refund_heard(work, payment.id, fact.refund)
+
+
+def _foreign(work: Work, payment: Payment, currency: str) -> bool:
+    """Whether amounts in this currency do not add to ours; a person is told."""
+    if currency in ("", work.order.currency):
+        return False
+    why = {"what": "currency_mismatch", "payment": payment.id, "currency": currency}
+    work.event("exception.raised", **why)
+    return True
+
+
+def payment_reported(work: Work, fact: PaymentReported) -> None:
+    """A webhook about a payment: captures only grow, a release is final."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is None or _foreign(work, payment, fact.currency):
+        return
+    news.payment_news(work, payment.id, fact.payment)
+    payment = work.payment(payment.id)
+    ours = payment.pending_ours + payment.refunded_ours
+    if payment.captured_peak and fact.payment.refunded > ours + payment.external:
+        reread(work, payment.id)
+
+
+def payment_to_read(work: Work, fact: PaymentToRead) -> None:
+    """Look at the payment, whatever it is."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is not None:
+        reread(work, payment.id, open_too=True)
+
+
+# -- captures and cancellations, one by one ----------------------------------------------------
+
+
+def capture_reported(work: Work, fact: CaptureReported) -> None:
+    """One capture: it took money, took none, or what it took went back."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    state = fact.capture
+    if payment is None or _foreign(work, payment, state.currency):
+        return
+    leg = releases.released_by(work, payment.id, state)
+    if state.status == "succeeded":
+        _captured(work, payment.id, state)
+    elif state.status == "failed" or state.psp_capture_id in dict(payment.captures):
+        _captured(work, payment.id, state)  # it may be told before its success
+        _capture_failed(work, payment.id, state)
+    elif leg is not None:
+        releases.refused(work, leg, state.failure_reason or "refused")
+
+
+def _captured(work: Work, payment_id: str, state: CaptureState) -> None:
+    payment, name = work.payment(payment_id), state.psp_capture_id
+    if name in payment.failed_captures and state.status == "succeeded":
+        # Old news, or taken again under the same id: nothing tells which.
+        work.event(
+            "exception.raised", what="captured_after_failure", payment=payment.id, capture=name
+        )
+    if name in dict(payment.captures):
+        return
+    captures = (*payment.captures, (name, state.amount))
+    work.put_payment(payment_id, captures=captures)
+    added = sum(amount for _, amount in captures)
+    captured = max(payment.captured, min(added, payment.authorized))  # never too much
+    if captured > payment.captured:
+        news.take_more(work, payment_id, captured, psp_capture_id=name)
+    else:
+        work.event("payment.updated", payment=payment_id, psp_capture_id=name, captured=captured)
+        releases.after_capture(work, payment_id)
+    payment = work.payment(payment_id)
+    if payment.voided and captured + payment.voided > payment.authorized:
+        over = captured + payment.voided - payment.authorized
+        work.event(
+            "exception.raised", what="captured_after_release", payment=payment_id, amount=over
+        )
+
+
+def _capture_failed(work: Work, payment_id: str, state: CaptureState) -> None:
+    """What a capture took went back by others' hand: recorded whole, and a person is told."""
+    payment, name = work.payment(payment_id), state.psp_capture_id
+    if name in payment.failed_captures:
+        return
+    amount = dict(payment.captures)[name]
+    failed = (*payment.failed_captures, name)
+    work.put_payment(payment_id, failed_captures=failed, uncaptured=payment.uncaptured + amount)
+    work.event(
+        "payment.updated",
+        payment=payment_id,
+        psp_capture_id=name,
+        uncaptured=amount,
+        failure=state.failure_reason,
+    )
+    work.event("exception.raised", what="capture_failed", payment=payment_id, amount=amount)
+    news.raise_if_overpaid(work, payment_id)
+
+
+def release_reported(work: Work, fact: ReleaseReported) -> None:
+    """One cancellation: the authorization is gone, or this did not release it."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is None:
+        return
+    state: ReleaseState = fact.release
+    leg = releases.released_by(work, payment.id, state)
+    if not state.done:
+        if leg is not None:
+            releases.refused(work, leg, state.failure_reason or "refused")
+    elif not payment.captured_peak:
+        releases.gone(work, payment.id)
+
+
+# -- disputes and warnings ----------------------------------------------------------------------
+
+
+def dispute_reported(work: Work, fact: DisputeReported) -> None:
+    """A chargeback or inquiry: what it took is no longer ours to refund."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    if payment is None:
+        return
+    before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
+    if before is not None and before.status in ("won", "lost", "closed") and fact.open:
+        return  # stale: an opening that arrives after the end
+    withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
+    status = fact.status if fact.open else _ended_status(fact.status)
+    if before is not None and before.status == status == "won":
+        withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
+    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
+    if after == before:
+        return
+    others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
+    if withdrawn and fact.currency != work.order.currency:
+        # Taken in another currency: nothing of this payment is safe to refund until a person looks.
+        withdrawn = payment.captured
+        after = replace(after, withdrawn=withdrawn)
+        work.event("exception.raised", what="dispute_currency", dispute=fact.dispute)
+    delta = withdrawn - (before.withdrawn if before else 0)
+    work.change(disputes=(*others, after))
+    work.put_payment(payment.id, disputed=payment.disputed + delta)
+    work.event(
+        "dispute.updated",
+        dispute=fact.dispute,
+        payment=payment.id,
+        amount=fact.amount,
+        currency=fact.currency,
+        status=status,
+        withdrawn=withdrawn,
+    )
+    if delta > 0:
+        news.raise_if_overpaid(work, payment.id)
+
+
+def _ended_status(status: str) -> str:
+    return status if status in ("won", "lost") else "closed"
+
+
+def fraud_warned(work: Work, fact: FraudWarned) -> None:
+    """An early fraud warning: kept for the risk of later refunds."""
+    if fact.warning not in work.order.alerts:
+        work.change(alerts=(*work.order.alerts, fact.warning))
+        work.event("fraud.warned", warning=fact.warning, actionable=fact.actionable)

@@ -1,0 +1,107 @@
+"""Authorizations being released: what captures and cancellations, ours and others', make of it."""
+
+from __future__ import annotations
+
+from amends.core import legs
+from amends.core.order import Leg
+from amends.core.work import Work
+from amends.kernel.outcome import CaptureState, PaymentState, ReleaseState
+
+LIVE = ("sending", "unknown", "pending")
+
+
+def released_by(work: Work, payment_id: str, state: CaptureState | ReleaseState) -> Leg | None:
+    """The release that a capture of the rest or a cancellation was asked for by: known by the
+    provider's id from the answer, else by our mark on it."""
+    psp_id = state.psp_capture_id if isinstance(state, CaptureState) else state.psp_release_id
+    voids = [leg for leg in _of(work, payment_id) if leg.kind == "void" and leg.attempts]
+    for leg in voids:
+        if leg.psp_release_id == psp_id:
+            return leg
+    mark = (state.leg, state.epoch)
+    found = next((leg for leg in voids if (leg.id, leg.epoch) == mark), None)
+    return found and work.put_leg(found.id, psp_release_id=found.psp_release_id or psp_id)
+
+
+def _of(work: Work, payment_id: str) -> list[Leg]:
+    return [leg for r in work.order.refunds for leg in r.legs if leg.payment == payment_id]
+
+
+def void_news(work: Work, leg: Leg, state: PaymentState, asked: int) -> bool:
+    """What the payment's own state says about a void of it; False: it says nothing was done."""
+    if state.captured > 0 and state.captured == leg.rest:
+        legs.move(work, leg.id, legs.asked_status(leg, "succeeded", asked))
+        return True
+    if state.captured > 0:
+        if leg.state not in ("succeeded", "failed", "canceled"):
+            captured_first(work, leg, state)
+        return True
+    if state.canceled:
+        gone(work, leg.payment)
+        return True
+    return False
+
+
+def captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
+    """The capture won the race: give back captured money instead (edge 21)."""
+    if state is not None and state.captured > 0:
+        take_capture(work, leg.payment, state.captured)
+    payment = work.payment(leg.payment)
+    if not payment.captured_peak:
+        work.put_payment(payment.id, captured=payment.authorized, captured_peak=payment.authorized)
+    if not legs.as_refund(work, leg.id):
+        return
+    legs.fresh(work, leg.id)
+    work.put_leg(leg.id, state="sending")
+    work.event("leg.news", leg=leg.id, news="captured_first", kind="refund")
+
+
+def take_capture(work: Work, payment_id: str, captured: int) -> None:
+    """So much was captured, all in all."""
+    payment = work.payment(payment_id)
+    work.put_payment(
+        payment_id, captured=captured, captured_peak=max(captured, payment.captured_peak)
+    )
+
+
+def after_capture(work: Work, payment_id: str) -> None:
+    """What was captured settles the releases that are out: it is the rest they left, or they came
+    too late and give back captured money."""
+    for leg in _of(work, payment_id):
+        if leg.kind == "void" and leg.attempts and leg.state in LIVE:
+            void_news(work, leg, PaymentState(captured=work.payment(payment_id).captured), 0)
+
+
+def gone(work: Work, payment_id: str) -> None:
+    """The whole authorization is gone: our void did it, or others' hand, or it expired. A part that
+    was to be captured is gone with it."""
+    for leg in _of(work, payment_id):
+        if leg.kind == "void" and leg.attempts and leg.state in LIVE:
+            lost = leg.rest
+            work.put_leg(leg.id, rest=0)
+            legs.move(work, leg.id, "heard_succeeded", psp_release_id=leg.psp_release_id)
+            if lost:
+                work.event("exception.raised", what="authorization_lost", leg=leg.id, amount=lost)
+    payment = work.payment(payment_id)
+    left = payment.authorized - payment.voided - payment.voiding
+    if left > 0:
+        work.put_payment(payment.id, voided=payment.voided + left)
+        work.event("payment.updated", payment=payment.id, released=left)
+
+
+def refused(work: Work, leg: Leg, failure: str) -> None:
+    """The provider did not release it. Most likely it was captured, and that news is on its way:
+    then it becomes a refund; after a while without, it ends and a person is told."""
+    if leg.state not in LIVE:
+        return
+    if work.payment(leg.payment).captured_peak:
+        captured_first(work, leg, None)
+    else:
+        legs.move(
+            work,
+            leg.id,
+            "refused",
+            psp_release_id=leg.psp_release_id,
+            failure=failure,
+            code=failure,
+        )
