@@ -9,7 +9,6 @@ import pytest
 
 from tests.sim.paypal_bench import FULL, PayPalBench, amount, held_path, refund_path
 
-
 # -- orders ------------------------------------------------------------------------------------
 
 
