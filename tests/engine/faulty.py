@@ -23,10 +23,12 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d
 
 
 class Party:
-    """What a server saw: `requests` are the bytes it got, one item a connection."""
+    """What a server saw: `requests` are the bytes it got, one item a connection; `connections`
+    counts those that came, whatever they brought."""
 
     def __init__(self) -> None:
         self.url = ""
+        self.connections = 0
         self.requests: list[bytes] = []
         self.release = asyncio.Event()
 
@@ -136,6 +138,7 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
     party = Party()
 
     async def talk(reader: Reader, writer: Writer) -> None:
+        party.connections += 1
         try:
             await answer(party, reader, writer)
             if not writer.transport.is_closing():

@@ -4,6 +4,7 @@ no byte of the request can have arrived (I4); secrets never reach a log."""
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from amends.core.effects import RefundIntent
+from amends.engine import http
 from amends.engine.http import HttpTransport
 from amends.gateways import stripe
 from amends.gateways.spec import Failure, Request, Response
@@ -149,3 +151,59 @@ async def test_no_failure_names_a_secret(client: HttpTransport) -> None:
         result = await client.send(post(url), TIMEOUT_S)
         assert isinstance(result, Failure)
         assert SECRET not in result.reason
+
+
+# --- addresses that came in a message -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1:{port}/x",
+        "https://[::1]:{port}/x",
+        "https://localhost:{port}/x",
+        "https://0.0.0.0:{port}/x",
+        "https://[::ffff:127.0.0.1]:{port}/x",
+        "http://127.0.0.1:{port}/x",
+        "https://user@127.0.0.1:{port}/x",
+        "https://10.0.0.1/x",
+        "https://169.254.169.254/latest",
+        "https://[fe80::1]/x",
+        "https://[fd00::1]/x",
+        "https://[::1",
+    ],
+)
+async def test_an_address_from_a_message_leads_nowhere_near_us(
+    client: HttpTransport, url: str
+) -> None:
+    async with faulty.serving(faulty.ok) as party:
+        port = party.url.rpartition(":")[2]
+        request = Request("GET", url.replace("{port}", port), from_message=True)
+        result = await client.send(request, TIMEOUT_S)
+        assert isinstance(result, Failure)
+        assert not result.sent
+    assert party.requests == []
+    assert party.connections == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://psp.invalid", "ftp://psp.invalid", "https://a:b@psp.invalid", "https://[::1", ""],
+)
+async def test_an_address_from_a_message_is_plain_https(client: HttpTransport, url: str) -> None:
+    result = await client.send(Request("GET", url, from_message=True), TIMEOUT_S)
+    assert result == Failure(False, "an address from a message that is not plain https")
+
+
+async def test_what_a_message_leads_to_is_short(
+    client: HttpTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same party, once as configured and once as named by a message."""
+    monkeypatch.setattr(http, "_public_socket", lambda info: socket.socket(*info[:3]))
+    monkeypatch.setattr(http, "_may_be_fetched", lambda url: True)
+    async with faulty.serving(faulty.in_pieces) as party:
+        configured = await client.send(Request("GET", party.url), 5)
+        named = await client.send(Request("GET", party.url, from_message=True), 5)
+    assert isinstance(configured, Response)
+    assert named == Failure(True, "the answer is too long")
+    assert b"Authorization" not in b"".join(party.requests)

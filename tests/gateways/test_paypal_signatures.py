@@ -75,6 +75,7 @@ PATH = "/v1/notifications/certs/CERT-1"
         ("sandbox", "http://127.0.0.1:9400/pp", f"http://127.0.0.1:9400/pp{PATH}", True),
         ("sandbox", "http://127.0.0.1:9400/pp", f"http://127.0.0.1:9400{PATH}", False),
         ("live", "http://127.0.0.1:9400", f"https://api.paypal.com{PATH}", False),
+        ("live", "http://127.0.0.1:9400", f"http://127.0.0.1:9400{PATH}", False),
         ("live", "http://[bad", f"https://api.paypal.com{PATH}", False),
     ],
 )

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from amends.sim import serve as shell
-from amends.sim.stripe.control import COMMANDS
+from amends.sim.adyen.control import COMMANDS as ADYEN
+from amends.sim.paypal.control import COMMANDS as PAYPAL
+from amends.sim.stripe.control import COMMANDS as STRIPE
 
 
 def test_movements_have_the_promised_shape(served: Any, client: Any) -> None:
@@ -112,11 +114,11 @@ def test_bad_commands_are_refused_with_a_sentence(served: Any, command: Any) -> 
 
 def test_every_command_is_documented() -> None:
     text = shell.__doc__ or ""
-    ops = {*COMMANDS, "fault", "clear_faults", "advance", "reset"}
+    ops = {*STRIPE, *ADYEN, *PAYPAL, "fault", "clear_faults", "advance", "reset"}
     assert {op for op in ops if f'"op": "{op}"' not in text} == set()
 
 
-@pytest.mark.parametrize("path", ["/", "/paypal/v2/x", "/control/nothing", "/control"])
+@pytest.mark.parametrize("path", ["/", "/nobody/v2/x", "/control/nothing", "/control"])
 def test_other_paths(served: Any, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(served.url + path, timeout=10)

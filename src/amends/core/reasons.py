@@ -45,6 +45,7 @@ class Reason(StrEnum):
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
     RATE_LIMITED = "rate_limited"
+    CERTIFICATE_AWAY = "certificate_away"
     STORE_UNAVAILABLE = "store_unavailable"
     INTERNAL = "internal"
 
@@ -85,6 +86,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",
     Reason.RATE_LIMITED: "Too many requests at once; wait a moment and repeat with the same key.",
+    Reason.CERTIFICATE_AWAY: "The certificate of the message cannot be had now; send it again.",
     Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the request.",
     Reason.INTERNAL: "A defect in amends; nothing was accepted. It has been logged.",
 }

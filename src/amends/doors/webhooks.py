@@ -25,6 +25,11 @@ CALLS = (
         receive,
         raw=True,
         answers={200: shapes.Received},
-        refusals=(Reason.UNKNOWN_CONNECTION, Reason.SIGNATURE_INVALID, Reason.WRONG_MODE),
+        refusals=(
+            Reason.UNKNOWN_CONNECTION,
+            Reason.SIGNATURE_INVALID,
+            Reason.WRONG_MODE,
+            Reason.CERTIFICATE_AWAY,
+        ),
     ),
 )

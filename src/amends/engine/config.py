@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from cryptography import x509
 from msgspec import Meta
 
-from amends.gateways.registry import HEARING, UNWIRED
-from amends.gateways.spec import Settings
+from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
+from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 
@@ -61,7 +62,8 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConnectionConfig(msgspec.Struct, frozen=True):
-    """`[connections.NAME]`: one account at one outside party."""
+    """`[connections.NAME]`: one account at one outside party. `trust_anchors` is PEM, empty for the
+    usual roots."""
 
     name: str
     settings: Settings
@@ -69,6 +71,7 @@ class ConnectionConfig(msgspec.Struct, frozen=True):
     concurrency: int
     indeterminate_after: int
     entity: str = "main"
+    trust_anchors: bytes = b""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -174,11 +177,10 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
     gateway = HEARING.get(values["gateway"])
     if gateway is None:
         said, choice = values["gateway"], ", ".join(sorted(HEARING))
-        why = "not finished in this version" if said in UNWIRED else "unknown"
-        raise ConfigError(f"{where}: gateway {said!r} is {why}; one of {choice}.")
+        raise ConfigError(f"{where}: gateway {said!r} is unknown; one of {choice}.")
     able = gateway.CAPABILITIES
     for key in values:
-        if key not in _COMMON and key not in able.settings and key not in _SECRET_LISTS:
+        if key not in (*_COMMON, *_SECRET_LISTS, *_of_gateway(able)):
             raise ConfigError(f"{where}: {key!r} is not a setting of gateway {able.name!r}.")
     settings = Settings(
         name=name,
@@ -187,6 +189,9 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
         values={key: _setting(where, key, values, key in able.secrets) for key in able.settings},
         webhook_secrets=_secret_list(where, values),
     )
+    checks = CHECKS.get(able.name)
+    if checks is not None and (trouble := checks.trouble(settings)):
+        raise ConfigError(f"{where}: {trouble}.")
     retention = able.key_ttl or DAY
     after = values.get("indeterminate_after")
     return ConnectionConfig(
@@ -196,7 +201,31 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
         concurrency=_whole(where, "concurrency", values.get("concurrency", 64)),
         indeterminate_after=retention if after is None else duration(f"{where}", after),
         entity=str(values.get("entity", "main")),
+        trust_anchors=_trust_anchors(where, values, settings),
     )
+
+
+def _of_gateway(able: Capabilities) -> tuple[str, ...]:
+    return (*able.settings, "trust_anchors") if able.name in CERTIFIED else able.settings
+
+
+def _trust_anchors(where: str, values: Mapping[str, Any], settings: Settings) -> bytes:
+    """The roots of a sandbox's own certificates, b"" for the usual ones. Raises ConfigError."""
+    said = values.get("trust_anchors")
+    if said is None:
+        return b""
+    party = PROVIDERS.get(settings.gateway)
+    if not settings.base_url or (party is not None and party.live(settings)):
+        raise ConfigError(
+            f"{where}: trust_anchors is for a sandbox and goes with base_url; without it "
+            "certificates must lead to one of the usual roots."
+        )
+    pem = resolve(f"{where} trust_anchors", str(said)).encode()
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ConfigError(f"{where}: trust_anchors holds no certificates: {error}.") from None
+    return pem
 
 
 def _whole(where: str, key: str, value: Any) -> int:

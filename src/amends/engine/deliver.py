@@ -1,8 +1,9 @@
 """Effects out: what a turn decided to send is sent at once, concurrently; each answer comes back as
 a fact on its own, so nobody waits for the slowest call.
 
-The lease is checked on the monotonic clock before the first byte, and a request's timeout is at
-most half of it: whoever takes an effect over knows that our bytes are long gone.
+The lease is checked on the monotonic clock before the first byte, and again after a login that the
+request had to wait for; a request's timeout is at most half of it: whoever takes an effect over
+knows that our bytes are long gone.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from amends.engine.config import ConnectionConfig
 from amends.engine.fold import Outgoing
 from amends.engine.http import Transport
 from amends.engine.limits import Limit
+from amends.engine.login import Logins, Unauthorized
 from amends.engine.turn import Turner
-from amends.gateways.registry import PROVIDERS
+from amends.gateways.registry import PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Failure, Response, Unwritable
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, RefundState, Unknown
-from amends.kernel.time import SECOND, Clock
+from amends.kernel.time import SECOND, Clock, Instant
 from amends.store.spec import StoreUnavailable
 
 log = structlog.get_logger()
@@ -49,6 +51,7 @@ class Deliverer:
         self._ended = ended
         self._connections, self._limits = connections, limits
         self._transport, self._clock = transport, clock
+        self._logins = Logins(transport, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()  # by connection and kind of outcome
@@ -75,7 +78,7 @@ class Deliverer:
             return  # the sweep takes it over when the lease has run out
         answered = True
         try:
-            outcome, answered = await self._ask_party(effect)
+            outcome, answered = await self._ask_party(effect, item.until)
         except Exception:
             log.exception("delivery failed", effect=effect.id)
             outcome = Unknown("defect while sending", alert=True)
@@ -108,8 +111,8 @@ class Deliverer:
         except Exception:
             log.exception("answer not folded; the lease will run out", effect=effect.id)
 
-    async def _ask_party(self, effect: Effect) -> tuple[Outcome, bool]:
-        """The outcome, and whether the party answered at all."""
+    async def _ask_party(self, effect: Effect, until: Instant) -> tuple[Outcome, bool]:
+        """The outcome, and whether the party answered at all. The lease ends at `until`."""
         connection = self._connections[effect.connection]
         gateway = PROVIDERS[connection.settings.gateway]
         intent = effect.intent
@@ -121,8 +124,14 @@ class Deliverer:
                 request = gateway.write(intent, connection.settings)
             except Unwritable as error:
                 return Declined("unwritable", str(error)), True
+            result: Response | Failure | Unauthorized
+            if connection.settings.gateway in SIGNS_IN:
+                result = await self._logins.send(connection, request, TIMEOUT_SECONDS, until)
+            else:
+                result = await self._transport.send(request, TIMEOUT_SECONDS)
+            if isinstance(result, Unauthorized):
+                return result.outcome, result.answered
             self.sent += 1
-            result: Response | Failure = await self._transport.send(request, TIMEOUT_SECONDS)
             outcome = gateway.parse(intent, result)
             if not isinstance(outcome, Accepted):
                 return outcome, isinstance(result, Response)

@@ -6,6 +6,7 @@ decides in one transaction, so no process can decide a later fact before an earl
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -229,13 +230,8 @@ class Fold:
         waiting = [item for item, r in zip(ask.facts, results, strict=True) if r.unmatched]
         orders = {r.order.id for r in results if r.order}
         state = "unmatched" if waiting else "done" if ask.facts else "ignored"
-        row = replace(
-            message,
-            state=state,
-            facts=encode_facts(waiting) if waiting else b"",
-            refs=tuple(sorted({ref for item in waiting for ref in _refs(item)})),
-            order=orders.pop() if len(orders) == 1 else "",
-        )
+        order = orders.pop() if len(orders) == 1 else ""
+        row = replace(_still_waiting(message, waiting, order), state=state, order=order)
         self.batch.inbox[(row.connection, row.message)] = row
 
     def _fact(self, ask: Ask, item: Addressed) -> Result:
@@ -309,18 +305,19 @@ class Fold:
                 self.batch.aliases[(payment.connection, psp_id)] = order.id
 
     def _match_waiting(self, identifier: str) -> None:
-        """Messages that came before their order, in the order in which they came."""
+        """Messages that came before their order, in the order in which they came. What one of them
+        says of other orders waits on."""
         for row in self._waiting:
             key = (row.connection, row.message)
-            done = key in self.batch.inbox and self.batch.inbox[key].state == "done"
-            items = () if done else decode_facts(row.facts)
-            if items and all(self._id(item) == identifier for item in items):
-                for item in items:
-                    recorded = Recorded(self.world.new_id(), self._now, row.actor, item.fact)
-                    self._fold_or_store(self._orders[identifier], recorded)
-                self.batch.inbox[key] = replace(
-                    row, state="done", facts=b"", refs=(), order=identifier
-                )
+            row = self.batch.inbox.get(key, row)
+            items = decode_facts(row.facts) if row.state == "unmatched" else ()
+            mine = [self._id(item) == identifier for item in items]
+            for item in itertools.compress(items, mine):
+                recorded = Recorded(self.world.new_id(), self._now, row.actor, item.fact)
+                self._fold_or_store(self._orders[identifier], recorded)
+            if any(mine):
+                left = [item for item, is_mine in zip(items, mine, strict=True) if not is_mine]
+                self.batch.inbox[key] = _still_waiting(row, left, identifier)
 
     def _resume(self, identifier: str) -> None:
         """Fold what was stored while the order was parked, in order, until it parks again: the
@@ -460,6 +457,17 @@ def _further(psp: PspIn) -> tuple[str, ...]:
 
 def _name(fact: Fact) -> str:
     return type(fact).__name__
+
+
+def _still_waiting(row: Inbound, waiting: list[Addressed], order: str) -> Inbound:
+    """A message's row with what of it waits for an order; with nothing left, `order` is done."""
+    return replace(
+        row,
+        state="unmatched" if waiting else "done",
+        facts=encode_facts(waiting) if waiting else b"",
+        refs=tuple(sorted({ref for item in waiting for ref in _refs(item)})),
+        order="" if waiting else order,
+    )
 
 
 def _refs(item: Addressed) -> Iterable[str]:

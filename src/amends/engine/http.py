@@ -2,19 +2,27 @@
 
 `Failure(sent=False)` only where no byte of the request can have reached the party: name not found,
 connection refused, TLS not agreed, connect timeout. Everything after that is `sent=True`.
-Redirects are not followed: a credential goes to the configured host and nowhere else.
+Redirects are not followed: a credential goes to the configured host and nowhere else. An address
+that came in a message is only reached by TLS, and only on the public network: that is checked for
+each address that is really connected to, whatever name it was found by.
 """
 
 from __future__ import annotations
 
+import errno
+import socket
+from ipaddress import ip_address
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
+from aiohttp.connector import AddrInfoType, SocketFactoryType
 
 from amends.gateways.spec import Failure, Request, Response
 
 ANSWER_MAX = 4 * 1024 * 1024  # bytes; a provider's answer is never near it
+FETCHED_MAX = 64 * 1024  # bytes of what is fetched because a message said so: certificates
 
 
 class Transport(Protocol):
@@ -29,20 +37,17 @@ class HttpTransport:
     """aiohttp with keep-alive; opened inside the event loop that uses it."""
 
     def __init__(self) -> None:
-        self._session = ClientSession(
-            connector=TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30),
-            auto_decompress=True,
-            skip_auto_headers=("Accept-Encoding", "User-Agent"),
-            headers={"User-Agent": "amends"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = _session(None)
+        self._public: ClientSession | None = None  # made when it is first needed
 
     async def send(self, request: Request, timeout_seconds: float) -> Response | Failure:
         """The answer, or what its absence means. Never raises for a network's doing."""
+        if request.from_message and not _may_be_fetched(request.url):
+            return Failure(False, "an address from a message that is not plain https")
         # A connection that takes half the time is given up while that is still "not sent".
         limits = ClientTimeout(total=timeout_seconds, connect=timeout_seconds * 0.5)
         try:
-            async with self._session.request(
+            async with self._session_for(request).request(
                 request.method,
                 request.url,
                 headers=request.headers,
@@ -50,7 +55,8 @@ class HttpTransport:
                 timeout=limits,
                 allow_redirects=False,
             ) as answer:
-                body = await _body(answer)
+                most = FETCHED_MAX if request.from_message else ANSWER_MAX
+                body = await _body(answer, most)
                 if body is None:
                     return Failure(True, "the answer is too long")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -64,16 +70,54 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             return Failure(True, f"connection lost: {type(error).__name__}")
 
+    def _session_for(self, request: Request) -> ClientSession:
+        if not request.from_message:
+            return self._session
+        if self._public is None:
+            self._public = _session(_public_socket)
+        return self._public
+
     async def close(self) -> None:
         await self._session.close()
+        if self._public is not None:
+            await self._public.close()
 
 
-async def _body(answer: ClientResponse) -> bytes | None:
-    """All of it, in however many pieces it comes; None if it is longer than any answer is."""
+def _session(sockets: SocketFactoryType | None) -> ClientSession:
+    return ClientSession(
+        connector=TCPConnector(
+            limit=0, ttl_dns_cache=60, keepalive_timeout=30, socket_factory=sockets
+        ),
+        auto_decompress=True,
+        skip_auto_headers=("Accept-Encoding", "User-Agent"),
+        headers={"User-Agent": "amends"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _public_socket(info: AddrInfoType) -> socket.socket:
+    """A socket to connect to `info` with. Raises OSError where that is on a network of our own."""
+    family, kind, protocol, _, address = info
+    if not ip_address(address[0]).is_global:
+        raise OSError(errno.EHOSTUNREACH, "not an address of the public network")
+    return socket.socket(family, kind, protocol)
+
+
+def _may_be_fetched(url: str) -> bool:
+    """Whether an address that came in a message is https and names no user."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and "@" not in parts.netloc
+    except ValueError:
+        return False
+
+
+async def _body(answer: ClientResponse, most: int) -> bytes | None:
+    """All of it, in however many pieces it comes; None if it is longer than `most` bytes."""
     pieces, length = [], 0
     async for piece in answer.content.iter_any():
         pieces.append(piece)
         length += len(piece)
-        if length > ANSWER_MAX:
+        if length > most:
             return None
     return b"".join(pieces)

@@ -17,25 +17,26 @@ from amends.core.facts import Addressed, OrderReported, RefundRequested
 from amends.core.reasons import Reason, Refused
 from amends.engine.actions import note_apart, person_apart, quoted_fact
 from amends.engine.asks import Ask, Told
+from amends.engine.certificates import CertificateAway
+from amends.engine.config import ConnectionConfig
 from amends.engine.wiring import Engine
-from amends.gateways.registry import HEARING, PROVIDERS
-from amends.gateways.spec import Message, NotGenuine, Settings, Unreadable
+from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS
+from amends.gateways.spec import Genuine, Message, NotGenuine, Settings, Unreadable
 from amends.store.spec import Inbound, NoteText, Person
 
 
 async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[str, str]) -> Told:
     """Take one webhook in. `headers` in lower case. Raises Refused (unknown connection, signature,
-    mode, malformed) and StoreUnavailable; nothing is acknowledged then."""
+    certificate, mode, malformed) and StoreUnavailable; nothing is acknowledged then."""
     known = engine.connections.get(connection)
     if known is None:
         raise Refused(Reason.UNKNOWN_CONNECTION)
     settings = known.settings
-    gateway = HEARING[settings.gateway]
-    verdict = gateway.verify(raw, headers, settings.webhook_secrets, engine.clock.now())
+    verdict = await _verify(engine, known, raw, headers)
     if isinstance(verdict, NotGenuine):
         raise Refused(Reason.SIGNATURE_INVALID, f"Signature refused: {verdict.reason}.")
     try:
-        message = gateway.read(raw, headers, settings)
+        message = HEARING[settings.gateway].read(raw, headers, settings)
     except Unreadable as error:
         raise Refused(Reason.MALFORMED, f"The message cannot be read: {error}") from None
     _check_mode(message, settings)
@@ -57,6 +58,25 @@ async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[
         if result.refused is not None and result.order is None:
             raise Refused(result.refused.reason, result.refused.detail, **result.refused.extra)
     return told
+
+
+async def _verify(
+    engine: Engine, connection: ConnectionConfig, raw: bytes, headers: Mapping[str, str]
+) -> Genuine | NotGenuine:
+    """The verdict of the connection's gateway, with the certificate the message names if its party
+    signs by one. Raises Refused(CERTIFICATE_AWAY): it cannot be said now."""
+    settings, now = connection.settings, engine.clock.now()
+    certified = CERTIFIED.get(settings.gateway)
+    if certified is None:
+        gateway = HEARING[settings.gateway]
+        return gateway.verify(raw, headers, settings.webhook_secrets, now)
+    url = certified.certificate_url(headers, settings)
+    try:
+        trust = await engine.certificates.trust(connection, url) if url else None
+    except CertificateAway as error:
+        detail = f"The certificate of the message cannot be had now: {error}. Send it again later."
+        raise Refused(Reason.CERTIFICATE_AWAY, detail) from None
+    return certified.verify(raw, headers, settings.webhook_secrets, now, trust)
 
 
 async def _apart(

@@ -14,6 +14,7 @@ import structlog
 from amends.core.decision import Ctx, Terms
 from amends.core.order import Order, shown_state
 from amends.core.policy import built_in
+from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig
 from amends.engine.deliver import LEASE_US, Deliverer
@@ -65,6 +66,7 @@ class Engine:
         self._policy = built_in(config.policy.auto_approve_up_to, config.policy.second_person)
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
+        self.certificates = Certificates(self.transport, self.clock)
         self.sealer = Sealer(store, config.audit_dir, self.clock)
         self.sweeper = Sweeper(
             store, self.turner, self.limits, self.clock, self.holder, self.sealer

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+import warnings
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,6 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import (
     Criticality,
@@ -56,7 +58,7 @@ def certificate_url(headers: Mapping[str, str], settings: Settings) -> str:
     """Where the certificate of a message is, "" if it names none of PayPal's. Never raises.
 
     Only the host of the connection's own environment, and no query, port or path that could lead
-    elsewhere. A look-alike at another `base_url` serves its certificate itself.
+    elsewhere. A sandbox's look-alike at another `base_url` serves its certificate itself.
     """
     url, base = header(headers, "paypal-cert-url"), _certificate_base(settings)
     pinned = base and url.startswith(base) and _PATH.fullmatch(url, len(base))
@@ -64,9 +66,10 @@ def certificate_url(headers: Mapping[str, str], settings: Settings) -> str:
 
 
 def _certificate_base(settings: Settings) -> str:
+    environment = settings.values.get("environment", "")
     if settings.base_url and not _is_paypal(settings.base_url):
-        return settings.base_url.rstrip("/")
-    return _HOSTS.get(settings.values.get("environment", ""), "")
+        return settings.base_url.rstrip("/") if environment == "sandbox" else ""
+    return _HOSTS.get(environment, "")
 
 
 def _is_paypal(url: str) -> bool:
@@ -181,8 +184,11 @@ def _is_trusted(chain: list[x509.Certificate], anchors: bytes, now: Instant) -> 
 
 @lru_cache(maxsize=8)
 def _store(anchors: bytes) -> Store:
-    """The roots, read once: a machine trusts some hundred and fifty."""
-    return Store(x509.load_pem_x509_certificates(anchors))
+    """The roots, read once: a machine trusts some hundred and fifty, a few of which have serial
+    numbers the library warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return Store(x509.load_pem_x509_certificates(anchors))
 
 
 def _may_sign(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:

@@ -47,12 +47,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request, complete."""
+    """One HTTP request, complete. `from_message`: its address came in a message, not from the
+    configuration, so it must lead out of our own network, by TLS."""
 
     method: Literal["GET", "POST", "DELETE"]
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    from_message: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -199,4 +201,13 @@ class Certified(Protocol):
         trust: Trust | None = None,
     ) -> Genuine | NotGenuine:
         """As `Hearing.verify`. Without `trust` nothing is genuine."""
+        ...
+
+
+class Checks(Protocol):
+    """A party whose settings can be wrong in ways that show before anything is sent."""
+
+    def trouble(self, settings: Settings) -> str:
+        """Why a connection with these settings could not work, as what to do about it; "" if it
+        could. Never raises."""
         ...
