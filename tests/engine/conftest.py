@@ -12,7 +12,6 @@ import pytest_asyncio
 import structlog
 
 from amends.doors import logs
-from amends.gateways.registry import HEARING, PROVIDERS, UNWIRED
 from amends.store.open import connect
 from amends.store.schema import metadata
 from tests import postgres
@@ -91,14 +90,6 @@ def plain_logs() -> Iterator[None]:
     logs.set_up()
     yield
     structlog.reset_defaults()
-
-
-@pytest.fixture
-def wired(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Providers that no connection can name yet, as if one could."""
-    for name, party in UNWIRED.items():
-        monkeypatch.setitem(PROVIDERS, name, party)  # type: ignore[arg-type]
-        monkeypatch.setitem(HEARING, name, party)  # type: ignore[arg-type]
 
 
 @pytest_asyncio.fixture

@@ -24,7 +24,7 @@ from tests.gateways.table import dumps
 
 
 @pytest_asyncio.fixture
-async def house(db_url: str, tmp_path: Path, wired: None) -> AsyncIterator[Guarded]:
+async def house(db_url: str, tmp_path: Path) -> AsyncIterator[Guarded]:
     async with guarded(db_url, tmp_path) as found:
         yield found
 

@@ -189,7 +189,7 @@ def test_a_sender_is_told_to_come_again() -> None:
 
 
 @pytest_asyncio.fixture
-async def house(db_url: str, tmp_path: Path, wired: None) -> AsyncIterator[Guarded]:
+async def house(db_url: str, tmp_path: Path) -> AsyncIterator[Guarded]:
     """A sandbox whose certificates lead to a root of its own."""
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
     anchors = f"file:{tmp_path / 'root.pem'}"
@@ -246,7 +246,7 @@ async def test_a_certificate_that_is_away_is_no_forgery(house: Guarded) -> None:
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(
-    db_url: str, tmp_path: Path, wired: None
+    db_url: str, tmp_path: Path
 ) -> None:
     """Without `trust_anchors` the usual roots count, which know nothing of ours."""
     async with guarded(db_url, tmp_path, base_url=BASE) as house:

@@ -1,4 +1,5 @@
-"""Which gateways a connection may name."""
+"""Which gateways a connection may name, and what it must say to be let in: each refusal names the
+setting and what to do."""
 
 from __future__ import annotations
 
@@ -7,30 +8,97 @@ from typing import Any
 
 import pytest
 
-from amends.engine.config import ConfigError, parse
-from amends.gateways.registry import HEARING, UNWIRED
+from amends.engine.config import Config, ConfigError, parse
+from amends.gateways.registry import HEARING
+from tests.gateways.paypal_certificates import ROOT
 
-CHOICE = "one of standard, stripe."
+CHOICE = "one of adyen, paypal, standard, stripe."
+HOME = "env:HOME"
+PAYPAL = {
+    "gateway": "paypal",
+    "client_id": "AcOwnTableClient",
+    "client_secret": HOME,
+    "environment": "sandbox",
+}
+ADYEN = {
+    "gateway": "adyen",
+    "api_key": HOME,
+    "merchant_account": "AmendsECOM",
+    "environment": "test",
+    "hmac_keys": ["env:HMAC"],
+}
+BASE = "http://127.0.0.1:9400"
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HMAC", "0A" * 32)
+    monkeypatch.setenv("WORDS", "no hexadecimal key")
+
+
+def _load(**connection: Any) -> Config:
+    return parse({"connections": {"eu": connection}}, Path("amends.toml"))
 
 
 def _refusal(**connection: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse({"connections": {"eu": connection}}, Path("amends.toml"))
-    return str(caught.value)
+        _load(**connection)
+    return str(caught.value).removeprefix("[connections.eu]").removeprefix(":").strip()
 
 
 def test_an_unknown_gateway_is_refused() -> None:
-    said = _refusal(gateway="square")
-    assert said == f"[connections.eu]: gateway 'square' is unknown; {CHOICE}"
+    assert _refusal(gateway="square") == f"gateway 'square' is unknown; {CHOICE}"
+    assert set(HEARING) == {"adyen", "paypal", "standard", "stripe"}
 
 
-@pytest.mark.parametrize("name", UNWIRED)
-def test_a_gateway_that_is_not_finished_is_refused_by_name(name: str) -> None:
-    values = dict.fromkeys(UNWIRED[name].CAPABILITIES.settings, "env:HOME")
-    said = _refusal(gateway=name, **values)
-    assert said == f"[connections.eu]: gateway {name!r} is not finished in this version; {CHOICE}"
+def test_a_whole_connection_is_taken() -> None:
+    assert _load(**PAYPAL).connections["eu"].rate == 10
+    assert _load(**ADYEN).connections["eu"].settings.webhook_secrets == ("0A" * 32,)
 
 
-def test_adyen_and_paypal_are_not_finished() -> None:
-    assert set(UNWIRED) == {"adyen", "paypal"}
-    assert not set(UNWIRED) & set(HEARING)
+@pytest.mark.parametrize(
+    ("whole", "setting", "said"),
+    [
+        (PAYPAL, "client_id", "needs client_id = '…'."),
+        (PAYPAL, "client_secret", "needs client_secret = 'env:NAME or file:PATH'."),
+        (PAYPAL, "environment", "needs environment = '…'."),
+        (ADYEN, "api_key", "needs api_key = 'env:NAME or file:PATH'."),
+        (ADYEN, "merchant_account", "needs merchant_account = '…'."),
+        (ADYEN, "environment", "needs environment = '…'."),
+        (ADYEN, "hmac_keys", "hmac_keys are missing: Adyen tells what became of a refund by"),
+    ],
+)
+def test_a_missing_setting_is_named(whole: dict[str, Any], setting: str, said: str) -> None:
+    rest = {name: value for name, value in whole.items() if name != setting}
+    assert _refusal(**rest).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("whole", "wrong", "said"),
+    [
+        (PAYPAL, {"environment": "prod"}, 'environment must be "live" or "sandbox".'),
+        (PAYPAL, {"client_secret": "EsecretInTheFile"}, "write a secret as env:NAME or file:PATH"),
+        (PAYPAL, {"merchant_account": "x"}, "'merchant_account' is not a setting of gateway"),
+        (ADYEN, {"environment": "https://x"}, 'environment must be "test", or the prefix of your'),
+        (ADYEN, {"hmac_keys": []}, "hmac_keys are missing"),
+        (ADYEN, {"hmac_keys": ["env:HMAC", "env:WORDS"]}, "a key of hmac_keys is not hexadecimal"),
+        (ADYEN, {"trust_anchors": HOME}, "'trust_anchors' is not a setting of gateway 'adyen'."),
+    ],
+)
+def test_a_wrong_setting_is_named(whole: dict[str, Any], wrong: dict[str, Any], said: str) -> None:
+    assert said in _refusal(**whole | wrong)
+
+
+def test_roots_of_its_own_are_for_a_sandbox(tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_bytes(ROOT.pem)
+    (tmp_path / "words.pem").write_text("no certificate")
+    own = {"trust_anchors": f"file:{tmp_path / 'root.pem'}"}
+    good = _load(**PAYPAL, **own, base_url=BASE).connections["eu"]
+    assert good.trust_anchors == ROOT.pem.strip()
+    assert "goes with base_url" in _refusal(**PAYPAL, **own)
+    live = PAYPAL | {"environment": "live"}
+    assert "is for a sandbox" in _refusal(**live, **own, base_url=BASE)
+    bad = {"trust_anchors": f"file:{tmp_path / 'words.pem'}"}
+    assert "holds no certificates" in _refusal(**PAYPAL, **bad, base_url=BASE)
+    gone = {"trust_anchors": f"file:{tmp_path / 'gone.pem'}"}
+    assert "cannot be read" in _refusal(**PAYPAL, **gone, base_url=BASE)

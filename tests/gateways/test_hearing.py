@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amends.gateways.registry import HEARING, PROVIDERS, UNWIRED
-from amends.gateways.spec import Genuine, Hearing, Message, NotGenuine, Unreadable
+from amends.gateways.registry import HEARING, PROVIDERS
+from amends.gateways.spec import Genuine, Message, NotGenuine, Unreadable
 from tests.gateways import adyen_table, paypal_table, standard_table, stripe_table
 from tests.gateways.table import NOW, NOW_SECONDS, Table, dumps
 
@@ -57,12 +57,10 @@ def _headers(table: Table) -> dict[str, str]:
 
 
 def test_every_party_has_a_table() -> None:
-    parties: dict[str, Hearing] = {**HEARING, **UNWIRED}
-    providers = {name for name, party in parties.items() if party.CAPABILITIES.provider}
-    assert set(TABLES) == set(parties)
-    assert providers == set(PROVIDERS) | set(UNWIRED)
-    assert not set(HEARING) & set(UNWIRED)
-    for name, party in parties.items():
+    providers = {name for name, party in HEARING.items() if party.CAPABILITIES.provider}
+    assert set(TABLES) == set(HEARING)
+    assert providers == set(PROVIDERS)
+    for name, party in HEARING.items():
         assert party.CAPABILITIES.name == name
 
 

@@ -19,7 +19,7 @@ from amends.core.effects import Intent, RefundIntent
 from amends.gateways import paypal
 from amends.gateways.codecs import Malformed
 from amends.gateways.paypal_values import WIRE_EXPONENT, money, to_wire
-from amends.gateways.registry import CERTIFIED, SIGNS_IN, UNWIRED
+from amends.gateways.registry import CERTIFIED, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Failure, Request, Response, Settings, Token, Unwritable
 from amends.kernel.currency import EXPONENT
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
@@ -240,7 +240,7 @@ def test_edge_04_keys_are_trusted_no_longer_than_paypal_keeps_them() -> None:
 
 
 def test_it_is_not_wired_before_the_engine_can_log_in() -> None:
-    assert set(SIGNS_IN) == set(CERTIFIED) == {"paypal"} <= set(UNWIRED)
+    assert set(SIGNS_IN) == set(CERTIFIED) == {"paypal"} <= set(PROVIDERS)
 
 
 # --- the login ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from openapi_schema_validator import OAS30Validator, OAS31Validator
 
 from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent
-from amends.gateways.registry import PROVIDERS, UNWIRED
+from amends.gateways.registry import CHECKS, PROVIDERS
 from amends.gateways.spec import Failure, Request, Response, Settings, Unwritable
 from amends.kernel.outcome import Accepted, Declined, NotSent, Unknown
 from tests.gateways import adyen_money_table, paypal_money_table, stripe_money_table
@@ -75,7 +75,7 @@ def _form(body: bytes, schema: Any) -> dict[str, Any]:
 
 
 def test_every_provider_has_a_table() -> None:
-    assert set(TABLES) == set(PROVIDERS) | set(UNWIRED)
+    assert set(TABLES) == set(PROVIDERS)
 
 
 @every
@@ -87,6 +87,27 @@ def test_what_it_can_do_covers_what_it_needs(table: MoneyTable) -> None:
     assert set(able.secrets) <= set(able.settings)
     assert table.credential in able.secrets
     assert not able.lookup or able.lookup_delay > 0
+
+
+@pytest.mark.parametrize("name", CHECKS)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_settings_without_trouble_can_be_written_with(name: str, data: st.DataObject) -> None:
+    """And `trouble` never raises, whatever the settings."""
+    table = TABLES[name]
+    texts = st.text(max_size=12) | st.sampled_from(
+        ["live", "sandbox", "test", "1797a841fbb37ca7-A"]
+    )
+    values = data.draw(st.dictionaries(st.sampled_from(table.gateway.CAPABILITIES.settings), texts))
+    secrets = tuple(data.draw(st.lists(texts | st.just("0AF1"), max_size=2)))
+    connection = msgspec.structs.replace(
+        table.settings, values={**table.settings.values, **values}, webhook_secrets=secrets
+    )
+    told = CHECKS[name].trouble(connection)
+    if told or not all(connection.values.values()):
+        return
+    for intent in table.intents.values():
+        assert table.gateway.write(intent, connection).url.startswith("https://")
 
 
 @pytest.mark.parametrize(("table", "intent"), _intents())

@@ -19,6 +19,7 @@ from amends.sim.serve import API_KEY, Sandbox, running
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import Delivery, Plan, Request, Response
 from tests.sim.adyen_bench import AdyenBench
+from tests.sim.paypal_bench import PayPalBench
 
 START = 1_790_000_000.0
 WAIT_S = 10.0
@@ -109,6 +110,11 @@ def bench() -> Bench:
 @pytest.fixture
 def adyen() -> AdyenBench:
     return AdyenBench()
+
+
+@pytest.fixture
+def paypal() -> PayPalBench:
+    return PayPalBench()
 
 
 class Served:

@@ -11,6 +11,7 @@ import pytest
 
 from amends.sim import serve as shell
 from amends.sim.adyen.control import COMMANDS as ADYEN
+from amends.sim.paypal.control import COMMANDS as PAYPAL
 from amends.sim.stripe.control import COMMANDS as STRIPE
 
 
@@ -113,11 +114,11 @@ def test_bad_commands_are_refused_with_a_sentence(served: Any, command: Any) -> 
 
 def test_every_command_is_documented() -> None:
     text = shell.__doc__ or ""
-    ops = {*STRIPE, *ADYEN, "fault", "clear_faults", "advance", "reset"}
+    ops = {*STRIPE, *ADYEN, *PAYPAL, "fault", "clear_faults", "advance", "reset"}
     assert {op for op in ops if f'"op": "{op}"' not in text} == set()
 
 
-@pytest.mark.parametrize("path", ["/", "/paypal/v2/x", "/control/nothing", "/control"])
+@pytest.mark.parametrize("path", ["/", "/nobody/v2/x", "/control/nothing", "/control"])
 def test_other_paths(served: Any, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(served.url + path, timeout=10)

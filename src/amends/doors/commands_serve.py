@@ -83,7 +83,8 @@ def sandbox(
 
     async def play(stop: asyncio.Event) -> None:
         def ready(url: str) -> None:
-            out.print(f"sandbox: {url}/stripe, {url}/adyen, control: {url}/control", markup=False)
+            served = ", ".join(f"{url}/{name}" for name in look_alikes.WORLDS)
+            out.print(f"sandbox: {served}, control: {url}/control", markup=False)
 
         playing = asyncio.create_task(look_alikes.serve(port, ready=ready))
         stopping = asyncio.create_task(stop.wait())

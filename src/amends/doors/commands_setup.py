@@ -50,6 +50,20 @@ auto_approve_up_to = 10000                # minor units of the functional curren
 # webhook_secrets = ["env:STRIPE_WHSEC"]  # a list: rotation keeps two
 # base_url = "http://127.0.0.1:9400/stripe"  # the sandbox; leave it out in production
 #
+# [connections.paypal-eu]
+# gateway = "paypal"
+# client_id = "AeA1QI…"
+# client_secret = "env:PAYPAL_SECRET"
+# environment = "sandbox"                 # or "live"
+# webhook_secrets = ["env:PAYPAL_WEBHOOK_ID"]  # the webhook's id is what it is signed for
+#
+# [connections.adyen-eu]
+# gateway = "adyen"
+# api_key = "env:ADYEN_KEY"
+# merchant_account = "YourCompanyECOM"
+# environment = "test"                    # or the prefix of your live endpoint
+# hmac_keys = ["env:ADYEN_HMAC"]          # without them no outcome would ever be heard
+#
 # [connections.shop-1]
 # gateway = "standard"                    # any sender of Standard Webhooks
 # webhook_secrets = ["env:SHOP_SECRET"]

@@ -17,7 +17,7 @@ import msgspec
 from cryptography import x509
 from msgspec import Meta
 
-from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS, UNWIRED
+from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
@@ -177,8 +177,7 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
     gateway = HEARING.get(values["gateway"])
     if gateway is None:
         said, choice = values["gateway"], ", ".join(sorted(HEARING))
-        why = "not finished in this version" if said in UNWIRED else "unknown"
-        raise ConfigError(f"{where}: gateway {said!r} is {why}; one of {choice}.")
+        raise ConfigError(f"{where}: gateway {said!r} is unknown; one of {choice}.")
     able = gateway.CAPABILITIES
     for key in values:
         if key not in (*_COMMON, *_SECRET_LISTS, *_of_gateway(able)):
@@ -190,6 +189,9 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
         values={key: _setting(where, key, values, key in able.secrets) for key in able.settings},
         webhook_secrets=_secret_list(where, values),
     )
+    checks = CHECKS.get(able.name)
+    if checks is not None and (trouble := checks.trouble(settings)):
+        raise ConfigError(f"{where}: {trouble}.")
     retention = able.key_ttl or DAY
     after = values.get("indeterminate_after")
     return ConnectionConfig(

@@ -16,13 +16,13 @@ import msgspec
 from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
-from amends.gateways.adyen_items import verify
+from amends.gateways.adyen_items import is_key, verify
 from amends.gateways.adyen_objects import MULTIPLE_OF, mark, scrub, to_wire
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
 from amends.gateways.wire import checked_key, segment
 from amends.kernel.time import DAY
 
-__all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "verify", "write"]
+__all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "trouble", "verify", "write"]
 
 TEST_API = "https://checkout-test.adyen.com"
 LIVE_API = "https://{prefix}-checkout-live.adyenpayments.com/checkout"
@@ -112,6 +112,24 @@ def _base(settings: Settings) -> str:
     if not _PREFIX.fullmatch(prefix):
         raise Unwritable('environment is neither "test" nor the prefix of a live endpoint')
     return LIVE_API.format(prefix=prefix)
+
+
+def trouble(settings: Settings) -> str:
+    """What is wrong with a connection's settings, "" if nothing is."""
+    prefix = settings.values.get("environment", "")
+    if prefix != _TEST and not _PREFIX.fullmatch(prefix):
+        return (
+            'environment must be "test", or the prefix of your live endpoint as the Customer Area '
+            "shows it (Developers, API URLs)"
+        )
+    if not settings.webhook_secrets:
+        return (
+            "hmac_keys are missing: Adyen tells what became of a refund by webhook only, and each "
+            "is signed by a key that you make in the Customer Area (Developers, Webhooks)"
+        )
+    if not all(is_key(secret) for secret in settings.webhook_secrets):
+        return "a key of hmac_keys is not hexadecimal: copy it as the Customer Area shows it"
+    return ""
 
 
 def live(settings: Settings) -> bool | None:

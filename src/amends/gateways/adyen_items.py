@@ -147,6 +147,11 @@ def _keys(secrets: Iterable[str]) -> list[bytes]:
     return [key for secret in usable(secrets) if (key := _unhex(secret))]
 
 
+def is_key(secret: str) -> bool:
+    """Whether a text can be the key of a webhook."""
+    return bool(_unhex(secret))
+
+
 def _unhex(secret: str) -> bytes:
     try:
         return bytes.fromhex(secret)

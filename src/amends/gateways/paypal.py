@@ -40,6 +40,7 @@ __all__ = [
     "read",
     "scrub",
     "token",
+    "trouble",
     "verify",
     "write",
 ]
@@ -153,6 +154,13 @@ def authorize(request: Request, token: Token) -> Request:
     """The request with the token in its head."""
     head = (("Authorization", f"Bearer {token.value}"), *request.headers)
     return msgspec.structs.replace(request, headers=head)
+
+
+def trouble(settings: Settings) -> str:
+    """What is wrong with a connection's settings, "" if nothing is."""
+    if settings.values.get("environment", "") not in API:
+        return 'environment must be "live" or "sandbox"'
+    return ""
 
 
 def live(settings: Settings) -> bool | None:

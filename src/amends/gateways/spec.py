@@ -200,3 +200,12 @@ class Certified(Protocol):
     ) -> Genuine | NotGenuine:
         """As `Hearing.verify`. Without `trust` nothing is genuine."""
         ...
+
+
+class Checks(Protocol):
+    """A party whose settings can be wrong in ways that show before anything is sent."""
+
+    def trouble(self, settings: Settings) -> str:
+        """Why a connection with these settings could not work, as what to do about it; "" if it
+        could. Never raises."""
+        ...

@@ -105,6 +105,9 @@ class LookAlike(ABC, Generic[A, C]):
         """What a refusal's response has in its head besides."""
         return refusal.headers
 
+    def reached_at(self, url: str) -> None:
+        """Told where it stands; most providers name no address of their own."""
+
     # Requests
 
     def handle(self, request: Request) -> Plan:

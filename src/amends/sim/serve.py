@@ -1,8 +1,10 @@
 """The provider look-alikes over HTTP, on 127.0.0.1 only: `python -m amends.sim.serve --port 9400`.
 
-`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout; point
-an SDK's API base at `http://127.0.0.1:9400/stripe` or `…/adyen`. The API key is `sk_test_sandbox`
-unless another is given, Adyen's merchant account `TestMerchant`. What they did is their own truth:
+`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout,
+`/paypal/…` as PayPal (Payments v2, Orders v2, Disputes v1); point an SDK's API base at
+`http://127.0.0.1:9400/stripe`, `…/adyen` or `…/paypal`. The API key is `sk_test_sandbox` unless
+another is given, Adyen's merchant account `TestMerchant`; PayPal's client id is `sandbox`, its
+client secret the API key. What they did is their own truth:
 
 - `GET /control/refunds` gives every movement of money it made on request or by itself, as
   `{"items": [{"gateway", "psp_payment_id", "psp_refund_id", "kind", "amount", "currency", "status",
@@ -65,6 +67,9 @@ Webhooks
     {"op": "clear_webhook_faults"}
     {"op": "webhook_retries", "retry_after_s": [1, 5, 30]}
     {"op": "hurry_webhooks"}                         everything waiting is tried now
+    {"op": "trust_anchors", "gateway": "paypal"}
+        The PEM of the authority PayPal's webhooks are signed under; it is another in every process.
+        The `secret` of a webhook is its id at PayPal.
 
 Adyen (with `"gateway": "adyen"`), where it is not as above
     {"op": "payment", "id": "8815…", "amount": 10200, "currency": "EUR", "method": "visa"}
@@ -99,6 +104,32 @@ Faults
         `payment`.
     {"op": "clear_faults", "kind": "latency"}        or all, without `kind`
 
+PayPal: all of the above with `"gateway": "paypal"`, but for fraud warnings and `then` of
+`requires_action`; amounts are ISO 4217 minor units, and besides
+    {"op": "payment", "id": "2GG279541U471931P", "amount": 10200, "currency": "EUR"}
+        Ids are capital letters and digits. `id` is the capture's, with `manual` the authorization's
+        (then `charge` is its capture's, `C` + the id if left out); `order` is `O` + the id. Also
+        `status` (`pending`), `method` (`paypal` or `card`), `custom_id`, `invoice_id`.
+    {"op": "approve", "order": "5O1…"}               the buyer approves an order made over the API
+    {"op": "capture_outcome", "status": "pending"}   of the next capture: `pending` or `failed`
+    {"op": "settle_capture", "capture": "C1", "status": "succeeded"}
+    {"op": "refusal", "issue": "PAYEE_ACCOUNT_RESTRICTED", "what": "refund", "count": 1}
+        The next request of this kind (`refund`, `capture`, `void`, `reauthorize`) is refused so.
+    {"op": "reverse", "payment": "2GG…", "amount": 500, "listed": false}
+        PayPal takes money back; unlisted, only the capture's status says so.
+    {"op": "open_dispute", "payment": "2GG…", "reason": "UNAUTHORISED", "stage": "CHARGEBACK"}
+        `status`, `stage` and `channel` are PayPal's. An open case takes nothing.
+    {"op": "update_dispute", "payment": "2GG…", "status": "UNDER_REVIEW"}
+    {"op": "close_dispute", "payment": "2GG…", "status": "lost"}
+        `won`, `lost` (PayPal gives the amount back by itself), `payout` or `canceled`.
+    {"op": "balance", "currency": "EUR", "amount": 0, "refuse": false}
+        Refunds beyond it are refused, or, with `refuse` false, pending until funded (an eCheck).
+    {"op": "revoke_tokens"}                          every login is void: the next request gets 401
+    {"op": "settings", "token_age_s": 32400, "refunds_most": 10, "refund_events": false}
+        Also `key_age_s` (45 days), `order_key_age_s`, `authorization_age_s`, `refund_age_s`,
+        `list_delay_s` (of the refunds in an order), `refuse_over_refund`.
+    A login is struck only by faults whose `method` is `LOGIN` or `any`; `lock_timeout` is a 409.
+
 Time and state
     {"op": "advance", "seconds": 86400}              every look-alike's clock, not signatures
     {"op": "settings", "key_age_s": 86400, "authorization_age_s": 604800, "list_delay_s": 0}
@@ -121,12 +152,17 @@ import msgspec
 from aiohttp import web
 
 from amends.sim.adyen import AdyenWorld
+from amends.sim.paypal import PayPalWorld
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import CommandRefused, Delivery, Plan, Request, World
 
 HOST = "127.0.0.1"
 API_KEY = "sk_test_sandbox"
-WORLDS: dict[str, Callable[..., World]] = {"stripe": StripeWorld, "adyen": AdyenWorld}
+WORLDS: dict[str, Callable[..., World]] = {
+    "stripe": StripeWorld,
+    "adyen": AdyenWorld,
+    "paypal": PayPalWorld,
+}
 DELIVERY_WORKERS = 32
 DELIVERY_TIMEOUT_S = 10.0
 
@@ -320,6 +356,8 @@ class Sandbox:
             try:
                 await web.TCPSite(runner, HOST, port).start()
                 self.url = f"http://{HOST}:{runner.addresses[0][1]}"
+                for name, world in self.worlds.items():
+                    world.reached_at(f"{self.url}/{name}")
                 yield
             finally:
                 await runner.cleanup()
@@ -377,7 +415,10 @@ def main() -> None:
                 api_key=given.api_key,
                 seed=given.seed,
                 ready=lambda url: print(
-                    f"sandbox: {url}/stripe, {url}/adyen, control: {url}/control", flush=True
+                    "sandbox: " + ", ".join(f"{url}/{name}" for name in WORLDS),
+                    f"control: {url}/control",
+                    sep=", ",
+                    flush=True,
                 ),
             )
         )

@@ -91,6 +91,9 @@ class CommandRefused(Exception):
 class World(Protocol):
     """A provider's look-alike: a state machine without sockets, real clock or real randomness."""
 
+    def reached_at(self, url: str) -> None:
+        """Told where it stands; matters to a provider that names its own addresses."""
+
     def handle(self, request: Request) -> Plan:
         """Take one request in; does its work unless the plan has `start_after`."""
 

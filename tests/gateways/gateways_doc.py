@@ -1,0 +1,108 @@
+"""Writes the capability table of docs/gateways.md from the records it describes.
+
+`python -m tests.gateways.gateways_doc` writes it; a test holds that what is committed is what this
+would write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from amends.gateways.registry import CERTIFIED, HEARING, SIGNS_IN
+from amends.gateways.spec import Capabilities
+from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "gateways.md"
+BEGIN = "<!-- Written by `python -m tests.gateways.gateways_doc`; do not edit. -->"
+END = "<!-- End of what is written. -->"
+
+WORDS: dict[str, str] = {
+    "provider": "moves money",
+    "partial": "refunds a part",
+    "void": "cancels an authorization",
+    "release_part": "releases part of an authorization",
+    "lookup": "can be asked what became of it",
+    "lookup_delay": 'its "not found" counts after',
+    "key_ttl": "keeps an idempotency key for",
+    "requests_per_second": "requests a second, unless set",
+    "settings": "settings of a connection",
+    "secrets": "of them secret",
+    "multiple_of": "amounts only in multiples of (minor units)",
+}
+DURATIONS = ("lookup_delay", "key_ttl")
+
+
+def table() -> str:
+    """A row per capability, a column per gateway, providers first."""
+    records = [party.CAPABILITIES for party in HEARING.values()]
+    records.sort(key=lambda record: (not record.provider, record.name))
+    fields = [field.name for field in msgspec.structs.fields(Capabilities) if field.name != "name"]
+    rows = [
+        [WORDS.get(name, name.replace("_", " ")), *(_cell(name, record) for record in records)]
+        for name in fields
+    ]
+    for words, listed in (
+        ("wants a login", SIGNS_IN),
+        ("signs messages by certificate", CERTIFIED),
+    ):
+        rows.append([words, *(_yes(r.name in listed) if r.provider else "" for r in records)])
+    head = ["", *(f"`{record.name}`" for record in records)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(name: str, record: Capabilities) -> str:
+    value = getattr(record, name)
+    if not record.provider and not value:
+        return ""
+    return duration(value) if name in DURATIONS else _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return _yes(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {most}" for key, most in sorted(value.items())) or "–"
+    if isinstance(value, tuple):
+        return ", ".join(_item(item) for item in value) or "–"
+    return str(value)
+
+
+def _item(value: Any) -> str:
+    """A name, or the fields of a record that say something."""
+    if isinstance(value, str):
+        return f"`{value}`"
+    said = msgspec.to_builtins(value)
+    return " ".join(f"{key} {item}" for key, item in said.items())
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def duration(microseconds: int) -> str:
+    """In the largest unit that shows it exactly."""
+    for unit, word in ((DAY, "days"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
+        if microseconds and microseconds % unit == 0 and (microseconds >= 2 * unit or unit != DAY):
+            return f"{microseconds // unit} {word}"
+    return "–"
+
+
+def page() -> str:
+    """The page with its table as it should be."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

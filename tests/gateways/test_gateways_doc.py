@@ -1,0 +1,27 @@
+"""The capability table of the documentation is the records', and says all of them."""
+
+from __future__ import annotations
+
+from amends.gateways.registry import HEARING
+from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+from tests.gateways import gateways_doc
+
+
+def test_the_table_is_what_the_records_say() -> None:
+    written = gateways_doc.PAGE.read_text(encoding="utf-8")
+    assert written == gateways_doc.page(), "run: python -m tests.gateways.gateways_doc"
+
+
+def test_every_gateway_has_its_column() -> None:
+    head = gateways_doc.table().splitlines()[0]
+    assert all(f"`{name}`" in head for name in HEARING)
+
+
+def test_durations_are_exact() -> None:
+    shown = [gateways_doc.duration(value) for value in (45 * DAY, DAY, 2 * DAY, 90 * MINUTE)]
+    assert shown == ["45 days", "24 h", "2 days", "90 min"]
+    assert [gateways_doc.duration(value) for value in (3 * HOUR, 61 * SECOND, 0)] == [
+        "3 h",
+        "61 s",
+        "–",
+    ]
