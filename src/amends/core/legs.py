@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from amends.core import postings
 from amends.core.claims import claim, lapse
 from amends.core.effects import Effect, EffectKind, LookupRefundsIntent
 from amends.core.intents import look_intent, send_intent
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import Leg, Payment, Refund, remaining, taken
+from amends.core.order import LIVE, Leg, Order, Payment, Refund, remaining, taken
 from amends.core.quote import refit
 from amends.core.work import Work
 from amends.kernel.check import invariant
@@ -24,9 +26,11 @@ from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Instant
 # An unknown outcome is first looked into after a second; later rounds wait longer, to ten minutes.
 BACKOFF = (1 * SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE)
 FUNDS_AGAIN = 1 * HOUR  # a refused balance is seldom topped up sooner
+FUNDS_LONG = 24  # rounds until a person is told
 WATCH = 1 * DAY  # a pending refund is looked in on, in case its webhook is lost
 STORED_ENOUGH = 3  # answers kept under the key: after these only look-ups can tell
 KEY_MARGIN = 10 * MINUTE  # no resend so close to the end of the provider's key retention
+PAID_BEFORE = "paid_before"  # why a leg failed that took the place of one that paid after all
 STUCK_AFTER = 8  # fruitless rounds until a person is told
 
 TABLE_ACTIONS: dict[Action, Callable[[Work, str], None]] = {}
@@ -160,7 +164,7 @@ def _send(work: Work, leg_id: str) -> None:
         if not as_refund(work, leg_id):
             return
         leg = work.leg(leg_id)[1]
-    if not leg.attempts and leg.kind == "refund" and overdrawn(work.payment(leg.payment)):
+    if not leg.doubt and leg.kind == "refund" and overdrawn(work.order, refund.id, leg.payment):
         _taken(work, leg)
         return
     invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
@@ -220,9 +224,7 @@ def as_refund(work: Work, leg_id: str) -> bool:
     money instead (edge 21). False if less was captured than it gives back: then it fails."""
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
-    freed = work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
-    if remaining(freed) < leg.amount:
-        work.put_payment(payment.id, voiding=payment.voiding)
+    if remaining(replace(payment, voiding=0)) < leg.amount:  # first come: others wait to be one too
         work.put_leg(leg_id, failure="exceeds_captured")
         move(work, leg_id, "said_failed", failure="exceeds_captured")
         work.event(
@@ -230,16 +232,29 @@ def as_refund(work: Work, leg_id: str) -> bool:
         )
         return False
     work.put_leg(leg_id, kind="refund")
-    reserve(work, leg_id)
+    work.put_payment(
+        payment.id,
+        voiding=payment.voiding - leg.amount,
+        pending_ours=payment.pending_ours + leg.amount,
+    )
     claim(work, refund.id)
     return True
 
 
-def overdrawn(payment: Payment) -> int:
-    """By how much what is reserved, paid and taken by others exceeds what was captured."""
+def overdrawn(order: Order, refund_id: str, payment_id: str) -> int:
+    """By how much what is under way, paid and taken by others exceeds what was captured, from where
+    this refund stands: what only other reviews hold has not left, nor have releases that a capture
+    overtook; each of them is asked in its turn."""
+    payment = order.payment(payment_id)
     if not payment.captured_peak:
         return 0
-    return max(0, taken(payment) - payment.captured)
+    held = 0
+    for refund in order.refunds:
+        for leg in refund.legs:
+            if leg.payment == payment_id and refund.id != refund_id:
+                waits = leg.state == "planned" if leg.kind == "refund" else leg.state in LIVE
+                held += leg.amount if waits else 0
+    return max(0, taken(payment) - held - payment.captured)
 
 
 def _taken(work: Work, leg: Leg) -> None:
@@ -376,14 +391,17 @@ def fresh(work: Work, leg_id: str) -> None:
 
 
 def _wait_funds(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    if leg.waits + 1 == FUNDS_LONG:
+        work.event("exception.raised", what="stuck", leg=leg_id, state=leg.state, tries=FUNDS_LONG)
+    work.put_leg(leg_id, waits=leg.waits + 1)
     fresh(work, leg_id)
     schedule(work, leg_id, "send", work.now + FUNDS_AGAIN)
 
 
-def _watch(work: Work, leg_id: str) -> None:
-    refund, _ = work.leg(leg_id)
-    if not refund.external:
-        schedule(work, leg_id, "lookup", work.now + WATCH)
+def watch(work: Work, leg_id: str) -> None:
+    """Look in some day, in case the webhook of its end is lost."""
+    schedule(work, leg_id, "lookup", work.now + WATCH)
 
 
 # -- money -------------------------------------------------------------------------------------
@@ -425,7 +443,9 @@ def release(work: Work, leg_id: str) -> None:
 def _settle(work: Work, leg_id: str) -> None:
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
-    leg = work.put_leg(leg_id, paid_at=work.now, was_paid=True, tries=0, failure="", doubt=False)
+    leg = work.put_leg(
+        leg_id, paid_at=work.now, was_paid=True, tries=0, failure="", doubt=False, waits=0
+    )
     if leg.kind == "void":
         _settle_void(work, refund, leg, payment)
     elif refund.external:
@@ -490,8 +510,9 @@ def schedule_reread(work: Work, payment_id: str, due: Instant) -> None:
 
 
 def start_reread(work: Work, payment_id: str) -> None:
-    """Under the lease just taken: list the payment's refunds."""
-    payment = work.put_payment(payment_id, busy="reread")
+    """Under the lease just taken: list the payment's refunds. What is wanted from now on is another
+    one: this one may not show it."""
+    payment = work.put_payment(payment_id, busy="reread", reread=False)
     intent = LookupRefundsIntent(
         payment.connection, payment.psp_payment_id, work.order.currency, charge=payment.charge
     )
@@ -523,14 +544,48 @@ def request_over(work: Work, leg_id: str) -> None:
 
 
 def _resume(work: Work, leg_id: str) -> None:
-    """What had ended may pay after all. Where another leg or refund took its place meanwhile, both
-    pay (edge 9): a person is told, and it is allocated to what is left."""
+    """What had ended may pay after all. Where another leg or refund took its place and may have
+    left meanwhile, both pay (edge 9): a person is told, and it is allocated to what is left."""
+    work.put_leg(leg_id, revived=True)
+    stop_retry(work, leg_id)
+    _stop_successors(work, work.leg(leg_id)[0].id)
     refund, leg = work.leg(leg_id)
     fitting = refit(work.order, refund)
     if leg.replaced or fitting != refund.breakdown:
         work.put_refund(refund.id, breakdown=fitting)
         work.event("exception.raised", what="double_benefit", leg=leg_id, amount=leg.amount)
     reserve(work, leg_id)
+
+
+def stop_retry(work: Work, leg_id: str) -> None:
+    """A leg that was tried again turns out to pay. What took its place does not leave any more: it
+    ends and the first one counts again, or, if it may have left, nothing follows it."""
+    refund, leg = work.leg(leg_id)
+    later = [g for g in refund.legs if not g.replaced and g.id != leg_id]
+    heir = next((g for g in later if (g.payment, g.amount) == (leg.payment, leg.amount)), None)
+    if not leg.replaced or heir is None:
+        return
+    if not unsent(heir):
+        work.put_leg(heir.id, surfaced=heir.state not in ("succeeded", "failed", "canceled"))
+        return
+    work.put_leg(leg_id, replaced=False)
+    work.put_leg(heir.id, replaced=True)
+    _stop(work, heir)
+
+
+def _stop_successors(work: Work, refund_id: str) -> None:
+    """So do the legs of a refund that took its claim over, as far as they have not left."""
+    for refund in work.order.refunds:
+        if refund_id in refund.takes_over and refund.stage == "active":
+            for leg in refund.legs:
+                if unsent(leg) and not leg.replaced:
+                    _stop(work, leg)
+
+
+def _stop(work: Work, leg: Leg) -> None:
+    work.put_leg(leg.id, failure=PAID_BEFORE)
+    move(work, leg.id, "said_failed", failure=PAID_BEFORE)
+    work.event("exception.raised", what="paid_before", leg=leg.id, amount=leg.amount)
 
 
 def _finish(work: Work, leg_id: str) -> None:
@@ -549,7 +604,7 @@ TABLE_ACTIONS.update(
         "again": _again,
         "renew": _renew,
         "wait_funds": _wait_funds,
-        "watch": _watch,
+        "watch": watch,
         "settle": _settle,
         "unsettle": _unsettle,
         "reserve": _resume,

@@ -62,6 +62,8 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
     payment = work.payment(leg.payment)
     if fact.lost and payment.busy == leg.id:
         payment = work.put_payment(payment.id, busy="")
+        if not leg.in_flight:  # counted, so that its late answer is older than the next one's
+            work.event("leg.news", leg=leg.id, news="look_up_lost")
     if fact.lost and leg.in_flight:
         work.put_leg(leg.id, in_flight=False, last_sent_at=work.now)  # bytes may leave until then
         legs.move(work, leg.id, "lost")
@@ -83,6 +85,7 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
 def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
     if fact.lost and payment.busy == "reread":
         payment = work.put_payment(payment.id, busy="")
+        work.event("payment.updated", payment=payment.id, news="look_up_lost")
     if payment.busy == "reread":
         return
     if payment.busy:
@@ -147,6 +150,8 @@ def _apply_refund(
     if state.failure_reason:
         work.put_leg(leg.id, failure=state.failure_reason)
     news = legs.asked_status(leg, state.status, asked)
+    if leg.revived and news in ("heard_failed", "heard_canceled"):
+        news = "heard_ended"
     legs.move(
         work,
         leg.id,
@@ -156,6 +161,12 @@ def _apply_refund(
         reference=reference,
         failure=state.failure_reason,
     )
+    if news.startswith("said_"):  # what was asked before this is older, though nothing changed
+        now = work.leg(leg.id)[1]
+        work.put_leg(leg.id, moved=max(now.moved, asked))
+    if leg.outside:
+        refund, _ = work.leg(leg.id)
+        _send_no_more(work, refund.attempt_of)
 
 
 def _not_accepted(
@@ -210,7 +221,7 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
 
 def _captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
     """The capture won the race: give back captured money instead (edge 21)."""
-    if state is not None and state.captured > 0:
+    if state is not None and state.captured > work.payment(leg.payment).captured:
         _take_capture(work, leg.payment, state.captured)
     payment = work.payment(leg.payment)
     if not payment.captured_peak:
@@ -258,17 +269,23 @@ def looked_up(work: Work, fact: LookedUp) -> None:
 
 def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> None:
     if isinstance(outcome, Accepted):
-        work.put_payment(payment.id, reread=False)
+        work.put_payment(payment.id, reread_tries=0)
         work.finish(legs.reread_id(payment.id))
         _listed(work, payment.id, outcome.refunds, asked)
     elif isinstance(outcome, Declined):
-        work.put_payment(payment.id, reread=False)
+        work.put_payment(payment.id, reread_tries=0)
         work.finish(legs.reread_id(payment.id))
         work.event(
             "exception.raised", what="reread_declined", payment=payment.id, code=outcome.code
         )
     else:
-        legs.schedule_reread(work, payment.id, work.now + legs.BACKOFF[4])
+        tries = payment.reread_tries + 1
+        if tries == legs.STUCK_AFTER:
+            told = {"what": "stuck", "payment": payment.id, "tries": tries}
+            work.event("exception.raised", **told)
+        work.put_payment(payment.id, reread=True, reread_tries=tries)
+        pause = legs.BACKOFF[min(tries, len(legs.BACKOFF) - 1)]
+        legs.schedule_reread(work, payment.id, work.now + pause)
 
 
 def _listed(work: Work, payment_id: str, refunds: tuple[RefundState, ...], asked: int) -> None:
@@ -432,9 +449,12 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
         restock="undecided",
     )
     if state.status != "pending":
-        _apply_refund(work, leg, state, work.now)
+        _apply_refund(work, leg, state, work.order.head_seq)
+    else:
+        legs.watch(work, leg.id)
     if state.leg:
-        _send_no_more(work, state)
+        work.put_refund(refund_id, attempt_of=state.leg)
+        _send_no_more(work, state.leg)
         work.event(
             "exception.raised",
             what="closed_attempt_surfaced",
@@ -445,15 +465,21 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
     _raise_if_overpaid(work, payment_id)
 
 
-def _send_no_more(work: Work, state: RefundState) -> None:
-    """The leg is paid by an attempt that was closed: what is out now is followed to its end, and
-    nothing follows it (I2)."""
-    if state.status in ("failed", "canceled"):
-        return
+def _send_no_more(work: Work, leg_id: str) -> None:
+    """While the leg is paid by an attempt that was closed, what is out now is followed to its end,
+    and nothing follows it (I2). Should that attempt fail, it goes on."""
+    paid = any(
+        leg.state not in ("failed", "canceled")
+        for refund in work.order.refunds
+        if refund.attempt_of == leg_id
+        for leg in refund.legs
+    )
     for refund in work.order.refunds:
         for leg in refund.legs:
-            if leg.id == state.leg:
-                work.put_leg(leg.id, surfaced=True)
+            if leg.id == leg_id:
+                work.put_leg(leg.id, surfaced=paid)
+                if paid:
+                    legs.stop_retry(work, leg.id)
 
 
 def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
@@ -501,11 +527,11 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     if payment is None:
         return
     before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
-    if before is not None and before.status in ("won", "lost", "closed") and fact.open:
-        return  # stale: an opening that arrives after the end
+    if before is not None and fact.open and _overtaken(before.status, fact.status):
+        return
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
-    if before is not None and before.status == status == "won":
+    if before is not None and before.status == status and status in ("won", "closed"):
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
     if after == before:
@@ -530,6 +556,14 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     )
     if delta > 0:
         _raise_if_overpaid(work, payment.id)
+
+
+def _overtaken(before: str, status: str) -> bool:
+    """Stale: an opening that arrives after the end, or an inquiry after its chargeback."""
+    inquiry = "warning_"
+    return before in ("won", "lost", "closed") or (
+        status.startswith(inquiry) and not before.startswith(inquiry)
+    )
 
 
 def _ended_status(status: str) -> str:
