@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from amends.sim.checker import Ask
+from tests.sim.broken_causes import CAUSES
 from tests.sim.broken_news import NEWS
 from tests.sim.checked import ADA, AT, World, out, share
 
@@ -533,5 +534,6 @@ WRONG: dict[str, tuple[Change, str]] = {
         unpaid_after_an_older_no,
         "liveness: leg_c rests failed and nobody said no",
     ),
+    **CAUSES,
     "too few succeeded": (too_few, "liveness: 2 of 3 refunds that could succeed did"),
 }

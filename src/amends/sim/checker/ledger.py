@@ -52,18 +52,41 @@ def functional_is_the_rate(case: Case) -> Found:
     unit, and split over its lines, which is less than one more for each."""
     rate = case.order.rate
     line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
+    rounded = _rounded(case) if rate.converts else {}
     for entry in case.entries:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
+        times = rounded.get(entry.row["number"], 1)
         for account, amount, functional in entry.lines:
-            if rate.off(amount, functional) >= line_off:
+            if rate.off(amount, functional) >= line_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
         for sign in (1, -1):
             side = [line for line in entry.lines if line[1] * sign > 0]
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
-            if rate.off(amount, functional) > side_off:
+            if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
+
+
+def _rounded(case: Case) -> dict[int, int]:
+    """By number of an entry, how many roundings it may carry: the one after which nothing is owed
+    for its refund, in either currency, those of all entries before; and what takes back another
+    entry of its leg to the cent, what that one carried."""
+    found: dict[int, int] = {}
+    for refund in case.order.refunds:
+        owed = [0, 0]
+        own = [entry for entry in case.entries if entry.row["refund_id"] == refund.id]
+        for place, entry in enumerate(own):
+            for account, amount, functional in entry.lines:
+                if account == "refunds_payable":
+                    owed = [owed[0] + amount, owed[1] + functional]
+            back = [(account, -amount, -part) for account, amount, part in entry.lines]
+            of_leg = [e for e in own[:place] if e.row["leg_id"] == entry.row["leg_id"]]
+            if owed == [0, 0]:
+                found[entry.row["number"]] = place + 1
+            elif of_leg and of_leg[-1].lines == back:
+                found[entry.row["number"]] = found.get(of_leg[-1].row["number"], 1)
+    return found
 
 
 def the_rate_is_the_recorded_one(case: Case) -> Found:
@@ -148,11 +171,18 @@ def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     was_paid = any(e.row["kind"] == "payout" for e in own)
     if not was_paid:
         return 0, 0
-    given_up = any(
-        e.type in ("refund.superseded", "refund.canceled") and e.body.get("refund") == refund.id
-        for e in case.events
-    )
-    return (0, 0) if given_up else (whole, whole)
+    return (0, 0) if _given_up(case, refund) else (whole, whole)
+
+
+def _given_up(case: Case, refund: Refund) -> bool:
+    """Somebody gave up what had failed by then; what fails or comes back later is owed again."""
+    own, given_up = {leg.id for leg in refund.legs}, False
+    for event in case.events:
+        if event.type in ("refund.superseded", "refund.canceled"):
+            given_up = given_up or event.body.get("refund") == refund.id
+        elif event.type == "leg.moved" and event.body.get("leg") in own:
+            given_up = given_up and event.body.get("now") not in GONE
+    return given_up
 
 
 def claims_name_their_parts(case: Case) -> Found:

@@ -292,6 +292,23 @@ class Case(msgspec.Struct):
         return next((m for m in found if m.psp_refund_id == leg.psp_refund_id), None)
 
 
+def surfaced(case: Case, leg: Leg) -> list[Movement]:
+    """What attempts of the leg moved that had been closed as not executed: the trail closed one,
+    and a person was told later that it was made after all (I3)."""
+    closed, found = False, []
+    made = {m.psp_refund_id: m for each in case.movements.values() for m in each}
+    for event in case.events:
+        body = event.body
+        if body.get("leg") != leg.id:
+            continue
+        closed = closed or body.get("news") == "attempt_closed"
+        told = event.type == "exception.raised" and body.get("what") == "closed_attempt_surfaced"
+        movement = made.get(body.get("psp_refund_id")) if told and closed else None
+        if movement is not None and movement.amount == leg.amount and not case.by_people(movement):
+            found.append(movement)
+    return found
+
+
 def cases(snapshot: Snapshot, journal: Journal, told: Told) -> list[Case]:
     """Every order with what belongs to it."""
     by_order = {
