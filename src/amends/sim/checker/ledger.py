@@ -49,15 +49,16 @@ def entries_keep_to_their_accounts(case: Case) -> Found:
 def functional_is_the_rate(case: Case) -> Found:
     """In the functional currency each entry is its amounts at the rate the order was recorded with:
     equal where that is the same currency, else a side of an entry rounded once, which is half a
-    unit, and split over its lines, which is less than one more for each."""
+    unit, and split over its lines, which is less than one more for each. What is claimed for a
+    refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
+    the step between two of them."""
     rate = case.order.rate
     line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
-    rounded = _rounded(case) if rate.converts else {}
     for entry in case.entries:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
-        times = rounded.get(entry.row["number"], 1)
+        times = 2 if "refunds_payable" in {account for account, _, _ in entry.lines} else 1
         for account, amount, functional in entry.lines:
             if rate.off(amount, functional) >= line_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
@@ -66,27 +67,27 @@ def functional_is_the_rate(case: Case) -> Found:
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
             if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
+    yield from _owed_is_rounded_as_a_whole(case, side_off)
 
 
-def _rounded(case: Case) -> dict[int, int]:
-    """By number of an entry, how many roundings it may carry: the one after which nothing is owed
-    for its refund, in either currency, those of all entries before; and what takes back another
-    entry of its leg to the cent, what that one carried."""
-    found: dict[int, int] = {}
+def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
     for refund in case.order.refunds:
-        owed = [0, 0]
-        own = [entry for entry in case.entries if entry.row["refund_id"] == refund.id]
-        for place, entry in enumerate(own):
+        sums = {"claim": (0, 0), "payout": (0, 0)}
+        for entry in case.entries:
+            if entry.row["refund_id"] != refund.id:
+                continue
+            side = entry.row["kind"].partition("_")[0]
             for account, amount, functional in entry.lines:
-                if account == "refunds_payable":
-                    owed = [owed[0] + amount, owed[1] + functional]
-            back = [(account, -amount, -part) for account, amount, part in entry.lines]
-            of_leg = [e for e in own[:place] if e.row["leg_id"] == entry.row["leg_id"]]
-            if owed == [0, 0]:
-                found[entry.row["number"]] = place + 1
-            elif of_leg and of_leg[-1].lines == back:
-                found[entry.row["number"]] = found.get(of_leg[-1].row["number"], 1)
-    return found
+                if account == "refunds_payable" and side in sums:
+                    sums[side] = (sums[side][0] + amount, sums[side][1] + functional)
+                    whole, converted = sums[side]
+                    if case.order.rate.off(whole, converted) > side_off:
+                        told = f"{converted} {case.order.rate.quote} for {whole}"
+                        yield case.wrong("I5", f"{refund.id} comes to {told} by {side}")
+        (claimed, claimed_as), (paid, paid_as) = sums["claim"], sums["payout"]
+        if claimed + paid == 0 and claimed_as + paid_as:
+            rest = claimed_as + paid_as
+            yield case.wrong("I5", f"{refund.id} owes nothing but {rest} {case.order.rate.quote}")
 
 
 def the_rate_is_the_recorded_one(case: Case) -> Found:
