@@ -29,6 +29,21 @@ def never_heard_of(w: World) -> None:
     w.hear("evt_2", "re_x", "succeeded")
 
 
+def never_read_again(w: World) -> None:
+    """It was to be looked up, and nothing is there that would."""
+    never_heard_of(w)
+    w.payment["reread"] = True
+
+
+def released_but_failed(w: World) -> None:
+    """The authorization is gone by our own request, and is shown as still there."""
+    w.orders["ord_2"]["refunds"][0]["legs"][0]["state"] = "failed"
+    w.orders["ord_2"]["payments"][0]["voided"] = 0
+    w.booked["ord_2"] = []
+    no = {"leg": "leg_v", "was": "sending", "now": "failed", "code": "unexpected"}
+    w.story["ord_2"][-1] = ("leg.moved", no, ())
+
+
 def failed_but_paid(w: World) -> None:
     w.leg("a")["state"] = "failed"
     w.refund("a")["claimed"] = 0
@@ -326,6 +341,18 @@ WRONG: dict[str, tuple[Change, str]] = {
         never_heard_of,
         "I1: re_x of 50 on pi_1, made by people and told us, is on no book",
     ),
+    "told of it and never read again": (
+        never_read_again,
+        "I1: re_x of 50 on pi_1, made by people and told us, is on no book",
+    ),
+    "a re-read forgotten": (
+        never_read_again,
+        "I3: pay_1 is to be read again and nothing is due for it",
+    ),
+    "failed but released": (
+        released_but_failed,
+        "I4: leg_v rests failed while 2000 is released",
+    ),
     "succeeded, never made": (
         lambda w: w.movements.remove(w.movement("re_a")),
         "I2: leg_a succeeded, the provider made no 're_a'",
@@ -338,6 +365,14 @@ WRONG: dict[str, tuple[Change, str]] = {
     "effect lost": (
         lambda w: w.rows["effects"].pop(0),
         "I3: leg_c is pending and nothing is due for it",
+    ),
+    "an effect lost beside one that only looks in on another": (
+        lambda w: w.leg("a").update(state="sending"),
+        "I3: leg_a is sending and nothing is due for it",
+    ),
+    "a look-up lost beside another's": (
+        lambda w: w.leg("a").update(state="unknown"),
+        "I3: leg_a is unknown and nothing is due for it",
     ),
     "legs that are not the refund": (
         lambda w: w.refund("d").update(amount=401),

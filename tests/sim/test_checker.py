@@ -28,7 +28,7 @@ from tests.sim.broken_causes import (
     unpaid,
 )
 from tests.sim.broken_news import captured_more, dispute_not_taken, warning_not_taken
-from tests.sim.checked import ADA, AT, World, out
+from tests.sim.checked import ADA, AT, World, claim, out
 from tests.sim.spoilt import SPOILT, Spoil, row
 
 
@@ -72,6 +72,12 @@ def test_a_spoilt_row_is_found(name: str) -> None:
 def unheard_dashboard(w: World) -> None:
     never_heard_of(w)
     w.rows["inbox"].pop()
+
+
+def dashboard_to_be_read(w: World) -> None:
+    never_heard_of(w)
+    w.payment["reread"] = True
+    w.rows["effects"].append(w.rows["effects"][0] | {"id": "fx_1_all", "leg_id": ""})
 
 
 def unheard_bounce(w: World) -> None:
@@ -177,6 +183,16 @@ def paid_and_short_of_money(w: World) -> None:
     w.moved("c", "awaiting_funds", "pending")
 
 
+def next_in_line(w: World) -> None:
+    """It leaves once what became of the one before it is known."""
+    still_unknown(w)
+    w.refund("d").update(stage="active", claimed=400)
+    w.leg("d")["state"] = "sending"
+    w.booked["ord_1"].append(claim("d", 333, 67))
+    w.story["ord_1"].append(("refund.approved", {"refund": "rf_d"}, ()))
+    w.seal_last()
+
+
 def disputed_while_free(w: World) -> None:
     w.dispute("needs_response", 5000)
 
@@ -214,8 +230,10 @@ def a_report_not_taken(w: World) -> None:
 
 ALLOWED: dict[str, Change] = {
     "a dashboard refund nobody told us of": unheard_dashboard,
+    "a dashboard refund whose payment will be read": dashboard_to_be_read,
     "a late failure nobody told us of": unheard_bounce,
     "a movement whose leg is being looked up": being_looked_up,
+    "a leg that waits for another of its payment": next_in_line,
     "overdrawn by others, and said": overdrawn_and_raised,
     "overdrawn by others and by us, and said": overdrawn_and_raised_twice,
     "a claim given up by a new refund": given_up,

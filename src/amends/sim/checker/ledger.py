@@ -227,7 +227,7 @@ def _settled(case: Case, movement: Movement) -> int:
         stale = "succeeded" in states and unheard_bounce(case, movement)
         return movement.amount if stale else 0
     early = any(
-        p.psp_payment_id == movement.psp_payment_id and (p.reread or not p.captured_peak)
+        p.psp_payment_id == movement.psp_payment_id and case.to_be_read(p)
         for p in case.order.payments
     )
     news_is_due = not case.was_told(movement) or bool(case.order.parked) or early

@@ -76,7 +76,8 @@ def _sum(legs: list[Leg]) -> int:
 
 
 def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
-    """What we call released was let go by the provider (by us, by people or by expiry)."""
+    """What we call released was let go by the provider (by us, by people or by expiry); and what
+    we asked it to let go is not called failed when the whole is gone."""
     ours = _sum([g for g in legs if g.kind == "void" and g.state == "succeeded"])
     if payment.voided < ours:
         yield case.wrong("I1", f"{payment.id}.voided is {payment.voided}, its legs are {ours}")
@@ -84,6 +85,11 @@ def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
     gone = provider.released if provider else 0
     if payment.voided > gone:
         yield case.wrong("I2", f"{payment.voided} of {payment.id} is released, really {gone}")
+    whole = provider is not None and not provider.captured and not case.order.parked
+    for leg in legs:
+        sent = leg.kind == "void" and leg.state in GONE and _intended(case, leg)
+        if sent and whole and gone > payment.voided:
+            yield case.wrong("I4", f"{leg.id} rests {leg.state} while {gone} is released")
 
 
 def _overdrawn(payment: Payment) -> int:
@@ -193,8 +199,7 @@ def each_movement_has_its_leg(case: Case) -> Found:
             if owners or not movement.live or case.order.parked:
                 continue
             if case.by_people(movement):
-                heard = case.was_told(movement) and payment.captured_peak and not payment.reread
-                if heard:
+                if case.was_told(movement) and not case.to_be_read(payment):
                     yield case.wrong("I1", f"{what}, made by people and told us, is on no book")
             elif movement.amount in doubtful:
                 doubtful.remove(movement.amount)
@@ -275,6 +280,9 @@ def waiting_legs_have_an_effect(case: Case) -> Found:
     payment is out, for the payment. A parked order waits for a person."""
     if case.order.parked:
         return
+    for payment in case.order.payments:
+        if payment.reread and not case.to_be_read(payment):
+            yield case.wrong("I3", f"{payment.id} is to be read again and nothing is due for it")
     for refund in case.order.refunds:
         for leg in refund.legs:
             waits = leg.state in WAITING and refund.stage == "active" and not refund.external
@@ -283,10 +291,19 @@ def waiting_legs_have_an_effect(case: Case) -> Found:
 
 
 def _has_effect(case: Case, leg: Leg) -> bool:
-    column, value = "leg_id", leg.id
-    if leg.state in ("sending", "unknown"):
-        column, value = "payment_id", leg.payment
-    return any(row[column] == value for row in case.rows["effects"])
+    """Its own, or, before its turn has come, one that stands in its way: of what is out for its
+    payment, or of another leg there that is being sent, looked up or released."""
+    due = {str(row["leg_id"]) for row in case.rows["effects"] if row["payment_id"] == leg.payment}
+    if leg.id in due or leg.state != "sending":
+        return leg.id in due
+    payment = next(p for p in case.order.payments if p.id == leg.payment)
+    first = {
+        other.id
+        for other in case.order.legs
+        if other.payment == leg.payment
+        and (other.state in ("sending", "unknown") or "void" == other.kind == leg.kind)
+    }
+    return bool(due & first) or bool(payment.busy and due)
 
 
 def never_both(case: Case) -> Found:

@@ -94,6 +94,7 @@ class Payment(msgspec.Struct):
     voiding: int = 0
     voided: int = 0
     reread: bool = False
+    busy: str = ""
 
 
 class Dispute(msgspec.Struct):
@@ -274,6 +275,14 @@ class Case(msgspec.Struct):
     def was_told(self, movement: Movement) -> bool:
         """Whether a message with the movement's present status has reached our inbox."""
         return (movement.psp_refund_id or "", movement.status) in self.told.refunds
+
+    def to_be_read(self, payment: Payment) -> bool:
+        """Whether the whole payment is going to be looked at: an effect of it that is of no leg is
+        there, or will be once what is out for it is back, or once it is known to be captured."""
+        if not payment.captured_peak:
+            return True
+        own = [row for row in self.rows["effects"] if row["payment_id"] == payment.id]
+        return any(not row["leg_id"] for row in own) or bool(payment.reread and payment.busy)
 
     def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
         """The legs that say the movement is theirs."""
