@@ -283,8 +283,7 @@ def test_a_rate_is_held_to_a_unit_a_line_and_half_of_one_a_side(amounts: tuple[i
             posting["functional"] = functional
 
     sentences = said(found(lambda w: w.in_dollars(92, 100), booked))
-    side = f"I5: entry 1 (claim) has {-amounts[2]} for 3000 on one side"
-    assert side in sentences
+    assert f"I5: rf_a comes to {amounts[2]} EUR for -3000 by claim" in sentences
 
 
 def test_half_a_refund_is_shown_as_failed_and_has_not_succeeded() -> None:
@@ -294,9 +293,9 @@ def test_half_a_refund_is_shown_as_failed_and_has_not_succeeded() -> None:
     ]
 
 
-@pytest.mark.parametrize(("last", "clean"), [(0, True), (1, True), (2, False)])
-def test_the_entry_after_which_nothing_is_owed_may_take_the_residue(last: int, clean: bool) -> None:
-    """3000 are claimed, which is 2.4 and so 2; 2000 and 1000 are paid: 1.6, or 2, and 0.8, or 1."""
+@pytest.mark.parametrize(("last", "clean"), [(0, True), (1, False), (2, False)])
+def test_what_is_paid_in_two_is_converted_as_one(last: int, clean: bool) -> None:
+    """3000 are claimed, which is 2.4 and so 2; 2000 are 1.6 and so 2: nothing is left for 1000."""
     world = World()
     half_paid(world)
     world.in_dollars(8, 10_000)

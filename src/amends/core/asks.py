@@ -28,6 +28,7 @@ from amends.core.order import (
     Refund,
     Verdict,
     all_failed,
+    overdrawn,
     partly_failed,
     remaining,
     room_of,
@@ -275,7 +276,7 @@ def approve(work: Work, fact: Approved) -> None:
     if fact.shown and fact.shown != refund.shown:
         raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
     for leg in refund.legs:
-        short = legs.overdrawn(work.order, refund.id, leg.payment)
+        short = overdrawn(work.order, refund.id, leg.payment)
         if short:
             raise Refused(
                 Reason.EXCEEDS_REMAINING,

@@ -16,7 +16,7 @@ from amends.core.claims import claim, lapse
 from amends.core.effects import Effect, EffectKind, LookupRefundsIntent
 from amends.core.intents import look_intent, send_intent
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import LIVE, Leg, Order, Payment, Refund, remaining, taken
+from amends.core.order import Leg, Payment, Refund, overdrawn, remaining
 from amends.core.quote import refit
 from amends.core.work import Work
 from amends.kernel.check import invariant
@@ -239,22 +239,6 @@ def as_refund(work: Work, leg_id: str) -> bool:
     )
     claim(work, refund.id)
     return True
-
-
-def overdrawn(order: Order, refund_id: str, payment_id: str) -> int:
-    """By how much what is under way, paid and taken by others exceeds what was captured, from where
-    this refund stands: what only other reviews hold has not left, nor have releases that a capture
-    overtook; each of them is asked in its turn."""
-    payment = order.payment(payment_id)
-    if not payment.captured_peak:
-        return 0
-    held = 0
-    for refund in order.refunds:
-        for leg in refund.legs:
-            if leg.payment == payment_id and refund.id != refund_id:
-                waits = leg.state == "planned" if leg.kind == "refund" else leg.state in LIVE
-                held += leg.amount if waits else 0
-    return max(0, taken(payment) - held - payment.captured)
 
 
 def _taken(work: Work, leg: Leg) -> None:

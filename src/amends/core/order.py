@@ -29,6 +29,16 @@ LegState = Literal[
     "canceled",
 ]
 
+FAILED: tuple[LegState, ...] = ("failed", "canceled")
+LIVE: tuple[LegState, ...] = (
+    "planned",
+    "sending",
+    "unknown",
+    "pending",
+    "requires_action",
+    "awaiting_funds",
+)
+
 Stage = Literal["review", "declined", "active"]
 
 
@@ -302,6 +312,22 @@ def taken(payment: Payment) -> int:
     )
 
 
+def overdrawn(order: Order, refund_id: str, payment_id: str) -> int:
+    """By how much what is under way, paid and taken by others exceeds what was captured, from where
+    this refund stands: what only other reviews hold has not left, nor have releases that a capture
+    overtook; each of them is asked in its turn."""
+    payment = order.payment(payment_id)
+    if not payment.captured_peak:
+        return 0
+    held = 0
+    for refund in order.refunds:
+        for leg in refund.legs:
+            if leg.payment == payment_id and refund.id != refund_id:
+                waits = leg.state == "planned" if leg.kind == "refund" else leg.state in LIVE
+                held += leg.amount if waits else 0
+    return max(0, taken(payment) - held - payment.captured)
+
+
 def remaining(payment: Payment) -> int:
     """What may still be refunded (I1), never below zero."""
     return max(0, payment.captured - taken(payment))
@@ -328,16 +354,6 @@ def partly_failed(refund: Refund) -> bool:
     failed = {leg.state in FAILED for leg in refund.legs if not leg.replaced}
     return len(failed) > 1 and not refund.external
 
-
-FAILED: tuple[LegState, ...] = ("failed", "canceled")
-LIVE: tuple[LegState, ...] = (
-    "planned",
-    "sending",
-    "unknown",
-    "pending",
-    "requires_action",
-    "awaiting_funds",
-)
 
 # What a refund shows: the first of these that one of its legs is in.
 SHOWN_ORDER: tuple[LegState, ...] = (
