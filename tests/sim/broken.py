@@ -44,6 +44,11 @@ def released_but_failed(w: World) -> None:
     w.story["ord_2"][-1] = ("leg.moved", no, ())
 
 
+def adopted_and_forgotten(w: World) -> None:
+    """Somebody's refund was pending when it was found, and nobody looks what becomes of it."""
+    w.leg("e")["state"] = w.movement("re_e")["status"] = "pending"
+
+
 def failed_but_paid(w: World) -> None:
     w.leg("a")["state"] = "failed"
     w.refund("a")["claimed"] = 0
@@ -373,6 +378,14 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a look-up lost beside another's": (
         lambda w: w.leg("a").update(state="unknown"),
         "I3: leg_a is unknown and nothing is due for it",
+    ),
+    "adopted and not looked in on": (
+        adopted_and_forgotten,
+        "I3: leg_e is pending and nothing is due for it",
+    ),
+    "adopted, and pending here alone": (
+        lambda w: w.leg("e").update(state="pending"),
+        "liveness: leg_e is pending, there it is succeeded",
     ),
     "legs that are not the refund": (
         lambda w: w.refund("d").update(amount=401),

@@ -285,7 +285,7 @@ def waiting_legs_have_an_effect(case: Case) -> Found:
             yield case.wrong("I3", f"{payment.id} is to be read again and nothing is due for it")
     for refund in case.order.refunds:
         for leg in refund.legs:
-            waits = leg.state in WAITING and refund.stage == "active" and not refund.external
+            waits = leg.state in WAITING and refund.stage == "active"
             if waits and not _has_effect(case, leg):
                 yield case.wrong("I3", f"{leg.id} is {leg.state} and nothing is due for it")
 

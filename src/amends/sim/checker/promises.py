@@ -129,7 +129,7 @@ def everything_ended(case: Case) -> Found:
                 yield case.wrong("liveness", f"{leg.id} is still {leg.state}")
             elif leg.state in ("pending", "requires_action") and leg.kind == "refund":
                 status = movement.status if movement else "nowhere"
-                if status not in ("pending", "requires_action") and not refund.external:
+                if status not in ("pending", "requires_action"):
                     yield case.wrong("liveness", f"{leg.id} is {leg.state}, there it is {status}")
 
 
