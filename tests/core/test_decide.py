@@ -152,7 +152,7 @@ SHOWN: list[tuple[tuple[LegState, ...], str]] = [
     (("pending", "sending"), "sending"),
     (("succeeded", "pending"), "pending"),
     (("succeeded", "failed"), "failed"),
-    (("succeeded", "canceled"), "succeeded"),
+    (("succeeded", "canceled"), "failed"),  # the provider canceled a part: it is still owed
     (("canceled",), "canceled"),
 ]
 

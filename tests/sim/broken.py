@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from amends.sim.checker import Ask
+from tests.sim.broken_causes import CAUSES
 from tests.sim.broken_news import NEWS
 from tests.sim.checked import ADA, AT, World, out, share
 
@@ -26,6 +27,26 @@ def never_heard_of(w: World) -> None:
     w.movements.append(w.movement("re_a") | {"psp_refund_id": "re_x", "amount": 50})
     w.journal.dashboard.append("re_x")
     w.hear("evt_2", "re_x", "succeeded")
+
+
+def never_read_again(w: World) -> None:
+    """It was to be looked up, and nothing is there that would."""
+    never_heard_of(w)
+    w.payment["reread"] = True
+
+
+def released_but_failed(w: World) -> None:
+    """The authorization is gone by our own request, and is shown as still there."""
+    w.orders["ord_2"]["refunds"][0]["legs"][0]["state"] = "failed"
+    w.orders["ord_2"]["payments"][0]["voided"] = 0
+    w.booked["ord_2"] = []
+    no = {"leg": "leg_v", "was": "sending", "now": "failed", "code": "unexpected"}
+    w.story["ord_2"][-1] = ("leg.moved", no, ())
+
+
+def adopted_and_forgotten(w: World) -> None:
+    """Somebody's refund was pending when it was found, and nobody looks what becomes of it."""
+    w.leg("e")["state"] = w.movement("re_e")["status"] = "pending"
 
 
 def failed_but_paid(w: World) -> None:
@@ -325,6 +346,18 @@ WRONG: dict[str, tuple[Change, str]] = {
         never_heard_of,
         "I1: re_x of 50 on pi_1, made by people and told us, is on no book",
     ),
+    "told of it and never read again": (
+        never_read_again,
+        "I1: re_x of 50 on pi_1, made by people and told us, is on no book",
+    ),
+    "a re-read forgotten": (
+        never_read_again,
+        "I3: pay_1 is to be read again and nothing is due for it",
+    ),
+    "failed but released": (
+        released_but_failed,
+        "I4: leg_v rests failed while 2000 is released",
+    ),
     "succeeded, never made": (
         lambda w: w.movements.remove(w.movement("re_a")),
         "I2: leg_a succeeded, the provider made no 're_a'",
@@ -337,6 +370,22 @@ WRONG: dict[str, tuple[Change, str]] = {
     "effect lost": (
         lambda w: w.rows["effects"].pop(0),
         "I3: leg_c is pending and nothing is due for it",
+    ),
+    "an effect lost beside one that only looks in on another": (
+        lambda w: w.leg("a").update(state="sending"),
+        "I3: leg_a is sending and nothing is due for it",
+    ),
+    "a look-up lost beside another's": (
+        lambda w: w.leg("a").update(state="unknown"),
+        "I3: leg_a is unknown and nothing is due for it",
+    ),
+    "adopted and not looked in on": (
+        adopted_and_forgotten,
+        "I3: leg_e is pending and nothing is due for it",
+    ),
+    "adopted, and pending here alone": (
+        lambda w: w.leg("e").update(state="pending"),
+        "liveness: leg_e is pending, there it is succeeded",
     ),
     "legs that are not the refund": (
         lambda w: w.refund("d").update(amount=401),
@@ -533,5 +582,6 @@ WRONG: dict[str, tuple[Change, str]] = {
         unpaid_after_an_older_no,
         "liveness: leg_c rests failed and nobody said no",
     ),
+    **CAUSES,
     "too few succeeded": (too_few, "liveness: 2 of 3 refunds that could succeed did"),
 }

@@ -23,6 +23,13 @@ def dispute_still_open(w: World) -> None:
     w.orders["ord_1"]["disputes"][0]["status"] = "needs_response"
 
 
+def inquiry_after_its_chargeback(w: World) -> None:
+    """Its end was not heard; an old message of how it began was."""
+    w.hear_of_dispute("evt_0", "needs_response", 5000)
+    w.dispute("warning_needs_response", 0)
+    w.disputes[0] |= {"status": "lost", "withdrawn": 5000}
+
+
 def dispute_nobody_told_of(w: World) -> None:
     w.dispute("lost", 5000)
     w.rows["inbox"].pop()
@@ -71,6 +78,10 @@ NEWS: dict[str, tuple[Callable[[World], object], str]] = {
     "a dispute still open": (
         dispute_still_open,
         "I1: dp_1 is needs_response with 5000, the provider says lost with 5000",
+    ),
+    "an inquiry after its chargeback": (
+        inquiry_after_its_chargeback,
+        "I1: dp_1 is warning_needs_response with 0, the provider says lost with 5000",
     ),
     "a dispute nobody told us of": (
         dispute_nobody_told_of,

@@ -133,6 +133,26 @@ class World:
         told = {"leg": f"leg_{name}", "was": was, "now": now} | known | body
         self.story["ord_1"].append(("leg.moved", told, ()))
 
+    def adopt(self, name: str, amount: int, net: int) -> None:
+        """A refund that no leg here had made was found at the provider."""
+        parts = {"lines": [share("L2", 0, net, amount - net)]}
+        refund = _refund(name, "succeeded", parts, external=True)
+        refund["legs"][0]["outside"] = True
+        self.orders["ord_1"]["refunds"].append(refund)
+        self.payment["external"] += amount
+        self.movements.append(_movement("pi_1", f"re_{name}", amount))
+        lines = [("sales_returns", net), ("tax_payable", amount - net), (CLEARING, -amount)]
+        self.booked["ord_1"].append(("external", f"rf_{name}", f"leg_{name}", f"re_{name}", lines))
+        found = {"refund": f"rf_{name}", "psp_refund_id": f"re_{name}", "amount": amount}
+        self.story["ord_1"].append(("refund.adopted", found, ()))
+        self.moved(name, "pending", "succeeded")
+        self.seal_last()
+
+    def seal_last(self) -> None:
+        """The last step of order 1 booked its last entry."""
+        kind, said, _ = self.story["ord_1"][-1]
+        self.story["ord_1"][-1] = (kind, said, (len(self.booked["ord_1"]),))
+
     def in_dollars(self, numerator: int, denominator: int) -> None:
         """Order 1 was paid in another currency than the books'."""
         rate = {"base": "USD", "quote": "EUR", "numerator": numerator, "denominator": denominator}
@@ -168,12 +188,10 @@ class World:
         order["entries"] = len(hashes)
         seq, previous = 0, GENESIS
         for seq, (type_, said, numbers) in enumerate(self.story[order_id], 1):
-            body = {name: value for name, value in said.items() if name != "actor"}
-            actor = said.get("actor", "key:shop")
+            body = {name: value for name, value in said.items() if name not in ("actor", "fact")}
+            actor, fact = said.get("actor", "key:shop"), said.get("fact", f"fact-{seq}")
             sealed = tuple(hashes[number - 1] for number in numbers)
-            event = link(
-                *(order_id, seq, previous, AT, type_, actor, f"fact-{seq}", "ctx", body, sealed)
-            )
+            event = link(*(order_id, seq, previous, AT, type_, actor, fact, "ctx", body, sealed))
             previous = event.hash
             row = {name: getattr(event, name) for name in event.__struct_fields__}
             row |= {"body": canonical(body).decode(), "entries": json.dumps(sealed)}

@@ -28,6 +28,7 @@ from amends.core import (
     events,
     facts,
     heard,
+    holds,
     legs,
     lifecycle,
     news,
@@ -239,6 +240,7 @@ def no_balance(patch: pytest.MonkeyPatch) -> None:
     _no_row_checks(patch)
     patch.setattr(asks, "compute", compute)
     patch.setattr(legs, "remaining", lambda payment: 2**40)
+    patch.setattr(holds, "remaining", lambda payment: 2**40)
 
 
 def _untouched(payment: Any) -> Any:
@@ -273,11 +275,12 @@ def payout_from_revenue(patch: pytest.MonkeyPatch) -> None:
     """A payout, and its way back, come off sales returns; the debt to the customer stays."""
     whole = postings._entry
 
-    def entry(of: Order, at: Any, kind: Any, refund: str, leg: str, psp: str, lines: Any) -> Any:
+    def entry(of: Order, at: Any, kind: Any, *given: Any) -> Any:
+        refund, leg, psp, lines, *more = given
         if kind in ("payout", "payout_failed"):
             names = {"refunds_payable": "sales_returns"}
             lines = [(names.get(account, account), amount) for account, amount in lines]
-        return whole(of, at, kind, refund, leg, psp, lines)
+        return whole(of, at, kind, refund, leg, psp, lines, *more)
 
     patch.setattr(postings, "_entry", entry)
 
@@ -285,8 +288,8 @@ def payout_from_revenue(patch: pytest.MonkeyPatch) -> None:
 def nothing_converted(patch: pytest.MonkeyPatch) -> None:
     whole = postings._convert_sides
 
-    def convert_sides(lines: Any, of: Order) -> Any:
-        return tuple(replace(posting, functional=0) for posting in whole(lines, of))
+    def convert_sides(*given: Any) -> Any:
+        return tuple(replace(posting, functional=0) for posting in whole(*given))
 
     patch.setattr(postings, "_convert_sides", convert_sides)
 
@@ -302,7 +305,7 @@ def hasty_no(patch: pytest.MonkeyPatch) -> None:
 
 def unreserved_review(patch: pytest.MonkeyPatch) -> None:
     _no_row_checks(patch)
-    whole, approve = legs.reserve, asks._approve_all
+    whole, approve = asks.reserve, asks._approve_all
 
     def reserve(work: Any, leg_id: str) -> None:
         refund, leg = work.leg(leg_id)
@@ -316,7 +319,7 @@ def unreserved_review(patch: pytest.MonkeyPatch) -> None:
                 whole(work, leg.id)
         approve(work, refund_id)
 
-    patch.setattr(legs, "reserve", reserve)
+    patch.setattr(asks, "reserve", reserve)
     patch.setattr(asks, "_approve_all", approve_all)
 
 

@@ -19,9 +19,17 @@ from tests.sim.broken import (
     still_unknown,
     unpaid_without_a_no,
 )
+from tests.sim.broken_causes import (
+    cancelled_by_its_shop,
+    half_paid,
+    paid_again,
+    paid_by_a_closed_attempt,
+    tell,
+    unpaid,
+)
 from tests.sim.broken_news import captured_more, dispute_not_taken, warning_not_taken
-from tests.sim.checked import ADA, AT, World
-from tests.sim.spoilt import SPOILT, Spoil
+from tests.sim.checked import ADA, AT, World, claim, out
+from tests.sim.spoilt import SPOILT, Spoil, row
 
 
 def found(change: Change, spoil: Spoil = lambda _: None) -> list[Violation]:
@@ -64,6 +72,12 @@ def test_a_spoilt_row_is_found(name: str) -> None:
 def unheard_dashboard(w: World) -> None:
     never_heard_of(w)
     w.rows["inbox"].pop()
+
+
+def dashboard_to_be_read(w: World) -> None:
+    never_heard_of(w)
+    w.payment["reread"] = True
+    w.rows["effects"].append(w.rows["effects"][0] | {"id": "fx_1_all", "leg_id": ""})
 
 
 def unheard_bounce(w: World) -> None:
@@ -130,10 +144,53 @@ def taken_back(w: World) -> None:
     w.story["ord_1"].append(("refund.canceled", {"refund": "rf_c"}, ()))
 
 
-def paid_by_a_closed_attempt(w: World) -> None:
-    unpaid_without_a_no(w)
-    told = {"what": "closed_attempt_surfaced", "leg": "leg_c"}
-    w.story["ord_1"].append(("exception.raised", told, ()))
+def left_alone_as_others_took_it(w: World) -> None:
+    """Somebody refunded by hand before this one had left."""
+    unpaid(w, failure="taken_by_others", news="said_failed")
+    tell(w, "taken_by_others", amount=500)
+
+
+def came_back_after_the_rest_was_given_up(w: World) -> None:
+    """Of two parts one was declined and given up; the other was paid and came back days later."""
+    rest = {"id": "leg_b2", "psp_refund_id": "", "amount": 700, "replaced": True}
+    w.refund("b")["legs"].append(w.leg("b") | rest)
+    no = {"leg": "leg_b2", "was": "sending", "now": "failed", "code": "charge_disputed"}
+    given_up = ("refund.canceled", {"refund": "rf_b", "amount": 700}, ())
+    back = next(i for i, step in enumerate(w.story["ord_1"]) if step[2] == (5,))
+    w.story["ord_1"][back:back] = [("leg.moved", no, ()), given_up]
+
+
+def paid_by_the_first_after_all(w: World) -> None:
+    """What had taken its place had not left yet, and does not."""
+    paid_again(w)
+    heir = {"id": "leg_b2", "psp_refund_id": "", "state": "failed", "replaced": True}
+    w.refund("b")["legs"].append(w.leg("b") | heir)
+    stopped = {"leg": "leg_b2", "was": "awaiting_funds", "now": "failed"}
+    w.story["ord_1"].append(("leg.moved", stopped, ()))
+
+
+def review_of_what_is_owed(w: World) -> None:
+    """A person is to decide whether it takes the place of what came back."""
+    w.refund("d")["breakdown"] = w.refund("b")["breakdown"]
+    w.refund("d")["amount"] = w.leg("d")["amount"] = 1000
+    w.payment["pending_ours"] = 1500
+
+
+def paid_and_short_of_money(w: World) -> None:
+    """A provider that lacks funds says "pending" again."""
+    w.moved("c", "pending", "succeeded")
+    w.moved("c", "succeeded", "awaiting_funds")
+    w.moved("c", "awaiting_funds", "pending")
+
+
+def next_in_line(w: World) -> None:
+    """It leaves once what became of the one before it is known."""
+    still_unknown(w)
+    w.refund("d").update(stage="active", claimed=400)
+    w.leg("d")["state"] = "sending"
+    w.booked["ord_1"].append(claim("d", 333, 67))
+    w.story["ord_1"].append(("refund.approved", {"refund": "rf_d"}, ()))
+    w.seal_last()
 
 
 def disputed_while_free(w: World) -> None:
@@ -173,8 +230,10 @@ def a_report_not_taken(w: World) -> None:
 
 ALLOWED: dict[str, Change] = {
     "a dashboard refund nobody told us of": unheard_dashboard,
+    "a dashboard refund whose payment will be read": dashboard_to_be_read,
     "a late failure nobody told us of": unheard_bounce,
     "a movement whose leg is being looked up": being_looked_up,
+    "a leg that waits for another of its payment": next_in_line,
     "overdrawn by others, and said": overdrawn_and_raised,
     "overdrawn by others and by us, and said": overdrawn_and_raised_twice,
     "a claim given up by a new refund": given_up,
@@ -184,7 +243,13 @@ ALLOWED: dict[str, Change] = {
     "a dispute over what is left": disputed_while_free,
     "declined by the provider": declined_there,
     "taken back by people": taken_back,
+    "left alone since others took the money": left_alone_as_others_took_it,
     "paid by an attempt that had been closed": paid_by_a_closed_attempt,
+    "paid by the leg whose place it took": paid_by_the_first_after_all,
+    "paid after all, by the provider's word": paid_again,
+    "a claim that stands after another part was given up": came_back_after_the_rest_was_given_up,
+    "a review that wants the parts of what is owed": review_of_what_is_owed,
+    "an order cancelled when nothing was left": cancelled_by_its_shop,
     "a refund whose caller was never answered": never_answered,
     "a message that was refused": refused_by_message,
     "a dispute nobody told us of": dispute_unheard,
@@ -194,6 +259,7 @@ ALLOWED: dict[str, Change] = {
     "a fraud warning": lambda w: w.warn(),
     "a fraud warning nobody told us of": warning_unheard,
     "paid and open again by the provider's word": paid_and_open_again,
+    "paid and short of money again": paid_and_short_of_money,
     "another currency than the books'": lambda w: w.in_dollars(92, 100),
     "one that is worth more": lambda w: w.in_dollars(299, 1),
     "one that is worth next to nothing": lambda w: w.in_dollars(61, 10_000),
@@ -217,8 +283,34 @@ def test_a_rate_is_held_to_a_unit_a_line_and_half_of_one_a_side(amounts: tuple[i
             posting["functional"] = functional
 
     sentences = said(found(lambda w: w.in_dollars(92, 100), booked))
-    side = f"I5: entry 1 (claim) has {-amounts[2]} for 3000 on one side"
-    assert side in sentences
+    assert f"I5: rf_a comes to {amounts[2]} EUR for -3000 by claim" in sentences
+
+
+def test_half_a_refund_is_shown_as_failed_and_has_not_succeeded() -> None:
+    sentences = said(found(half_paid, lambda s: row(s, "refunds", 0, state="failed")))
+    assert sentences == [
+        "liveness: 1 of 2 refunds that could succeed did; not all of ['1']",
+    ]
+
+
+@pytest.mark.parametrize(("last", "clean"), [(0, True), (1, False), (2, False)])
+def test_what_is_paid_in_two_is_converted_as_one(last: int, clean: bool) -> None:
+    """3000 are claimed, which is 2.4 and so 2; 2000 are 1.6 and so 2: nothing is left for 1000."""
+    world = World()
+    half_paid(world)
+    world.in_dollars(8, 10_000)
+    world.leg("a2")["state"] = world.movement("re_a2")["status"] = "succeeded"
+    world.payment["refunded_ours"] = 3000
+    world.story["ord_1"][-1][1]["now"] = "succeeded"
+    world.story["ord_1"][-1][1]["psp_at"] = AT
+    kind, refund, _, _, lines = out("a", 1000)
+    world.booked["ord_1"].append((kind, refund, "leg_a2", "re_a2", lines))
+    world.seal_last()
+    snapshot = world.snapshot()
+    for posting, functional in zip(snapshot.rows["postings"][-4:-2], (last, -last), strict=True):
+        posting["functional"] = functional
+    wrong = [s for s in said(Checker().check(snapshot, world.journal)) if s.startswith("I5")]
+    assert (wrong == []) is clean, wrong
 
 
 def test_only_one_movement_is_excused_by_one_look_up() -> None:

@@ -10,12 +10,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amends.sim.play.game import Game
+from amends.sim.play.run import play
 from amends.sim.play.trouble import GROUPS
-from amends.sim.play.wish import Report
+from amends.sim.play.wish import Report, Wish
+from tests.sim.mutations import place
+from tests.sim.worlds import _only
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -75,6 +79,16 @@ def test_two_workers_follow_from_the_seed_too(postgres_server: str) -> None:
     first = game.play()
     assert first.met_locks
     assert game.play().fingerprint == first.fingerprint
+
+
+@pytest.mark.slow
+def test_a_dispute_over_what_waits_for_funds(tmp_path: Path) -> None:
+    """The balance is short, somebody asks then disputes: it does not leave as well (edge-11)."""
+    profile = _only("insufficient_balance", world=0.001)
+    who: dict[str, Any] = {"personas": ("disputer",), "only": ("1182",)}
+    with place("others", "", tmp_path) as url:
+        report = play(Wish(1, url, tmp_path, days=6.0, orders=2000, profile=profile, **who))
+    assert report.violations == []
 
 
 def on(game: Game, server: str) -> Game:

@@ -23,19 +23,24 @@ from amends.core.facts import (
     ReturnReceived,
     Unparked,
 )
+from amends.core.holds import reserve
 from amends.core.order import (
+    FAILED,
     SHOWN_ORDER,
     Leg,
     Order,
     Payment,
     Refund,
     Verdict,
+    all_failed,
+    overdrawn,
+    partly_failed,
     remaining,
     room_of,
     shown_state,
 )
 from amends.core.policy import Question, judge
-from amends.core.quote import Portion, Quote, compute, counts, fits
+from amends.core.quote import Portion, Quote, compute, counts, fits, taken_over, unclaimed
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -59,7 +64,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if fact.quote_expires and fact.quote_expires <= work.now:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
-        quote, freed = quoted(work, request)
+        quote, over = quoted(work, request)
         check_methods(work, quote.portions)
     except Refused as refused:
         if fact.quote_hash and refused.refusal.reason in _LEFT:
@@ -68,8 +73,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if fact.quote_hash and fact.quote_hash != quote.hash:
         raise Refused(Reason.QUOTE_STALE)
     verdict = judge(_question(work, request, quote), work.ctx.policy)
-    _supersede(work, freed)
-    refund = _make(work, fact, quote, verdict)
+    refund = _make(work, fact, quote, verdict, over)
     if verdict.outcome == "approve":
         _approve_all(work, refund.id)
     _record_request(work, refund.id, fact)
@@ -99,9 +103,10 @@ def check_request(request: RefundIn) -> None:
         )
 
 
-def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
-    """The quote, and the failed refunds whose standing claim it takes over, if it needs their room
-    (after a late failure the claim stands, but the money is back and may be asked for again)."""
+def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
+    """The quote, and the failed refunds whose standing claim it takes over because it needs
+    their room: after a late failure the claim stands, but the money is back and may be asked for
+    again. Nothing is given up before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
             Reason.VALIDATION,
@@ -110,39 +115,26 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
         )
     order = work.order
     only = _payment_named(order, request) if request.payment is not None else ""
-    standing = frozenset(r.id for r in order.refunds if r.claimed and _all_failed(r))
-    multiples, split = _multiples(work), _by_capture(work)
     wants_all = request.amount is None and not request.lines and request.shipping == "none"
-    if not wants_all:
-        try:
-            beside = compute(order, request, only, frozenset(), multiples, split)
-        except Refused:
-            if not standing and not any(claims.partly_failed(r) for r in order.refunds):
-                raise
-        else:
-            if beside.amount <= _unclaimed(order, only):
-                return beside, frozenset()
-    for refund in order.refunds:
-        if claims.partly_failed(refund):
-            amount = claims.give_up_rest(work, refund.id)
-            work.event("refund.superseded", refund=refund.id, amount=amount)
-    return compute(work.order, request, only, standing, multiples, split), standing
-
-
-def _unclaimed(order: Order, only: str) -> int:
-    """What can be given back without the money that failed refunds are still owed."""
-    payments = [p for p in order.payments if only in ("", p.id)]
-    owed = sum(
-        leg.amount
+    multiples, split = _multiples(work), _by_capture(work)
+    given = taken_over(order)
+    over = tuple(
+        refund.id
         for refund in order.refunds
-        for leg in refund.legs
-        if refund.claimed
-        and leg.state in ("failed", "canceled")
-        and not leg.replaced
-        and only in ("", leg.payment)
-        and leg.kind != "void"
+        if ((refund.claimed and all_failed(refund)) or partly_failed(refund))
+        and refund.id not in given
     )
-    return sum(room_of(payment) for payment in payments) - owed
+    quote = compute(order, request, only, over, multiples, split)
+    for name in over:
+        fewer = tuple(other for other in over if other != name)
+        try:
+            beside = compute(order, request, only, fewer, multiples, split)
+        except Refused:
+            continue
+        enough = not wants_all or beside.amount == quote.amount
+        if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
+            quote, over = beside, fewer
+    return quote, over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -202,20 +194,9 @@ def _past_limit(work: Work, portions: Sequence[Portion]) -> bool:
     return False
 
 
-def _all_failed(refund: Refund) -> bool:
-    legs_ = [leg for leg in refund.legs if not leg.replaced]
-    return all(leg.state in ("failed", "canceled") for leg in legs_)
-
-
 def _ended(refund: Refund) -> bool:
     states = {leg.state for leg in refund.legs if not leg.replaced}
     return states <= {"succeeded", "failed", "canceled"}
-
-
-def _supersede(work: Work, freed: frozenset[str]) -> None:
-    for refund_id in sorted(freed):
-        claims.lapse(work, work.refund(refund_id))
-        work.event("refund.superseded", refund=refund_id)
 
 
 def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
@@ -237,7 +218,9 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
     )
 
 
-def _make(work: Work, fact: RefundRequested, quote: Quote, verdict: Verdict) -> Refund:
+def _make(
+    work: Work, fact: RefundRequested, quote: Quote, verdict: Verdict, over: tuple[str, ...]
+) -> Refund:
     """The refund with its planned legs, reserved; declined ones have none."""
     refund_id = f"rf_{work.recorded.id}"
     declined = verdict.outcome == "decline"
@@ -265,12 +248,13 @@ def _make(work: Work, fact: RefundRequested, quote: Quote, verdict: Verdict) -> 
         shown=shown,
         verdict=verdict,
         note=fact.note_id,
+        takes_over=() if declined else over,
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
     )
     work.refund_id = refund_id
     work.change(refunds=(*work.order.refunds, refund))
     for leg in refund.legs:
-        legs.reserve(work, leg.id)
+        reserve(work, leg.id)
     if verdict.outcome == "review":
         due = refund.decide_by
         work.effect(Effect(_deadline_id(refund_id), work.order.id, "deadline", "", "", due))
@@ -308,6 +292,7 @@ def _plain(struct: Any) -> dict[str, Any]:
 
 
 def _approve_all(work: Work, refund_id: str) -> None:
+    claims.take_over(work, refund_id)
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
@@ -341,13 +326,20 @@ def approve(work: Work, fact: Approved) -> None:
     if fact.shown and fact.shown != refund.shown:
         raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
     for leg in refund.legs:
-        short = legs.overdrawn(work.payment(leg.payment))
+        short = overdrawn(work.order, refund.id, leg.payment)
         if short:
             raise Refused(
                 Reason.EXCEEDS_REMAINING,
                 "Money left the payment by others' hand while this waited; decline it instead.",
                 remaining=max(0, leg.amount - short),
             )
+    before = [work.refund(name) for name in refund.takes_over]
+    if not all(all_failed(old) or partly_failed(old) for old in before):
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            "What this refund is for was given back by another one meanwhile; decline it instead.",
+            remaining=0,
+        )
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.finish(_deadline_id(refund.id))
     _approve_all(work, refund.id)
@@ -366,9 +358,9 @@ def cancel(work: Work, fact: Canceled) -> None:
     """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
     refund = _find(work, fact.refund)
     amount = refund.amount
-    if refund.claimed and _all_failed(refund) and not refund.external:
+    if refund.claimed and all_failed(refund) and not refund.external:
         claims.lapse(work, refund)
-    elif claims.partly_failed(refund) and _ended(refund):
+    elif partly_failed(refund) and _ended(refund):
         amount = claims.give_up_rest(work, refund.id)
     elif refund.stage == "declined" or any(
         leg.state not in ("planned", "sending") or leg.attempts
@@ -383,6 +375,7 @@ def cancel(work: Work, fact: Canceled) -> None:
     else:
         work.put_refund(refund.id, stage="active", decide_by=0)
         _drop_all(work, refund)
+        claims.lapse(work, work.refund(refund.id))  # a retry: what failed before it was still owed
     work.event("refund.canceled", refund=refund.id, amount=amount)
 
 
@@ -398,7 +391,13 @@ def _drop_all(work: Work, refund: Refund) -> None:
 def retry(work: Work, fact: Retried) -> None:
     """A failed refund once more: a new leg takes each failed one's place."""
     refund = _find(work, fact.refund)
-    failed = [leg for leg in refund.legs if leg.state == "failed" and not leg.replaced]
+    failed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
+    if any(leg.surfaced for leg in failed):
+        raise Refused(
+            Reason.WRONG_STATE,
+            "An earlier attempt of it paid after all and is a refund of its own on the books.",
+            state=shown_state(refund),
+        )
     if not failed or shown_state(refund) != SHOWN_ORDER[5] or refund.external:
         raise Refused(
             Reason.WRONG_STATE,
@@ -435,7 +434,7 @@ def _replace(work: Work, refund_id: str, leg: Leg) -> None:
     check_methods(work, [Portion(leg.payment, fresh.kind, leg.amount, leg.capture)])
     work.put_leg(leg.id, replaced=True)
     work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
-    legs.reserve(work, fresh.id)
+    reserve(work, fresh.id)
     legs.decide_leg(work, fresh.id, "approve")
 
 
@@ -461,11 +460,9 @@ def order_cancelled(work: Work, fact: OrderCancelled) -> None:
 
 def _request_or_say(work: Work, request: RefundIn) -> None:
     """The shop's news stands whatever becomes of the refund it asks for."""
-    before = work.mark()
     try:
         request_refund(work, RefundRequested(request))
     except Refused as refused:
-        work.back_to(before)  # what it would have given up for room stays
         refused_event(work, refused.refusal, "RefundRequested")
 
 

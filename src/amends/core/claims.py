@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from amends.core import postings
-from amends.core.order import Refund
+from amends.core.order import FAILED, Refund, all_failed, partly_failed
 from amends.core.quote import shrunk
 from amends.core.work import Work
-
-_FAILED = ("failed", "canceled")
 
 
 def claim(work: Work, refund_id: str) -> None:
@@ -16,7 +14,7 @@ def claim(work: Work, refund_id: str) -> None:
     owed = sum(
         g.amount
         for g in refund.legs
-        if g.kind != "void" and not g.replaced and g.state not in _FAILED
+        if g.kind != "void" and not g.replaced and g.state not in FAILED
     )
     if owed > refund.claimed and not refund.external:
         work.book(postings.claim(work.order, refund, owed, work.now))
@@ -30,19 +28,25 @@ def lapse(work: Work, refund: Refund) -> None:
         work.put_refund(refund.id, claimed=0)
 
 
-def partly_failed(refund: Refund) -> bool:
-    """Some of it failed, and the rest was paid or may still be."""
-    failed = {leg.state in _FAILED for leg in refund.legs if not leg.replaced}
-    return len(failed) > 1 and not refund.external
+def take_over(work: Work, refund_id: str) -> None:
+    """An approved refund takes the place of what failed before it: that is owed no longer. What
+    paid after all, or was given up, since it was quoted is left as it is."""
+    for before in (work.refund(name) for name in work.refund(refund_id).takes_over):
+        if partly_failed(before):
+            amount = give_up_rest(work, before.id)
+            work.event("refund.superseded", refund=before.id, amount=amount)
+        elif before.claimed and all_failed(before):
+            lapse(work, before)
+            work.event("refund.superseded", refund=before.id)
 
 
 def give_up_rest(work: Work, refund_id: str) -> int:
     """What failed is owed no longer: the refund is the rest of it. How much was given up."""
     before = work.refund(refund_id)
-    rest = [leg for leg in before.legs if leg.state not in _FAILED and not leg.replaced]
+    rest = [leg for leg in before.legs if leg.state not in FAILED and not leg.replaced]
     amount = sum(leg.amount for leg in rest)
     for leg in before.legs:
-        if leg.state in _FAILED:
+        if leg.state in FAILED:
             work.put_leg(leg.id, replaced=True)
     owed = sum(leg.amount for leg in rest if leg.kind != "void")
     after = work.put_refund(

@@ -151,11 +151,11 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     if payment is None:
         return
     before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
-    if before is not None and before.status in ("won", "lost", "closed") and fact.open:
-        return  # stale: an opening that arrives after the end
+    if before is not None and fact.open and _overtaken(before.status, fact.status):
+        return
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
-    if before is not None and before.status == status == "won":
+    if before is not None and before.status == status and status in ("won", "closed"):
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
     if after == before:
@@ -180,6 +180,14 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     )
     if delta > 0:
         news.raise_if_overpaid(work, payment.id)
+
+
+def _overtaken(before: str, status: str) -> bool:
+    """Stale: an opening that arrives after the end, or an inquiry after its chargeback."""
+    inquiry = "warning_"
+    return before in ("won", "lost", "closed") or (
+        status.startswith(inquiry) and not before.startswith(inquiry)
+    )
 
 
 def _ended_status(status: str) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from amends.core import postings
+from msgspec.structs import replace
+
 from amends.core.captures import capture_rooms
-from amends.core.claims import claim, lapse
+from amends.core.claims import claim
 from amends.core.effects import Effect, EffectKind
+from amends.core.holds import release, reserve, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import Leg, LineShare, Payment, Refund, remaining, taken
+from amends.core.order import FAILED, Leg, LineShare, overdrawn, remaining
 from amends.core.patience import KEY_MARGIN, can_look, next_look, tell_late
 from amends.core.quote import refit
 from amends.core.rereads import reread, reread_id, schedule_reread
@@ -31,11 +33,11 @@ LONGER = (*BACKOFF, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR)
 CAPTURE_WAIT = 4 * HOUR  # a refused release: the capture that explains it is told by then
 REFUSED = "release_refused"
 FUNDS_AGAIN = 1 * HOUR  # a refused balance is seldom topped up sooner
+FUNDS_LONG = 24  # rounds until a person is told
 WATCH = 1 * DAY  # a pending refund is looked in on, in case its webhook is lost
 STORED_ENOUGH = 3  # answers kept under the key: after these only look-ups can tell
+PAID_BEFORE = "paid_before"  # why a leg failed that took the place of one that paid after all
 STUCK_AFTER = 8  # fruitless rounds until a person is told
-
-_FAILED = ("failed", "canceled")
 
 TABLE_ACTIONS: dict[Action, Callable[[Work, str], None]] = {}
 
@@ -163,7 +165,7 @@ def _send(work: Work, leg_id: str) -> None:
         if _left_uncaptured(work, leg) or not as_refund(work, leg_id):
             return
         leg = work.leg(leg_id)[1]
-    if not leg.attempts and leg.kind == "refund" and overdrawn(work.payment(leg.payment)):
+    if not leg.doubt and leg.kind == "refund" and overdrawn(work.order, refund.id, leg.payment):
         _taken(work, leg)
         return
     if not leg.attempts and leg.kind == "refund" and not _has_capture(work, leg):
@@ -270,9 +272,8 @@ def as_refund(work: Work, leg_id: str) -> bool:
     a person sees what of it is still owed."""
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
-    freed = work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
-    if min(remaining(freed), payment.captured - leg.rest) < leg.amount:
-        work.put_payment(payment.id, voiding=payment.voiding)
+    room = remaining(replace(payment, voiding=0))  # first come: others wait to be refunds too
+    if min(room, payment.captured - leg.rest) < leg.amount:
         work.put_leg(leg_id, failure="exceeds_captured")
         move(work, leg_id, "said_failed", failure="exceeds_captured")
         work.event(
@@ -280,16 +281,13 @@ def as_refund(work: Work, leg_id: str) -> bool:
         )
         return False
     work.put_leg(leg_id, kind="refund", declined="")
-    reserve(work, leg_id)
+    work.put_payment(
+        payment.id,
+        voiding=payment.voiding - leg.amount,
+        pending_ours=payment.pending_ours + leg.amount,
+    )
     claim(work, refund.id)
     return True
-
-
-def overdrawn(payment: Payment) -> int:
-    """By how much what is reserved, paid and taken by others exceeds what was captured."""
-    if not payment.captured_peak:
-        return 0
-    return max(0, taken(payment) - payment.captured)
 
 
 def _taken(work: Work, leg: Leg) -> None:
@@ -444,99 +442,17 @@ def fresh(work: Work, leg_id: str) -> None:
 
 
 def _wait_funds(work: Work, leg_id: str) -> None:
+    _, leg = work.leg(leg_id)
+    if leg.waits + 1 == FUNDS_LONG:
+        work.event("exception.raised", what="stuck", leg=leg_id, state=leg.state, tries=FUNDS_LONG)
+    work.put_leg(leg_id, waits=leg.waits + 1)
     fresh(work, leg_id)
     schedule(work, leg_id, "send", work.now + FUNDS_AGAIN)
 
 
-def _watch(work: Work, leg_id: str) -> None:
-    refund, _ = work.leg(leg_id)
-    if not refund.external:
-        schedule(work, leg_id, "lookup", work.now + WATCH)
-
-
-# -- money -------------------------------------------------------------------------------------
-
-
-def reserve(work: Work, leg_id: str) -> None:
-    """Set the leg's amount aside on its payment. Without room, which only others' doing can cause,
-    it is counted as external and a person is told: both may have paid (edge 9)."""
-    _, leg = work.leg(leg_id)
-    payment = work.payment(leg.payment)
-    if leg.kind == "void":
-        work.put_payment(payment.id, voiding=payment.voiding + leg.amount)
-    elif leg.outside or remaining(payment) < leg.amount:
-        work.put_payment(payment.id, external=payment.external + leg.amount)
-        if not leg.outside:
-            work.put_leg(leg_id, outside=True)
-            work.event("exception.raised", what="double_benefit", leg=leg_id, amount=leg.amount)
-    else:
-        work.put_payment(payment.id, pending_ours=payment.pending_ours + leg.amount)
-
-
-def release(work: Work, leg_id: str) -> None:
-    """It will not leave: give the amount back. A claim nobody pays lapses with its last leg."""
-    refund, leg = work.leg(leg_id)
-    payment = work.payment(leg.payment)
-    work.put_leg(leg_id, failure=leg.failure or leg.declined)
-    if leg.kind == "void":
-        work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
-    elif leg.outside:
-        work.put_payment(payment.id, external=payment.external - leg.amount)
-    else:
-        work.put_payment(payment.id, pending_ours=payment.pending_ours - leg.amount)
-    refund = work.refund(refund.id)
-    ended = all(g.state in ("failed", "canceled") for g in refund.legs if not g.replaced)
-    if ended and not any(g.was_paid for g in refund.legs):
-        lapse(work, refund)
-
-
-def _settle(work: Work, leg_id: str) -> None:
-    refund, leg = work.leg(leg_id)
-    payment = work.payment(leg.payment)
-    leg = work.put_leg(leg_id, paid_at=work.now, was_paid=True, tries=0, failure="", doubt=False)
-    if leg.kind == "void":
-        _settle_void(work, refund, leg, payment)
-    elif refund.external:
-        work.book(postings.external(work.order, refund, leg, work.now))
-    else:
-        if not leg.outside:
-            work.put_payment(
-                payment.id,
-                pending_ours=payment.pending_ours - leg.amount,
-                refunded_ours=payment.refunded_ours + leg.amount,
-            )
-        claim(work, refund.id)
-        work.book(postings.payout(work.order, refund, leg, work.now))
-
-
-def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None:
-    changes: dict[str, int] = {
-        "voiding": payment.voiding - leg.amount,
-        "voided": payment.voided + leg.amount,
-    }
-    if leg.rest:  # part of it was released by capturing the rest
-        captured = max(leg.rest, payment.captured)
-        changes |= {"captured": captured, "captured_peak": max(captured, payment.captured_peak)}
-    work.put_payment(payment.id, **changes)
-    work.book(postings.void(work.order, refund, leg, work.now))
-
-
-def _unsettle(work: Work, leg_id: str) -> None:
-    """The money is back with us (I12); the claim stands."""
-    refund, leg = work.leg(leg_id)
-    payment = work.payment(leg.payment)
-    work.put_leg(leg_id, paid_at=0)
-    if leg.kind == "void":
-        return  # a released authorization cannot come back; the news is on the trail
-    if refund.external:
-        work.put_payment(payment.id, external=payment.external - leg.amount)
-        work.book(postings.external(work.order, refund, leg, work.now, back=True))
-        return
-    if leg.outside:
-        work.put_payment(payment.id, external=payment.external - leg.amount)
-    else:
-        work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
-    work.book(postings.payout_failed(work.order, refund, leg, work.now))
+def watch(work: Work, leg_id: str) -> None:
+    """Look in some day, in case the webhook of its end is lost."""
+    schedule(work, leg_id, "lookup", work.now + WATCH)
 
 
 # -- the rest ----------------------------------------------------------------------------------
@@ -544,7 +460,7 @@ def _unsettle(work: Work, leg_id: str) -> None:
 
 def _reread_leg(work: Work, leg_id: str) -> None:
     _, leg = work.leg(leg_id)
-    if not can_look(work, leg.payment) and leg.state in _FAILED:
+    if not can_look(work, leg.payment) and leg.state in FAILED:
         # A success told after the failure: old news, or paid after all. Nothing here can tell.
         work.event("exception.raised", what="contradicted", leg=leg_id, state=leg.state)
     reread(work, leg.payment)
@@ -558,14 +474,48 @@ def request_over(work: Work, leg_id: str) -> None:
 
 
 def _resume(work: Work, leg_id: str) -> None:
-    """What had ended may pay after all. Where another leg or refund took its place meanwhile, both
-    pay (edge 9): a person is told, and it is allocated to what is left."""
+    """What had ended may pay after all. Where another leg or refund took its place and may have
+    left meanwhile, both pay (edge 9): a person is told, and it is allocated to what is left."""
+    work.put_leg(leg_id, revived=True)
+    stop_retry(work, leg_id)
+    _stop_successors(work, work.leg(leg_id)[0].id)
     refund, leg = work.leg(leg_id)
     fitting = refit(work.order, refund)
     if leg.replaced or fitting != refund.breakdown:
         work.put_refund(refund.id, breakdown=fitting)
         work.event("exception.raised", what="double_benefit", leg=leg_id, amount=leg.amount)
     reserve(work, leg_id)
+
+
+def stop_retry(work: Work, leg_id: str) -> None:
+    """A leg that was tried again turns out to pay. What took its place does not leave any more: it
+    ends and the first one counts again, or, if it may have left, nothing follows it."""
+    refund, leg = work.leg(leg_id)
+    later = [g for g in refund.legs if not g.replaced and g.id != leg_id]
+    heir = next((g for g in later if (g.payment, g.amount) == (leg.payment, leg.amount)), None)
+    if not leg.replaced or heir is None:
+        return
+    if not unsent(heir):
+        work.put_leg(heir.id, surfaced=heir.state not in ("succeeded", "failed", "canceled"))
+        return
+    work.put_leg(leg_id, replaced=False)
+    work.put_leg(heir.id, replaced=True)
+    _stop(work, heir)
+
+
+def _stop_successors(work: Work, refund_id: str) -> None:
+    """So do the legs of a refund that took its claim over, as far as they have not left."""
+    for refund in work.order.refunds:
+        if refund_id in refund.takes_over and refund.stage == "active":
+            for leg in refund.legs:
+                if unsent(leg) and not leg.replaced:
+                    _stop(work, leg)
+
+
+def _stop(work: Work, leg: Leg) -> None:
+    work.put_leg(leg.id, failure=PAID_BEFORE)
+    move(work, leg.id, "said_failed", failure=PAID_BEFORE)
+    work.event("exception.raised", what="paid_before", leg=leg.id, amount=leg.amount)
 
 
 def _finish(work: Work, leg_id: str) -> None:
@@ -585,9 +535,9 @@ TABLE_ACTIONS.update(
         "renew": _renew,
         "await_capture": _await_capture,
         "wait_funds": _wait_funds,
-        "watch": _watch,
-        "settle": _settle,
-        "unsettle": _unsettle,
+        "watch": watch,
+        "settle": settle,
+        "unsettle": unsettle,
         "reserve": _resume,
         "release": release,
         "reread": _reread_leg,

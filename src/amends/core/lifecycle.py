@@ -61,6 +61,7 @@ News = Literal[
     "heard_awaiting_funds",
     "heard_failed",
     "heard_canceled",
+    "heard_ended",
 ]
 
 STATES: tuple[LegState, ...] = get_args(LegState)
@@ -159,6 +160,7 @@ def _fill_heard() -> None:
     _row((*_OUT, *_OPEN), "heard_canceled", "canceled", "release", "finish")
     _row(("succeeded",), "heard_failed", "failed", "unsettle", "finish")
     _row(("succeeded",), "heard_canceled", "canceled", "unsettle", "finish")
+    _row((*_OUT, *_OPEN, "succeeded"), "heard_ended", None, "reread")  # it had ended once before
     _row(_OUT, "heard_pending", "pending", "watch")
     _row(_OUT, "heard_requires_action", "requires_action", "watch")
     _row(_OUT, "heard_awaiting_funds", "awaiting_funds", "watch")
@@ -176,6 +178,7 @@ def _fill_ignored() -> None:
         for news in (said, heard):
             TABLE.pop((state, news), None)
             IGNORED.add((state, news))
+    _ignore(_ENDED, "heard_ended")
     _ignore(("failed",), "said_canceled", "heard_canceled")
     _ignore(("canceled",), "said_failed", "heard_failed")
     _ignore(("succeeded", *_ENDED), "heard_pending", "heard_awaiting_funds")

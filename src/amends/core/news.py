@@ -10,6 +10,7 @@ from typing import Any
 
 from amends.core import legs, releases
 from amends.core.facts import Answered, EffectDue, LookedUp
+from amends.core.holds import reserve
 from amends.core.lifecycle import News
 from amends.core.order import Leg, Order, Payment, Refund
 from amends.core.patience import can_look, settles_at
@@ -54,6 +55,8 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
     payment = work.payment(leg.payment)
     if fact.lost and payment.busy == leg.id:
         payment = work.put_payment(payment.id, busy="")
+        if not leg.in_flight:  # counted, so that its late answer is older than the next one's
+            work.event("leg.news", leg=leg.id, news="look_up_lost")
     if fact.lost and leg.in_flight:
         work.put_leg(leg.id, in_flight=False, last_sent_at=work.now)  # bytes may leave until then
         legs.move(work, leg.id, "lost")
@@ -75,6 +78,7 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
 def _reread_due(work: Work, payment: Payment, fact: EffectDue) -> None:
     if fact.lost and payment.busy == "reread":
         payment = work.put_payment(payment.id, busy="")
+        work.event("payment.updated", payment=payment.id, news="look_up_lost")
     if payment.busy == "reread":
         return
     if payment.busy:
@@ -92,7 +96,9 @@ def answered(work: Work, fact: Answered) -> None:
     refund, leg = work.leg(fact.leg)
     current = (fact.epoch, fact.attempt) == (leg.epoch, leg.attempts)
     asked = fact.asked if current else 0
-    if current:
+    # Where a capture made a refund of a release that was out, its request was the last of it.
+    over = current or not (leg.attempts or leg.in_flight)
+    if over:
         leg = work.put_leg(leg.id, in_flight=False)
         if work.payment(leg.payment).busy == leg.id:
             work.put_payment(leg.payment, busy="")
@@ -101,7 +107,7 @@ def answered(work: Work, fact: Answered) -> None:
         _accepted(work, leg, outcome, fact.epoch, asked)
     elif current:
         _not_accepted(work, refund, leg, outcome)
-    if current:
+    if over:
         legs.request_over(work, leg.id)
         legs.kick(work, leg.payment)
     elif work.payment(leg.payment).busy == leg.id and not work.leg(leg.id)[1].attempts:
@@ -155,6 +161,8 @@ def _apply_refund(
     if state.failure_reason:
         work.put_leg(leg.id, failure=state.failure_reason)
     news = legs.asked_status(leg, state.status, asked)
+    if leg.revived and news in ("heard_failed", "heard_canceled") and can_look(work, leg.payment):
+        news = "heard_ended"
     legs.move(
         work,
         leg.id,
@@ -164,6 +172,12 @@ def _apply_refund(
         reference=reference,
         failure=state.failure_reason,
     )
+    if news.startswith("said_"):  # what was asked before this is older, though nothing changed
+        now = work.leg(leg.id)[1]
+        work.put_leg(leg.id, moved=max(now.moved, asked))
+    if leg.outside:
+        refund, _ = work.leg(leg.id)
+        _send_no_more(work, refund.attempt_of)
 
 
 def _not_accepted(
@@ -247,18 +261,25 @@ def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> 
     if isinstance(outcome, Accepted):
         _reread_found(work, payment, outcome, asked)
     elif isinstance(outcome, Declined):
-        work.put_payment(payment.id, reread=False, look=False)
+        work.put_payment(payment.id, reread_tries=0)
         work.finish(reread_id(payment.id))
         work.event(
             "exception.raised", what="reread_declined", payment=payment.id, code=outcome.code
         )
     else:
-        schedule_reread(work, payment.id, work.now + legs.BACKOFF[4])
+        tries = payment.reread_tries + 1
+        if tries == legs.STUCK_AFTER:
+            told = {"what": "stuck", "payment": payment.id, "tries": tries}
+            work.event("exception.raised", **told)
+        again = {"reread": True, "look": not payment.captured_peak, "reread_tries": tries}
+        work.put_payment(payment.id, **again)
+        pause = legs.BACKOFF[min(tries, len(legs.BACKOFF) - 1)]
+        schedule_reread(work, payment.id, work.now + pause)
 
 
 def _reread_found(work: Work, payment: Payment, found: Accepted, asked: int) -> None:
     was_open = not payment.captured_peak
-    work.put_payment(payment.id, reread=False, look=False)
+    work.put_payment(payment.id, reread_tries=0)
     work.finish(reread_id(payment.id))
     if found.payment is not None:
         _captures_listed(work, payment.id, found.payment)
@@ -374,7 +395,7 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
         f"{state.psp_refund_id} is in {state.currency}, the order in {work.order.currency}",
     )
     work.change(refunds=(*work.order.refunds, refund))
-    legs.reserve(work, leg.id)
+    reserve(work, leg.id)
     work.event(
         "refund.adopted",
         refund=refund_id,
@@ -385,9 +406,12 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
         restock="undecided",
     )
     if state.status != "pending":
-        _apply_refund(work, leg, state, work.now)
+        _apply_refund(work, leg, state, work.order.head_seq)
+    else:
+        legs.watch(work, leg.id)
     if state.leg:
-        _send_no_more(work, state)
+        work.put_refund(refund_id, attempt_of=state.leg)
+        _send_no_more(work, state.leg)
         work.event(
             "exception.raised",
             what="closed_attempt_surfaced",
@@ -452,15 +476,21 @@ def refund_heard(work: Work, payment_id: str, state: RefundState) -> None:
     _apply_refund(work, leg, state, 0)
 
 
-def _send_no_more(work: Work, state: RefundState) -> None:
-    """The leg is paid by an attempt that was closed: what is out now is followed to its end, and
-    nothing follows it (I2)."""
-    if state.status in ("failed", "canceled"):
-        return
+def _send_no_more(work: Work, leg_id: str) -> None:
+    """While the leg is paid by an attempt that was closed, what is out now is followed to its end,
+    and nothing follows it (I2). Should that attempt fail, it goes on."""
+    paid = any(
+        leg.state not in ("failed", "canceled")
+        for refund in work.order.refunds
+        if refund.attempt_of == leg_id
+        for leg in refund.legs
+    )
     for refund in work.order.refunds:
         for leg in refund.legs:
-            if leg.id == state.leg:
-                work.put_leg(leg.id, surfaced=True)
+            if leg.id == leg_id:
+                work.put_leg(leg.id, surfaced=paid)
+                if paid:
+                    legs.stop_retry(work, leg.id)
 
 
 def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:

@@ -30,6 +30,16 @@ LegState = Literal[
     "canceled",
 ]
 
+FAILED: tuple[LegState, ...] = ("failed", "canceled")
+LIVE: tuple[LegState, ...] = (
+    "planned",
+    "sending",
+    "unknown",
+    "pending",
+    "requires_action",
+    "awaiting_funds",
+)
+
 Stage = Literal["review", "declined", "active"]
 
 
@@ -94,7 +104,8 @@ class Payment(_Part, frozen=True):
     voiding: int = 0
     voided: int = 0
     busy: str = ""
-    reread: bool = False  # a look-up of the whole payment is due
+    reread: bool = False  # a look-up of the whole payment is due, after the one that may be out
+    reread_tries: int = 0  # consecutive fruitless ones
     look: bool = False  # ... even while nothing of it is captured
     method: str = ""  # as the provider names it: "visa", "klarna"
     captured_at: Instant = 0  # when the first capture was known here, or the order was placed
@@ -199,6 +210,8 @@ class Leg(_Part, frozen=True):
     moved: int = 0  # the event with which the provider's news last changed the state
     paid_at: Instant = 0  # when it last succeeded, 0 if it is not paid now
     was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
+    revived: bool = False  # it had ended and was alive again: news of an end may be the old one
+    waits: int = 0  # how often it was put off for want of funds
 
     @property
     def key(self) -> str:
@@ -221,7 +234,9 @@ class Refund(_Part, frozen=True):
     """A request to give money back, and its legs.
 
     `claimed`: the amount of the claim that is on the books and stands (what we owe, I12).
-    `external`: made by others at the provider and adopted.
+    `external`: made by others at the provider and adopted; `attempt_of`: by an attempt of that leg
+    of ours that was closed as not executed. `takes_over`: refunds whose standing claim it needs and
+    ends once it is approved.
     """
 
     id: str
@@ -238,6 +253,8 @@ class Refund(_Part, frozen=True):
     fallback_of: str = ""
     claimed: int = 0
     external: bool = False
+    attempt_of: str = ""
+    takes_over: tuple[str, ...] = ()
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
 
@@ -317,6 +334,22 @@ def taken(payment: Payment) -> int:
     )
 
 
+def overdrawn(order: Order, refund_id: str, payment_id: str) -> int:
+    """By how much what is under way, paid and taken by others exceeds what was captured, from where
+    this refund stands: what only other reviews hold has not left, nor have releases that a capture
+    overtook; each of them is asked in its turn."""
+    payment = order.payment(payment_id)
+    if not payment.captured_peak:
+        return 0
+    held = 0
+    for refund in order.refunds:
+        for leg in refund.legs:
+            if leg.payment == payment_id and refund.id != refund_id:
+                waits = leg.state == "planned" if leg.kind == "refund" else leg.state in LIVE
+                held += leg.amount if waits else 0
+    return max(0, taken(payment) - held - payment.captured)
+
+
 def remaining(payment: Payment) -> int:
     """What may still be refunded (I1), never below zero."""
     return max(0, payment.captured - taken(payment))
@@ -334,6 +367,16 @@ def room_of(payment: Payment) -> int:
     return remaining(payment) if payment.captured_peak else voidable(payment)
 
 
+def all_failed(refund: Refund) -> bool:
+    return all(leg.state in FAILED for leg in refund.legs if not leg.replaced)
+
+
+def partly_failed(refund: Refund) -> bool:
+    """Some of it failed, and the rest was paid or may still be."""
+    failed = {leg.state in FAILED for leg in refund.legs if not leg.replaced}
+    return len(failed) > 1 and not refund.external
+
+
 # What a refund shows: the first of these that one of its legs is in.
 SHOWN_ORDER: tuple[LegState, ...] = (
     "unknown",
@@ -348,10 +391,13 @@ SHOWN_ORDER: tuple[LegState, ...] = (
 
 
 def shown_state(refund: Refund) -> str:
-    """The state of a refund as promised: review, declined, or the most telling of its legs."""
+    """The state of a refund as promised: review, declined, or the most telling of its legs. Where
+    one leg paid and the provider canceled another, the rest has failed."""
     if refund.stage != "active":
         return refund.stage
     states = {leg.state for leg in refund.legs if not leg.replaced}
+    if states == {"succeeded", "canceled"}:
+        return "failed"
     return next((state for state in SHOWN_ORDER if state in states), "canceled")
 
 

@@ -162,7 +162,7 @@ def _check_not_below(order: Order) -> None:
         for part in (*refund.breakdown.lines, *refund.breakdown.shipping):
             if part.id not in known_parts:
                 raise Refused(Reason.ORDER_CONFLICT, f"Line {part.id!r} has a refund; keep it.")
-    lines, shipping = left_over(order, frozenset())
+    lines, shipping = left_over(order)
     for name, left in (*lines.items(), *shipping.items()):
         if left.net < 0 or left.quantity < 0 or any(tax < 0 for tax in left.taxes.values()):
             raise Refused(

@@ -32,6 +32,8 @@ def _alarms(work: Work, leg: Leg) -> tuple[tuple[Instant, str], ...]:
 
 
 def tell_late(work: Work, leg: Leg) -> Leg:
+    if leg.outside:
+        return leg  # nothing left here: nobody waits for word of it
     for at, what in _alarms(work, leg):
         if at <= work.now and what not in leg.told:
             leg = work.put_leg(leg.id, told=(*leg.told, what))

@@ -2,7 +2,9 @@
 
 Every entry sums to zero in its currency and in the functional currency: each side of an entry is
 converted once, as a whole, and split over its postings by largest remainder, so that no rounding
-difference is left over. Nothing is ever changed; a correction is a reversing entry.
+difference is left over. What we owe for a refund is converted as the whole it comes to, and an
+entry takes the step between two such wholes: so it ends at zero in both currencies, in however many
+parts it was claimed and paid. Nothing is ever changed; a correction is a reversing entry.
 """
 
 from __future__ import annotations
@@ -61,13 +63,13 @@ def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
     if refund.claimed:
         before = _claimed(refund, refund.claimed)
         lines = [(x, value - was) for (x, value), (_, was) in zip(lines, before, strict=True)]
-    return _entry(order, at, "claim", refund.id, "", "", lines)
+    return _entry(order, at, "claim", refund.id, "", "", lines, (refund.claimed, amount))
 
 
 def claim_lapsed(order: Order, refund: Refund, at: Instant) -> Entry:
     """The claim ends unpaid: the entry that recognised it, reversed."""
     lines = [(account, -amount) for account, amount in _claimed(refund, refund.claimed)]
-    return _entry(order, at, "claim_lapsed", refund.id, "", "", lines)
+    return _entry(order, at, "claim_lapsed", refund.id, "", "", lines, (refund.claimed, 0))
 
 
 def claim_reduced(order: Order, before: Refund, after: Refund, at: Instant) -> Entry:
@@ -75,7 +77,8 @@ def claim_reduced(order: Order, before: Refund, after: Refund, at: Instant) -> E
     was = dict(_claimed(before, before.claimed))
     stands = dict(_claimed(after, after.claimed)) if after.claimed else {}
     lines = [(account, stands.get(account, 0) - amount) for account, amount in was.items()]
-    return _entry(order, at, "claim_lapsed", before.id, "", "", lines)
+    owed = (before.claimed, after.claimed)
+    return _entry(order, at, "claim_lapsed", before.id, "", "", lines, owed)
 
 
 def _claimed(refund: Refund, amount: int) -> list[tuple[str, int]]:
@@ -100,14 +103,23 @@ def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     """The provider paid: Dr refunds payable, Cr its clearing account."""
     account = clearing(order.payment(leg.payment).connection)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
-    return _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines)
+    paid = _paid_beside(refund, leg)
+    owed = (paid + leg.amount, paid)
+    return _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
 
 
 def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     """A late failure (I12): Dr provider clearing, Cr refunds payable. The claim stands."""
     account = clearing(order.payment(leg.payment).connection)
     lines = [(account, leg.amount), ("refunds_payable", -leg.amount)]
-    return _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines)
+    paid = _paid_beside(refund, leg)
+    owed = (paid, paid + leg.amount)
+    return _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+
+
+def _paid_beside(refund: Refund, leg: Leg) -> int:
+    """What the other legs of the refund have paid now."""
+    return sum(g.amount for g in refund.legs if g.id != leg.id and g.paid_at and g.kind != "void")
 
 
 def void(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
@@ -134,8 +146,10 @@ def _entry(
     leg: str,
     psp_refund_id: str,
     lines: list[tuple[str, int]],
+    owed: tuple[int, int] | None = None,
 ) -> Entry:
-    postings = _convert_sides([line for line in lines if line[1]], order)
+    """`owed`: between which two amounts the entry leads refunds payable."""
+    postings = _convert_sides([line for line in lines if line[1]], order, owed)
     invariant(sum(p.amount for p in postings) == 0, f"{kind} does not balance in {order.currency}")
     invariant(sum(p.functional for p in postings) == 0, f"{kind} does not balance in {order.rate}")
     return Entry(
@@ -153,14 +167,29 @@ def _entry(
     )
 
 
-def _convert_sides(lines: list[tuple[str, int]], order: Order) -> tuple[Posting, ...]:
+def _convert_sides(
+    lines: list[tuple[str, int]], order: Order, owed: tuple[int, int] | None
+) -> tuple[Posting, ...]:
     if order.rate.base == order.rate.quote:
         return tuple(Posting(account, amount, amount) for account, amount in lines)
     shares: dict[int, int] = {}
-    for sign in (1, -1):
-        side = [i for i, (_, amount) in enumerate(lines) if amount * sign > 0]
+    payable = [i for i, (account, _) in enumerate(lines) if account == "refunds_payable"]
+    step = 0
+    if owed and payable:
+        before, after = owed
+        step = convert(before, order.rate) - convert(after, order.rate)
+        shares[payable[0]] = step
+    rest = {
+        sign: [i for i, (_, n) in enumerate(lines) if n * sign > 0 and i not in shares]
+        for sign in (1, -1)
+    }
+    fewer = 1 if len(rest[1]) < len(rest[-1]) else -1  # a side converted; the other balances it
+    for sign in (fewer, -fewer):
+        side = rest[sign]
         if side:
             whole = convert(sum(abs(lines[i][1]) for i in side), order.rate)
+            if sign != fewer:
+                whole = -sign * sum(shares.values())
             parts = allocate(whole, [abs(lines[i][1]) for i in side])
             shares.update({i: part * sign for i, part in zip(side, parts, strict=True)})
     return tuple(Posting(a, amount, shares[i]) for i, (a, amount) in enumerate(lines))

@@ -7,12 +7,13 @@ residue. Units of a line share what is left of it; an ad-hoc amount is spread ov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from amends.core.captures import capture_rooms, spread
 from amends.core.order import (
+    FAILED,
     Breakdown,
     LegKind,
     Line,
@@ -77,12 +78,12 @@ def compute(
     order: Order,
     request: RefundIn,
     only: str = "",
-    freed: frozenset[str] = frozenset(),
+    freed: Collection[str] = (),
     multiple_of: Mapping[str, int] | None = None,
     by_capture: frozenset[str] = frozenset(),
 ) -> Quote:
     """The quote for a request. `only`: a payment id to stay within; `freed`: refunds whose standing
-    claim is given up for this one; `by_capture`: payments whose refunds are each of one capture.
+    claim it takes over; `by_capture`: payments whose refunds are each of one capture.
     Raises Refused (unknown line, exceeds …, nothing left)."""
     lines, shipping = left_over(order, freed)
     room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
@@ -101,12 +102,12 @@ def compute(
 
 def adopted(order: Order, amount: int) -> Breakdown:
     """How an amount others gave back is allocated: over what is left, the rest unallocated."""
-    return _spread(amount, *left_over(order, frozenset()))
+    return _spread(amount, *left_over(order))
 
 
 def fits(order: Order, refund: Refund) -> bool:
     """Whether what a refund gives back is still there, the refund itself left out."""
-    lines, shipping = left_over(order, frozenset((refund.id,)))
+    lines, shipping = left_over(order, refund.takes_over, refund.id)
     for parts, left in ((refund.breakdown.lines, lines), (refund.breakdown.shipping, shipping)):
         for part in parts:
             left[part.id].take(part)
@@ -117,7 +118,7 @@ def refit(order: Order, refund: Refund) -> Breakdown:
     """The breakdown of a refund that pays after all: as it was, or over what others left of it."""
     if fits(order, refund):
         return refund.breakdown
-    return _spread(refund.amount, *left_over(order, frozenset((refund.id,))))
+    return _spread(refund.amount, *left_over(order, refund.takes_over, refund.id))
 
 
 def shrunk(parts: Breakdown, amount: int) -> Breakdown:
@@ -146,17 +147,56 @@ def counts(refund: Refund) -> bool:
     )
 
 
-def left_over(order: Order, freed: frozenset[str]) -> tuple[dict[str, _Left], dict[str, _Left]]:
-    """What is left of each line and shipping charge after every refund that counts."""
+def taken_over(order: Order) -> frozenset[str]:
+    """Refunds whose standing claim one in review is to take over."""
+    return frozenset(
+        name for refund in order.refunds if refund.stage == "review" for name in refund.takes_over
+    )
+
+
+def left_over(
+    order: Order, freed: Collection[str] = (), without: str = ""
+) -> tuple[dict[str, _Left], dict[str, _Left]]:
+    """What is left of each line and shipping charge after every refund that counts, all but
+    `without`. Of those that are `freed`, or that a review is to take over, what failed is left."""
+    given = taken_over(order) if any(r.takes_over for r in order.refunds) else frozenset()
     lines = {line.id: _whole(line, line.quantity) for line in order.lines}
     shipping = {charge.id: _whole(charge, 1) for charge in order.shipping}
     for refund in order.refunds:
-        if counts(refund) and refund.id not in freed:
-            for part in refund.breakdown.lines:
-                lines[part.id].take(part)
-            for part in refund.breakdown.shipping:
-                shipping[part.id].take(part)
+        if not counts(refund) or refund.id == without:
+            continue
+        freely = refund.id in freed or refund.id in given
+        parts = _not_failed(refund) if freely else refund.breakdown
+        for part in parts.lines:
+            lines[part.id].take(part)
+        for part in parts.shipping:
+            shipping[part.id].take(part)
     return lines, shipping
+
+
+def _not_failed(refund: Refund) -> Breakdown:
+    """The part of a refund that was paid or may still be."""
+    legs = [leg for leg in refund.legs if not leg.replaced]
+    alive = sum(leg.amount for leg in legs if leg.state not in FAILED)
+    return shrunk(refund.breakdown, alive) if alive < refund.amount else refund.breakdown
+
+
+def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
+    """What can be given back without the money that failed refunds are still owed, but for those
+    that are taken over."""
+    payments = [p for p in order.payments if only in ("", p.id)]
+    owed = sum(
+        leg.amount
+        for refund in order.refunds
+        for leg in refund.legs
+        if refund.claimed
+        and refund.id not in given
+        and leg.state in FAILED
+        and not leg.replaced
+        and only in ("", leg.payment)
+        and leg.kind != "void"
+    )
+    return sum(room_of(payment) for payment in payments) - owed
 
 
 def _whole(item: Line | Shipping, quantity: int) -> _Left:
@@ -276,8 +316,10 @@ def _bind(
     whole = _portions(amount, room)
     portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
     _check_payable(order, portions, multiple_of)
-    # What is left is in it, so that a quote is committed once: the same parts may be there twice.
-    plan = digest([order.id, amount, order.currency, breakdown, portions, money])
+    # What is left, and what of it nobody is owed, is in it: a quote is committed once (the same
+    # parts may be there twice) and gives no claim up that was not there when it was made.
+    free = unclaimed(order, "", ())
+    plan = digest([order.id, amount, order.currency, breakdown, portions, money, free])
     return Quote(order.id, amount, order.currency, breakdown, portions, plan)
 
 

@@ -44,7 +44,7 @@ def void_news(work: Work, leg: Leg, state: PaymentState, asked: int) -> bool:
 
 def captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
     """The capture won the race: give back captured money instead (edge 21)."""
-    if state is not None and state.captured > 0:
+    if state is not None and state.captured > work.payment(leg.payment).captured:
         take_capture(work, leg.payment, state.captured)
     payment = work.payment(leg.payment)
     if not payment.captured_peak:

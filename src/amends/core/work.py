@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 from msgspec.structs import replace
@@ -42,14 +41,6 @@ class Work:
             refused,
             self.refund_id,
         )
-
-    def mark(self) -> dict[str, Any]:
-        """Where we are, for `back_to`."""
-        return {name: copy(value) for name, value in vars(self).items()}
-
-    def back_to(self, mark: dict[str, Any]) -> None:
-        """Undo everything since the mark, which is used up."""
-        vars(self).update(mark)
 
     def event(self, type_: EventType, **body: Any) -> None:
         """Record it, sealing the entries booked since the event before."""

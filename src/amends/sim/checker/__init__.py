@@ -173,7 +173,7 @@ class Checker:
         """I9 between quiet points: legs by the lattice, and what only grows."""
         for leg in case.order.legs:
             was = self._legs.get(leg.id, leg.state)
-            if not trail.reachable(was, leg.state):
+            if not trail.reachable(case, leg, was):
                 yield case.wrong("I9", f"{leg.id} was {was} and is {leg.state}")
             self._legs[leg.id] = leg.state
         grows = [(p.id, (p.captured_peak, p.captured)) for p in case.order.payments]

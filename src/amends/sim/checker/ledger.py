@@ -49,21 +49,45 @@ def entries_keep_to_their_accounts(case: Case) -> Found:
 def functional_is_the_rate(case: Case) -> Found:
     """In the functional currency each entry is its amounts at the rate the order was recorded with:
     equal where that is the same currency, else a side of an entry rounded once, which is half a
-    unit, and split over its lines, which is less than one more for each."""
+    unit, and split over its lines, which is less than one more for each. What is claimed for a
+    refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
+    the step between two of them."""
     rate = case.order.rate
     line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
     for entry in case.entries:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
+        times = 2 if "refunds_payable" in {account for account, _, _ in entry.lines} else 1
         for account, amount, functional in entry.lines:
-            if rate.off(amount, functional) >= line_off:
+            if rate.off(amount, functional) >= line_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
         for sign in (1, -1):
             side = [line for line in entry.lines if line[1] * sign > 0]
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
-            if rate.off(amount, functional) > side_off:
+            if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
+    yield from _owed_is_rounded_as_a_whole(case, side_off)
+
+
+def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
+    for refund in case.order.refunds:
+        sums = {"claim": (0, 0), "payout": (0, 0)}
+        for entry in case.entries:
+            if entry.row["refund_id"] != refund.id:
+                continue
+            side = entry.row["kind"].partition("_")[0]
+            for account, amount, functional in entry.lines:
+                if account == "refunds_payable" and side in sums:
+                    sums[side] = (sums[side][0] + amount, sums[side][1] + functional)
+                    whole, converted = sums[side]
+                    if case.order.rate.off(whole, converted) > side_off:
+                        told = f"{converted} {case.order.rate.quote} for {whole}"
+                        yield case.wrong("I5", f"{refund.id} comes to {told} by {side}")
+        (claimed, claimed_as), (paid, paid_as) = sums["claim"], sums["payout"]
+        if claimed + paid == 0 and claimed_as + paid_as:
+            rest = claimed_as + paid_as
+            yield case.wrong("I5", f"{refund.id} owes nothing but {rest} {case.order.rate.quote}")
 
 
 def the_rate_is_the_recorded_one(case: Case) -> Found:
@@ -148,11 +172,18 @@ def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     was_paid = any(e.row["kind"] == "payout" for e in own)
     if not was_paid:
         return 0, 0
-    given_up = any(
-        e.type in ("refund.superseded", "refund.canceled") and e.body.get("refund") == refund.id
-        for e in case.events
-    )
-    return (0, 0) if given_up else (whole, whole)
+    return (0, 0) if _given_up(case, refund) else (whole, whole)
+
+
+def _given_up(case: Case, refund: Refund) -> bool:
+    """Somebody gave up what had failed by then; what fails or comes back later is owed again."""
+    own, given_up = {leg.id for leg in refund.legs}, False
+    for event in case.events:
+        if event.type in ("refund.superseded", "refund.canceled"):
+            given_up = given_up or event.body.get("refund") == refund.id
+        elif event.type == "leg.moved" and event.body.get("leg") in own:
+            given_up = given_up and event.body.get("now") not in GONE
+    return given_up
 
 
 def claims_name_their_parts(case: Case) -> Found:
@@ -196,7 +227,7 @@ def _settled(case: Case, movement: Movement) -> int:
         stale = "succeeded" in states and unheard_bounce(case, movement)
         return movement.amount if stale else 0
     early = any(
-        p.psp_payment_id == movement.psp_payment_id and (p.reread or not p.captured_peak)
+        p.psp_payment_id == movement.psp_payment_id and case.to_be_read(p)
         for p in case.order.payments
     )
     news_is_due = not case.was_told(movement) or bool(case.order.parked) or early

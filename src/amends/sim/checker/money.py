@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import GONE, OPEN, Case, Event, Leg, Movement, Payment, Refund
+from amends.sim.checker.view import (
+    GONE,
+    OPEN,
+    Case,
+    Event,
+    Leg,
+    Movement,
+    Payment,
+    Refund,
+    surfaced,
+)
 
 Found = Iterator[Violation]
 
@@ -66,7 +76,8 @@ def _sum(legs: list[Leg]) -> int:
 
 
 def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
-    """What we call released was let go by the provider (by us, by people or by expiry)."""
+    """What we call released was let go by the provider (by us, by people or by expiry); and what
+    we asked it to let go is not called failed when the whole is gone."""
     ours = _sum([g for g in legs if g.kind == "void" and g.state == "succeeded"])
     if payment.voided < ours:
         yield case.wrong("I1", f"{payment.id}.voided is {payment.voided}, its legs are {ours}")
@@ -74,6 +85,11 @@ def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
     gone = provider.released if provider else 0
     if payment.voided > gone:
         yield case.wrong("I2", f"{payment.voided} of {payment.id} is released, really {gone}")
+    whole = provider is not None and not provider.captured and not case.order.parked
+    for leg in legs:
+        sent = leg.kind == "void" and leg.state in GONE and _intended(case, leg)
+        if sent and whole and gone > payment.voided:
+            yield case.wrong("I4", f"{leg.id} rests {leg.state} while {gone} is released")
 
 
 def _overdrawn(payment: Payment) -> int:
@@ -147,9 +163,11 @@ def _refund_row(case: Case, refund: Refund, row: dict[str, object] | None) -> Fo
         yield case.wrong("I2", f"the row of {refund.id} is not {paid} paid of {refund.amount}")
     states = {g.state for g in refund.current}
     shown = row["state"] if refund.stage == "active" else refund.stage
+    if refund.stage == "active" and states == {"succeeded", "canceled"}:
+        states = {"failed"}  # one part was paid and the other will not be: it failed in part
     if row["state"] != shown or (refund.stage == "active" and states and shown not in states):
         yield case.wrong("I2", f"{refund.id} is shown {row['state']}, its legs are {states}")
-    if shown == "succeeded" and not states <= {"succeeded", "canceled"}:
+    if shown == "succeeded" and states != {"succeeded"}:
         yield case.wrong("I2", f"{refund.id} is shown succeeded, its legs are {states}")
 
 
@@ -181,8 +199,7 @@ def each_movement_has_its_leg(case: Case) -> Found:
             if owners or not movement.live or case.order.parked:
                 continue
             if case.by_people(movement):
-                heard = case.was_told(movement) and payment.captured_peak and not payment.reread
-                if heard:
+                if case.was_told(movement) and not case.to_be_read(payment):
                     yield case.wrong("I1", f"{what}, made by people and told us, is on no book")
             elif movement.amount in doubtful:
                 doubtful.remove(movement.amount)
@@ -202,7 +219,7 @@ def _unresolved(case: Case, payment: Payment) -> list[int]:
 def _owned(case: Case, movement: Movement, refund: Refund, leg: Leg, what: str) -> Found:
     if leg.amount != movement.amount:
         yield case.wrong("I2", f"{leg.id} of {leg.amount} owns {what}")
-    if refund.external and not case.by_people(movement):
+    if refund.external and not case.by_people(movement) and not _alone(case, movement):
         yield case.wrong("I2", f"{what} was adopted as others' doing, but it was ours: paid twice")
     if not refund.external and case.by_people(movement):
         yield case.wrong("I2", f"{leg.id} takes for its own {what}, which people made")
@@ -214,6 +231,23 @@ def _owned(case: Case, movement: Movement, refund: Refund, leg: Leg, what: str) 
         ended = GONE if movement.status in GONE else ("succeeded",)
         if leg.state not in ended and not case.order.parked:
             yield case.wrong("I9", f"told {movement.status} of {what}, {leg.id} is {leg.state}")
+
+
+def _alone(case: Case, movement: Movement) -> bool:
+    """An attempt of ours that was closed as not executed and surfaced, and nothing else pays: the
+    leg moved money once (I3)."""
+    for refund in case.order.refunds:
+        for place, leg in enumerate(refund.legs):
+            found = surfaced(case, leg)
+            if movement in found:
+                later = [g for g in refund.legs[place:] if _same(g, leg)]
+                paid = [m for m in (case.movement_of(g) for g in later) if m and m.live]
+                return not paid and sum(m.live for m in found) <= 1
+    return False
+
+
+def _same(one: Leg, other: Leg) -> bool:
+    return (one.payment, one.amount) == (other.payment, other.amount)
 
 
 def _intended(case: Case, leg: Leg) -> bool:
@@ -246,18 +280,30 @@ def waiting_legs_have_an_effect(case: Case) -> Found:
     payment is out, for the payment. A parked order waits for a person."""
     if case.order.parked:
         return
+    for payment in case.order.payments:
+        if payment.reread and not case.to_be_read(payment):
+            yield case.wrong("I3", f"{payment.id} is to be read again and nothing is due for it")
     for refund in case.order.refunds:
         for leg in refund.legs:
-            waits = leg.state in WAITING and refund.stage == "active" and not refund.external
+            waits = leg.state in WAITING and refund.stage == "active"
             if waits and not _has_effect(case, leg):
                 yield case.wrong("I3", f"{leg.id} is {leg.state} and nothing is due for it")
 
 
 def _has_effect(case: Case, leg: Leg) -> bool:
-    column, value = "leg_id", leg.id
-    if leg.state in ("sending", "unknown"):
-        column, value = "payment_id", leg.payment
-    return any(row[column] == value for row in case.rows["effects"])
+    """Its own, or, before its turn has come, one that stands in its way: of what is out for its
+    payment, or of another leg there that is being sent, looked up or released."""
+    due = {str(row["leg_id"]) for row in case.rows["effects"] if row["payment_id"] == leg.payment}
+    if leg.id in due or leg.state != "sending":
+        return leg.id in due
+    payment = next(p for p in case.order.payments if p.id == leg.payment)
+    first = {
+        other.id
+        for other in case.order.legs
+        if other.payment == leg.payment
+        and (other.state in ("sending", "unknown") or "void" == other.kind == leg.kind)
+    }
+    return bool(due & first) or bool(payment.busy and due)
 
 
 def never_both(case: Case) -> Found:

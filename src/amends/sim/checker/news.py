@@ -30,7 +30,8 @@ def disputes_are_the_providers(case: Case) -> Found:
 def _dispute(case: Case, payment: Payment, here: Dispute | None, there: DisputeThere) -> Found:
     now = (there.id, there.status, there.withdrawn)
     told = {word for word in case.told.disputes if word[0] == there.id}
-    valid = {now} if now in told else told
+    newest = max((_place(word[1]) for word in told), default=0)
+    valid = {now} if now in told else {word for word in told if _place(word[1]) == newest}
     if here is None and told:
         yield case.wrong("I1", f"told of {there.id}, {_what(there)}: it is nowhere")
     if here is None:
@@ -47,6 +48,13 @@ _ENDS = {
     "second_chargeback": "lost",
     "issuer_response_timeframe_expired": "won",
 }
+
+
+def _place(status: str) -> int:
+    """How far along a dispute is: an inquiry, a chargeback, its end. It does not go back."""
+    if status in ("won", "lost", *_ENDS):
+        return 2
+    return 0 if status.startswith("warning_") else 1
 
 
 def _word(name: str, status: str, withdrawn: int) -> tuple[str, str, int]:

@@ -14,10 +14,9 @@ Component = tuple[str, str, str]  # ("line" or "shipping", its id, "net", "units
 
 
 def components_keep_their_originals(case: Case) -> Found:
-    """No component gives back more than it was; once all was given back, exactly that."""
+    """No component gives back more than it was; once all was given back, exactly that. A request in
+    review may want the parts of what failed and is owed until it is approved: they count apart."""
     original = _original(case)
-    given: Counter[Component] = Counter()
-    amount = unallocated = 0
     for refund in case.order.refunds:
         taken = _given(refund)
         money = sum(value for key, value in taken.items() if key[2] != "units")
@@ -26,14 +25,30 @@ def components_keep_their_originals(case: Case) -> Found:
         for key, value in taken.items():
             if value < 0:
                 yield case.wrong("I6", f"{refund.id} gives back {value} of {key}")
-        if _counts(refund):
-            given.update(taken)
-            amount += refund.amount
-            unallocated += refund.breakdown.unallocated
+    count = [refund for refund in case.order.refunds if _counts(refund)]
+    decided = [refund for refund in count if refund.stage != "review"]
+    unfailed = [refund for refund in count if not _still_owed(refund)]
+    seen: set[str] = set()
+    for refunds in (decided, unfailed) if len(decided) < len(count) else (count,):
+        for violation in _kept(case, original, refunds):
+            if violation.what not in seen:
+                seen.add(violation.what)
+                yield violation
+
+
+def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Found:
+    given: Counter[Component] = Counter()
+    for refund in refunds:
+        given.update(_given(refund))
     for key, value in sorted(given.items()):
         if value > original[key]:
             yield case.wrong("I6", f"{key}: {value} was given back of {original[key]}")
-    yield from _exact_at_the_end(case, original, given, amount)
+    yield from _exact_at_the_end(case, original, given, sum(refund.amount for refund in refunds))
+
+
+def _still_owed(refund: Refund) -> bool:
+    """Some of it failed and its claim stands."""
+    return refund.claimed > 0 and any(leg.state in GONE for leg in refund.current)
 
 
 def _exact_at_the_end(

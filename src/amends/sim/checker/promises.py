@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
+from amends.sim.checker.trail import by_shop
 from amends.sim.checker.view import Case
 
 Found = Iterator[Violation]
@@ -64,14 +65,10 @@ def asks_are_on_disk(case: Case, asks: list[Ask], stored: set[str]) -> Found:
         if ask.key and answers.setdefault(ask.key, name) != name:
             yield case.wrong("I9", f"key {ask.key} was answered {answers[ask.key]} and {name}")
     taken = {ask.message for ask in asks if ask.accepted and ask.door == "message"}
-    outcomes = sum(
-        1
-        for event in case.events
-        if event.type in ("refund.requested", "refund.refused")
-        and event.row["actor"].startswith("connection:")
-    )
-    if outcomes < len(taken) and not case.order.parked:
-        yield case.wrong("I13", f"{len(taken)} messages asked for refunds, {outcomes} were decided")
+    asked, _ = by_shop(case)
+    if len(asked) < len(taken) and not case.order.parked:
+        what = f"{len(taken)} messages asked for refunds, {len(asked)} were decided"
+        yield case.wrong("I13", what)
 
 
 def refund_of(ask: Ask) -> str:
@@ -135,7 +132,7 @@ def everything_ended(case: Case) -> Found:
                 yield case.wrong("liveness", f"{leg.id} is still {leg.state}")
             elif leg.state in ("pending", "requires_action") and leg.kind == "refund":
                 status = movement.status if movement else "nowhere"
-                if status not in ("pending", "requires_action") and not refund.external:
+                if status not in ("pending", "requires_action"):
                     yield case.wrong("liveness", f"{leg.id} is {leg.state}, there it is {status}")
 
 
@@ -167,12 +164,17 @@ def _succeeded(case: Case | None, asks: list[Ask], could: dict[str, Ask]) -> int
     one order are counted against the refunds its shop asked for."""
     if case is None:
         return 0
-    paid = {row["id"]: row for row in case.rows["refunds"] if row["state"] == "succeeded"}
+    paid = {
+        row["id"]
+        for row in case.rows["refunds"]
+        if row["state"] == "succeeded" and row["amount_succeeded"] >= row["amount"]
+    }
     told = {a.key or a.id: refund_of(a) for a in asks if refund_of(a)}
     by_call = [name for name, ask in could.items() if ask.door == "api"]
-    by_shop = sum(1 for row in paid.values() if row["requested_by"].startswith("connection:"))
+    asked, _ = by_shop(case)
+    by_message = sum(1 for event in asked if event.body.get("refund") in paid)
     messages = len(could) - len(by_call)
-    return sum(1 for name in by_call if told.get(name) in paid) + min(messages, by_shop)
+    return sum(1 for name in by_call if told.get(name) in paid) + min(messages, by_message)
 
 
 def by_number(asks: list[Ask]) -> dict[str, list[Ask]]:

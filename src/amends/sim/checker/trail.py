@@ -9,15 +9,16 @@ from hashlib import sha256
 from typing import Any
 
 from amends.sim.checker.spec import Ask, Row, Violation
-from amends.sim.checker.view import GONE, OPEN, Case, Entry, Event, Leg
+from amends.sim.checker.view import GONE, OPEN, Case, Entry, Event, Leg, Refund, surfaced
 
 Found = Iterator[Violation]
 GENESIS = "0" * 64
 NO_FUNDS = "balance_insufficient"
-NO_NEED = ("closed_attempt_surfaced", "exceeds_captured")
+SHOP_NEWS = ("order.cancelled", "inventory.unavailable")
 
 # Where a leg may go. Open states may change among themselves, since a provider may say "pending",
-# "requires action" and "pending" again; an end that was paid may only be taken back.
+# "requires action" and "pending" again; an end that was paid may only be taken back, and one that
+# was not leads on only where the provider made it live again: see `revived`.
 _ASKED = ("pending", "requires_action", "awaiting_funds", "succeeded", "failed", "canceled")
 NEXT: dict[str, tuple[str, ...]] = {
     "planned": ("sending", "canceled"),
@@ -26,7 +27,8 @@ NEXT: dict[str, tuple[str, ...]] = {
     "pending": _ASKED,
     "requires_action": _ASKED,
     "awaiting_funds": ("sending", *_ASKED),
-    "succeeded": ("failed", "canceled", "requires_action", "pending"),  # see `_taken_back`
+    "succeeded": ("failed", "canceled", "requires_action", "pending", "awaiting_funds"),
+    # see `_taken_back`
     "failed": (),
     "canceled": (),
 }
@@ -128,11 +130,13 @@ def legs_never_go_back(case: Case) -> Found:
         last[name] = now
         if name not in legs:
             yield case.wrong("I10", f"event {event.row['seq']} is of {name}, which is no leg")
+        elif was in GONE and now not in GONE and revived(case, legs[name]):
+            continue
         elif now not in NEXT.get(was, ()):
             yield case.wrong("I9", f"{name} went from {was} back to {now}")
         elif was == "succeeded" and not _taken_back(case, legs[name]):
             yield case.wrong("I9", f"{name} went from succeeded to {now}; it is still paid")
-    told = ("succeeded", "pending", "requires_action")
+    told = ("succeeded", "pending", "requires_action", "failed")
     for leg in legs.values():
         if leg.state in told and leg.id in last and last[leg.id] != leg.state:
             yield case.wrong("I10", f"{leg.id} is {leg.state}, the trail says {last[leg.id]}")
@@ -146,59 +150,108 @@ def _taken_back(case: Case, leg: Leg) -> bool:
     return movement.status != "succeeded" or movement.psp_refund_id in case.bounced
 
 
+def revived(case: Case, leg: Leg) -> bool:
+    """The provider itself had said that the leg's refund failed, and now it is live there: what it
+    never spoke of, or once said no to, does not come back to life."""
+    movement = case.movement_of(leg)
+    ended = any(
+        e.type == "leg.moved"
+        and e.body.get("leg") == leg.id
+        and e.body.get("now") in GONE
+        and e.body.get("psp_refund_id") == leg.psp_refund_id
+        for e in case.events
+    )
+    return ended and movement is not None and movement.live
+
+
 def unpaid_has_a_cause(case: Case) -> Found:
     """A leg that rests failed or canceled was undone or declined by the provider, taken back or
-    declined by people, or paid by an attempt that had been closed. Anything else is a refund that
-    somebody was promised and that was lost without a word."""
+    declined by people, overtaken by what others took, or paid by another attempt. Anything else is
+    a refund that somebody was promised and that was lost without a word."""
     if case.order.parked:
         return
     for refund in case.order.refunds:
-        given_up = any(
-            e.type in ("refund.declined", "refund.canceled") and e.body.get("refund") == refund.id
-            for e in case.events
-        )
         for leg in refund.legs:
             movement = case.movement_of(leg)
             undone = movement is not None and movement.status in GONE
-            if leg.state in GONE and not (undone or given_up or _said_no(case, leg)):
+            caused = undone or _said_no(case, refund, leg) or _paid_otherwise(case, refund, leg)
+            if leg.state in GONE and not caused:
                 yield case.wrong("liveness", f"{leg.id} rests {leg.state} and nobody said no")
 
 
-def _said_no(case: Case, leg: Leg) -> bool:
-    """The trail has a decline with its code since the leg was sent last, which want of money at the
-    provider is not; or why no money need leave."""
-    no = False
+def _said_no(case: Case, refund: Refund, leg: Leg) -> bool:
+    """Since the leg was sent last the trail has a decline with its code, which want of money at the
+    provider is not, or tells that others left too little; or people gave it up since it moved."""
+    no = dropped = others = False
     for event in case.events:
-        if event.body.get("leg") != leg.id:
+        body, what = event.body, event.body.get("what")
+        others = others or _by_others(case, leg, event)
+        if event.type in ("refund.declined", "refund.canceled"):
+            dropped = dropped or body.get("refund") == refund.id
+        if body.get("leg") != leg.id:
             continue
         if event.type == "leg.sending":
-            no = False
-        elif event.type in ("leg.moved", "leg.news"):
-            no = no or event.body.get("code", "") not in ("", NO_FUNDS)
-        elif event.type == "exception.raised" and event.body.get("what") in NO_NEED:
-            return True
-    return no
+            no = dropped = False
+        elif event.type == "leg.moved":
+            dropped = False
+        if event.type in ("leg.moved", "leg.news"):
+            no = no or body.get("code", "") not in ("", NO_FUNDS)
+        elif event.type == "exception.raised":
+            no = no or (what == "taken_by_others" and others)
+            no = no or (what == "exceeds_captured" and _captured(case, leg))
+    return no or dropped
 
 
-def reachable(was: str, now: str) -> bool:
-    """Whether a leg may be `now` at a quiet point if it `was` at an earlier one. What was once paid
-    or taken back does not become unsent again."""
+def _by_others(case: Case, leg: Leg, event: Event) -> bool:
+    """The event tells that others took money from the leg's payment."""
+    body = event.body
+    if event.type == "dispute.updated":
+        return body.get("payment") == leg.payment and int(body.get("withdrawn") or 0) > 0
+    if event.type != "refund.adopted":
+        return False
+    found = (refund for refund in case.order.refunds if refund.id == body.get("refund"))
+    return any(other.payment == leg.payment for refund in found for other in refund.legs)
+
+
+def _captured(case: Case, leg: Leg) -> bool:
+    return any(p.id == leg.payment and p.captured_peak for p in case.order.payments)
+
+
+def _paid_otherwise(case: Case, refund: Refund, leg: Leg) -> bool:
+    """An attempt of the leg that was closed has paid, or the leg whose place this one took pays
+    after all."""
+    if any(m.live or m.psp_refund_id in case.bounced for m in surfaced(case, leg)):
+        return True
+    before = refund.legs[: refund.legs.index(leg)]
+    return any(
+        (first.payment, first.amount) == (leg.payment, leg.amount)
+        and movement is not None
+        and movement.live
+        for first, movement in ((first, case.movement_of(first)) for first in before)
+    )
+
+
+def reachable(case: Case, leg: Leg, was: str) -> bool:
+    """Whether a leg may be where it is at a quiet point if it `was` elsewhere at an earlier one.
+    What was once paid or taken back does not become unsent again."""
+    now = leg.state
     if was == now:
         return True
     if was in GONE:
-        return False
+        return revived(case, leg) and now not in ("planned", "sending", "unknown")
     if was == "succeeded":
-        return now in NEXT["succeeded"] or now == "awaiting_funds"
+        return now in NEXT["succeeded"]
     return now != "planned" and (was in OPEN)
 
 
 def asked_once_made_once(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
     """I9: each refund is of a request of its own, and a request that was refused excuses none."""
     requested = [e for e in case.events if e.type == "refund.requested"]
-    by_shop = [e for e in requested if e.row["actor"].startswith("connection:")]
-    by_call = {str(e.body.get("refund")) for e in requested if e not in by_shop}
+    by_call = {
+        str(e.body.get("refund")) for e in requested if not e.row["actor"].startswith("connection:")
+    }
     yield from _made_by_call(case, by_call, [ask for ask in asks if ask.door == "api"])
-    yield from _made_by_shop(case, len(by_shop), [a for a in asks if a.door == "message"], inbox)
+    yield from _made_by_shop(case, [ask for ask in asks if ask.door == "message"], inbox)
 
 
 def _made_by_call(case: Case, made: set[str], asks: list[Ask]) -> Found:
@@ -217,19 +270,31 @@ def _is_answered(ask: Ask) -> bool:
     return 0 < ask.status < 500
 
 
-def _made_by_shop(case: Case, made: int, asks: list[Ask], inbox: list[Row]) -> Found:
-    """Each message leads to one refund or one refusal; a repeat under the same id is the same
-    message. A shop's cancellation or missing lines may ask for one refund each."""
-    refused = sum(
-        1
-        for event in case.events
-        if event.type == "refund.refused"
-        and event.row["actor"].startswith("connection:")
-        and event.body.get("asked") == "RefundRequested"
-    )
-    shop_news = ("order.cancelled", "inventory.unavailable")
-    news = sum(1 for row in inbox if row["type"] in shop_news)
-    most = len({ask.message or ask.id for ask in asks}) + news
-    if made + refused > most:
-        what = f"{made} refunds by message and {refused} refused"
-        yield case.wrong("I9", f"{what}, {most} were asked for")
+def _made_by_shop(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
+    """Each message that asks for a refund leads to one refund or one refusal; a repeat under the
+    same id is the same message. So does a shop's cancellation or what it cannot deliver, at most:
+    neither of them excuses the other."""
+    asked, by_news = by_shop(case)
+    messages = len({ask.message or ask.id for ask in asks})
+    news = sum(1 for row in inbox if row["type"] in SHOP_NEWS)
+    for found, most in ((asked, messages), (by_news, news)):
+        if len(found) > most:
+            refused = sum(1 for event in found if event.type == "refund.refused")
+            what = f"{len(found) - refused} refunds by message and {refused} refused"
+            yield case.wrong("I9", f"{what}, {most} were asked for")
+
+
+def by_shop(case: Case) -> tuple[list[Event], list[Event]]:
+    """What became of messages: of those that asked for a refund, and of a shop's cancellation or
+    what it cannot deliver, which stand on the trail under the same fact."""
+    told = ("order.cancelled", "lines.unavailable")
+    news = {event.row["fact"] for event in case.events if event.type in told}
+    asked: list[Event] = []
+    by_news: list[Event] = []
+    for event in case.events:
+        if not event.row["actor"].startswith("connection:"):
+            continue
+        refused = event.type == "refund.refused" and event.body.get("asked") == "RefundRequested"
+        if refused or event.type == "refund.requested":
+            (by_news if event.row["fact"] in news else asked).append(event)
+    return asked, by_news

@@ -94,6 +94,7 @@ class Payment(msgspec.Struct):
     voiding: int = 0
     voided: int = 0
     reread: bool = False
+    busy: str = ""
 
 
 class Dispute(msgspec.Struct):
@@ -275,6 +276,14 @@ class Case(msgspec.Struct):
         """Whether a message with the movement's present status has reached our inbox."""
         return (movement.psp_refund_id or "", movement.status) in self.told.refunds
 
+    def to_be_read(self, payment: Payment) -> bool:
+        """Whether the whole payment is going to be looked at: an effect of it that is of no leg is
+        there, or will be once what is out for it is back, or once it is known to be captured."""
+        if not payment.captured_peak:
+            return True
+        own = [row for row in self.rows["effects"] if row["payment_id"] == payment.id]
+        return any(not row["leg_id"] for row in own) or bool(payment.reread and payment.busy)
+
     def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
         """The legs that say the movement is theirs."""
         return [
@@ -290,6 +299,23 @@ class Case(msgspec.Struct):
             return None
         found = (m for made in self.movements.values() for m in made)
         return next((m for m in found if m.psp_refund_id == leg.psp_refund_id), None)
+
+
+def surfaced(case: Case, leg: Leg) -> list[Movement]:
+    """What attempts of the leg moved that had been closed as not executed: the trail closed one,
+    and a person was told later that it was made after all (I3)."""
+    closed, found = False, []
+    made = {m.psp_refund_id: m for each in case.movements.values() for m in each}
+    for event in case.events:
+        body = event.body
+        if body.get("leg") != leg.id:
+            continue
+        closed = closed or body.get("news") == "attempt_closed"
+        told = event.type == "exception.raised" and body.get("what") == "closed_attempt_surfaced"
+        movement = made.get(body.get("psp_refund_id")) if told and closed else None
+        if movement is not None and movement.amount == leg.amount and not case.by_people(movement):
+            found.append(movement)
+    return found
 
 
 def cases(snapshot: Snapshot, journal: Journal, told: Told) -> list[Case]:
