@@ -52,8 +52,6 @@ class Report(msgspec.Struct):
     movements: int
     quiet_points: int
     faults: dict[str, int]
-    faults_at: dict[str, dict[str, int]]
-    movements_at: dict[str, int]
     states: dict[str, int]
     violations: list[tuple[float, str, str, str]]
     fingerprint: str
@@ -61,6 +59,8 @@ class Report(msgspec.Struct):
     peak_mb: int
     met_locks: int
     chronicle: list[Line] = []
+    faults_at: dict[str, dict[str, int]] = {}  # by provider, as are the movements of money
+    movements_at: dict[str, int] = {}
 
 
 def settings(wish: Wish) -> config.Config:
