@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
 
+from amends.core.decision import Method
 from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent, RefundIntent
 from amends.core.facts import Addressed, RefundReported
 from amends.gateways.codecs import (
@@ -70,6 +71,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=10,  # Mollie publishes no limit; it answers 429 above it
     settings=("api_key",),
     secrets=("api_key",),
+    methods=(Method("paysafecard", refunds=False), Method("giftcard", refunds=False)),
 )
 
 _KEY_MAX = 36  # characters: Mollie recommends a UUID, and names no limit

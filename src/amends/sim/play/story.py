@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -88,6 +88,14 @@ def make(number: str, prng: Random, days: float) -> Plan:
         for place, share in enumerate(shares)
     ]
     return Plan(number, at, persona, currency, report, amount, captured, by_message)
+
+
+def spread(plan: Plan, prng: Random, providers: Sequence[tuple[str, str]]) -> None:
+    """Put each payment of an order at one of the providers: (connection, prefix of its ids)."""
+    for tender in plan.report["tenders"]:
+        connection, prefix = prng.choice(providers)
+        name = tender["psp_payment_id"].removeprefix("pi_")
+        tender |= {"connection": connection, "psp_payment_id": prefix + name}
 
 
 def _shares(prng: Random, amount: int, step: int) -> tuple[int, ...]:
