@@ -52,6 +52,15 @@ def dashboard(amount: int, psp_id: str = "re_x", status: str = "succeeded") -> R
     return RefundState(psp_id, status, amount, "EUR")  # type: ignore[arg-type]
 
 
+def test_the_instant_of_an_answer_is_the_providers_or_that_of_our_hearing_it() -> None:
+    for psp_at in (7 * SECOND, 0):
+        desk = paid()
+        state = RefundState("re_1", "failed", 3200, "EUR", psp_at=psp_at)
+        desk.tell(RefundReported(STRIPE, ("pi_1",), state))
+        (moved,) = [e for e in desk.events if e.type == "leg.moved" and e.body["now"] == "failed"]
+        assert moved.body["psp_at"] == psp_at or (not psp_at and moved.body["psp_at"] == moved.at)
+
+
 # -- order of arrival --------------------------------------------------------------------------
 
 

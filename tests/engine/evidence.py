@@ -76,7 +76,7 @@ class Scribe:
 
     async def check(self, lab: Lab, end: bool = False) -> list[Violation]:
         """What the simulator's checker finds wrong in a laboratory at rest."""
-        facts = await snapshot(lab.nodes[0].store, lab.world, lab.clock.now())
+        facts = await snapshot(lab.nodes[0].store, (lab.world,), lab.clock.now())
         journal = self.journal(lab)
         numbers = {order["id"]: order["source"]["order_id"] for order in facts.orders}
         for ask in journal.asks:

@@ -239,7 +239,7 @@ def test_a_chargeback_takes_from_what_can_be_refunded(adyen: Any) -> None:
     assert adyen.told() == [("CHARGEBACK", "true", 8_000), ("REFUND", "false", 2_001)]
     adyen.control("close_dispute", payment=PSP, status="reversed")
     (held,) = adyen.world.disputes()
-    assert (held["status"], held["withdrawn"]) == ("reversed", 0)
+    assert (held["status"], held["withdrawn"]) == ("chargeback_reversed", 0)
     adyen.control("close_dispute", payment=PSP, status="lost")
     expected = [("CHARGEBACK_REVERSED", "true", 8_000), ("SECOND_CHARGEBACK", "true", 8_000)]
     assert adyen.told() == expected

@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from amends.sim.play.network import SILENCE_S
+from amends.sim.play.parties import PARTIES
 from amends.sim.play.room import room
 from amends.sim.play.run import play
 from amends.sim.play.trouble import GROUPS, PROFILES, SILENCE
 from amends.sim.play.wish import Line, Report, Wish
 from tests.sim.worlds import _only
+
+SILENCE_S = PARTIES["stripe"].silence_s
 
 
 def played(**given: Any) -> Report:

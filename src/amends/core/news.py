@@ -162,7 +162,7 @@ def _apply_refund(
         leg.id,
         news,
         psp_refund_id=state.psp_refund_id,
-        psp_at=state.psp_at,
+        psp_at=state.psp_at or work.now,  # where it does not say, when we were told
         reference=reference,
         failure=state.failure_reason,
         **traces,

@@ -16,7 +16,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
 from amends.doors.shell import AsJson, err, fail, out, show_json
-from amends.sim.play.game import DAYS, ORDERS, Game, play_all
+from amends.sim.play.game import DAYS, ORDERS, PROVIDERS, Game, play_all
+from amends.sim.play.parties import PARTIES
 from amends.sim.play.room import NoRoom, shown
 from amends.sim.play.shrink import Shrunk, shrink, targeted
 from amends.sim.play.timeline import clock, story, timeline
@@ -61,6 +62,9 @@ def simulate(
             max=4,
         ),
     ] = 0,
+    providers: Annotated[
+        str, typer.Option(help="Those the payments are at, comma-separated.", metavar="NAMES")
+    ] = ",".join(PROVIDERS),
     only: Annotated[
         str, typer.Option(help="Only these order numbers, comma-separated.", metavar="ORDERS")
     ] = "",
@@ -85,7 +89,15 @@ def simulate(
     if show_timeline and len(numbers) > 1:
         raise _wrong("--timeline", "it is for a single seed")
     usual = Game(
-        0, days, orders, faults.value, _kinds(without), _orders(only, orders), server, workers
+        0,
+        days,
+        orders,
+        faults.value,
+        _kinds(without),
+        _orders(only, orders),
+        server,
+        workers,
+        _providers(providers),
     )
     games = [msgspec.structs.replace(usual, seed=number) for number in numbers]
     bad = _run(games, jobs, show_timeline, as_json)
@@ -151,6 +163,16 @@ def _kinds(words: str) -> frozenset[str]:
         raise _wrong("--without", f"{error}. There are {groups}") from None
 
 
+def _providers(words: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    for name in found:
+        if name not in PARTIES:
+            raise _wrong("--providers", f"{name} is none; there are {', '.join(PARTIES)}")
+    if not found:
+        raise _wrong("--providers", "at least one is needed")
+    return found
+
+
 def _orders(words: str, orders: int) -> tuple[str, ...]:
     found = tuple(word.strip() for word in words.split(",") if word.strip())
     for word in found:
@@ -209,6 +231,7 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
         "touched": sum(report.touched for report in reports),
         "refunds": sum(report.refunds for report in reports),
         "movements": sum(report.movements for report in reports),
+        "providers": _by_provider(reports, first.providers),
         "quiet_points": sum(report.quiet_points for report in reports),
         "faults": {
             group: {kind: {"struck": struck[kind], "survived": survived[kind]} for kind in kinds}
@@ -222,6 +245,18 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
         "peak_mb": max(report.peak_mb for report in reports),
         "fingerprint": reports[0].fingerprint if len(reports) == 1 else "",
     }
+
+
+def _by_provider(reports: list[Report], names: tuple[str, ...]) -> dict[str, Any]:
+    """Movements of money and what went wrong, at each provider."""
+    found: dict[str, Any] = {}
+    for name in names:
+        struck = Counter[str]()
+        for report in reports:
+            struck.update(report.faults_at.get(name, {}))
+        moved = sum(report.movements_at.get(name, 0) for report in reports)
+        found[name] = {"movements": moved, "struck": dict(sorted(struck.items()))}
+    return found
 
 
 def _document(
@@ -274,6 +309,9 @@ def _show(found: dict[str, Any]) -> None:
             struck, survived = f"{count['struck']:,}", f"{count['survived']:,}"
             faults.add_row("" if place else group, kind, struck, survived, style=style)
     out.print(faults)
+    for name, at in found["providers"].items() if len(found["providers"]) > 1 else ():
+        struck = sum(at["struck"].values())
+        out.print(f"{name}: {at['movements']:,} movements of money, {struck:,} faults struck.")
     if found["never_struck"]:
         out.print(f"Never struck: {', '.join(found['never_struck'])}.", markup=False)
     if found["fingerprint"]:

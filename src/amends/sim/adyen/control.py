@@ -378,13 +378,13 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
 
 
 def dispute_rows(books: Books) -> list[dict[str, Any]]:
-    """Every dispute, by payment."""
+    """Every dispute, by payment; its status is what was said of it last."""
     return [
         {
             "gateway": "adyen",
             "id": dispute.psp_reference,
             "psp_payment_id": payment.psp_reference,
-            "status": dispute.status,
+            "status": dispute.told,
             "withdrawn": dispute.amount if dispute.held else 0,
         }
         for payment in books.by_reference.values()

@@ -65,6 +65,7 @@ def finish(books: Books, payment: Payment, dispute: Dispute, ending: Ending) -> 
 def _tell(
     books: Books, payment: Payment, dispute: Dispute, event: str, status: str = "Undefended"
 ) -> None:
+    dispute.told = event.lower()
     card = {"chargebackReasonCode": dispute.reason_code, "chargebackSchemeCode": payment.method}
     books.emit(
         event,

@@ -31,13 +31,15 @@ Kind = Literal["refund", "cancel", "technical_cancel", "reversal", "capture"]
 
 
 class Dispute(msgspec.Struct, kw_only=True):
-    """A chargeback, or what may become one. `held`: its amount is with the customer now."""
+    """A chargeback, or what may become one. `held`: its amount is with the customer now; `told`:
+    the last code about it, in lower case."""
 
     psp_reference: str
     amount: int
     reason_code: str
     status: str
     held: bool = False
+    told: str = ""
 
 
 class Modification(msgspec.Struct, kw_only=True, eq=False):

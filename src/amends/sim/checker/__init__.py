@@ -60,11 +60,11 @@ Key = tuple[object, ...]
 class Checker:
     """Checks one run. It remembers the quiet points before, for what may only grow.
 
-    `shop` and `psp` name the connections whose messages the journal lists.
+    `shop` and `psps` name the connections whose messages the journal lists.
     """
 
-    def __init__(self, shop: str = "shop-1", psp: str = "stripe-eu") -> None:
-        self._shop, self._psp = shop, psp
+    def __init__(self, shop: str = "shop-1", psps: tuple[str, ...] = ("stripe-eu",)) -> None:
+        self._shop, self._psps = shop, psps
         self._kept: dict[str, dict[Key, Row]] = {table: {} for table in APPEND_ONLY}
         self._legs: dict[str, str] = {}  # leg id -> its state at the last quiet point
         self._peaks: dict[str, tuple[int, int]] = {}  # payment or order id -> what only grows
@@ -105,7 +105,7 @@ class Checker:
         numbers = {case.order.source.order_id: case for case in known}
         ids = {case.order.id for case in known}
         parked = {case.order.id for case in known if case.order.parked}
-        yield from promises.messages_are_on_disk(snapshot, journal, self._shop, self._psp)
+        yield from promises.messages_are_on_disk(snapshot, journal, self._shop, self._psps)
         yield from promises.orders_are_on_disk(numbers, journal)
         yield from promises.nothing_is_left_lying(snapshot, parked)
         yield from ledger.no_strangers([*snapshot.rows["entries"], *snapshot.rows["postings"]], ids)
@@ -164,7 +164,7 @@ class Checker:
         unread = []
         for row in snapshot.rows["inbox"]:
             key = (row["connection"], row["message"])
-            if row["connection"] == self._psp and row["state"] == "done" and key not in self._read:
+            if row["connection"] in self._psps and row["state"] == "done" and key not in self._read:
                 self._read.add(key)
                 unread.append(row)
         listen(self._told, unread)

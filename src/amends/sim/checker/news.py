@@ -41,9 +41,20 @@ def _dispute(case: Case, payment: Payment, here: Dispute | None, there: DisputeT
         yield case.wrong("I1", f"{here.id} is of {payment.id}, not of {here.payment}")
 
 
+_ENDS = {
+    "warning_closed": "closed",
+    "prevented": "closed",
+    "second_chargeback": "lost",
+    "issuer_response_timeframe_expired": "won",
+    "RESOLVED_SELLER_FAVOUR": "won",
+    "RESOLVED_BUYER_FAVOUR": "lost",
+    "CANCELED_BY_BUYER": "closed",
+}
+
+
 def _word(name: str, status: str, withdrawn: int) -> tuple[str, str, int]:
     """How it stands, in our words: an end that nobody won or lost is just closed."""
-    return name, "closed" if status in ("warning_closed", "prevented") else status, withdrawn
+    return name, _ENDS.get(status, status), withdrawn
 
 
 def _what(dispute: Dispute | DisputeThere) -> str:

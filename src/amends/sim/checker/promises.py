@@ -17,13 +17,16 @@ OVERDUE_US = 10 * 60 * 1_000_000  # far more than clocks differ and leases last
 # -- I13 -------------------------------------------------------------------------------------------
 
 
-def messages_are_on_disk(snapshot: Snapshot, journal: Journal, shop: str, psp: str) -> Found:
+def messages_are_on_disk(
+    snapshot: Snapshot, journal: Journal, shop: str, psps: tuple[str, ...]
+) -> Found:
     """Each message that was answered 2xx has exactly one row."""
     rows = Counter((row["connection"], row["message"]) for row in snapshot.rows["inbox"])
-    for connection, names in ((shop, journal.messages), (psp, journal.events)):
+    for connections, names in (((shop,), journal.messages), (psps, journal.events)):
         for name in dict.fromkeys(names):
-            if not rows[(connection, name)]:
-                yield Violation("I13", "", f"{name} of {connection} was taken and is not there")
+            if not any(rows[(connection, name)] for connection in connections):
+                said = f"{name} of {' or '.join(connections)} was taken and is not there"
+                yield Violation("I13", "", said)
     for key, count in rows.items():
         if count > 1:
             yield Violation("I9", "", f"{key} is {count} times in the inbox")

@@ -361,6 +361,10 @@ def listen(told: Told, inbox: list[Row]) -> None:
             body = json.loads(bytes(row["raw"]))
         except ValueError:
             continue
+        if isinstance(body, dict) and "event_type" in body:
+            _hear_event(told, body["event_type"], body["resource"])
+        for entry in body.get("notificationItems", ()) if isinstance(body, dict) else ():
+            _hear_item(told, entry["NotificationRequestItem"])
         data = body.get("data") if isinstance(body, dict) else None
         thing = data.get("object") if isinstance(data, dict) else None
         if isinstance(thing, dict):
@@ -380,3 +384,45 @@ def _hear(told: Told, thing: dict[str, Any]) -> None:
         told.captured.add((str(thing.get("payment_intent")), thing.get("amount_captured") or 0))
     elif kind == "radar.early_fraud_warning":
         told.warnings.add(name)
+
+
+# What each of Adyen's codes says of a dispute's money: with the customer, with us, or neither.
+_TAKES: dict[str, tuple[bool, ...]] = {
+    "CHARGEBACK": (True,),
+    "SECOND_CHARGEBACK": (True,),
+    "CHARGEBACK_REVERSED": (False,),
+    "ISSUER_RESPONSE_TIMEFRAME_EXPIRED": (False,),
+}
+_SILENT = (
+    *("NOTIFICATION_OF_CHARGEBACK", "REQUEST_FOR_INFORMATION", "INFORMATION_SUPPLIED"),
+    "DISPUTE_DEFENSE_PERIOD_ENDED",
+)
+_TAKES |= dict.fromkeys(_SILENT, (True, False))
+
+
+def _hear_item(told: Told, item: dict[str, Any]) -> None:
+    """One item of Adyen's, by what it says that it signs."""
+    event, name, amount = item["eventCode"], item["pspReference"], item["amount"]["value"]
+    happened = item["success"] == "true"
+    if event in ("REFUND", "CANCEL_OR_REFUND"):
+        told.refunds.add((name, "succeeded" if happened else "failed"))
+    elif event in ("REFUND_FAILED", "REFUNDED_REVERSED") and happened:
+        told.refunds.add((name, "failed"))
+    elif event == "CAPTURE" and happened:
+        told.captured.add((item["originalReference"], amount))
+    elif event == "NOTIFICATION_OF_FRAUD":
+        told.warnings.add(name)
+    for takes in _TAKES.get(event, ()):
+        told.disputes.add((name, event.lower(), amount if takes else 0))
+
+
+_PAYPAL = {"COMPLETED": "succeeded", "PENDING": "pending", "CANCELLED": "canceled"}
+
+
+def _hear_event(told: Told, event: str, thing: dict[str, Any]) -> None:
+    """One event of PayPal's. A case takes nothing itself: what it took is a refund."""
+    if event.startswith(("PAYMENT.REFUND.", "PAYMENT.CAPTURE.RE")):
+        told.refunds.add((thing["id"], _PAYPAL.get(thing["status"], "failed")))
+    elif event.startswith("CUSTOMER.DISPUTE."):
+        ended = thing.get("dispute_outcome", {}).get("outcome_code")
+        told.disputes.add((thing["dispute_id"], ended or thing["status"], 0))

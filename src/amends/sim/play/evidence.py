@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -19,8 +20,8 @@ TABLES = (
 )
 
 
-async def snapshot(store: Any, world: World, at: int) -> Snapshot:
-    """Every row of the tables that count, and the provider's own truth."""
+async def snapshot(store: Any, worlds: Sequence[World], at: int) -> Snapshot:
+    """Every row of the tables that count, and the providers' own truth."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in TABLES:
         table = metadata.tables[name]
@@ -32,10 +33,10 @@ async def snapshot(store: Any, world: World, at: int) -> Snapshot:
         at=at,
         orders=[json.loads(row[0]) for row in found],
         rows=rows,
-        movements=[msgspec.to_builtins(item) for item in world.movements()],
-        provider_payments=world.payments(),
-        provider_disputes=world.disputes(),
-        provider_warnings=world.warnings(),
+        movements=[msgspec.to_builtins(item) for world in worlds for item in world.movements()],
+        provider_payments=[row for world in worlds for row in world.payments()],
+        provider_disputes=[row for world in worlds for row in world.disputes()],
+        provider_warnings=[row for world in worlds for row in world.warnings()],
     )
 
 

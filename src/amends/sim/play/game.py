@@ -17,6 +17,7 @@ from amends.sim.play.trouble import PROFILES, named
 from amends.sim.play.wish import Report, Wish
 
 DAYS, ORDERS, FAULTS = 30.0, 110, "default"
+PROVIDERS = ("stripe",)
 ASKS_LEAST = 200  # of a whole seed; fewer would prove little
 TOUCHED_LEAST_PERCENT = 30
 
@@ -24,7 +25,8 @@ TOUCHED_LEAST_PERCENT = 30
 class Game(msgspec.Struct, frozen=True):
     """One seed and how it is played. `only` keeps these order numbers alone, `without` leaves out
     these kinds of faults. `server` is the URL of a PostgreSQL that may make databases, "" a SQLite
-    file. `workers` processes send; 0 is what the seed has by itself."""
+    file. `workers` processes send; 0 is what the seed has by itself. Each payment is at one of
+    `providers`."""
 
     seed: int
     days: float = DAYS
@@ -34,6 +36,7 @@ class Game(msgspec.Struct, frozen=True):
     only: tuple[str, ...] = ()
     server: str = ""
     workers: int = 0
+    providers: tuple[str, ...] = PROVIDERS
 
     @property
     def usual_workers(self) -> int:
@@ -43,7 +46,7 @@ class Game(msgspec.Struct, frozen=True):
     @property
     def whole(self) -> bool:
         """Whether it is the month that the least numbers were set for."""
-        usual = Game(self.seed, server=self.server, workers=self.workers)
+        usual = Game(self.seed, server=self.server, workers=self.workers, providers=self.providers)
         return self == usual
 
     def play(self) -> Report:
@@ -60,6 +63,7 @@ class Game(msgspec.Struct, frozen=True):
                     profile=profile,
                     only=self.only,
                     workers=self.workers or self.usual_workers,
+                    providers=self.providers,
                 )
             )
         if self.whole:
@@ -79,6 +83,8 @@ class Game(msgspec.Struct, frozen=True):
             found += ["--without", named(self.without)]
         if self.only:
             found += ["--only", ",".join(self.only)]
+        if self.providers != PROVIDERS:
+            found += ["--providers", ",".join(self.providers)]
         if self.server:
             found += ["--store", shown(self.server)]
         if self.workers not in (0, self.usual_workers):

@@ -1,15 +1,15 @@
-"""The provider's webhooks on their way to us, and what happens to them there."""
+"""The providers' webhooks on their way to us, and what happens to them there."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amends.sim import wire
+from amends.sim.play.network import Provider
 from amends.sim.play.node import Gone
-from amends.sim.play.story import STRIPE
+from amends.sim.play.parties import Word
 
 if TYPE_CHECKING:
     from amends.sim.play.play import World
@@ -18,54 +18,56 @@ HELD_S = 280.0  # so long a webhook may be on its way until its signature is too
 LATE_S = 3 * 3600.0  # the longest that no attempt of one arrives; the provider tries again
 SWALLOWED_S = 60.0  # how long everything about an order may be lost
 
-Event = dict[str, Any]
-
 
 class Hooks:
     """Every attempt to deliver a webhook comes through here."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.provider, self.troubles = world.provider, world.troubles
+        self.troubles = world.troubles
         self._loop = asyncio.get_running_loop()
         self._late: dict[str, float] = {}  # event id: no attempt arrives before
-        self._swallowed: dict[str, float] = {}  # order number: all is lost until
+        # (provider, order number): all is lost until
+        self._swallowed: dict[tuple[str, str], float] = {}
         self._heard: dict[str, int] = {}  # order number: how many we took
 
-    async def deliver(self, delivery: wire.Delivery, at_once: bool) -> None:
+    async def deliver(self, provider: Provider, delivery: wire.Delivery, at_once: bool) -> None:
         """One attempt, with what happens to it on its way."""
-        event = json.loads(delivery.body)
-        number = self.provider.owner(event)
+        word = provider.party.word(delivery.body)
+        number = provider.party.number(word.payment)
         if delivery.attempt == 1:
-            self.world.came_true(number, event)
-        if self._gets_no_answer(delivery, number, event):
-            self.provider.delivered(delivery, None)  # it is tried again
+            self.world.came_true(number, word, provider)
+        if self._gets_no_answer(provider, delivery, number, word):
+            provider.delivered(delivery, None)  # it is tried again
             return
-        trouble = "" if at_once else self.troubles.webhook(number)
+        trouble = "" if at_once else provider.strikes(self.troubles.webhook(number))
         prng = self.troubles.prng(number, "hook-way")
         if trouble == "lose":
-            self._swallowed[number] = self._loop.time() + prng.uniform(0.1, SWALLOWED_S)
-        if self._is_lost(number):
-            self.troubles.struck("lose", number)
-            self._say(number, event, "lost for ever")
-            self.provider.delivered(delivery, 200)  # something before us took it
+            until = self._loop.time() + prng.uniform(0.1, SWALLOWED_S)
+            self._swallowed[provider.name, number] = until
+        if self._is_lost(provider, number):
+            provider.struck("lose", number)
+            self._say(number, word, "lost for ever")
+            provider.delivered(delivery, 200)  # something before us took it
             return
         if trouble == "delay" and (seconds := self._delay(prng)) > HELD_S:
             self._late[delivery.event_id] = self._loop.time() + seconds
-            self._say(number, event, "no answer (delay)")
-            self.provider.delivered(delivery, None)
+            self._say(number, word, "no answer (delay)")
+            provider.delivered(delivery, None)
             return
         if trouble in ("delay", "reorder"):
-            await self._on_its_way(number, trouble, prng)
-        await self._arrive(delivery, event, trouble)
+            await self._on_its_way(provider, number, trouble, prng)
+        await self._arrive(provider, delivery, word, trouble)
 
-    def _gets_no_answer(self, delivery: wire.Delivery, number: str, event: Event) -> bool:
+    def _gets_no_answer(
+        self, provider: Provider, delivery: wire.Delivery, number: str, word: Word
+    ) -> bool:
         """Whether nothing about its order gets through, or this event is late."""
         if not self.troubles.on:
             return False
-        if self.provider.silent(number):
+        if provider.silent(number):
             if delivery.attempt == 1:
-                self._say(number, event, "no answer (silence)")
+                self._say(number, word, "no answer (silence)")
             return True
         late = self._late.get(delivery.event_id)
         if late is None:
@@ -73,67 +75,78 @@ class Hooks:
         if late > self._loop.time():
             return True
         del self._late[delivery.event_id]
-        self.troubles.struck("delay", number)
+        provider.struck("delay", number)
         return False
 
-    def _is_lost(self, number: str) -> bool:
-        return self.troubles.on and self._swallowed.get(number, 0.0) > self._loop.time()
+    def _is_lost(self, provider: Provider, number: str) -> bool:
+        until = self._swallowed.get((provider.name, number), 0.0)
+        return self.troubles.on and until > self._loop.time()
 
     @staticmethod
     def _delay(prng: Random) -> float:
         """Half arrive as they were signed; the others are signed anew by the provider's retry."""
         return prng.uniform(1, prng.choice((HELD_S, LATE_S)))
 
-    async def _on_its_way(self, number: str, trouble: str, prng: Random) -> None:
+    async def _on_its_way(
+        self, provider: Provider, number: str, trouble: str, prng: Random
+    ) -> None:
         seconds = prng.uniform(1, HELD_S if trouble == "delay" else 30)
         heard = self._heard.get(number, 0)
         waited = await self.world.calm_or(seconds)
         overtaken = trouble == "delay" or self._heard.get(number, 0) > heard
         if waited and overtaken:
-            self.troubles.struck(trouble, number)
+            provider.struck(trouble, number)
 
-    async def _arrive(self, delivery: wire.Delivery, event: Event, trouble: str) -> None:
-        number = self.provider.owner(event)
+    async def _arrive(
+        self, provider: Provider, delivery: wire.Delivery, word: Word, trouble: str
+    ) -> None:
+        number = provider.party.number(word.payment)
         prng = self.troubles.prng(number, "hook-way")
-        if self.provider.silent(number) and self.troubles.on:
-            self.provider.delivered(delivery, None)
+        if provider.silent(number) and self.troubles.on:
+            provider.delivered(delivery, None)
             return
-        status = await self.post(delivery, prng, forged=trouble == "bad_signature")
+        status = await self.post(provider, delivery, prng, forged=trouble == "bad_signature")
         if trouble == "bad_signature" and status not in (None, 503):
-            self.troubles.struck(trouble, number)
+            provider.struck(trouble, number)
             if status != 401:
                 self.world.wrong(number, f"a forged webhook was answered {status}")
-        self._say(number, event, f"{status or 'no answer'}{f' ({trouble})' if trouble else ''}")
-        self.provider.delivered(delivery, status)
+        self._say(number, word, f"{status or 'no answer'}{f' ({trouble})' if trouble else ''}")
+        provider.delivered(delivery, status)
         if status != 200:
             return
         self._heard[number] = self._heard.get(number, 0) + 1
-        self.provider.heard(number)
+        provider.heard(number)
         self.world.journal.events.append(delivery.event_id)
         if trouble in ("duplicate", "late_duplicate"):
-            await self._again(delivery, number, trouble, prng)
+            await self._again(provider, delivery, number, trouble, prng)
 
     async def _again(
-        self, delivery: wire.Delivery, number: str, trouble: str, prng: Random
+        self,
+        provider: Provider,
+        delivery: wire.Delivery,
+        number: str,
+        trouble: str,
+        prng: Random,
     ) -> None:
         late = trouble == "late_duplicate"
         waited = not late or await self.world.calm_or(prng.uniform(60, HELD_S))
-        if waited and await self.post(delivery, prng) == 200:
-            self.troubles.struck(trouble, number)
+        if waited and await self.post(provider, delivery, prng) == 200:
+            provider.struck(trouble, number)
 
-    async def post(self, delivery: wire.Delivery, prng: Random, forged: bool = False) -> int | None:
+    async def post(
+        self, provider: Provider, delivery: wire.Delivery, prng: Random, forged: bool = False
+    ) -> int | None:
         """The status we answer with, None if there is nobody to answer."""
         await asyncio.sleep(prng.uniform(0.002, 0.2))
         serving = [node for node in self.world.nodes if node.serves and node.sends]
         if not serving:
             return None
-        body = (
-            delivery.body.replace(b'"succeeded"', b'"failed"') + b" " if forged else delivery.body
-        )
+        party = provider.party
+        body = party.forged(delivery.body) if forged else delivery.body
         try:
-            return await prng.choice(serving).hear(STRIPE, body, dict(delivery.headers))
+            return await prng.choice(serving).hear(party.connection, body, dict(delivery.headers))
         except Gone:
             return None
 
-    def _say(self, number: str, event: Event, what: str) -> None:
-        self.world.say(number, f"webhook {event['type']} {event['id']}: {what}")
+    def _say(self, number: str, word: Word, what: str) -> None:
+        self.world.say(number, f"webhook {word.type} {word.id}: {what}")

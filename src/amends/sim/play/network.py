@@ -1,4 +1,4 @@
-"""The wire between simulated processes and the provider's look-alike, and all that happens on it.
+"""The wire between simulated processes and the providers' look-alikes, and all that happens on it.
 
 A request that has left arrives, whatever becomes of the process that sent it.
 """
@@ -6,27 +6,25 @@ A request that has left arrives, whatever becomes of the process that sent it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from amends.gateways.spec import Failure, Request, Response
 from amends.sim import wire
 from amends.sim.play.node import START
+from amends.sim.play.parties import Party
 from amends.sim.play.trouble import Troubles
-from amends.sim.stripe import StripeWorld
 
-SILENCE_S = 26 * 3600.0  # Stripe keeps keys for 24 hours
 WAY_S = (0.004, 0.060)  # one way over the wire
 
 T = TypeVar("T")
 
-Deliver = Callable[[wire.Delivery, bool], Coroutine[Any, Any, None]]
+Deliver = Callable[["Provider", wire.Delivery, bool], Coroutine[Any, Any, None]]
 Say = Callable[[str, str], None]
 Ended = Callable[[asyncio.Task[Any]], None]
-SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 FAULTS: dict[str, dict[str, Any]] = {
     "rate_limit": {"kind": "rate_limit", "retry_after": 2},
     "lock_timeout": {"kind": "lock_timeout"},
@@ -46,13 +44,17 @@ class Silence(msgspec.Struct):
 
 
 class Provider:
-    """The look-alike in the simulated world: its requests, its webhooks, its outages."""
+    """A look-alike in the simulated world: its requests, its webhooks, its outages."""
 
-    def __init__(self, troubles: Troubles, say: Say, deliver: Deliver, ended: Ended) -> None:
+    def __init__(
+        self, party: Party, troubles: Troubles, say: Say, deliver: Deliver, ended: Ended
+    ) -> None:
         self._ended = ended  # told of every task that is over
         self._loop = asyncio.get_running_loop()
+        self.party, self.name = party, party.gateway
         self.troubles, self._say, self._deliver = troubles, say, deliver
-        self.world = StripeWorld(self.now, troubles.prng("", "provider"))
+        source = "provider" if self.name == "stripe" else f"provider {self.name}"
+        self.world = party.world(self.now, troubles.prng("", source))
         self.outage_until = 0.0
         self.quiet_at = 0.0  # the next quiet point
         self._silent: dict[str, Silence] = {}  # by order number
@@ -81,20 +83,17 @@ class Provider:
 
     # -- requests ------------------------------------------------------------------------------
 
-    def payment(self, request: Request) -> str:
-        """The payment a request is about, "" for none."""
-        parts = urlsplit(request.url)
-        form = parse_qs(parts.query) | parse_qs(request.body.decode())
-        names = (*form.get("payment_intent", ()), *parts.path.split("/"))
-        return next((name for name in names if name.startswith("pi_")), "")
-
     def number(self, request: Request) -> str:
-        return _order_of(self.payment(request))
+        """The order number of a request."""
+        return self.party.number(self.party.payment(request))
 
-    def owner(self, event: Mapping[str, Any]) -> str:
-        """The order number of a webhook."""
-        about = event["data"]["object"]
-        return _order_of(about.get("payment_intent") or about.get("charge") or about["id"])
+    def strikes(self, kind: str) -> str:
+        """A kind of trouble where it can be survived, else none."""
+        return "" if kind in self.party.without else kind
+
+    def struck(self, kind: str, number: str = "") -> None:
+        """It happened here."""
+        self.troubles.struck(kind, number, self.name)
 
     # -- silence -------------------------------------------------------------------------------
 
@@ -106,7 +105,7 @@ class Provider:
     def _may_fall_silent(self, request: Request) -> bool:
         """A silence begins where money was to move and where it fits before the next quiet point,
         which would end it."""
-        fits = self._loop.time() + SILENCE_S < self.quiet_at
+        fits = self._loop.time() + self.party.silence_s < self.quiet_at
         return fits and request.method == "POST"
 
     def heard(self, number: str) -> None:
@@ -123,14 +122,14 @@ class Provider:
         has forgotten its key meanwhile."""
         silence = self._silent.pop(number, None)
         if silence is not None and silence.unsure:
-            self.troubles.struck("key_pruned", number)
+            self.struck("key_pruned", number)
 
     async def carry(self, request: Request, timeout_s: float) -> Response | Failure:
         """One request and its answer, if there is one."""
         number = self.number(request)
         self.sent += 1
         self.on_wire += 1
-        what = f"{request.method} {urlsplit(request.url).path.removeprefix('/stripe')}"
+        what = f"{request.method} {urlsplit(request.url).path.removeprefix(self.party.base_path)}"
         try:
             way = self.start(self._way(request, number, timeout_s))
             answer, kind = await asyncio.shield(way)
@@ -151,10 +150,10 @@ class Provider:
         if self.silent(number):
             return Failure(False, "no connection: refused"), ""
         self._after_silence(number)
-        kind = self.troubles.request(number, self._may_fall_silent(request))
+        kind = self.strikes(self.troubles.request(number, self._may_fall_silent(request)))
         answer, kind = await self._strike(kind, request, number, timeout_s)
         if kind:  # also where the process that sent it has ended meanwhile
-            self.troubles.struck(kind, number)
+            self.struck(kind, number)
         return answer, kind
 
     async def _strike(
@@ -170,7 +169,7 @@ class Provider:
             await asyncio.sleep(timeout_s)
             return Failure(True, "no answer in time"), kind
         if kind == "silence":
-            self._silent[number] = Silence(self._loop.time() + SILENCE_S)
+            self._silent[number] = Silence(self._loop.time() + self.party.silence_s)
         fault = FAULTS.get(kind) if post else None  # these are about what is done
         if kind in FAULTS and fault is None:
             kind = ""
@@ -196,7 +195,7 @@ class Provider:
             await asyncio.sleep(wait_s)
         parts = urlsplit(request.url)
         headers = {name.lower(): value for name, value in request.headers}
-        path = parts.path.removeprefix("/stripe")
+        path = parts.path.removeprefix(self.party.base_path)
         if fault is not None:
             self.world.control({"op": "fault", "count": 1, "method": "POST", **fault})
         plan = self.world.handle(
@@ -206,16 +205,14 @@ class Provider:
         self._changed.set()
         self._was_short(request, plan)
         for delivery in plan.deliver_first:
-            await self._deliver(delivery, True)
+            await self._deliver(self, delivery, True)
         self.world.release(plan)
         return plan, not left.get("removed")
 
     def _was_short(self, request: Request, plan: wire.Plan) -> None:
         """Money is wanting: said so by a refusal, or by a new refund that waits for it."""
-        if request.method == "POST" and plan.response is not None:
-            replayed = "Idempotent-Replayed" in plan.response.headers
-            if not replayed and any(word in plan.response.body for word in SHORT_WORDS):
-                self.troubles.struck("insufficient_balance", self.number(request))
+        if request.method == "POST" and self.party.was_short(plan):
+            self.struck("insufficient_balance", self.number(request))
 
     # -- webhooks ------------------------------------------------------------------------------
 
@@ -223,7 +220,7 @@ class Provider:
         """Deliver webhooks as they come due, for ever."""
         while True:
             for delivery in self.world.due(self.now()):
-                self.start(self._deliver(delivery, False))
+                self.start(self._deliver(self, delivery, False))
             due = self.world.next_due()
             wait = max(0.0, due - self.now()) + 1e-6 if due is not None else None
             self._changed.clear()
@@ -244,29 +241,29 @@ class Provider:
         return bool(self.on_wire or self._tasks)
 
 
-def _order_of(name: str) -> str:
-    """Payments and charges are named after their order here: pi_17, ch_17, pi_17_2."""
-    return "".join(name.split("_")[1:2])
-
-
 async def _pass(where: str) -> None:
     """Nobody ends here: the wire belongs to no process yet."""
 
 
 class Wire:
-    """One process's way to the provider: what its engine takes for the network."""
+    """One process's way to the providers: what its engine takes for the network."""
 
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = providers
         self.numbers: list[str] = []  # orders whose requests are out
         self.passing: Callable[[str], Coroutine[Any, Any, None]] = _pass
 
+    def _provider(self, request: Request) -> Provider:
+        path = urlsplit(request.url).path
+        return next(p for p in self._providers if path.startswith(f"{p.party.base_path}/"))
+
     async def send(self, request: Request, timeout_seconds: float) -> Response | Failure:
-        number = self._provider.number(request)
+        provider = self._provider(request)
+        number = provider.number(request)
         self.numbers.append(number)
         try:
             await self.passing("send")
-            answer = await self._provider.carry(request, timeout_seconds)
+            answer = await provider.carry(request, timeout_seconds)
             await self.passing("sent")
         finally:
             self.numbers.remove(number)

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from amends.sim.checker.spec import Ask
+from amends.sim.play.network import Provider
 from amends.sim.play.node import START, Node
 from amends.sim.play.story import REASONS, SHOP, STEP, Plan, signed
 from amends.sim.wire import CommandRefused
@@ -47,8 +48,18 @@ class Person:
     async def _pause(self, least: float, most: float) -> None:
         await self.world.pause(self.prng.uniform(least, most))
 
+    def _provider(self, command: dict[str, Any]) -> Provider:
+        """Whose payment or refund a command is about."""
+        payment = command.get("payment") or command.get("id")
+        return self.world.at(payment) if payment else self.world.refunded_at(command["refund"])
+
     def _control(self, op: str, **command: Any) -> dict[str, Any]:
-        return self.world.provider.control(op, **command)
+        """In the words of the provider it is about."""
+        provider = self._provider(command)
+        words = provider.party.words
+        if op in ("open_dispute", "close_dispute"):
+            command["status"] = words.get(command["status"], command["status"])
+        return provider.control(op, **command)
 
     def _say(self, text: str) -> None:
         self.world.say(self.number, text)
@@ -61,7 +72,7 @@ class Person:
         """Trouble made at the provider; it counts if it could be done there."""
         done = None if self._left_out(kind) else self._try(op, **command)
         if done is not None:
-            self.world.troubles.struck(kind, self.number)
+            self._provider(command).struck(kind, self.number)
         return done
 
     # -- the order -----------------------------------------------------------------------------
@@ -70,12 +81,12 @@ class Person:
         plan, names = self.plan, []
         for tender in plan.report["tenders"]:
             names.append(tender["psp_payment_id"])
+            party = self.world.at(names[-1]).party
             self._control(
                 "payment",
                 id=names[-1],
-                charge=names[-1].replace("pi_", "ch_"),
                 amount=tender["amount"],
-                currency=plan.currency.lower(),
+                **party.paying(names[-1], tender["amount"], plan.currency),
                 capture="automatic" if plan.captured else "manual",
                 announce=self.prng.random() < 0.5,
             )
@@ -268,9 +279,11 @@ class Person:
             await self.ask(False, **self._some())
         await self._pause(1 * DAY, 4 * DAY)
         closing = self.prng.choice(("won", "lost"))
-        inquiry = self._try("close_dispute", payment=payment, status=closing)
-        if inquiry is None:
+        closed = self._try("close_dispute", payment=payment, status=closing)
+        if closed is None:  # an inquiry
             self._try("close_dispute", payment=payment, status="warning_closed")
+        elif closed.get("refund"):  # the provider itself gave back what the case was about
+            self.world.journal.dashboard.append(closed["refund"])
         if self.prng.random() < 0.5:
             self._trouble("fraud_warning", "fraud_warning", payment=payment)
 
@@ -294,7 +307,7 @@ class Person:
         await asked
         if captured is not None:
             told = {
-                "connection": "stripe-eu",
+                "connection": self.world.at(payment).party.connection,
                 "psp_payment_id": payment,
                 "amount": amount,
                 "authorized": amount,

@@ -22,10 +22,11 @@ from amends.sim.play.evidence import TABLES, in_review, snapshot
 from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
+from amends.sim.play.parties import WHSEC, Word, parties
 from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
-from amends.sim.play.story import SHOP, Plan, make
+from amends.sim.play.story import SHOP, Plan, make, spread
 from amends.sim.play.trouble import STATEMENT, Troubles
-from amends.sim.play.wish import WHSEC, Line, Wish, settings
+from amends.sim.play.wish import Line, Wish, settings
 from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
 
 QUIETS = 5  # quiet points in a run
@@ -36,7 +37,6 @@ PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
 NAP_S = (5.0, 30.0)  # how long a machine stands still
 UNKNOWN_S = 3 * 86400.0  # after that an order's report is not on its way any more
-FAILS = ("refund_fails", "refund.failed")
 COMA_S = (25 * 3600.0, 27 * 3600.0)  # the same, for longer than the provider keeps keys
 TOLD = (  # what of an event is worth a word on the chronicle
     *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
@@ -55,10 +55,13 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.troubles = Troubles(wish.seed, wish.profile)
         self.journal = Journal()
-        self.checker = Checker()
+        here = parties(wish.providers)
+        self.checker = Checker(psps=tuple(party.connection for party in here))
         self.chronicle: list[Line] = []
         self.violations: list[tuple[float, str, str, str]] = []
-        self.provider = Provider(self.troubles, self.say, self._deliver, self.ended)
+        self.providers = [
+            Provider(party, self.troubles, self.say, self._deliver, self.ended) for party in here
+        ]
         self.troubles.now = self.loop.time
         self.hooks = Hooks(self)
         self._expected: dict[str, str] = {}  # order number: the kind its refund will meet
@@ -75,6 +78,19 @@ class World:
         self._away_until = 0.0
         self._people: list[asyncio.Task[None]] = []
         self._later: set[asyncio.Task[None]] = set()
+
+    def at(self, payment: str) -> Provider:
+        """The provider of a payment, by its id."""
+        return next(p for p in self.providers if payment.startswith(p.party.prefix))
+
+    def refunded_at(self, refund: str) -> Provider:
+        """The provider that made a refund, by its own record."""
+        made = (
+            (provider, movement.psp_refund_id)
+            for provider in self.providers
+            for movement in provider.world.movements()
+        )
+        return next(provider for provider, name in made if name == refund)
 
     @property
     def _can_be_short(self) -> bool:
@@ -195,7 +211,7 @@ class World:
             self._point,
             self._told,
             self.ids,
-            Wire(self.provider),
+            Wire(self.providers),
             prng,
             skew,
             sends,
@@ -278,7 +294,7 @@ class World:
         """kill -9."""
         self.troubles.struck("crash")
         self.say("", f"{node.name} is killed at {where}")
-        self.provider.start(self._down(node))
+        self.providers[0].start(self._down(node))
 
     async def _down(self, node: Node) -> None:
         prng = prng_of(self.wish.seed, "down", node.name)
@@ -292,20 +308,19 @@ class World:
 
     # -- what comes from outside ---------------------------------------------------------------
 
-    async def _deliver(self, delivery: wire.Delivery, at_once: bool) -> None:
-        await self.hooks.deliver(delivery, at_once)
+    async def _deliver(self, provider: Provider, delivery: wire.Delivery, at_once: bool) -> None:
+        await self.hooks.deliver(provider, delivery, at_once)
 
     def expect(self, number: str, kind: str) -> None:
         """The provider was told what a refund of this order will meet; see `came_true`."""
         self._expected[number] = kind
 
-    def came_true(self, number: str, event: Mapping[str, Any]) -> None:
+    def came_true(self, number: str, word: Word, provider: Provider) -> None:
         """The provider says so: what an order was to meet has happened."""
-        kind, about = self._expected.get(number), event["data"]["object"]
-        pending = about.get("pending_reason") == "processing"
-        if (kind == "refund_pending" and pending) or (kind, event["type"]) == FAILS:
+        kind = self._expected.get(number)
+        if kind is not None and kind == word.proves:
             del self._expected[number]
-            self.troubles.struck(str(kind), number)
+            provider.struck(kind, number)
 
     async def calm_or(self, seconds: float) -> bool:
         """Wait so long, or until the world becomes quiet; whether it was so long."""
@@ -319,11 +334,16 @@ class World:
     # -- the run -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        self.provider.control("webhook", url="http://us.sim/webhooks/stripe-eu", secret=self.secret)
-        self.provider.control("settings", refuse_over_refund=not self.wish.lenient)
+        for provider in self.providers:
+            party = provider.party
+            url = f"http://us.sim/webhooks/{party.connection}"
+            provider.control("webhook", url=url, secret=party.secret)
+            lenient = {"refuse_over_refund": not self.wish.lenient}
+            provider.control("settings", **lenient, **party.settings)
         for _ in range(self.wish.workers):
             await self.start_node()
-        works = (self.provider.pump(), Desk(self).work(), self._events(), self._balance())
+        pumps = [provider.pump() for provider in self.providers]
+        works = (*pumps, Desk(self).work(), self._events(), self._balance())
         background = [asyncio.create_task(work) for work in works]
         quiets = asyncio.create_task(self._quiets())
         self._people = [
@@ -364,9 +384,15 @@ class World:
                 continue
             prng = prng_of(self.wish.seed, "order", number)
             plan = make(number, prng, self.wish.days)
-            if not self.wish.personas or plan.persona in self.wish.personas:
+            wanted = not self.wish.personas or plan.persona in self.wish.personas
+            if self._spread(plan) and wanted:
                 found.append((plan, prng))
         return found
+
+    def _spread(self, plan: Plan) -> bool:
+        """Each payment at one of the providers, drawn apart: a story with one is as it was."""
+        here = [provider.party for provider in self.providers]
+        return spread(plan, prng_of(self.wish.seed, "at", plan.number), here)
 
     async def _final(self) -> None:
         """The last word of everything: reviews decided, time for what is pending, then the end."""
@@ -381,22 +407,27 @@ class World:
     async def _stop(self) -> None:
         for node in list(self.nodes):
             await node.kill()
-        for task in list(self.provider._tasks):
+        tasks = [task for provider in self.providers for task in provider._tasks]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.provider._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _balance(self) -> None:
         """In one currency money runs out for a while."""
-        if not self._can_be_short:
+        short = [provider for provider in self.providers if provider.party.short]
+        if not self._can_be_short or not short:
             await asyncio.Event().wait()
         await asyncio.sleep(SHORT_FROM)
-        self.provider.control("balance", currency=SHORT.lower(), amount=0)
+        for provider in short:
+            provider.control("balance", currency=SHORT.lower(), amount=0)
         self.say("", f"the balance in {SHORT} is zero: refunds are held")
         await asyncio.sleep((SHORT_UNTIL - SHORT_FROM) / 2)
-        self.provider.control("balance", currency=SHORT.lower(), amount=0, refuse=True)
+        for provider in short:
+            provider.control("balance", currency=SHORT.lower(), amount=0, refuse=True)
         self.say("", f"the balance in {SHORT} is zero: refunds are refused")
         await asyncio.sleep((SHORT_UNTIL - SHORT_FROM) / 2)
-        self.provider.control("fund", currency=SHORT.lower(), amount=10**12)
+        for provider in short:
+            provider.control("fund", currency=SHORT.lower(), amount=10**12)
         self.say("", f"the balance in {SHORT} is filled")
         await asyncio.Event().wait()
 
@@ -420,9 +451,10 @@ class World:
     async def _event(self, kind: str, draw: float) -> None:
         now = self.loop.time()
         if kind == "outage":
-            self.provider.outage_until = now + 3600 * (1 + 3 * draw)
+            away = self.providers[int(draw * 1000) % len(self.providers)]
+            away.outage_until = now + 3600 * (1 + 3 * draw)
             self.say("", "the provider is away")
-            self.troubles.struck(kind)
+            away.struck(kind)
         elif kind == "database_away":
             self._away_until = now + 60 + 7200 * draw
             self.say("", "the database is away")
@@ -450,11 +482,13 @@ class World:
     async def _quiets(self) -> None:
         for place in range(1, QUIETS):
             quiet = self.wish.days * 86400 * place / QUIETS
-            self.provider.quiet_at = quiet
+            for provider in self.providers:
+                provider.quiet_at = quiet
             await asyncio.sleep(max(0, quiet - self.loop.time()))
             await self.calm()
             self._go()
-        self.provider.quiet_at = self.wish.days * 86400
+        for provider in self.providers:
+            provider.quiet_at = self.wish.days * 86400
         await asyncio.Event().wait()
 
     async def calm(self, check: bool = True) -> None:
@@ -462,11 +496,14 @@ class World:
         self._going.clear()
         self._calming.set()
         self.troubles.on = False
-        self.provider.outage_until = self._away_until = 0.0
-        self.provider.break_silence()
+        self._away_until = 0.0
+        for provider in self.providers:
+            provider.outage_until = 0.0
+            provider.break_silence()
         began = self.loop.time()
         while not await self._is_quiet((self.loop.time() - began) / 50):
-            self.provider.control("hurry_webhooks")
+            for provider in self.providers:
+                provider.control("hurry_webhooks")
             if self.loop.time() > began + CALM_S:
                 self._found("liveness", "", "the world never becomes quiet")
                 break
@@ -483,12 +520,11 @@ class World:
         busy = (
             not self.nodes
             or self._in_hand
-            or self.provider.busy
-            or self.provider.world.webhooks_pending
+            or any(p.busy or p.world.webhooks_pending for p in self.providers)
             or not all(node.quiet for node in self.nodes)
         )
-        change = self.provider.world.next_due()
-        if busy or (change is not None and change < self.provider.now() + 60):
+        changes = [at for p in self.providers if (at := p.world.next_due()) is not None]
+        if busy or any(at < self.providers[0].now() + 60 for at in changes):
             await asyncio.sleep(max(0.5, patience))
             return False
         due = self.bridge.run(self.store.next_due())
@@ -507,7 +543,11 @@ class World:
             if self.turned_down(ask):
                 ask.should_succeed = False
         seen = self.bridge.run(
-            snapshot(self.store, self.provider.world, round((START + self.loop.time()) * SECOND))
+            snapshot(
+                self.store,
+                [provider.world for provider in self.providers],
+                round((START + self.loop.time()) * SECOND),
+            )
         )
         check = self.checker.finish if final else self.checker.check
         self.last = seen

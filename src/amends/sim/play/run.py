@@ -66,7 +66,7 @@ async def _rest() -> None:
 
 def _report(world: World, hashes: str) -> Report:
     wish, asks = world.wish, world.journal.asks
-    seen = world.last
+    seen, at = world.last, world.troubles.at
     return Report(
         seed=wish.seed,
         store=wish.store.partition(":")[0],
@@ -77,6 +77,8 @@ def _report(world: World, hashes: str) -> Report:
         movements=len(seen.movements),
         quiet_points=world.quiet_points,
         faults=dict(sorted(world.troubles.counts.items())),
+        faults_at={name: dict(sorted(found.items())) for name, found in at.items()},
+        movements_at=dict(Counter(movement["gateway"] for movement in seen.movements)),
         states=dict(Counter(row["state"] for row in seen.rows["refunds"])),
         violations=world.violations,
         fingerprint=hashes,

@@ -11,13 +11,14 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 import msgspec
 
 from amends.kernel.money import allocate
+from amends.sim.play.parties import Party
 
 SHOP, STRIPE = "shop-1", "stripe-eu"
 CURRENCIES = ("EUR", "EUR", "EUR", "USD", "JPY", "KWD", "CHF")
@@ -88,6 +89,16 @@ def make(number: str, prng: Random, days: float) -> Plan:
         for place, share in enumerate(shares)
     ]
     return Plan(number, at, persona, currency, report, amount, captured, by_message)
+
+
+def spread(plan: Plan, prng: Random, parties: Sequence[Party]) -> bool:
+    """Put each payment of an order at one of the providers that take it; False if none does."""
+    fit = [party for party in parties if party.takes(plan.currency, plan.captured > 0)]
+    for tender in plan.report["tenders"] if fit else ():
+        party = prng.choice(fit)
+        name = party.name(tender["psp_payment_id"].removeprefix("pi_"))
+        tender |= {"connection": party.connection, "psp_payment_id": name}
+    return bool(fit)
 
 
 def _shares(prng: Random, amount: int, step: int) -> tuple[int, ...]:

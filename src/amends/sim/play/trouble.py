@@ -103,6 +103,7 @@ class Troubles:
         self.seed, self.profile = seed, profile
         self.on = True
         self.counts: Counter[str] = Counter()
+        self.at: dict[str, Counter[str]] = {}  # the same, by the provider it happened at
         self.touched: dict[str, list[tuple[float, str]]] = {}  # by order number
         self.now: Callable[[], float] = lambda: 0.0  # virtual seconds
         self._of: dict[tuple[str, str], Random] = {}
@@ -134,9 +135,11 @@ class Troubles:
             return ""
         return kind
 
-    def struck(self, kind: str, number: str = "") -> None:
-        """It happened, to an order or to all."""
+    def struck(self, kind: str, number: str = "", provider: str = "") -> None:
+        """It happened, to an order or to all, at a provider or elsewhere."""
         self.counts[kind] += 1
+        if provider:
+            self.at.setdefault(provider, Counter())[kind] += 1
         if number:
             self.touch(number, kind)
 

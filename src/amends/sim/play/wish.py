@@ -7,16 +7,17 @@ from pathlib import Path
 import msgspec
 
 from amends.engine import config
-from amends.sim.play.story import SHOP, STRIPE
+from amends.sim.play.parties import WHSEC, parties
+from amends.sim.play.story import SHOP
 from amends.sim.play.trouble import Profile
 
-WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
 
 
 class Wish(msgspec.Struct, frozen=True):
     """What to play. `only` keeps these order numbers alone, and `personas` those of such shoppers;
-    their stories are as they were. `lenient`: the provider pays whatever it is asked."""
+    their stories are as they were. `lenient`: the providers pay whatever they are asked.
+    `providers`: each payment is at one of them."""
 
     seed: int
     store: str  # URL of an empty, migrated database
@@ -28,6 +29,7 @@ class Wish(msgspec.Struct, frozen=True):
     personas: tuple[str, ...] = ()
     lenient: bool = False
     workers: int = 1  # processes that send; more than one needs PostgreSQL
+    providers: tuple[str, ...] = ("stripe",)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -57,27 +59,22 @@ class Report(msgspec.Struct):
     peak_mb: int
     met_locks: int
     chronicle: list[Line] = []
+    faults_at: dict[str, dict[str, int]] = {}  # by provider, as are the movements of money
+    movements_at: dict[str, int] = {}
 
 
 def settings(wish: Wish) -> config.Config:
-    """A configuration with one Stripe account and one shop."""
+    """A configuration with one account at each provider and one shop."""
+    accounts = {party.connection: party.account(wish.folder) for party in parties(wish.providers)}
     secrets = wish.folder / "secrets"
     secrets.mkdir(parents=True, exist_ok=True)
-    (secrets / "key").write_text("sk_test_sandbox")
-    (secrets / "whsec").write_text(WHSEC)
-    whsec = [f"file:{secrets / 'whsec'}"]
-    account = {
-        "gateway": "stripe",
-        "api_key": f"file:{secrets / 'key'}",
-        "webhook_secrets": whsec,
-        "base_url": "http://psp.sim/stripe",
-        "indeterminate_after": "1h",
-    }
+    (secrets / "shop").write_text(WHSEC)
+    shop = {"gateway": "standard", "webhook_secrets": [f"file:{secrets / 'shop'}"]}
     raw = {
         "store": {"url": wish.store},
         "policy": {"auto_approve_up_to": 8000},
         "ledger": {"functional_currency": "EUR", "rates": RATES},
         "audit": {"dir": str(wish.folder / "audit")},
-        "connections": {STRIPE: account, SHOP: {"gateway": "standard", "webhook_secrets": whsec}},
+        "connections": {**accounts, SHOP: shop},
     }
     return config.parse(raw, wish.folder / "amends.toml")

@@ -1,0 +1,282 @@
+"""What a world must know of each provider in it: its look-alike, what its messages are about, and
+what cannot be survived there."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from amends.gateways.spec import Request
+from amends.sim.adyen import AdyenWorld
+from amends.sim.paypal import PayPalWorld
+from amends.sim.paypal.certificates import signer
+from amends.sim.paypal.money import SUPPORTED
+from amends.sim.stripe import StripeWorld
+from amends.sim.wire import Clock, Plan, World
+
+WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
+HMAC_KEY = "73696D756C6174696F6E2D736563726574"
+WEBHOOK_ID = "5GP028458E2496506"
+PAYPAL_URL = "http://psp.sim/paypal"
+SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What a webhook says: of which payment, its type and id, and what it proves of the story that
+    an order was to meet ("refund_pending", "refund_fails" or "")."""
+
+    payment: str
+    type: str
+    id: str
+    proves: str = ""
+
+
+class Party(ABC):
+    """A provider in the world, and our connection to it.
+
+    `prefix` begins the ids of its payments; `silence_s` is longer than it keeps keys; `without` are
+    the kinds of trouble after which nobody would ever tell us what happened; `words` are its own
+    for what people do; `short`: its balance can run out.
+    """
+
+    gateway: str
+    connection: str
+    prefix: str
+    secret: str
+    silence_s: float
+    without: frozenset[str] = frozenset()
+    words: Mapping[str, str] = {}
+    settings: Mapping[str, Any] = {}
+    short = False
+
+    @property
+    def base_path(self) -> str:
+        """Where the look-alike's own paths begin in a request's address."""
+        return f"/{self.gateway}"
+
+    def name(self, name: str) -> str:
+        """The id of a payment that is called so here: 17, or 17_2 for an order's second."""
+        return self.prefix + name
+
+    def number(self, payment: str) -> str:
+        """The order number of a payment or charge, "" for neither: ch_17, pi_17_2, ad_17."""
+        return "".join(payment.split("_")[1:2])
+
+    def takes(self, currency: str, captured: bool) -> bool:
+        """Whether such a payment can be played there."""
+        return True
+
+    @abstractmethod
+    def world(self, clock: Clock, prng: Random) -> World:
+        """Its look-alike, with nothing in it."""
+
+    @abstractmethod
+    def account(self, folder: Path) -> dict[str, Any]:
+        """The settings of our connection; secrets are written to files in `folder`."""
+
+    @abstractmethod
+    def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
+        """What of the `payment` command is its own."""
+
+    @abstractmethod
+    def payment(self, request: Request) -> str:
+        """The payment a request is about, "" for none."""
+
+    @abstractmethod
+    def word(self, body: bytes) -> Word:
+        """What one of its webhooks says."""
+
+    @abstractmethod
+    def forged(self, body: bytes) -> bytes:
+        """A webhook with something else in it, under the signature it had."""
+
+    def was_short(self, plan: Plan) -> bool:
+        """Whether an answer says that money is wanting."""
+        return False
+
+
+class _Stripe(Party):
+    gateway, connection, prefix, secret = "stripe", "stripe-eu", "pi_", WHSEC
+    silence_s = 26 * 3600.0  # it keeps keys for 24 hours
+    short = True
+
+    def world(self, clock: Clock, prng: Random) -> World:
+        return StripeWorld(clock, prng)
+
+    def account(self, folder: Path) -> dict[str, Any]:
+        return {
+            "gateway": "stripe",
+            "api_key": _file(folder, "key", "sk_test_sandbox"),
+            "webhook_secrets": [_file(folder, "whsec", WHSEC)],
+            "base_url": "http://psp.sim/stripe",
+            "indeterminate_after": "1h",
+        }
+
+    def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
+        return {"charge": name.replace("pi_", "ch_"), "currency": currency.lower()}
+
+    def payment(self, request: Request) -> str:
+        parts = urlsplit(request.url)
+        form = parse_qs(parts.query) | parse_qs(request.body.decode())
+        names = (*form.get("payment_intent", ()), *parts.path.split("/"))
+        return next((name for name in names if name.startswith("pi_")), "")
+
+    def word(self, body: bytes) -> Word:
+        event = json.loads(body)
+        about = event["data"]["object"]
+        payment = about.get("payment_intent") or about.get("charge") or about["id"]
+        proves = "refund_pending" if about.get("pending_reason") == "processing" else ""
+        if event["type"] == "refund.failed":
+            proves = "refund_fails"
+        return Word(payment, event["type"], event["id"], proves)
+
+    def forged(self, body: bytes) -> bytes:
+        return body.replace(b'"succeeded"', b'"failed"') + b" "
+
+    def was_short(self, plan: Plan) -> bool:
+        answer = plan.response
+        if answer is None or "Idempotent-Replayed" in answer.headers:
+            return False
+        return any(word in answer.body for word in SHORT_WORDS)
+
+
+class _Adyen(Party):
+    gateway, connection, prefix, secret = "adyen", "adyen-eu", "ad_", HMAC_KEY
+    silence_s = 7.1 * 86400.0  # it keeps keys for seven days
+    # Nothing can be looked up: a webhook that is lost for ever, and a 500 after which nothing was
+    # done, leave only a report or a person to tell, and neither is played.
+    without = frozenset(("lose", "error_500_undone"))
+    words: Mapping[str, str] = {
+        "needs_response": "chargeback",
+        "warning_needs_response": "request_for_information",
+        "warning_closed": "closed",
+    }
+    settings: Mapping[str, Any] = {"outcome_delay_s": 2.0}
+
+    def world(self, clock: Clock, prng: Random) -> World:
+        return AdyenWorld(clock, prng)
+
+    def account(self, folder: Path) -> dict[str, Any]:
+        return {
+            "gateway": "adyen",
+            "api_key": _file(folder, "adyen-key", "sk_test_sandbox"),
+            "merchant_account": "TestMerchant",
+            "environment": "test",
+            "hmac_keys": [_file(folder, "hmac", HMAC_KEY)],
+            "base_url": "http://psp.sim/adyen",
+        }
+
+    def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
+        return {"currency": currency}
+
+    def payment(self, request: Request) -> str:
+        names = urlsplit(request.url).path.split("/")
+        return next((name for name in names if name.startswith("ad_")), "")
+
+    def word(self, body: bytes) -> Word:
+        (entry,) = json.loads(body)["notificationItems"]
+        item = entry["NotificationRequestItem"]
+        event, success, name = item["eventCode"], item["success"], item["pspReference"]
+        payment = item.get("originalReference") or name
+        proves = {"true": "refund_pending", "false": "refund_fails"}[success]
+        said = f"{event}:{success}"
+        return Word(payment, said, name, proves if event == "REFUND" else "")
+
+    def forged(self, body: bytes) -> bytes:
+        yes, no = b'"success":"true"', b'"success":"false"'
+        return body.replace(yes, no) if yes in body else body.replace(no, yes)
+
+
+class _PayPal(Party):
+    gateway, connection, prefix, secret = "paypal", "paypal-eu", "PP", WEBHOOK_ID
+    silence_s = 45.1 * 86400.0  # it keeps request ids for 45 days
+    words: Mapping[str, str] = {
+        "needs_response": "WAITING_FOR_SELLER_RESPONSE",
+        "warning_needs_response": "OPEN",
+        "warning_closed": "canceled",
+    }
+    # Who sends back one unit after the other makes more refunds than PayPal takes of one capture.
+    settings: Mapping[str, Any] = {"refunds_most": 100}
+    short = True
+
+    def name(self, name: str) -> str:
+        return self.prefix + name.replace("_", "X")
+
+    def number(self, payment: str) -> str:
+        name = payment.removeprefix("O")  # an order is named after its payment
+        return name.removeprefix("PP").partition("X")[0] if name.startswith("PP") else ""
+
+    def takes(self, currency: str, captured: bool) -> bool:
+        """What is only authorized is not played here: a capture by others gets an id of its own."""
+        return currency in SUPPORTED and captured
+
+    def world(self, clock: Clock, prng: Random) -> World:
+        world = PayPalWorld(clock, prng)
+        world.reached_at(PAYPAL_URL)
+        return world
+
+    def account(self, folder: Path) -> dict[str, Any]:
+        return {
+            "gateway": "paypal",
+            "client_id": "sandbox",
+            "client_secret": _file(folder, "paypal-secret", "sandbox_secret"),
+            "environment": "sandbox",
+            "webhook_secrets": [_file(folder, "webhook-id", WEBHOOK_ID)],
+            "base_url": PAYPAL_URL,
+            "trust_anchors": _file(folder, "anchors.pem", signer().anchors),
+        }
+
+    def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
+        return {"currency": currency}
+
+    def payment(self, request: Request) -> str:
+        names = urlsplit(request.url).path.split("/")
+        return next((name for name in names if self.number(name)), "")
+
+    def word(self, body: bytes) -> Word:
+        event = json.loads(body)
+        about, kind = event["resource"], event["resource_type"]
+        if kind == "dispute":
+            payment = about["disputed_transactions"][0]["seller_transaction_id"]
+        elif kind == "refund":
+            (up,) = [link["href"] for link in about["links"] if link["rel"] == "up"]
+            payment = up.rpartition("/")[2]
+        else:
+            payment = about["id"]
+        proves = "refund_pending" if about.get("status") == "PENDING" else ""
+        if event["event_type"] == "PAYMENT.REFUND.FAILED":
+            proves = "refund_fails"
+        return Word(payment, event["event_type"], event["id"], proves)
+
+    def forged(self, body: bytes) -> bytes:
+        return body.replace(b'"COMPLETED"', b'"FAILED"') + b" "
+
+    def was_short(self, plan: Plan) -> bool:
+        answer = plan.response
+        return answer is not None and b"REFUND_FAILED_INSUFFICIENT_FUNDS" in answer.body
+
+
+def _file(folder: Path, name: str, secret: str) -> str:
+    """A secret in a file, as a setting names it."""
+    secrets = folder / "secrets"
+    secrets.mkdir(parents=True, exist_ok=True)
+    (secrets / name).write_text(secret)
+    return f"file:{secrets / name}"
+
+
+PARTIES: Mapping[str, Party] = {party.gateway: party for party in (_Stripe(), _Adyen(), _PayPal())}
+
+
+def parties(names: Collection[str]) -> list[Party]:
+    """These providers. Raises ValueError for another name."""
+    for name in names:
+        if name not in PARTIES:
+            raise ValueError(f"{name} is no provider of this world; {', '.join(PARTIES)} are")
+    return [PARTIES[name] for name in names]
