@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from amends.core.decision import Method
 from amends.gateways.registry import CERTIFIED, HEARING, SIGNS_IN
 from amends.gateways.spec import Capabilities
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
@@ -32,6 +33,7 @@ WORDS: dict[str, str] = {
     "settings": "settings of a connection",
     "secrets": "of them secret",
     "multiple_of": "amounts only in multiples of (minor units)",
+    "methods": "by payment method",
 }
 DURATIONS = ("lookup_delay", "key_ttl")
 
@@ -76,8 +78,24 @@ def _item(value: Any) -> str:
     """A name, or the fields of a record that say something."""
     if isinstance(value, str):
         return f"`{value}`"
+    if isinstance(value, Method):
+        return _method(value)
     said = msgspec.to_builtins(value)
     return " ".join(f"{key} {item}" for key, item in said.items())
+
+
+def _method(method: Method) -> str:
+    """What one payment method allows, in words."""
+    said = (
+        "not refunded" if not method.refunds else "",
+        "only whole" if not method.partial else "",
+        f"{method.count} refunds at most" if method.count else "",
+        f"within {duration(method.within)}" if method.within else "",
+        "line items" if method.lines else "",
+        "of one capture each" if method.per_capture else "",
+    )
+    name = f"`{method.prefix}…`" if method.prefix else "all"
+    return f"{name} {' and '.join(words for words in said if words)}"
 
 
 def _yes(value: bool) -> str:

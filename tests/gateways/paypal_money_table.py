@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from amends.core.effects import (
     Intent,
     LookupPaymentIntent,
@@ -14,6 +16,7 @@ from amends.gateways import paypal
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
     Accepted,
+    CaptureState,
     Declined,
     NotSent,
     Outcome,
@@ -90,8 +93,17 @@ def issue(*issues: str) -> Response:
     return error(422, "UNPROCESSABLE_ENTITY", *issues)
 
 
-STATE = RefundState("1JU08902781691411", "succeeded", 3200, "EUR", "leg_01", 1, "", NOW)
-OTHERS = RefundState("9KL55511781691499", "succeeded", 3200, "EUR", psp_at=NOW)
+STATE = RefundState("1JU08902781691411", "succeeded", 3200, "EUR", "leg_01", 1, "", NOW, CAPTURE)
+OTHERS = RefundState(
+    "9KL55511781691499", "succeeded", 3200, "EUR", psp_at=NOW, psp_capture_id=CAPTURE
+)
+
+
+def taken(name: str, amount: int) -> CaptureState:
+    return CaptureState(name, amount, "EUR")
+
+
+WHOLE = taken(CAPTURE, 10000)
 VOIDED = PaymentState(captured=-1, canceled=True, capturable=0)
 
 
@@ -153,6 +165,7 @@ _DONE = (
         leg="",
         epoch=0,
         psp_at=0,
+        psp_capture_id="",
     ),
     Asked(
         "refunded without decimals",
@@ -176,13 +189,17 @@ _DONE = (
         "rest captured",
         REST,
         answer(201, _rest()),
-        _accepted(payment=PaymentState(captured=7000, capturable=0)),
+        _accepted(
+            payment=PaymentState(
+                captured=7000, capturable=0, captures=(taken("3CAP", 7000),), psp_release_id="3CAP"
+            )
+        ),
     ),
     Asked(
         "rest captured, its money still to come",
         REST,
         answer(201, _rest(status="PENDING", status_details={"reason": "PENDING_REVIEW"})),
-        _accepted(payment=PaymentState(capturable=0)),
+        _accepted(payment=PaymentState(capturable=0, psp_release_id="3CAP")),
     ),
     Asked("which order", FIND, answer(200, capture()), _accepted(next=ORDER)),
     Asked(
@@ -198,7 +215,7 @@ _ORDERS = (
         "nothing refunded",
         LIST,
         answer(200, order({"captures": [capture()]})),
-        _accepted(payment=PaymentState(captured=10000, refunded=0)),
+        _accepted(payment=PaymentState(captured=10000, refunded=0, captures=(WHOLE,))),
     ),
     Asked(
         "ours and theirs, one pending",
@@ -208,7 +225,7 @@ _ORDERS = (
             order({"captures": [capture()], "refunds": [refund(status="PENDING"), by_others()]}),
         ),
         _accepted(
-            payment=PaymentState(captured=10000, refunded=3200),
+            payment=PaymentState(captured=10000, refunded=3200, captures=(WHOLE,)),
             refunds=(state_of(status="pending"), OTHERS),
         ),
     ),
@@ -216,7 +233,10 @@ _ORDERS = (
         "taken back by PayPal, and not in the list",
         LIST,
         answer(200, order({"captures": [capture(status="REFUNDED")], "refunds": [refund()]})),
-        _accepted(payment=PaymentState(captured=10000, refunded=10000), refunds=(STATE,)),
+        _accepted(
+            payment=PaymentState(captured=10000, refunded=10000, captures=(WHOLE,)),
+            refunds=(STATE,),
+        ),
     ),
     Asked(
         "refunds of other captures of the order left out",
@@ -231,7 +251,10 @@ _ORDERS = (
                 },
             ),
         ),
-        _accepted(payment=PaymentState(captured=10000, refunded=3200), refunds=(STATE,)),
+        _accepted(
+            payment=PaymentState(captured=10000, refunded=3200, captures=(WHOLE,)),
+            refunds=(STATE,),
+        ),
     ),
     Asked(
         "all captures of an authorization, declined and pending ones apart",
@@ -250,7 +273,10 @@ _ORDERS = (
                 }
             ),
         ),
-        _accepted(payment=PaymentState(10000, 7000, 3200, False, 3000), refunds=(STATE,)),
+        _accepted(
+            payment=PaymentState(10000, 7000, 3200, False, 3000, (taken(CAPTURE, 7000),)),
+            refunds=(STATE,),
+        ),
     ),
     Asked(
         "a final capture of a part leaves nothing to capture",
@@ -259,7 +285,7 @@ _ORDERS = (
             200,
             order({"authorizations": [authorization(status="CAPTURED")], "captures": [_rest()]}),
         ),
-        _accepted(payment=PaymentState(10000, 7000, 0, False, 0)),
+        _accepted(payment=PaymentState(10000, 7000, 0, False, 0, (taken("3CAP", 7000),))),
     ),
     Asked(
         "voided, nothing captured",
@@ -277,13 +303,28 @@ _ORDERS = (
         "read: captured, but not how much",
         READ,
         answer(200, authorization(status="CAPTURED")),
-        _accepted(payment=PaymentState(10000, -1, -1, False, 0)),
+        _accepted(payment=PaymentState(10000, -1, -1, False, 0), next=ORDER),
     ),
     Asked(
         "read: partly captured",
         READ,
         answer(200, authorization(status="PARTIALLY_CAPTURED")),
-        _accepted(payment=PaymentState(10000, -1, -1, False, -1)),
+        _accepted(payment=PaymentState(10000, -1, -1, False, -1), next=ORDER),
+    ),
+    Asked(
+        "read: the order it was captured in",
+        replace(READ, cursor=ORDER),
+        answer(
+            200,
+            order({"authorizations": [authorization(status="CAPTURED")], "captures": [_rest()]}),
+        ),
+        _accepted(payment=PaymentState(10000, 7000, 0, False, 0, (taken("3CAP", 7000),))),
+    ),
+    Asked(
+        "read: captured, and no order is named but the one we know",
+        replace(READ, psp_order="9ORDER"),
+        answer(200, authorization(status="CAPTURED", links=[])),
+        _accepted(payment=PaymentState(10000, -1, -1, False, 0), next="9ORDER"),
     ),
     Asked(
         "read: voided, or expired",

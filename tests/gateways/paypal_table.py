@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from amends.core.facts import Addressed, DisputeReported, PaymentReported
+from amends.core.facts import Addressed, DisputeReported, PaymentToRead
 from amends.gateways import paypal
-from amends.gateways.paypal_events import LOOK
 from amends.gateways.spec import Genuine, NotGenuine, Settings, Trust
 from tests.gateways.paypal_certificates import TRUST, sign
 from tests.gateways.table import Heard, Table, dumps, judge
@@ -152,7 +151,7 @@ def event(kind: str, resource: Any, resource_type: str, **changes: Any) -> dict[
 def look(*ids: str) -> Addressed:
     """Only this is asked for: look at that payment."""
     known = tuple(("paypal-eu", psp_id) for psp_id in ids)
-    return Addressed(PaymentReported("paypal-eu", ids, LOOK), payments=known)
+    return Addressed(PaymentToRead("paypal-eu", ids), payments=known)
 
 
 def disputed(status: str, is_open: bool, psp_id: str = CAPTURE, **changes: Any) -> Addressed:

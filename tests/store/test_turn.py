@@ -185,6 +185,21 @@ async def test_a_route_must_be_new_or_equal(store: Store) -> None:
     ]
 
 
+async def test_a_further_id_that_is_taken_stays_with_whom_it_is(store: Store) -> None:
+    order = await known(store)
+    first, second = Batch(), Batch()
+    first.aliases = {("stripe-eu", "ch_1"): order.id, ("stripe-eu", "ch_2"): order.id}
+    await write(store, first)
+    second.aliases = {("stripe-eu", "ch_2"): "ord_2", ("stripe-eu", "ch_3"): "ord_2"}
+    await write(store, second)
+    assert await rows_of(store, "payment_refs") == [
+        ("ch_1", "stripe-eu", order.id),
+        ("ch_2", "stripe-eu", order.id),
+        ("ch_3", "stripe-eu", "ord_2"),
+        ("pi_1", "stripe-eu", order.id),
+    ]
+
+
 @pytest.mark.parametrize("final", ["done", "ignored"])
 async def test_a_message_that_is_done_stays_done(store: Store, final: str) -> None:
     """A duplicate that was read before the first was written must not open it again (I9)."""

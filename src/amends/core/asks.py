@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from amends.core import claims, legs
+from amends.core.captures import refunds_made
+from amends.core.decision import ANY_METHOD, Method
 from amends.core.effects import Effect
 from amends.core.facts import (
     Approved,
@@ -24,6 +27,7 @@ from amends.core.order import (
     SHOWN_ORDER,
     Leg,
     Order,
+    Payment,
     Refund,
     Verdict,
     remaining,
@@ -31,7 +35,7 @@ from amends.core.order import (
     shown_state,
 )
 from amends.core.policy import Question, judge
-from amends.core.quote import Quote, compute, counts, fits
+from amends.core.quote import Portion, Quote, compute, counts, fits
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -56,6 +60,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
         quote, freed = quoted(work, request)
+        check_methods(work, quote.portions)
     except Refused as refused:
         if fact.quote_hash and refused.refusal.reason in _LEFT:
             raise Refused(Reason.QUOTE_STALE, **refused.refusal.extra) from refused
@@ -106,11 +111,11 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
     order = work.order
     only = _payment_named(order, request) if request.payment is not None else ""
     standing = frozenset(r.id for r in order.refunds if r.claimed and _all_failed(r))
-    multiples = _multiples(work)
+    multiples, split = _multiples(work), _by_capture(work)
     wants_all = request.amount is None and not request.lines and request.shipping == "none"
     if not wants_all:
         try:
-            beside = compute(order, request, only, frozenset(), multiples)
+            beside = compute(order, request, only, frozenset(), multiples, split)
         except Refused:
             if not standing and not any(claims.partly_failed(r) for r in order.refunds):
                 raise
@@ -121,7 +126,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, frozenset[str]]:
         if claims.partly_failed(refund):
             amount = claims.give_up_rest(work, refund.id)
             work.event("refund.superseded", refund=refund.id, amount=amount)
-    return compute(work.order, request, only, standing, multiples), standing
+    return compute(work.order, request, only, standing, multiples, split), standing
 
 
 def _unclaimed(order: Order, only: str) -> int:
@@ -161,6 +166,42 @@ def _multiples(work: Work) -> dict[str, int]:
     return steps
 
 
+def _by_capture(work: Work) -> frozenset[str]:
+    return frozenset(p.id for p in work.order.payments if _method(work, p).per_capture)
+
+
+def _method(work: Work, payment: Payment) -> Method:
+    terms = work.ctx.terms.get(payment.connection)
+    return terms.method(payment.method) if terms else ANY_METHOD
+
+
+def check_methods(work: Work, portions: Sequence[Portion]) -> None:
+    """What the payment methods do not allow is refused here instead of there. Raises Refused."""
+    for payment in work.order.payments:
+        parts = [p.amount for p in portions if (p.payment, p.kind) == (payment.id, "refund")]
+        if not parts:
+            continue
+        method = _method(work, payment)
+        named = {"payment": payment.id, "method": payment.method}
+        if not method.refunds:
+            raise Refused(Reason.METHOD_NOT_REFUNDABLE, **named)
+        if not method.partial and sum(parts) != payment.captured:
+            raise Refused(Reason.PARTIAL_NOT_POSSIBLE, **named, captured=payment.captured)
+        if method.count and refunds_made(work.order, payment) + len(parts) > method.count:
+            raise Refused(Reason.TOO_MANY_REFUNDS, **named, limit=method.count)
+
+
+def _past_limit(work: Work, portions: Sequence[Portion]) -> bool:
+    """Whether a payment is older than its method is refunded. When it was captured is known to a
+    day or so, so a person decides."""
+    for payment in work.order.payments:
+        within = _method(work, payment).within
+        late = within and 0 < payment.captured_at < work.now - within
+        if late and any((p.payment, p.kind) == (payment.id, "refund") for p in portions):
+            return True
+    return False
+
+
 def _all_failed(refund: Refund) -> bool:
     legs_ = [leg for leg in refund.legs if not leg.replaced]
     return all(leg.state in ("failed", "canceled") for leg in legs_)
@@ -185,6 +226,7 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
         functional_amount=convert(quote.amount, order.rate),
         reason=request.reason,
         disputed=any(d.status not in ("won", "lost", "closed") for d in order.disputes),
+        past_limit=_past_limit(work, quote.portions),
         features=Features(
             refunds_before=sum(1 for r in order.refunds if counts(r)),
             share_refunded_bp=10_000 * gone // captured if captured else 0,
@@ -200,7 +242,14 @@ def _make(work: Work, fact: RefundRequested, quote: Quote, verdict: Verdict) -> 
     refund_id = f"rf_{work.recorded.id}"
     declined = verdict.outcome == "decline"
     planned = tuple(
-        Leg(f"leg_{work.recorded.id}_{n}", p.kind, p.payment, p.amount, "planned")
+        Leg(
+            f"leg_{work.recorded.id}_{n}",
+            p.kind,
+            p.payment,
+            p.amount,
+            "planned",
+            capture=p.capture,
+        )
         for n, p in enumerate(quote.portions, 1)
     )
     shown = digest([refund_id, quote.amount, fact.request.reason, quote.breakdown, quote.portions])
@@ -381,7 +430,9 @@ def _replace(work: Work, refund_id: str, leg: Leg) -> None:
         leg.payment,
         leg.amount,
         "planned",
+        capture=leg.capture,
     )
+    check_methods(work, [Portion(leg.payment, fresh.kind, leg.amount, leg.capture)])
     work.put_leg(leg.id, replaced=True)
     work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
     legs.reserve(work, fresh.id)

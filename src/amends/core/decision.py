@@ -18,6 +18,26 @@ from amends.kernel.money import Rate
 from amends.kernel.time import Instant
 
 
+class Method(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What payment methods whose name there starts with `prefix` allow, where it differs.
+
+    `refunds`: at all; `partial`: less than all; `count`: the most refunds of one payment; `within`:
+    so many microseconds after the capture (0: no limit known). `lines`: a refund must say what of
+    the order it is for. `per_capture`: it is of one capture, by that capture's id.
+    """
+
+    prefix: str = ""
+    refunds: bool = True
+    partial: bool = True
+    count: int = 0
+    within: int = 0
+    lines: bool = False
+    per_capture: bool = False
+
+
+ANY_METHOD = Method()
+
+
 class Terms(msgspec.Struct, frozen=True):
     """How one connection's provider behaves, as far as a decision needs it; microseconds.
 
@@ -33,6 +53,10 @@ class Terms(msgspec.Struct, frozen=True):
     release_part: bool = True
     multiple_of: tuple[tuple[str, int], ...] = ()
     currencies: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()  # the first whose prefix fits counts
+
+    def method(self, name: str) -> Method:
+        return next((m for m in self.methods if name.startswith(m.prefix)), ANY_METHOD)
 
 
 class Ctx(msgspec.Struct, frozen=True, dict=True):

@@ -18,6 +18,16 @@ class _Intent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="intent
     currency: str
 
 
+class RefundLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of the order a refund is for, where its provider must be told: `amount` is gross, of all
+    units together; `quantity` 0: an amount, no units."""
+
+    id: str
+    quantity: int
+    amount: int
+    tax: int = 0
+
+
 class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark."""
 
@@ -31,6 +41,8 @@ class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     full: bool = False
     charge: str = ""
     capture: str = ""
+    method: str = ""
+    lines: tuple[RefundLine, ...] = ()
 
 
 class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):
@@ -56,14 +68,19 @@ class CaptureRestIntent(_Intent, frozen=True, tag="capture_rest", kw_only=True):
 
 
 class LookupRefundsIntent(_Intent, frozen=True, tag="lookup_refunds", kw_only=True):
-    """List the refunds of a payment; `cursor` is the next page."""
+    """List the refunds of a payment; `cursor` is the next page, `capture` one of its captures."""
 
     cursor: str = ""
     charge: str = ""
+    capture: str = ""
 
 
 class LookupPaymentIntent(_Intent, frozen=True, tag="lookup_payment", kw_only=True):
-    """Read the payment itself."""
+    """Read the payment itself; `cursor` is where the rest of it is told, `psp_order` the order it
+    hangs in there, if that is known."""
+
+    cursor: str = ""
+    psp_order: str = ""
 
 
 Intent = RefundIntent | CancelIntent | CaptureRestIntent | LookupRefundsIntent | LookupPaymentIntent

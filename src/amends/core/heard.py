@@ -23,10 +23,10 @@ from amends.kernel.outcome import CaptureState, ReleaseState
 
 def payment_of(order: Order, connection: str, named: tuple[str, ...]) -> Payment | None:
     """The payment a message is about, by any of the ids its provider knows it by."""
-    for payment in order.payments:
-        if payment.connection == connection and not psp_ids(payment).isdisjoint(named):
-            return payment
-    return None
+    here = [payment for payment in order.payments if payment.connection == connection]
+    exact = (payment for payment in here if payment.psp_payment_id in named)
+    known = (payment for payment in here if not psp_ids(payment).isdisjoint(named))
+    return next(exact, None) or next(known, None)
 
 
 def refund_reported(work: Work, fact: RefundReported) -> None:

@@ -12,8 +12,10 @@ from amends.core.effects import (
     LookupPaymentIntent,
     LookupRefundsIntent,
     RefundIntent,
+    RefundLine,
 )
-from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.order import Leg, LineShare, Order, Payment, Refund
+from amends.core.quote import shrunk
 
 
 def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Intent:
@@ -30,32 +32,62 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
     }
     if leg.kind != "void":
         return RefundIntent(
-            **common, amount=leg.amount, reason=refund.reason, full=leg.full, charge=payment.charge
+            **common,
+            amount=leg.amount,
+            reason=refund.reason,
+            full=leg.full,
+            charge=payment.charge,
+            capture=leg.capture,
+            method=payment.method,
+            lines=tuple(RefundLine(x.id, x.quantity, x.gross, x.tax) for x in leg.lines),
         )
     if leg.rest:
         return CaptureRestIntent(**common, amount=leg.rest)
     return CancelIntent(**common, reason=refund.reason)
 
 
+def refund_lines(refund: Refund, leg: Leg) -> tuple[LineShare, ...]:
+    """What a leg is for, in parts that come to its amount."""
+    parts = refund.breakdown
+    if leg.amount != refund.amount:
+        parts = shrunk(parts, leg.amount)
+    rest = (LineShare("other", 0, parts.unallocated),) if parts.unallocated else ()
+    return tuple(part for part in (*parts.lines, *parts.shipping, *rest) if part.gross)
+
+
 def look_intent(order: Order, leg: Leg, payment: Payment) -> Intent:
     """What tells whether a leg's movement happened."""
-    common = {
-        "connection": payment.connection,
-        "psp_payment_id": payment.psp_payment_id,
-        "currency": order.currency,
-    }
-    if leg.kind == "void":
-        return LookupPaymentIntent(**common)
-    return LookupRefundsIntent(**common, charge=payment.charge)
+    return _open(order, payment) if leg.kind == "void" else _captured(order, payment, leg.capture)
+
+
+def _open(order: Order, payment: Payment) -> Intent:
+    return LookupPaymentIntent(
+        payment.connection,
+        payment.psp_payment_id,
+        order.currency,
+        psp_order=payment.psp_order,
+    )
+
+
+def _captured(order: Order, payment: Payment, capture: str) -> Intent:
+    first = payment.captures[0][0] if payment.captures else ""
+    return LookupRefundsIntent(
+        payment.connection,
+        payment.psp_payment_id,
+        order.currency,
+        charge=payment.charge,
+        capture=capture or first,
+    )
 
 
 def whole_intent(order: Order, payment: Payment) -> Intent:
     """What tells all of a payment: the refunds of what was captured, or the payment itself."""
-    common = {
-        "connection": payment.connection,
-        "psp_payment_id": payment.psp_payment_id,
-        "currency": order.currency,
-    }
-    if payment.captured_peak:
-        return LookupRefundsIntent(**common, charge=payment.charge)
-    return LookupPaymentIntent(**common)
+    if payment.captured_peak and not unknown_capture(payment):
+        return _captured(order, payment, "")
+    return _open(order, payment)
+
+
+def unknown_capture(payment: Payment) -> bool:
+    """Whether it was captured from an authorization and no id of a capture is known."""
+    known = payment.captures or payment.charge
+    return payment.authorization == payment.psp_payment_id and not known

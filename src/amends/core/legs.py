@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from amends.core import postings
+from amends.core.captures import capture_rooms
 from amends.core.claims import claim, lapse
 from amends.core.effects import Effect, EffectKind
-from amends.core.intents import look_intent, send_intent
+from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import Leg, Payment, Refund, remaining, taken
+from amends.core.order import Leg, LineShare, Payment, Refund, remaining, taken
 from amends.core.patience import KEY_MARGIN, can_look, next_look, tell_late
 from amends.core.quote import refit
 from amends.core.rereads import reread, reread_id, schedule_reread
@@ -165,6 +166,8 @@ def _send(work: Work, leg_id: str) -> None:
     if not leg.attempts and leg.kind == "refund" and overdrawn(work.payment(leg.payment)):
         _taken(work, leg)
         return
+    if not leg.attempts and leg.kind == "refund" and not _has_capture(work, leg):
+        return
     invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
     if not leg.attempts:
         leg = _fix_bytes(work, leg)
@@ -214,7 +217,42 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     payment = work.payment(leg.payment)
     if leg.kind == "void":
         return work.put_leg(leg.id, rest=payment.authorized - payment.voided - leg.amount)
-    return work.put_leg(leg.id, full=leg.amount == payment.captured)
+    lines: tuple[LineShare, ...] = ()
+    if work.ctx.terms[payment.connection].method(payment.method).lines:
+        lines = refund_lines(work.leg(leg.id)[0], leg)
+    return work.put_leg(leg.id, full=leg.amount == payment.captured, lines=lines)
+
+
+def _has_capture(work: Work, leg: Leg) -> bool:
+    """Settles which capture a refund gives back from, where that must be said. If none is known yet
+    the payment is read first; if none fits it is not sent at all, and a person is told."""
+    payment = work.payment(leg.payment)
+    terms = work.ctx.terms[payment.connection]
+    if leg.capture or payment.charge or not terms.method(payment.method).per_capture:
+        return True
+    if unknown_capture(payment) and terms.lookup:
+        return _read_first(work, leg)
+    if not payment.captures:
+        return True  # the payment is called by its capture
+    rooms = capture_rooms(work.order, payment, but=leg.id)
+    fitting = [name for name, room in rooms if room >= leg.amount]
+    if not fitting:
+        _fail(work, leg, "no_such_capture")
+        return False
+    work.put_leg(leg.id, capture=fitting[0])
+    return True
+
+
+def _read_first(work: Work, leg: Leg) -> bool:
+    payment = work.payment(leg.payment)
+    if leg.tries and not payment.reread:
+        _fail(work, leg, "no_such_capture")
+        return False
+    work.put_leg(leg.id, tries=1)
+    if not payment.reread:
+        reread(work, payment.id)
+    schedule(work, leg.id, "send", work.now + BACKOFF[4])
+    return False
 
 
 def _left_uncaptured(work: Work, leg: Leg) -> bool:
@@ -257,9 +295,13 @@ def overdrawn(payment: Payment) -> int:
 def _taken(work: Work, leg: Leg) -> None:
     """Others took the money while this waited for its turn or for funds: it does not leave as well
     (edge 11), and a person is told."""
-    work.put_leg(leg.id, failure="taken_by_others")
-    move(work, leg.id, "said_failed", failure="taken_by_others")
-    work.event("exception.raised", what="taken_by_others", leg=leg.id, amount=leg.amount)
+    _fail(work, leg, "taken_by_others")
+
+
+def _fail(work: Work, leg: Leg, why: str) -> None:
+    work.put_leg(leg.id, failure=why)
+    move(work, leg.id, "said_failed", failure=why)
+    work.event("exception.raised", what=why, leg=leg.id, amount=leg.amount)
 
 
 def _key_may_be_gone(work: Work, leg: Leg) -> bool:

@@ -132,6 +132,7 @@ def _release_accepted(
     body = {"psp_release_id": state.psp_release_id, "reference": reference}
     if state.psp_release_id:
         leg = work.put_leg(leg.id, psp_release_id=state.psp_release_id)
+    _name_captures(work, leg.payment, state)
     done = releases.void_news(work, leg, state, asked)
     if not done and leg.declined != legs.REFUSED:  # its refusal may be told before its answer
         legs.move(work, leg.id, legs.asked_status(leg, "pending", asked), **body)
@@ -260,10 +261,31 @@ def _reread_found(work: Work, payment: Payment, found: Accepted, asked: int) -> 
     work.put_payment(payment.id, reread=False, look=False)
     work.finish(reread_id(payment.id))
     if found.payment is not None:
+        _captures_listed(work, payment.id, found.payment)
         payment_news(work, payment.id, found.payment)
     _listed(work, payment.id, found.refunds, asked)
     if was_open and work.payment(payment.id).captured_peak and not found.refunds:
         reread(work, payment.id)  # what was given back of the capture was not asked for yet
+
+
+def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
+    """The captures a provider lists are all there are: more cannot have been captured."""
+    _name_captures(work, payment_id, state)
+    payment = work.payment(payment_id)
+    if state.captures and 0 <= state.captured < payment.captured:
+        work.put_payment(payment_id, captured=state.captured)
+        work.event("payment.updated", payment=payment_id, captured=state.captured)
+        raise_if_overpaid(work, payment_id)
+
+
+def _name_captures(work: Work, payment_id: str, state: PaymentState) -> None:
+    payment = work.payment(payment_id)
+    known = {payment.psp_payment_id, *dict(payment.captures)}
+    fresh = tuple(
+        (c.psp_capture_id, c.amount) for c in state.captures if c.psp_capture_id not in known
+    )
+    if fresh:
+        work.put_payment(payment_id, captures=(*payment.captures, *fresh))
 
 
 def _listed(work: Work, payment_id: str, refunds: tuple[RefundState, ...], asked: int) -> None:
@@ -331,6 +353,7 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
         payment_id,
         state.amount,
         "pending",
+        capture=state.psp_capture_id,
         psp_refund_id=state.psp_refund_id,
         outside=True,
     )

@@ -96,6 +96,8 @@ class Payment(_Part, frozen=True):
     busy: str = ""
     reread: bool = False  # a look-up of the whole payment is due
     look: bool = False  # ... even while nothing of it is captured
+    method: str = ""  # as the provider names it: "visa", "klarna"
+    captured_at: Instant = 0  # when the first capture was known here, or the order was placed
     charge: str = ""
     psp_order: str = ""
     authorization: str = ""
@@ -186,6 +188,8 @@ class Leg(_Part, frozen=True):
     declined: str = ""
     unfunded: bool = False  # that "no" was for want of money there: it is tried again later
     surfaced: bool = False  # an attempt closed as not executed paid after all: send nothing more
+    capture: str = ""  # the one it gives back from, where that must be said
+    lines: tuple[LineShare, ...] = ()  # what it says it is for, fixed like `full`
     psp_refund_id: str = ""
     psp_release_id: str = ""  # a void's: the cancellation or the capture of the rest, there
     told: tuple[str, ...] = ()  # of what a person was told while nothing was heard
@@ -296,8 +300,7 @@ class Order(_Part, frozen=True):
 
 
 def psp_ids(payment: Payment) -> frozenset[str]:
-    """Every id the provider knows this payment by. Its order there is not among them where it is
-    not the only payment of that order, which `fold` sees to."""
+    """Every id the provider knows this payment by; that of its order there it may share."""
     captures = (name for name, _ in payment.captures)
     known = (payment.psp_payment_id, payment.charge, payment.authorization, payment.psp_order)
     return frozenset(name for name in (*known, *captures) if name)

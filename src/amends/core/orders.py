@@ -25,7 +25,7 @@ from amends.core.work import Work
 from amends.kernel.currency import known
 from amends.kernel.ids import derived
 from amends.kernel.money import Rate
-from amends.kernel.time import parse_rfc3339
+from amends.kernel.time import Instant, parse_rfc3339
 
 
 def order_id(source: OrderKey) -> str:
@@ -126,7 +126,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
     _check_connections(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
-    payments, tenders = _payments(order, report)
+    payments, tenders = _payments(order, report, work.now)
     new = order.version == 0
     work.change(
         version=report.version,
@@ -195,8 +195,11 @@ def _shipping(charge: ShippingIn, included: bool) -> Shipping:
     return Shipping(charge.id, _gross(charge, included), _taxes(charge.taxes), charge.title)
 
 
-def _payments(order: Order, report: OrderIn) -> tuple[tuple[Payment, ...], tuple[Tender, ...]]:
+def _payments(
+    order: Order, report: OrderIn, now: Instant
+) -> tuple[tuple[Payment, ...], tuple[Tender, ...]]:
     """Payments never shrink by a shop's word: the provider's news may be ahead of it."""
+    placed_at = parse_rfc3339(report.placed_at) if report.placed_at else now
     known_now = {p.id: p for p in order.payments}
     tenders = []
     for tender in report.tenders:
@@ -205,7 +208,10 @@ def _payments(order: Order, report: OrderIn) -> tuple[tuple[Payment, ...], tuple
             continue
         identifier = payment_id(tender.connection, tender.psp_payment_id)
         tenders.append(Tender("payment", tender.amount, identifier))
-        known_now[identifier] = _payment(identifier, tender, known_now.get(identifier))
+        payment = _payment(identifier, tender, known_now.get(identifier))
+        if payment.captured_peak and not payment.captured_at:
+            payment = replace(payment, captured_at=placed_at)
+        known_now[identifier] = payment
     return tuple(known_now.values()), tuple(tenders)
 
 
@@ -219,17 +225,26 @@ def _payment(identifier: str, tender: TenderIn, before: Payment | None) -> Payme
             authorized=tender.amount,
             captured=tender.captured,
             captured_peak=tender.captured,
+            method=tender.method,
             charge=psp.charge,
             psp_order=psp.order,
-            authorization=psp.authorization,
+            # Before a capture there is nothing else it could be called by.
+            authorization=psp.authorization or ("" if tender.captured else tender.psp_payment_id),
             captures=tuple((c.id, c.amount) for c in psp.captures),
         )
+    known = dict(before.captures)
+    more = tuple((c.id, c.amount) for c in psp.captures if c.id not in known)
     captured = max(before.captured, tender.captured)
     return replace(
         before,
         authorized=max(before.authorized, tender.amount),
         captured=captured,
         captured_peak=max(before.captured_peak, captured),
+        method=before.method or tender.method,
+        charge=before.charge or psp.charge,
+        psp_order=before.psp_order or psp.order,
+        authorization=before.authorization or psp.authorization,
+        captures=(*before.captures, *more),
     )
 
 

@@ -28,6 +28,7 @@ class Question(msgspec.Struct, frozen=True):
     reason: str
     disputed: bool
     features: Features
+    past_limit: bool = False  # the provider may refuse: its method is refunded only for a while
 
 
 def built_in(auto_approve_up_to: int, second_person: bool = False) -> Policy:
@@ -45,6 +46,8 @@ def judge(question: Question, policy: Policy) -> Verdict:
     risk, reasons = score(question.features)
     if question.disputed:
         outcome, rule = "review", "payment-disputed"
+    elif question.past_limit:
+        outcome, rule = "review", "past-refund-window"
     elif question.functional_amount > policy.auto_approve_up_to:
         outcome, rule = "review", "above-auto-approve"
     elif risk >= 5000:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from amends.core.captures import capture_rooms, spread
 from amends.core.order import (
     Breakdown,
     LegKind,
@@ -29,12 +30,14 @@ from amends.kernel.canon import digest
 from amends.kernel.money import allocate, share
 
 
-class Portion(msgspec.Struct, frozen=True):
-    """What one payment gives: kind "void" of an authorization, "refund" of captured money."""
+class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one payment gives: kind "void" of an authorization, "refund" of captured money, where
+    it must be said of which capture."""
 
     payment: str
     kind: LegKind
     amount: int
+    capture: str = ""
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -76,9 +79,11 @@ def compute(
     only: str = "",
     freed: frozenset[str] = frozenset(),
     multiple_of: Mapping[str, int] | None = None,
+    by_capture: frozenset[str] = frozenset(),
 ) -> Quote:
     """The quote for a request. `only`: a payment id to stay within; `freed`: refunds whose standing
-    claim is given up for this one. Raises Refused (unknown line, exceeds …, nothing left)."""
+    claim is given up for this one; `by_capture`: payments whose refunds are each of one capture.
+    Raises Refused (unknown line, exceeds …, nothing left)."""
     lines, shipping = left_over(order, freed)
     room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
     money = sum(amount for _, amount in room)
@@ -91,7 +96,7 @@ def compute(
         )
     else:
         breakdown = _everything(money, lines, shipping)
-    return _bind(order, breakdown, money, room, multiple_of or {})
+    return _bind(order, breakdown, money, room, multiple_of or {}, by_capture)
 
 
 def adopted(order: Order, amount: int) -> Breakdown:
@@ -257,6 +262,7 @@ def _bind(
     money: int,
     room: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
+    by_capture: frozenset[str],
 ) -> Quote:
     amount = breakdown.total
     if not amount:
@@ -267,7 +273,8 @@ def _bind(
             f"{money} {order.currency} (minor units) is left, {amount} was asked.",
             remaining=money,
         )
-    portions = tuple(_portions(amount, room))
+    whole = _portions(amount, room)
+    portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
     _check_payable(order, portions, multiple_of)
     # What is left is in it, so that a quote is committed once: the same parts may be there twice.
     plan = digest([order.id, amount, order.currency, breakdown, portions, money])
@@ -280,6 +287,20 @@ def _portions(amount: int, room: Iterable[tuple[Payment, int]]) -> Iterable[Port
         if part:
             yield Portion(payment.id, "refund" if payment.captured_peak else "void", part)
             amount -= part
+
+
+def _by_capture(order: Order, whole: Portion, by_capture: frozenset[str]) -> Iterable[Portion]:
+    """A portion of a payment with several captures, one for each capture it is taken from."""
+    payment = order.payment(whole.payment)
+    if whole.kind != "refund" or whole.payment not in by_capture or len(payment.captures) < 2:
+        yield whole
+        return
+    parts = spread(whole.amount, capture_rooms(order, payment))
+    placed = sum(amount for _, amount in parts)
+    if placed < whole.amount:
+        raise Refused(Reason.CAPTURE_UNKNOWN, remaining=placed)
+    for name, amount in parts:
+        yield Portion(whole.payment, whole.kind, amount, name)
 
 
 def _check_payable(

@@ -37,6 +37,10 @@ class Reason(StrEnum):
     EXCEEDS_REMAINING = "exceeds_remaining"
     NOTHING_LEFT = "nothing_left"
     AMOUNT_NOT_PAYABLE = "amount_not_payable"
+    METHOD_NOT_REFUNDABLE = "method_not_refundable"
+    PARTIAL_NOT_POSSIBLE = "partial_not_possible"
+    TOO_MANY_REFUNDS = "too_many_refunds"
+    CAPTURE_UNKNOWN = "capture_unknown"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
@@ -73,6 +77,11 @@ SENTENCES: dict[Reason, str] = {
     Reason.EXCEEDS_REMAINING: "The amount is more than what is left to refund.",
     Reason.NOTHING_LEFT: "Nothing is left to refund.",
     Reason.AMOUNT_NOT_PAYABLE: "The provider cannot pay this amount in this currency.",
+    Reason.METHOD_NOT_REFUNDABLE: "The provider gives nothing back on this payment method.",
+    Reason.PARTIAL_NOT_POSSIBLE: "This payment method is refunded whole or not at all.",
+    Reason.TOO_MANY_REFUNDS: "The provider makes no further refund of this payment.",
+    Reason.CAPTURE_UNKNOWN: "It is not known which capture of the payment the money is left on; "
+    "look at the payment at its provider.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",

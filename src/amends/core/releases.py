@@ -60,7 +60,10 @@ def take_capture(work: Work, payment_id: str, captured: int) -> None:
     """So much was captured, all in all."""
     payment = work.payment(payment_id)
     work.put_payment(
-        payment_id, captured=captured, captured_peak=max(captured, payment.captured_peak)
+        payment_id,
+        captured=captured,
+        captured_peak=max(captured, payment.captured_peak),
+        captured_at=payment.captured_at or work.now,
     )
 
 

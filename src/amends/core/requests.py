@@ -101,7 +101,8 @@ class PspIn(_Body, frozen=True):
 
 
 class TenderIn(_Body, frozen=True):
-    """One way the order was paid. `amount` was promised, `captured` of it was taken."""
+    """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
+    the provider's name for it ("visa", "klarna")."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -109,6 +110,7 @@ class TenderIn(_Body, frozen=True):
     psp_payment_id: Text = ""
     captured: Amount = 0
     psp: PspIn = PspIn()
+    method: Text = ""
 
 
 class CustomerIn(_Body, frozen=True):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from msgspec.structs import replace
 
-from amends.core.effects import Effect, LookupRefundsIntent
+from amends.core.effects import Effect, LookupPaymentIntent, LookupRefundsIntent
 from amends.core.facts import Addressed, Answered, LookedUp
 from amends.engine.asks import Ask
 from amends.engine.config import ConnectionConfig
@@ -136,7 +136,9 @@ class Deliverer:
             if not isinstance(outcome, Accepted):
                 return outcome, isinstance(result, Response)
             found += outcome.refunds
-            if not outcome.next or not isinstance(intent, LookupRefundsIntent):
+            if not outcome.next or not isinstance(
+                intent, LookupRefundsIntent | LookupPaymentIntent
+            ):
                 return replace(outcome, refunds=found, next=""), True
             intent = replace(intent, cursor=outcome.next)
         return Unknown("the list of refunds does not end", alert=True), True

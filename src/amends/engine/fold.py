@@ -18,10 +18,10 @@ from amends.core.decide import decide, park, refuse
 from amends.core.decision import Ctx, Decision
 from amends.core.effects import Effect
 from amends.core.facts import Addressed, EffectDue, Fact, OrderReported, Recorded, Unparked
-from amends.core.order import Order
+from amends.core.order import Order, psp_ids
 from amends.core.orders import order_id
 from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
-from amends.core.requests import OrderKey
+from amends.core.requests import OrderKey, PspIn
 from amends.engine.asks import (
     Ask,
     Rendered,
@@ -136,7 +136,8 @@ class Fold:
         if item.source:
             return order_id(OrderKey(*item.source))
         for ref in item.payments:
-            found = self._routes.get(ref) or self.batch.routes.get(ref)
+            batch = self.batch
+            found = self._routes.get(ref) or batch.routes.get(ref) or batch.aliases.get(ref)
             if found:
                 return found
         return ""
@@ -295,6 +296,14 @@ class Fold:
         for payment in order.payments:
             self.batch.routes[(payment.connection, payment.psp_payment_id)] = order.id
 
+    def _alias(self, before: Order | None, order: Order) -> None:
+        """Further ids the providers know its payments by, where they are new: messages name any."""
+        known = {p.id: psp_ids(p) for p in before.payments} if before else {}
+        for payment in order.payments:
+            fresh = psp_ids(payment) - known.get(payment.id, frozenset((payment.psp_payment_id,)))
+            for psp_id in fresh:
+                self.batch.aliases[(payment.connection, psp_id)] = order.id
+
     def _match_waiting(self, identifier: str) -> None:
         """Messages that came before their order, in the order in which they came. What one of them
         says of other orders waits on."""
@@ -364,6 +373,7 @@ class Fold:
         for gone in decision.done:
             batch.effects.pop((order.id, gone), None)
             batch.done.add((order.id, gone))
+        self._alias(before, order)
         known = {r.id: r for r in before.refunds} if before else {}
         batch.refunds.update((order.id, r.id) for r in order.refunds if known.get(r.id) is not r)
 
@@ -430,13 +440,19 @@ class Fold:
 
 
 def _named(reports: Iterable[OrderReported]) -> set[tuple[str, str]]:
-    """The payments that reported orders were paid with."""
+    """The payments that reported orders were paid with, by every id that was given of them."""
     return {
-        (t.connection, t.psp_payment_id)
+        (t.connection, psp_id)
         for report in reports
         for t in report.order.tenders
         if t.kind == "payment"
+        for psp_id in (t.psp_payment_id, *_further(t.psp))
+        if psp_id
     }
+
+
+def _further(psp: PspIn) -> tuple[str, ...]:
+    return (psp.order, psp.authorization, psp.charge, *(capture.id for capture in psp.captures))
 
 
 def _name(fact: Fact) -> str:

@@ -198,4 +198,5 @@ def _terms(connection: ConnectionConfig) -> Terms:
         void=able.void,
         release_part=able.release_part,
         multiple_of=tuple(sorted(able.multiple_of.items())),
+        methods=able.methods,
     )

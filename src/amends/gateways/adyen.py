@@ -13,11 +13,14 @@ from typing import Any
 
 import msgspec
 
+from amends.core.decision import Method
 from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
 from amends.gateways.adyen_items import is_key, verify
+from amends.gateways.adyen_lines import NEED_LINES, line_items
 from amends.gateways.adyen_objects import MULTIPLE_OF, mark, scrub, to_wire
+from amends.gateways.codecs import Json
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
 from amends.gateways.wire import checked_key, segment
 from amends.kernel.time import DAY
@@ -44,6 +47,12 @@ CAPABILITIES = Capabilities(
     settings=("api_key", "merchant_account", "environment"),
     secrets=("api_key",),
     multiple_of=MULTIPLE_OF,
+    methods=(
+        # A refund of these, a partial one at least, must say what it is for (Checkout API v72).
+        *(Method(name, lines=True) for name in NEED_LINES),
+        # Of a PayPal payment captured in parts it must say which capture (`capturePspReference`).
+        Method("paypal", per_capture=True),
+    ),
 )
 
 _KEY_MAX = 64  # characters of an idempotency key
@@ -68,7 +77,11 @@ def write(intent: Intent, settings: Settings) -> Request:
     look-up too: an unknown outcome is settled by the same bytes, then only by webhook or report."""
     if isinstance(intent, RefundIntent):
         reason = _REASONS.get(intent.reason, _OTHER_REASON)
-        fields = {"amount": _amount(intent), "merchantRefundReason": reason}
+        fields: Json = {"amount": _amount(intent), "merchantRefundReason": reason}
+        if intent.lines:
+            fields["lineItems"] = line_items(intent)
+        if intent.capture and intent.method.startswith("paypal"):
+            fields["capturePspReference"] = intent.capture
         return _post("refunds", intent, fields, settings)
     if isinstance(intent, CaptureRestIntent):
         return _post("captures", intent, {"amount": _amount(intent)}, settings)

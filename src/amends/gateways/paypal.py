@@ -1,9 +1,10 @@
 """PayPal: requests as JSON, the login, and what the account can do.
 
 A payment is known by what PayPal calls its transaction: the capture, or the authorization while
-nothing is captured of it. One that began as an authorization is refunded by its capture, in the
-intent's `capture` or `charge`. Answers are read in `paypal_answers`, webhooks in `paypal_events`,
-signatures in `paypal_signatures`, objects in `paypal_objects`, what they hold in `paypal_values`.
+nothing is captured of it. One that began as an authorization is refunded by its captures, each by
+its own id, in the intent's `capture` or `charge`. Answers are read in `paypal_answers`, webhooks in
+`paypal_events`, signatures in `paypal_signatures`, objects in `paypal_objects`, what they hold in
+`paypal_values`.
 Source of the protocol: PayPal's own OpenAPI files, Payments v2 (2.9) and Orders v2 (2.13).
 """
 
@@ -13,6 +14,7 @@ import base64
 
 import msgspec
 
+from amends.core.decision import Method
 from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
@@ -62,6 +64,8 @@ CAPABILITIES = Capabilities(
     settings=("client_id", "client_secret", "environment"),
     secrets=("client_secret",),
     multiple_of=MULTIPLE_OF,
+    # A refund is of one capture, within 180 days of it (PayPal's help; REFUND_TIME_LIMIT_EXCEEDED).
+    methods=(Method(per_capture=True, within=180 * DAY),),
 )
 
 _KEY_MAX = 108  # characters of a request id in Orders v2; Payments v2 names no limit
@@ -80,12 +84,11 @@ def write(intent: Intent, settings: Settings) -> Request:
     if isinstance(intent, CaptureRestIntent):
         path = _authorization(intent, "/capture")
         return _post(path, _capture_body(intent), intent.key, settings)
-    if not isinstance(intent, LookupRefundsIntent):
-        return _get(_authorization(intent), settings)
     if intent.cursor:
         return _get(f"/v2/checkout/orders/{segment(intent.cursor)}", settings)
-    capture = intent.charge or intent.psp_payment_id
-    return _get(f"/v2/payments/captures/{segment(capture)}", settings)
+    if not isinstance(intent, LookupRefundsIntent):
+        return _get(_authorization(intent), settings)
+    return _get(f"/v2/payments/captures/{segment(_capture(intent))}", settings)
 
 
 def _refund_body(intent: RefundIntent) -> Json:
@@ -109,7 +112,7 @@ def _capture_body(intent: CaptureRestIntent) -> Json:
     return {"amount": to_wire(intent.amount, intent.currency), "final_capture": True}
 
 
-def _capture(intent: RefundIntent) -> str:
+def _capture(intent: RefundIntent | LookupRefundsIntent) -> str:
     return intent.capture or intent.charge or intent.psp_payment_id
 
 

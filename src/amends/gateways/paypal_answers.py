@@ -15,6 +15,7 @@ from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
     Intent,
+    LookupPaymentIntent,
     LookupRefundsIntent,
     RefundIntent,
 )
@@ -37,7 +38,15 @@ from amends.gateways.paypal_values import amount_in, check_kind, link_to, relate
 from amends.gateways.signatures import header
 from amends.gateways.spec import Failure, Response, Token
 from amends.gateways.wire import retry_after
-from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
+from amends.kernel.outcome import (
+    Accepted,
+    CaptureState,
+    Declined,
+    NotSent,
+    Outcome,
+    PaymentState,
+    Unknown,
+)
 from amends.kernel.time import SECOND
 
 Kind = Literal["final", "funds", "captured", "refunded", "canceled"]
@@ -95,7 +104,9 @@ def _accepted(intent: Intent, body: Json, reference: str) -> Outcome:
         return _captured(intent, body, reference)
     if isinstance(intent, LookupRefundsIntent):
         return _found(intent, body, reference)
-    _check_id(body, intent.psp_payment_id)
+    if isinstance(intent, LookupPaymentIntent):
+        return _authorized(intent, body, reference)
+    _check_id(body, intent.psp_payment_id)  # a void that answers with what it voided
     return Accepted(payment=authorization_state(body, intent.currency), reference=reference)
 
 
@@ -115,23 +126,47 @@ def _captured(intent: CaptureRestIntent, body: Json, reference: str) -> Outcome:
         return Unknown(f"capture {status}", stored=True, alert=True, reference=reference)
     if amount != intent.amount:
         raise Malformed(f"{amount} was captured where {intent.amount} was asked for")
-    captured = amount if status != "PENDING" else -1
-    return Accepted(payment=PaymentState(captured=captured, capturable=0), reference=reference)
+    name = required_text(body, "id")
+    made = CaptureState(name, amount, intent.currency)
+    captured, named = (amount, (made,)) if status != "PENDING" else (-1, ())
+    state = PaymentState(captured=captured, capturable=0, captures=named, psp_release_id=name)
+    return Accepted(payment=state, reference=reference)
 
 
 def _found(intent: LookupRefundsIntent, body: Json, reference: str) -> Accepted:
     """Refunds are listed nowhere but in the order, and a capture names its order: the first page
     is the capture, the second (the cursor is the order's id) the order."""
     if intent.cursor:
-        _check_id(body, intent.cursor)
-        payment, refunds = order_state(body, intent.psp_payment_id, intent.currency)
-        return Accepted(payment=payment, refunds=refunds, reference=reference)
+        return _ordered(intent, body, reference)
     check_kind(body, "captures")
-    _check_id(body, intent.charge or intent.psp_payment_id)
-    order = text(related(body), "order_id") or link_to(body, "orders", "up")
+    _check_id(body, intent.capture or intent.charge or intent.psp_payment_id)
+    order = _order_of(body)
     if not order:
         raise Malformed("the capture does not name its order")
     return Accepted(next=order, reference=reference)
+
+
+def _ordered(
+    intent: LookupRefundsIntent | LookupPaymentIntent, body: Json, reference: str
+) -> Accepted:
+    _check_id(body, intent.cursor)
+    payment, refunds = order_state(body, intent.psp_payment_id, intent.currency)
+    return Accepted(payment=payment, refunds=refunds, reference=reference)
+
+
+def _authorized(intent: LookupPaymentIntent, body: Json, reference: str) -> Accepted:
+    """An authorization does not say how much of it was captured, or by which captures: if it was,
+    the second page (the cursor is the order's id) is its order, where that is named."""
+    if intent.cursor:
+        return _ordered(intent, body, reference)
+    _check_id(body, intent.psp_payment_id)
+    state = authorization_state(body, intent.currency)
+    order = "" if state.captured == 0 or state.canceled else _order_of(body) or intent.psp_order
+    return Accepted(payment=state, next=order, reference=reference)
+
+
+def _order_of(body: Json) -> str:
+    return text(related(body), "order_id") or link_to(body, "orders", "up")
 
 
 def _check_id(body: Json, asked: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from amends.core.facts import Addressed, DisputeReported, PaymentReported
+from amends.core.facts import Addressed, DisputeReported, PaymentToRead
 from amends.gateways.codecs import (
     Json,
     Malformed,
@@ -23,13 +23,8 @@ from amends.gateways.codecs import (
 from amends.gateways.paypal_signatures import live_by
 from amends.gateways.paypal_values import linked, moment, money, related
 from amends.gateways.spec import Message, Settings, Unreadable
-from amends.kernel.outcome import PaymentState
 
 _Facts = tuple[Addressed, ...]
-
-# "More was refunded than you know of" makes whoever hears it list the refunds at the provider, and
-# changes nothing else: the one thing a body without a real signature may ask for.
-LOOK = PaymentState(refunded=2**53 - 1)
 
 _KINDS = ("captures", "authorizations", "orders")
 _RELATED = ("capture_id", "authorization_id", "order_id")
@@ -86,11 +81,12 @@ def _payment(resource: Json, kind: str, connection: str) -> _Facts:
 
 
 def _look(connection: str, ids: tuple[str, ...]) -> Addressed:
-    return _addressed(PaymentReported(connection, ids, LOOK), connection, ids)
+    """That it be looked at: the one thing a body without a real signature may ask for."""
+    return _addressed(PaymentToRead(connection, ids), connection, ids)
 
 
 def _addressed(
-    fact: PaymentReported | DisputeReported, connection: str, ids: tuple[str, ...]
+    fact: PaymentToRead | DisputeReported, connection: str, ids: tuple[str, ...]
 ) -> Addressed:
     return Addressed(fact, payments=tuple((connection, psp_id) for psp_id in ids))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from amends.gateways.codecs import Json, Malformed, flag, part, parts, required_text, text
 from amends.gateways.paypal_values import amount_in, check_kind, link_to, marked, moment, money
-from amends.kernel.outcome import PaymentState, RefundState, RefundStatus
+from amends.kernel.outcome import CaptureState, PaymentState, RefundState, RefundStatus
 
 _STATUSES: dict[str, RefundStatus] = {
     "COMPLETED": "succeeded",
@@ -40,6 +40,7 @@ def refund_state(refund: Json) -> RefundState:
         epoch=epoch,
         failure_reason=why if status in ("failed", "canceled") else "",
         psp_at=moment(refund, "create_time"),
+        psp_capture_id=link_to(refund, "captures", "up"),
     )
 
 
@@ -103,7 +104,10 @@ def _captured(captures: list[Json], refunds: list[Json], currency: str) -> Payme
     totals = [
         sum(amount_in(item, currency) for item in items) for items in (taken, emptied, listed)
     ]
-    return PaymentState(captured=totals[0], refunded=max(totals[1:]))
+    named = tuple(
+        CaptureState(required_text(c, "id"), amount_in(c, currency), currency) for c in taken
+    )
+    return PaymentState(captured=totals[0], refunded=max(totals[1:]), captures=named)
 
 
 def _authorized(

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from amends.core.decision import Method
 from amends.core.effects import Intent
 from amends.core.facts import Addressed
 from amends.kernel.outcome import NotSent, Outcome
@@ -32,6 +33,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()  # required settings of a connection, by name
     secrets: tuple[str, ...] = ()  # of these, the ones whose values are secret
     multiple_of: Mapping[str, int] = {}  # amounts must be multiples, per currency
+    methods: tuple[Method, ...] = ()  # what payment methods allow; the first that fits counts
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from urllib.parse import quote_plus, urlencode
 
+from amends.core.decision import Method
 from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
@@ -40,7 +41,7 @@ from amends.gateways.stripe_answers import parse
 from amends.gateways.stripe_events import read
 from amends.gateways.stripe_objects import MULTIPLE_OF, scrub, to_wire
 from amends.gateways.wire import checked_key, segment
-from amends.kernel.time import HOUR, SECOND, Instant
+from amends.kernel.time import DAY, HOUR, SECOND, Instant
 
 __all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "verify", "write"]
 
@@ -62,6 +63,8 @@ CAPABILITIES = Capabilities(
     settings=("api_key",),
     secrets=("api_key",),
     multiple_of=MULTIPLE_OF,
+    # docs.stripe.com/refunds; cards have no limit there.
+    methods=(Method("bacs_debit", within=180 * DAY), Method("multibanco", within=180 * DAY)),
 )
 
 _KEY_MAX = 255  # characters of an idempotency key

@@ -37,6 +37,7 @@ class RefundState(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int = 0
     failure_reason: str = ""
     psp_at: Instant = 0
+    psp_capture_id: str = ""  # the capture it is of, where the provider says so
 
 
 class CaptureState(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -133,7 +133,8 @@ class Batch:
     by (connection, message); one that is done or ignored by now is final (else Retry: `seen` tells
     the next round), and an empty `raw` leaves the stored one as it is. `created` orders must not
     exist yet (else Retry), all others must be there; `routes` map (connection, psp_payment_id) to
-    an order id and must be new or equal (else Retry; the next round sees who has it). `answers`
+    an order id and must be new or equal (else Retry; the next round sees who has it); `aliases`,
+    further ids of payments, likewise, but one that is taken stays with whom it is. `answers`
     must be new (else Retry). `people` are upserted, unless what is stored is newer.
     """
 
@@ -148,6 +149,7 @@ class Batch:
         self.answers: list[Answer] = []
         self.inbox: dict[tuple[str, str], Inbound] = {}
         self.routes: dict[tuple[str, str], str] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
         self.people: list[Person] = []
         self.notes: list[NoteText] = []
         self.quotes: list[QuoteRow] = []

@@ -100,6 +100,12 @@ STEPS: dict[str, Step] = {
             exact=True,
         ),
         Step(
+            "aliases",
+            schema.payment_refs,
+            "insert_new",
+            *(_all(schema.payment_refs), _keys(schema.payment_refs)),
+        ),
+        Step(
             "inbox",
             schema.inbox,
             "upsert",
@@ -209,6 +215,7 @@ def _of_messages(batch: Batch, waited: Mapping[tuple[str, str], Inbound]) -> dic
         "refs": sorted(ref for message in inbox for ref in rows.refs(message)),
         "answers": _map(rows.answer, batch.answers),
         "routes": sorted((psp, name, order) for (name, psp), order in batch.routes.items()),
+        "aliases": sorted((psp, name, order) for (name, psp), order in batch.aliases.items()),
         "people": _by_key({row[:2]: row for row in map(rows.person, batch.people)}.values()),
         "notes": _map(rows.note, batch.notes),
         "quotes": _map(rows.quote, batch.quotes),
