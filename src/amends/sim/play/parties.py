@@ -15,11 +15,16 @@ import msgspec
 
 from amends.gateways.spec import Request
 from amends.sim.adyen import AdyenWorld
+from amends.sim.paypal import PayPalWorld
+from amends.sim.paypal.certificates import signer
+from amends.sim.paypal.money import SUPPORTED
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import Clock, Plan, World
 
 WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 HMAC_KEY = "73696D756C6174696F6E2D736563726574"
+WEBHOOK_ID = "5GP028458E2496506"
+PAYPAL_URL = "http://psp.sim/paypal"
 SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 
 
@@ -55,6 +60,18 @@ class Party(ABC):
     def base_path(self) -> str:
         """Where the look-alike's own paths begin in a request's address."""
         return f"/{self.gateway}"
+
+    def name(self, name: str) -> str:
+        """The id of a payment that is called so here: 17, or 17_2 for an order's second."""
+        return self.prefix + name
+
+    def number(self, payment: str) -> str:
+        """The order number of a payment or charge, "" for neither: ch_17, pi_17_2, ad_17."""
+        return "".join(payment.split("_")[1:2])
+
+    def takes(self, currency: str, captured: bool) -> bool:
+        """Whether such a payment can be played there."""
+        return True
 
     @abstractmethod
     def world(self, clock: Clock, prng: Random) -> World:
@@ -177,6 +194,75 @@ class _Adyen(Party):
         return body.replace(yes, no) if yes in body else body.replace(no, yes)
 
 
+class _PayPal(Party):
+    gateway, connection, prefix, secret = "paypal", "paypal-eu", "PP", WEBHOOK_ID
+    silence_s = 45.1 * 86400.0  # it keeps request ids for 45 days
+    words: Mapping[str, str] = {
+        "needs_response": "WAITING_FOR_SELLER_RESPONSE",
+        "warning_needs_response": "OPEN",
+        "warning_closed": "canceled",
+    }
+    # Who sends back one unit after the other makes more refunds than PayPal takes of one capture.
+    settings: Mapping[str, Any] = {"refunds_most": 100}
+    short = True
+
+    def name(self, name: str) -> str:
+        return self.prefix + name.replace("_", "X")
+
+    def number(self, payment: str) -> str:
+        name = payment.removeprefix("O")  # an order is named after its payment
+        return name.removeprefix("PP").partition("X")[0] if name.startswith("PP") else ""
+
+    def takes(self, currency: str, captured: bool) -> bool:
+        """What is only authorized is not played here: a capture by others gets an id of its own."""
+        return currency in SUPPORTED and captured
+
+    def world(self, clock: Clock, prng: Random) -> World:
+        world = PayPalWorld(clock, prng)
+        world.reached_at(PAYPAL_URL)
+        return world
+
+    def account(self, folder: Path) -> dict[str, Any]:
+        return {
+            "gateway": "paypal",
+            "client_id": "sandbox",
+            "client_secret": _file(folder, "paypal-secret", "sandbox_secret"),
+            "environment": "sandbox",
+            "webhook_secrets": [_file(folder, "webhook-id", WEBHOOK_ID)],
+            "base_url": PAYPAL_URL,
+            "trust_anchors": _file(folder, "anchors.pem", signer().anchors),
+        }
+
+    def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
+        return {"currency": currency}
+
+    def payment(self, request: Request) -> str:
+        names = urlsplit(request.url).path.split("/")
+        return next((name for name in names if self.number(name)), "")
+
+    def word(self, body: bytes) -> Word:
+        event = json.loads(body)
+        about, kind = event["resource"], event["resource_type"]
+        if kind == "dispute":
+            payment = about["disputed_transactions"][0]["seller_transaction_id"]
+        elif kind == "refund":
+            (up,) = [link["href"] for link in about["links"] if link["rel"] == "up"]
+            payment = up.rpartition("/")[2]
+        else:
+            payment = about["id"]
+        proves = "refund_pending" if about.get("status") == "PENDING" else ""
+        if event["event_type"] == "PAYMENT.REFUND.FAILED":
+            proves = "refund_fails"
+        return Word(payment, event["event_type"], event["id"], proves)
+
+    def forged(self, body: bytes) -> bytes:
+        return body.replace(b'"COMPLETED"', b'"FAILED"') + b" "
+
+    def was_short(self, plan: Plan) -> bool:
+        answer = plan.response
+        return answer is not None and b"REFUND_FAILED_INSUFFICIENT_FUNDS" in answer.body
+
+
 def _file(folder: Path, name: str, secret: str) -> str:
     """A secret in a file, as a setting names it."""
     secrets = folder / "secrets"
@@ -185,7 +271,7 @@ def _file(folder: Path, name: str, secret: str) -> str:
     return f"file:{secrets / name}"
 
 
-PARTIES: Mapping[str, Party] = {party.gateway: party for party in (_Stripe(), _Adyen())}
+PARTIES: Mapping[str, Party] = {party.gateway: party for party in (_Stripe(), _Adyen(), _PayPal())}
 
 
 def parties(names: Collection[str]) -> list[Party]:
