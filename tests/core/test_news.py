@@ -521,6 +521,19 @@ def test_edge_11_what_waits_for_funds_does_not_leave_once_a_dispute_took_the_mon
     assert desk.balance("refunds_payable") == 0 and desk.payment().pending_ours == 0
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1, 2)], ids=str)
+def test_edge_07_steps_of_a_dispute_in_any_order(order: tuple[int, ...]) -> None:
+    desk = paid()
+    told = {1: ("announced", -1), 2: ("taken", 3000), 3: ("given_back", 0)}
+    for step in order:
+        status, withdrawn = told[step]
+        fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 3000, "EUR", status, True, withdrawn)
+        desk.tell(replace(fact, step=step))
+    (dispute_,) = desk.order.disputes
+    assert (dispute_.status, dispute_.withdrawn, dispute_.step) == ("given_back", 0, 3)
+    assert desk.order.payments[0].disputed == 0
+
+
 def test_a_won_dispute_that_was_given_back_stays_given_back() -> None:
     """The word of its end may carry the balance of before the money came back, and come later."""
     desk = Desk()

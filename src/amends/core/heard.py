@@ -155,11 +155,14 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
     if before is not None and before.status in ("won", "lost", "closed") and fact.open:
         return  # stale: an opening that arrives after the end
+    if before is not None and fact.open and fact.step < before.step:
+        return  # stale: an earlier step that arrives after a later one
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
     if before is not None and before.status == status == "won":
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
-    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
+    step = max(fact.step, before.step if before else 0)
+    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn, step)
     if after == before:
         return
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)

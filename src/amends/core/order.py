@@ -246,13 +246,15 @@ class Refund(_Part, frozen=True):
 
 
 class Dispute(_Part, frozen=True):
-    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took."""
+    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `step` how far
+    it is known to have come."""
 
     id: str
     payment: str
     amount: int
     status: str
     withdrawn: int = 0
+    step: int = 0
 
 
 class Order(_Part, frozen=True):
