@@ -521,6 +521,19 @@ def test_edge_11_what_waits_for_funds_does_not_leave_once_a_dispute_took_the_mon
     assert desk.balance("refunds_payable") == 0 and desk.payment().pending_ours == 0
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1, 2)], ids=str)
+def test_edge_07_steps_of_a_dispute_in_any_order(order: tuple[int, ...]) -> None:
+    desk = paid()
+    told = {1: ("announced", -1), 2: ("taken", 3000), 3: ("given_back", 0)}
+    for step in order:
+        status, withdrawn = told[step]
+        fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 3000, "EUR", status, True, withdrawn)
+        desk.tell(replace(fact, step=step))
+    (dispute_,) = desk.order.disputes
+    assert (dispute_.status, dispute_.withdrawn, dispute_.step) == ("given_back", 0, 3)
+    assert desk.order.payments[0].disputed == 0
+
+
 def test_a_won_dispute_that_was_given_back_stays_given_back() -> None:
     """The word of its end may carry the balance of before the money came back, and come later."""
     desk = Desk()
@@ -529,3 +542,22 @@ def test_a_won_dispute_that_was_given_back_stays_given_back() -> None:
         fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 3000, "EUR", status, open_, withdrawn)
         desk.tell(fact, actor=f"connection:{STRIPE}")
     assert (desk.payment().disputed, desk.order.disputes[0].withdrawn) == (0, 0)
+
+
+def test_where_a_refund_is_is_kept_as_it_arrives() -> None:
+    """The way with the answer, the bank's reference days later; each is on the trail once."""
+    desk = Desk()
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.due()
+    state = replace(desk.state(), destination="card")
+    desk.answer(Accepted(refund=state))
+    assert desk.leg().destination == "card"
+    arn = "74537604221222132710572"
+    told = replace(state, bank_reference=arn, bank_reference_type="acquirer_reference_number")
+    for _ in range(3):
+        desk.hear(told)
+    assert (desk.leg().bank_reference, desk.leg().state) == (arn, "succeeded")
+    traced = [e.body for e in desk.events if e.body.get("news") == "traced"]
+    assert [body["bank_reference"] for body in traced] == [arn]
+    desk.hear(replace(state, destination=""))
+    assert desk.leg().bank_reference == arn, "what is not said takes nothing away"

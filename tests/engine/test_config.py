@@ -10,9 +10,10 @@ import pytest
 
 from amends.engine.config import Config, ConfigError, parse
 from amends.gateways.registry import HEARING
+from amends.kernel.time import HOUR
 from tests.gateways.paypal_certificates import ROOT
 
-CHOICE = "one of adyen, paypal, standard, stripe."
+CHOICE = "one of adyen, mollie, paypal, standard, stripe."
 HOME = "env:HOME"
 PAYPAL = {
     "gateway": "paypal",
@@ -27,12 +28,14 @@ ADYEN = {
     "environment": "test",
     "hmac_keys": ["env:HMAC"],
 }
+MOLLIE = {"gateway": "mollie", "api_key": "env:MOLLIE"}
 BASE = "http://127.0.0.1:9400"
 
 
 @pytest.fixture(autouse=True)
 def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HMAC", "0A" * 32)
+    monkeypatch.setenv("MOLLIE", "test_" + "x" * 30)
     monkeypatch.setenv("WORDS", "no hexadecimal key")
 
 
@@ -48,11 +51,12 @@ def _refusal(**connection: Any) -> str:
 
 def test_an_unknown_gateway_is_refused() -> None:
     assert _refusal(gateway="square") == f"gateway 'square' is unknown; {CHOICE}"
-    assert set(HEARING) == {"adyen", "paypal", "standard", "stripe"}
+    assert set(HEARING) == {"adyen", "mollie", "paypal", "standard", "stripe"}
 
 
 def test_a_whole_connection_is_taken() -> None:
     assert _load(**PAYPAL).connections["eu"].rate == 10
+    assert _load(**MOLLIE).connections["eu"].indeterminate_after == HOUR
     assert _load(**ADYEN).connections["eu"].settings.webhook_secrets == ("0A" * 32,)
 
 
@@ -79,6 +83,7 @@ def test_a_missing_setting_is_named(whole: dict[str, Any], setting: str, said: s
         (PAYPAL, {"environment": "prod"}, 'environment must be "live" or "sandbox".'),
         (PAYPAL, {"client_secret": "EsecretInTheFile"}, "write a secret as env:NAME or file:PATH"),
         (PAYPAL, {"merchant_account": "x"}, "'merchant_account' is not a setting of gateway"),
+        (MOLLIE, {"api_key": "env:WORDS"}, "api_key must be an API key of a website profile"),
         (ADYEN, {"environment": "https://x"}, 'environment must be "test", or the prefix of your'),
         (ADYEN, {"hmac_keys": []}, "hmac_keys are missing"),
         (ADYEN, {"hmac_keys": ["env:HMAC", "env:WORDS"]}, "a key of hmac_keys is not hexadecimal"),

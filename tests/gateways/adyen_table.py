@@ -276,22 +276,22 @@ _DISPUTES = (
     Heard(
         "dispute opens: no money yet",
         disputed("NOTIFICATION_OF_CHARGEBACK"),
-        (dispute_fact("notification_of_chargeback", True, -1),),
+        (dispute_fact("notification_of_chargeback", True, -1, step=1),),
     ),
     Heard(
         "inquiry",
         disputed("REQUEST_FOR_INFORMATION"),
-        (dispute_fact("request_for_information", True, -1),),
+        (dispute_fact("request_for_information", True, -1, step=1),),
     ),
     Heard(
         "edge-11: money taken",
         disputed("CHARGEBACK", extra={"disputeStatus": "Won"}),
-        (dispute_fact("chargeback", True, 10000),),
+        (dispute_fact("chargeback", True, 10000, step=2),),
     ),
     Heard(
         "defended: money back, not for good",
         disputed("CHARGEBACK_REVERSED"),
-        (dispute_fact("chargeback_reversed", True, 0),),
+        (dispute_fact("chargeback_reversed", True, 0, step=3),),
     ),
     Heard(
         "edge-13: taken again, fees of the arbitration on top",
@@ -308,7 +308,7 @@ _DISPUTES = (
     Heard(
         "nobody defended: the money goes by its own code",
         disputed("DISPUTE_DEFENSE_PERIOD_ENDED", extra={"disputeStatus": "Lost"}),
-        (dispute_fact("dispute_defense_period_ended", True, -1),),
+        (dispute_fact("dispute_defense_period_ended", True, -1, step=2),),
     ),
     Heard("a chargeback that is none", disputed("CHARGEBACK", success="false"), ()),
     Heard(

@@ -89,9 +89,10 @@ class Table:
     """Everything the shared suites need to know of one party that sends webhooks.
 
     `sign(raw, secret, seconds)` gives the headers of a genuine message. `vectors` and `payloads`
-    are files of the reference material. `verify` is the gateway's, with whatever else it needs;
-    `judge(vectors, case)` its verdict on one case of that file. `seal`: the party signs inside the
-    body of what it tells of payments; this is the body with its signature in it.
+    are files of the reference material, "" if it has none of this party. `verify` is the gateway's,
+    with whatever else it needs; `judge(vectors, case)` its verdict on one case of that file.
+    `seal`: the party signs inside the body of what it tells of payments; this is the body with its
+    signature in it.
     """
 
     gateway: Hearing

@@ -19,11 +19,17 @@ from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent
 from amends.gateways.registry import CHECKS, PROVIDERS
 from amends.gateways.spec import Failure, Request, Response, Settings, Unwritable
 from amends.kernel.outcome import Accepted, Declined, NotSent, Unknown
-from tests.gateways import adyen_money_table, paypal_money_table, stripe_money_table
+from tests.gateways import (
+    adyen_money_table,
+    mollie_table,
+    paypal_money_table,
+    stripe_money_table,
+)
 from tests.gateways.table import MoneyTable
 
 TABLES: dict[str, MoneyTable] = {
     "adyen": adyen_money_table.MONEY,
+    "mollie": mollie_table.MONEY,
     "paypal": paypal_money_table.MONEY,
     "stripe": stripe_money_table.MONEY,
 }

@@ -160,7 +160,8 @@ class PaymentToRead(_Fact, frozen=True, tag="payment_to_read"):
 
 
 class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
-    """A webhook about a chargeback or inquiry. `withdrawn`: the net amount taken, -1: not said."""
+    """A webhook about a chargeback or inquiry. `withdrawn`: the net amount taken, -1: not said.
+    `step`: how far an open dispute has come where each message tells one step, 0: not said."""
 
     connection: str
     psp_payment_ids: tuple[str, ...]
@@ -170,6 +171,7 @@ class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
     status: str
     open: bool
     withdrawn: int = -1
+    step: int = 0
 
 
 class FraudWarned(_Fact, frozen=True, tag="fraud_warned"):

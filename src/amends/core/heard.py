@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from amends.core import news, releases
+from amends.core import legs, news, releases
 from amends.core.facts import (
     CaptureReported,
     DisputeReported,
@@ -81,6 +81,7 @@ def capture_reported(work: Work, fact: CaptureReported) -> None:
         _capture_failed(work, payment.id, state)
     elif leg is not None:
         releases.refused(work, leg, state.failure_reason or "refused")
+    legs.kick(work, payment.id)
 
 
 def _captured(work: Work, payment_id: str, state: CaptureState) -> None:
@@ -140,6 +141,7 @@ def release_reported(work: Work, fact: ReleaseReported) -> None:
             releases.refused(work, leg, state.failure_reason or "refused")
     elif not payment.captured_peak:
         releases.gone(work, payment.id)
+    legs.kick(work, payment.id)
 
 
 # -- disputes and warnings ----------------------------------------------------------------------
@@ -151,13 +153,14 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     if payment is None:
         return
     before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
-    if before is not None and fact.open and _overtaken(before.status, fact.status):
+    if before is not None and fact.open and _overtaken(before, fact):
         return
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
     if before is not None and before.status == status and status in ("won", "closed"):
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
-    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn)
+    step = max(fact.step, before.step if before else 0)
+    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn, step)
     if after == before:
         return
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
@@ -182,11 +185,14 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         news.raise_if_overpaid(work, payment.id)
 
 
-def _overtaken(before: str, status: str) -> bool:
-    """Stale: an opening that arrives after the end, or an inquiry after its chargeback."""
+def _overtaken(before: Dispute, fact: DisputeReported) -> bool:
+    """Stale: an opening that arrives after the end, an inquiry after its chargeback, or any earlier
+    step after a later one."""
     inquiry = "warning_"
-    return before in ("won", "lost", "closed") or (
-        status.startswith(inquiry) and not before.startswith(inquiry)
+    return (
+        before.status in ("won", "lost", "closed")
+        or fact.step < before.step
+        or (fact.status.startswith(inquiry) and not before.status.startswith(inquiry))
     )
 
 

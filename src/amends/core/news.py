@@ -23,6 +23,7 @@ from amends.kernel.outcome import Accepted, Declined, NotSent, PaymentState, Ref
 from amends.kernel.time import SECOND, Instant
 
 BUSY_PAUSE = 1 * SECOND  # another effect of the payment is out
+_TRACES = ("destination", "bank_reference", "bank_reference_type")
 PAID_BY_CLOSED = "paid_by_closed_attempt"  # why a leg failed that needed no second payment
 
 
@@ -163,6 +164,7 @@ def _apply_refund(
     news = legs.asked_status(leg, state.status, asked)
     if leg.revived and news in ("heard_failed", "heard_canceled") and can_look(work, leg.payment):
         news = "heard_ended"
+    traces, before = _traces(work, leg, state), work.order.head_seq
     legs.move(
         work,
         leg.id,
@@ -171,13 +173,25 @@ def _apply_refund(
         psp_at=state.psp_at or work.now,  # where it does not say, when we were told
         reference=reference,
         failure=state.failure_reason,
+        **traces,
     )
+    if traces and work.order.head_seq == before:  # the only news in it
+        work.event("leg.news", leg=leg.id, news="traced", **traces)
     if news.startswith("said_"):  # what was asked before this is older, though nothing changed
         now = work.leg(leg.id)[1]
         work.put_leg(leg.id, moved=max(now.moved, asked))
     if leg.outside:
         refund, _ = work.leg(leg.id)
         _send_no_more(work, refund.attempt_of)
+
+
+def _traces(work: Work, leg: Leg, state: RefundState) -> dict[str, str]:
+    """Which way the money goes and what a bank finds it by, as far as that is news."""
+    told = {name: getattr(state, name) for name in _TRACES}
+    fresh = {name: said for name, said in told.items() if said and said != getattr(leg, name)}
+    if fresh:
+        work.put_leg(leg.id, **fresh)
+    return fresh
 
 
 def _not_accepted(

@@ -202,6 +202,9 @@ class Leg(_Part, frozen=True):
     capture: str = ""  # the one it gives back from, where that must be said
     lines: tuple[LineShare, ...] = ()  # what it says it is for, fixed like `full`
     psp_refund_id: str = ""
+    destination: str = ""  # these three as the provider tells them, for whoever looks for it
+    bank_reference: str = ""
+    bank_reference_type: str = ""
     psp_release_id: str = ""  # a void's: the cancellation or the capture of the rest, there
     told: tuple[str, ...] = ()  # of what a person was told while nothing was heard
     failure: str = ""
@@ -260,13 +263,15 @@ class Refund(_Part, frozen=True):
 
 
 class Dispute(_Part, frozen=True):
-    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took."""
+    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `step` how far
+    it is known to have come."""
 
     id: str
     payment: str
     amount: int
     status: str
     withdrawn: int = 0
+    step: int = 0
 
 
 class Order(_Part, frozen=True):

@@ -37,7 +37,9 @@ def schedule_reread(work: Work, payment_id: str, due: Instant) -> None:
 def start_reread(work: Work, payment_id: str) -> None:
     """Under the lease just taken: list the payment's refunds, or, while nothing of it is captured,
     read the payment itself. What is wanted from now on is another one: this may not show it."""
-    intent = whole_intent(work.order, work.payment(payment_id))
+    payment = work.payment(payment_id)
+    method = work.ctx.terms[payment.connection].method(payment.method)
+    intent = whole_intent(work.order, payment, method.per_capture)
     payment = work.put_payment(payment_id, busy="reread", reread=False, look=False)
     work.effect(
         Effect(

@@ -64,6 +64,11 @@ auto_approve_up_to = 10000                # minor units of the functional curren
 # environment = "test"                    # or the prefix of your live endpoint
 # hmac_keys = ["env:ADYEN_HMAC"]          # without them no outcome would ever be heard
 #
+# [connections.mollie-eu]
+# gateway = "mollie"
+# api_key = "env:MOLLIE_KEY"
+# webhook_secrets = ["env:MOLLIE_SECRET"]  # of a webhook with the full payload
+#
 # [connections.shop-1]
 # gateway = "standard"                    # any sender of Standard Webhooks
 # webhook_secrets = ["env:SHOP_SECRET"]

@@ -237,10 +237,12 @@ def _reversed(item: Item, connection: str) -> _Facts:
 # -- disputes ------------------------------------------------------------------------------------
 
 
-def _dispute_as(status: str, is_open: bool, takes: int = -1) -> Callable[[Item, str], _Facts]:
+def _dispute_as(
+    status: str, is_open: bool, takes: int = -1, step: int = 0
+) -> Callable[[Item, str], _Facts]:
     """A reader of items about one dispute, all of which have its pspReference. `takes`: 1 the
     disputed amount is with the customer now, 0 with us, -1 this code moves no money. It is a state
-    and no sum: a second chargeback takes what the first one took.
+    and no sum: a second chargeback takes what the first one took. `step`: see `_step`.
 
     Some codes carry `originalReference` only if that is switched on for the webhook (Customer Area,
     Additional settings, Risk); without it Adyen implies `pspReference` to be the payment's.
@@ -258,10 +260,19 @@ def _dispute_as(status: str, is_open: bool, takes: int = -1) -> Callable[[Item, 
             status=status,
             open=is_open,
             withdrawn=amount if takes == 1 else takes,
+            step=step,
         )
         return (_addressed(fact, connection, payment),)
 
     return reader
+
+
+def _step(code: str) -> int:
+    """How far a dispute has come: announced, under way, given back once. Items come in any order
+    and no signed time orders them, so an earlier step must be known by its code."""
+    if code in ("REQUEST_FOR_INFORMATION", "NOTIFICATION_OF_CHARGEBACK"):
+        return 1
+    return 3 if "ARBITRATION" in code else 2
 
 
 def _fraud_warning(item: Item, connection: str) -> _Facts:
@@ -311,10 +322,12 @@ _READERS: dict[tuple[str, str], Callable[[Item, str], _Facts]] = {
     ("TECHNICAL_CANCEL", _HAPPENED): _canceled,
     ("EXPIRE", _HAPPENED): _canceled,
     ("NOTIFICATION_OF_FRAUD", _HAPPENED): _fraud_warning,
-    ("CHARGEBACK", _HAPPENED): _dispute_as("chargeback", True, 1),
+    ("CHARGEBACK", _HAPPENED): _dispute_as("chargeback", True, 1, 2),
     # Not final: a second chargeback may follow, and must not be undone by a late delivery of this.
-    ("CHARGEBACK_REVERSED", _HAPPENED): _dispute_as("chargeback_reversed", True, 0),
-    **{(code, _HAPPENED): _dispute_as(code.lower(), True) for code in _OPEN_CODES},
+    ("CHARGEBACK_REVERSED", _HAPPENED): _dispute_as("chargeback_reversed", True, 0, 3),
+    **{
+        (code, _HAPPENED): _dispute_as(code.lower(), True, step=_step(code)) for code in _OPEN_CODES
+    },
     # The end says with whom the money is, whichever step moved it.
     **{(code, _HAPPENED): _dispute_as("won", False, 0) for code in _WON_CODES},
     **{(code, _HAPPENED): _dispute_as("lost", False, 1) for code in _LOST_CODES},

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from amends.kernel.currency import EXPONENT
 from amends.kernel.time import SECOND, Instant
 
 Json = dict[str, Any]
@@ -38,6 +39,15 @@ def text(source: Json, key: str) -> str:
     """The string under `key`, or "" if there is none."""
     value = source.get(key)
     return value if isinstance(value, str) else ""
+
+
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def code_text(source: Json, key: str) -> str:
+    """The string under `key` if it is a code or a reference, which names nobody; else ""."""
+    value = text(source, key)
+    return value if _CODE.fullmatch(value) else ""
 
 
 def whole(source: Json, key: str) -> int | None:
@@ -97,6 +107,24 @@ def instant(source: Json, key: str) -> Instant:
     """Unix seconds under `key` as microseconds; 0 if there are none."""
     seconds = whole(source, key)
     return seconds * SECOND if seconds is not None and 0 < seconds < _SECONDS_MAX else 0
+
+
+_DECIMAL = re.compile(r"(?=\d|\.\d)(\d{0,24})(?:\.(\d{1,30}))?", re.ASCII)
+
+
+def minor_units(value: str, currency: str) -> int:
+    """A decimal string of major units in ISO 4217 minor units, not below 0. It means the same with
+    more zeros than the currency needs. Raises Malformed."""
+    found = _DECIMAL.fullmatch(value)
+    if currency not in EXPONENT or found is None:
+        raise Malformed("missing or not an amount")
+    fraction = (found[2] or "").rstrip("0")
+    if len(fraction) > EXPONENT[currency]:
+        raise Malformed(f"{value} {currency}, not a whole number of its minor units")
+    digits = (found[1] or "0") + fraction.ljust(EXPONENT[currency], "0")
+    if int(digits) >= _WHOLE_MAX:
+        raise Malformed("larger than any amount")
+    return int(digits)
 
 
 # 13 to 19 digits, perhaps in groups; card numbers start with 2 to 6 (ISO/IEC 7812), which spares

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from amends.gateways.codecs import Json, Malformed, blank_cards, part, parts, text
+from amends.gateways.codecs import Json, Malformed, blank_cards, minor_units, part, parts, text
 from amends.gateways.spec import Unwritable
 from amends.kernel.currency import EXPONENT
 from amends.kernel.time import Instant, parse_rfc3339
@@ -29,7 +29,6 @@ WIRE_EXPONENT: dict[str, int] = {
 # In ISO 4217 minor units: what an amount must be a multiple of for PayPal to carry it.
 MULTIPLE_OF: Mapping[str, int] = {"HUF": 100, "TWD": 100}
 
-_VALUE = re.compile(r"(?=\d|\.\d)(\d{0,24})(?:\.(\d{1,30}))?", re.ASCII)
 _HREF = re.compile(
     r"/v[12]/(?:payments|checkout)/(refunds|captures|authorizations|orders)"
     r"/([A-Za-z0-9-]{1,64})(?=$|[/?#])",
@@ -67,21 +66,15 @@ def to_wire(minor: int, currency: str) -> Json:
 def money(source: Json, key: str) -> tuple[int, str]:
     """The money under `key`: ISO minor units, not below 0, and the currency. Raises Malformed.
 
-    A decimal string says what it means in any currency, so those PayPal no longer offers and
-    values with more zeros than needed are read too.
+    A decimal string says what it means in any currency, so those PayPal no longer offers are read
+    too.
     """
     held = part(source, key)
-    currency, value = text(held, "currency_code").upper(), text(held, "value")
-    found = _VALUE.fullmatch(value)
-    if currency not in EXPONENT or found is None:
-        raise Malformed(f"{key} is missing or not an amount")
-    fraction = (found[2] or "").rstrip("0")
-    if len(fraction) > EXPONENT[currency]:
-        raise Malformed(f"{key}: {value} {currency} is not a whole number of its minor units")
-    digits = (found[1] or "0") + fraction.ljust(EXPONENT[currency], "0")
-    if int(digits) >= 2**53:
-        raise Malformed(f"{key} is larger than any amount")
-    return int(digits), currency
+    currency = text(held, "currency_code").upper()
+    try:
+        return minor_units(text(held, "value"), currency), currency
+    except Malformed as error:
+        raise Malformed(f"{key} is {error}") from error
 
 
 def amount_in(resource: Json, currency: str) -> int:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, paypal, standard, stripe
+from amends.gateways import adyen, mollie, paypal, standard, stripe
 from amends.gateways.spec import Certified, Checks, Hearing, Provider, SignsIn
 
-PROVIDERS: Mapping[str, Provider] = {"adyen": adyen, "paypal": paypal, "stripe": stripe}
+PROVIDERS: Mapping[str, Provider] = {
+    "adyen": adyen,
+    "mollie": mollie,
+    "paypal": paypal,
+    "stripe": stripe,
+}
 
 HEARING: Mapping[str, Hearing] = {**PROVIDERS, "standard": standard}
 
@@ -15,4 +20,4 @@ SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
 CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
-CHECKS: Mapping[str, Checks] = {"adyen": adyen, "paypal": paypal}
+CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}

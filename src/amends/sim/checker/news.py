@@ -47,6 +47,9 @@ _ENDS = {
     "prevented": "closed",
     "second_chargeback": "lost",
     "issuer_response_timeframe_expired": "won",
+    "RESOLVED_SELLER_FAVOUR": "won",
+    "RESOLVED_BUYER_FAVOUR": "lost",
+    "CANCELED_BY_BUYER": "closed",
 }
 
 

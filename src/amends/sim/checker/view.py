@@ -387,6 +387,8 @@ def listen(told: Told, inbox: list[Row]) -> None:
             body = json.loads(bytes(row["raw"]))
         except ValueError:
             continue
+        if isinstance(body, dict) and "event_type" in body:
+            _hear_event(told, body["event_type"], body["resource"])
         for entry in body.get("notificationItems", ()) if isinstance(body, dict) else ():
             _hear_item(told, entry["NotificationRequestItem"])
         data = body.get("data") if isinstance(body, dict) else None
@@ -438,3 +440,19 @@ def _hear_item(told: Told, item: dict[str, Any]) -> None:
         told.warnings.add(name)
     for takes in _TAKES.get(event, ()):
         told.disputes.add((name, event.lower(), amount if takes else 0))
+
+
+_PAYPAL = {"COMPLETED": "succeeded", "PENDING": "pending", "CANCELLED": "canceled"}
+
+
+def _hear_event(told: Told, event: str, thing: dict[str, Any]) -> None:
+    """One event of PayPal's. A case takes nothing itself: what it took is a refund."""
+    if event.startswith(("PAYMENT.REFUND.", "PAYMENT.CAPTURE.RE")):
+        told.refunds.add((thing["id"], _PAYPAL.get(thing["status"], "failed")))
+    elif event == "PAYMENT.CAPTURE.COMPLETED":
+        held = thing["supplementary_data"]["related_ids"].get("authorization_id")
+        # Two decimals or none, as its currency has them: without the point, minor units.
+        told.captured.add((held or thing["id"], int(thing["amount"]["value"].replace(".", ""))))
+    elif event.startswith("CUSTOMER.DISPUTE."):
+        ended = thing.get("dispute_outcome", {}).get("outcome_code")
+        told.disputes.add((thing["dispute_id"], ended or thing["status"], 0))

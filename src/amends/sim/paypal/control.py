@@ -426,8 +426,8 @@ def _close_dispute(books: Books, wish: OnDispute) -> Answer:
     if wish.status not in disputes.OUTCOMES:
         raise CommandRefused(f"`status` is one of {', '.join(sorted(disputes.OUTCOMES))}.")
     case = _case(books, wish)
-    disputes.finish(books, case, disputes.OUTCOMES[wish.status], BY_OTHERS)
-    return {"dispute": case.id, "status": case.outcome}
+    paid = disputes.finish(books, case, disputes.OUTCOMES[wish.status], BY_OTHERS)
+    return {"dispute": case.id, "status": case.outcome, "refund": paid and paid.id}
 
 
 # -- the account -------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from amends.sim.paypal.bodies import amount_of, text_of
 from amends.sim.paypal.books import DAY_S, Books
 from amends.sim.paypal.errors import malformed, refused
 from amends.sim.paypal.money import Json
-from amends.sim.paypal.objects import Capture, Dispute
+from amends.sim.paypal.objects import Capture, Dispute, Refund
 
 REASONS = frozenset(
     "MERCHANDISE_OR_SERVICE_NOT_RECEIVED MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED UNAUTHORISED "
@@ -85,12 +85,13 @@ def update(books: Books, case: Dispute, status: str, origin: Origin) -> None:
     _say(books, case, "UPDATED", origin)
 
 
-def finish(books: Books, case: Dispute, outcome: str, origin: Origin) -> None:
-    """The case is decided; the loser pays. Raises Refusal when it was decided before."""
+def finish(books: Books, case: Dispute, outcome: str, origin: Origin) -> Refund | None:
+    """The case is decided; gives what PayPal gave back. Raises Refusal when it was decided
+    before."""
     if not case.open:
         raise refused("ACTION_NOT_ALLOWED_IN_CURRENT_DISPUTE_STATE")
     amount = _due(case) if outcome == "RESOLVED_BUYER_FAVOUR" else 0
-    _resolve(books, case, outcome, amount, "PAYMENT.CAPTURE.REVERSED", origin)
+    return _resolve(books, case, outcome, amount, "PAYMENT.CAPTURE.REVERSED", origin)
 
 
 def _due(case: Dispute) -> int:
@@ -102,12 +103,12 @@ def _due(case: Dispute) -> int:
 
 def _resolve(
     books: Books, case: Dispute, outcome: str, amount: int, event: str, origin: Origin
-) -> None:
+) -> Refund | None:
     case.status, case.outcome, case.paid = "RESOLVED", outcome, amount
     case.updated = books.now()
-    if amount:
-        refunds.take_back(books, case.capture, amount, event, origin)
+    paid = refunds.take_back(books, case.capture, amount, event, origin) if amount else None
     _say(books, case, "RESOLVED", origin)
+    return paid
 
 
 def settle(books: Books, taken: Capture, origin: Origin) -> None:

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from amends.sim import wire
-from amends.sim.play.network import Provider, order_of
+from amends.sim.play.network import Provider
 from amends.sim.play.node import Gone
 from amends.sim.play.parties import Word
 
@@ -33,8 +33,8 @@ class Hooks:
 
     async def deliver(self, provider: Provider, delivery: wire.Delivery, at_once: bool) -> None:
         """One attempt, with what happens to it on its way."""
-        word = provider.party.word(delivery.body)
-        number = order_of(word.payment)
+        word = provider.party.word(delivery.body, provider.world)
+        number = provider.party.number(word.payment)
         if delivery.attempt == 1:
             self.world.came_true(number, word, provider)
         if self._gets_no_answer(provider, delivery, number, word):
@@ -100,7 +100,7 @@ class Hooks:
     async def _arrive(
         self, provider: Provider, delivery: wire.Delivery, word: Word, trouble: str
     ) -> None:
-        number = order_of(word.payment)
+        number = provider.party.number(word.payment)
         prng = self.troubles.prng(number, "hook-way")
         if provider.silent(number) and self.troubles.on:
             provider.delivered(delivery, None)

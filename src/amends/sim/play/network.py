@@ -85,7 +85,7 @@ class Provider:
 
     def number(self, request: Request) -> str:
         """The order number of a request."""
-        return order_of(self.party.payment(request))
+        return self.party.number(self.party.payment(request, self.world))
 
     def strikes(self, kind: str) -> str:
         """A kind of trouble where it can be survived, else none."""
@@ -239,11 +239,6 @@ class Provider:
     def busy(self) -> bool:
         """Whether anything is on the wire, in either direction."""
         return bool(self.on_wire or self._tasks)
-
-
-def order_of(name: str) -> str:
-    """Payments and charges are named after their order here: pi_17, ch_17, pi_17_2, ad_17."""
-    return "".join(name.split("_")[1:2])
 
 
 async def _pass(where: str) -> None:

@@ -253,14 +253,20 @@ class Node:
         return status
 
 
+SAID = {
+    Reason.SIGNATURE_INVALID: 401,
+    Reason.UNKNOWN_ORDER: 404,
+    Reason.CERTIFICATE_AWAY: 503,
+}
+
+
 async def _said(work: Coroutine[Any, Any, tuple[int, Any]]) -> tuple[int, Any]:
     """An answer as a door would give it."""
     try:
         return await work
     except Refused as refused:
         code = refused.refusal.reason
-        status = {Reason.SIGNATURE_INVALID: 401, Reason.UNKNOWN_ORDER: 404}.get(code, 409)
-        return status, {"code": str(code), **refused.refusal.extra}
+        return SAID.get(code, 409), {"code": str(code), **refused.refusal.extra}
     except StoreUnavailable as error:
         return 503, {"code": "unavailable", "detail": str(error)}
 

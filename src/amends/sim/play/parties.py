@@ -15,11 +15,16 @@ import msgspec
 
 from amends.gateways.spec import Request
 from amends.sim.adyen import AdyenWorld
+from amends.sim.paypal import PayPalWorld
+from amends.sim.paypal.certificates import signer
+from amends.sim.paypal.money import SUPPORTED
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import Clock, Plan, World
 
 WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 HMAC_KEY = "73696D756C6174696F6E2D736563726574"
+WEBHOOK_ID = "5GP028458E2496506"
+PAYPAL_URL = "http://psp.sim/paypal"
 SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 
 
@@ -56,6 +61,18 @@ class Party(ABC):
         """Where the look-alike's own paths begin in a request's address."""
         return f"/{self.gateway}"
 
+    def name(self, name: str) -> str:
+        """The id of a payment that is called so here: 17, or 17_2 for an order's second."""
+        return self.prefix + name
+
+    def number(self, payment: str) -> str:
+        """The order number of a payment or charge, "" for neither: ch_17, pi_17_2, ad_17."""
+        return "".join(payment.split("_")[1:2])
+
+    def takes(self, currency: str) -> bool:
+        """Whether it carries that currency."""
+        return True
+
     @abstractmethod
     def world(self, clock: Clock, prng: Random) -> World:
         """Its look-alike, with nothing in it."""
@@ -69,11 +86,11 @@ class Party(ABC):
         """What of the `payment` command is its own."""
 
     @abstractmethod
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         """The payment a request is about, "" for none."""
 
     @abstractmethod
-    def word(self, body: bytes) -> Word:
+    def word(self, body: bytes, world: World) -> Word:
         """What one of its webhooks says."""
 
     @abstractmethod
@@ -105,13 +122,13 @@ class _Stripe(Party):
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         return {"charge": name.replace("pi_", "ch_"), "currency": currency.lower()}
 
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         parts = urlsplit(request.url)
         form = parse_qs(parts.query) | parse_qs(request.body.decode())
         names = (*form.get("payment_intent", ()), *parts.path.split("/"))
         return next((name for name in names if name.startswith("pi_")), "")
 
-    def word(self, body: bytes) -> Word:
+    def word(self, body: bytes, world: World) -> Word:
         event = json.loads(body)
         about = event["data"]["object"]
         payment = about.get("payment_intent") or about.get("charge") or about["id"]
@@ -159,11 +176,11 @@ class _Adyen(Party):
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         return {"currency": currency}
 
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         names = urlsplit(request.url).path.split("/")
         return next((name for name in names if name.startswith("ad_")), "")
 
-    def word(self, body: bytes) -> Word:
+    def word(self, body: bytes, world: World) -> Word:
         (entry,) = json.loads(body)["notificationItems"]
         item = entry["NotificationRequestItem"]
         event, success, name = item["eventCode"], item["success"], item["pspReference"]
@@ -177,6 +194,74 @@ class _Adyen(Party):
         return body.replace(yes, no) if yes in body else body.replace(no, yes)
 
 
+class _PayPal(Party):
+    gateway, connection, prefix, secret = "paypal", "paypal-eu", "PP", WEBHOOK_ID
+    silence_s = 45.1 * 86400.0  # it keeps request ids for 45 days
+    words: Mapping[str, str] = {
+        "needs_response": "WAITING_FOR_SELLER_RESPONSE",
+        "warning_needs_response": "OPEN",
+        "warning_closed": "canceled",
+    }
+    # Who sends back one unit after the other makes more refunds than PayPal takes of one capture.
+    settings: Mapping[str, Any] = {"refunds_most": 100}
+    short = True
+
+    def name(self, name: str) -> str:
+        return self.prefix + name.replace("_", "X")
+
+    def number(self, payment: str) -> str:
+        return payment.removeprefix("PP").partition("X")[0] if payment.startswith("PP") else ""
+
+    def takes(self, currency: str) -> bool:
+        return currency in SUPPORTED
+
+    def world(self, clock: Clock, prng: Random) -> World:
+        world = PayPalWorld(clock, prng)
+        world.reached_at(PAYPAL_URL)
+        return world
+
+    def account(self, folder: Path) -> dict[str, Any]:
+        return {
+            "gateway": "paypal",
+            "client_id": "sandbox",
+            "client_secret": _file(folder, "paypal-secret", "sandbox_secret"),
+            "environment": "sandbox",
+            "webhook_secrets": [_file(folder, "webhook-id", WEBHOOK_ID)],
+            "base_url": PAYPAL_URL,
+            "trust_anchors": _file(folder, "anchors.pem", signer().anchors),
+        }
+
+    def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
+        return {"currency": currency}
+
+    def payment(self, request: Request, world: World) -> str:
+        names = urlsplit(request.url).path.split("/")
+        return next((found for name in names if (found := self._find(name, world))), "")
+
+    @staticmethod
+    def _find(name: str, world: World) -> str:
+        """The payment that has this id, or an order, capture, refund or case of it."""
+        assert isinstance(world, PayPalWorld)
+        found = world.books.find(name)
+        return found.id if found else ""
+
+    def word(self, body: bytes, world: World) -> Word:
+        event = json.loads(body)
+        about = event["resource"]
+        payment = self._find(about.get("id") or about["dispute_id"], world)
+        proves = "refund_pending" if about.get("status") == "PENDING" else ""
+        if event["event_type"] == "PAYMENT.REFUND.FAILED":
+            proves = "refund_fails"
+        return Word(payment, event["event_type"], event["id"], proves)
+
+    def forged(self, body: bytes) -> bytes:
+        return body.replace(b'"COMPLETED"', b'"FAILED"') + b" "
+
+    def was_short(self, plan: Plan) -> bool:
+        answer = plan.response
+        return answer is not None and b"REFUND_FAILED_INSUFFICIENT_FUNDS" in answer.body
+
+
 def _file(folder: Path, name: str, secret: str) -> str:
     """A secret in a file, as a setting names it."""
     secrets = folder / "secrets"
@@ -185,7 +270,7 @@ def _file(folder: Path, name: str, secret: str) -> str:
     return f"file:{secrets / name}"
 
 
-PARTIES: Mapping[str, Party] = {party.gateway: party for party in (_Stripe(), _Adyen())}
+PARTIES: Mapping[str, Party] = {party.gateway: party for party in (_Stripe(), _Adyen(), _PayPal())}
 
 
 def parties(names: Collection[str]) -> list[Party]:

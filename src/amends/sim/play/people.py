@@ -279,9 +279,11 @@ class Person:
             await self.ask(False, **self._some())
         await self._pause(1 * DAY, 4 * DAY)
         closing = self.prng.choice(("won", "lost"))
-        inquiry = self._try("close_dispute", payment=payment, status=closing)
-        if inquiry is None:
+        closed = self._try("close_dispute", payment=payment, status=closing)
+        if closed is None:  # an inquiry
             self._try("close_dispute", payment=payment, status="warning_closed")
+        elif closed.get("refund"):  # the provider itself gave back what the case was about
+            self.world.journal.dashboard.append(closed["refund"])
         if self.prng.random() < 0.5:
             self._trouble("fraud_warning", "fraud_warning", payment=payment)
 

@@ -384,15 +384,15 @@ class World:
                 continue
             prng = prng_of(self.wish.seed, "order", number)
             plan = make(number, prng, self.wish.days)
-            self._spread(plan)
-            if not self.wish.personas or plan.persona in self.wish.personas:
+            wanted = not self.wish.personas or plan.persona in self.wish.personas
+            if self._spread(plan) and wanted:
                 found.append((plan, prng))
         return found
 
-    def _spread(self, plan: Plan) -> None:
+    def _spread(self, plan: Plan) -> bool:
         """Each payment at one of the providers, drawn apart: a story with one is as it was."""
-        here = [(p.party.connection, p.party.prefix) for p in self.providers]
-        spread(plan, prng_of(self.wish.seed, "at", plan.number), here)
+        here = [provider.party for provider in self.providers]
+        return spread(plan, prng_of(self.wish.seed, "at", plan.number), here)
 
     async def _final(self) -> None:
         """The last word of everything: reviews decided, time for what is pending, then the end."""

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from amends.kernel.money import allocate
+from amends.sim.play.parties import Party
 
 SHOP, STRIPE = "shop-1", "stripe-eu"
 CURRENCIES = ("EUR", "EUR", "EUR", "USD", "JPY", "KWD", "CHF")
@@ -90,12 +91,14 @@ def make(number: str, prng: Random, days: float) -> Plan:
     return Plan(number, at, persona, currency, report, amount, captured, by_message)
 
 
-def spread(plan: Plan, prng: Random, providers: Sequence[tuple[str, str]]) -> None:
-    """Put each payment of an order at one of the providers: (connection, prefix of its ids)."""
-    for tender in plan.report["tenders"]:
-        connection, prefix = prng.choice(providers)
-        name = tender["psp_payment_id"].removeprefix("pi_")
-        tender |= {"connection": connection, "psp_payment_id": prefix + name}
+def spread(plan: Plan, prng: Random, parties: Sequence[Party]) -> bool:
+    """Put each payment of an order at one of the providers that take it; False if none does."""
+    fit = [party for party in parties if party.takes(plan.currency)]
+    for tender in plan.report["tenders"] if fit else ():
+        party = prng.choice(fit)
+        name = party.name(tender["psp_payment_id"].removeprefix("pi_"))
+        tender |= {"connection": party.connection, "psp_payment_id": name}
+    return bool(fit)
 
 
 def _shares(prng: Random, amount: int, step: int) -> tuple[int, ...]:
