@@ -94,6 +94,16 @@ def test_a_wrong_setting_is_named(whole: dict[str, Any], wrong: dict[str, Any], 
     assert said in _refusal(**whole | wrong)
 
 
+def test_a_secret_in_a_file_is_found_beside_the_settings(tmp_path: Path) -> None:
+    """Whatever folder the process was started in; a whole path stays what it is."""
+    (tmp_path / "key").write_text("0B" * 32)
+    for name in ("file:key", f"file:{tmp_path / 'key'}"):
+        values = ADYEN | {"hmac_keys": [name]}
+        found = parse({"connections": {"eu": values}}, tmp_path / "amends.toml")
+        assert found.connections["eu"].settings.webhook_secrets == ("0B" * 32,)
+    assert "write a secret as env:NAME or file:PATH" in _refusal(**ADYEN | {"api_key": "file:"})
+
+
 def test_roots_of_its_own_are_for_a_sandbox(tmp_path: Path) -> None:
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
     (tmp_path / "words.pem").write_text("no certificate")
