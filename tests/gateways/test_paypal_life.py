@@ -238,6 +238,7 @@ def test_captured_by_the_shop_s_word_alone_the_captures_are_read_before_a_refund
     desk = Account(captured=10_200)
     desk.tell(RefundRequested(ONE_TEA))
     assert desk.due() is None, "no capture is known: nothing is sent against the authorization"
+    assert desk.rows[effect_id(desk.leg().id)].due > desk.now, "it would come due at once for ever"
     desk.reads(GONE_AUTH, page(taken(FIRST, "70.00"), taken(SECOND, "32.00")))
     intent = desk.leaves()
     assert isinstance(intent, RefundIntent)

@@ -89,7 +89,9 @@ def kick(work: Work, payment_id: str) -> None:
         schedule_reread(work, payment_id, work.now)
     for refund in work.order.refunds:
         for leg in refund.legs:
-            if leg.payment == payment_id and _waits(leg) and not blocked(work, leg):
+            reads = payment.reread and leg.tries  # its capture is being looked for
+            mine = leg.payment == payment_id and _waits(leg) and not reads
+            if mine and not blocked(work, leg):
                 schedule(work, leg.id, "send", work.now)
                 return
 
