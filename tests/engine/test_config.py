@@ -64,7 +64,7 @@ def test_a_whole_connection_is_taken() -> None:
 
 
 def test_what_a_new_file_proposes_would_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`amends init` writes a connection of each gateway as a comment; uncommented, each is whole."""
+    """`amends init` writes one connection of each gateway as a comment; each is whole."""
     text = re.sub(r"^# (?=\[|\w+ = )", "", TEMPLATE.replace("{url}", "sqlite:///x.db"), flags=re.M)
     for name in re.findall(r"env:(\w+)", text):
         monkeypatch.setenv(name, "test_" + "x" * 30 if name == "MOLLIE_KEY" else "0A" * 32)
