@@ -542,3 +542,22 @@ def test_a_won_dispute_that_was_given_back_stays_given_back() -> None:
         fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 3000, "EUR", status, open_, withdrawn)
         desk.tell(fact, actor=f"connection:{STRIPE}")
     assert (desk.payment().disputed, desk.order.disputes[0].withdrawn) == (0, 0)
+
+
+def test_where_a_refund_is_is_kept_as_it_arrives() -> None:
+    """The way with the answer, the bank's reference days later; each is on the trail once."""
+    desk = Desk()
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.due()
+    state = replace(desk.state(), destination="card")
+    desk.answer(Accepted(refund=state))
+    assert desk.leg().destination == "card"
+    arn = "74537604221222132710572"
+    told = replace(state, bank_reference=arn, bank_reference_type="acquirer_reference_number")
+    for _ in range(3):
+        desk.hear(told)
+    assert (desk.leg().bank_reference, desk.leg().state) == (arn, "succeeded")
+    traced = [e.body for e in desk.events if e.body.get("news") == "traced"]
+    assert [body["bank_reference"] for body in traced] == [arn]
+    desk.hear(replace(state, destination=""))
+    assert desk.leg().bank_reference == arn, "what is not said takes nothing away"

@@ -8,6 +8,7 @@ from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
     LookupPaymentIntent,
+    LookupRefundsIntent,
     RefundIntent,
 )
 from amends.core.facts import (
@@ -17,6 +18,7 @@ from amends.core.facts import (
     LookedUp,
     OrderCancelled,
     PaymentReported,
+    PaymentToRead,
     RefundRequested,
 )
 from amends.core.order import shown_state
@@ -325,3 +327,11 @@ def test_a_cancelled_order_gives_all_back() -> None:
     before = desk.order
     desk.tell(OrderCancelled())
     assert desk.order == before
+
+
+def test_what_was_captured_is_read_again_by_its_refunds() -> None:
+    """Only where a refund is of one capture is the payment itself read to find that."""
+    desk = authorized()
+    capture_reported(desk, 10_200)
+    desk.tell(PaymentToRead(STRIPE, ("pi_1",)))
+    assert isinstance(desk.due_reread(), LookupRefundsIntent)

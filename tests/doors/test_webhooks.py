@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import time
 from typing import Any
 
 import pytest
+
+from amends.doors import calls
+from amends.gateways import mollie
+from amends.gateways.spec import Genuine
 
 from .conftest import Shop, order_body, shop_headers, stripe_signature
 
@@ -72,6 +78,19 @@ async def test_a_message_is_taken_once(shop: Shop) -> None:
 async def test_what_is_not_genuine_is_refused(shop: Shop, headers: dict[str, str]) -> None:
     answer = await post(shop, STRIPE, stripe_event(), headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "signature_invalid")
+
+
+def test_a_header_that_comes_twice_is_one_list() -> None:
+    """Mollie signs by the old secret and by the new one for a day, each in a header of its own."""
+    raw = b"{}"
+    pairs = [(b"host", b"amends.test")]
+    for secret in (b"old", b"new"):
+        mac = hmac.new(secret, raw, hashlib.sha256).hexdigest()
+        pairs.append((b"x-mollie-signature", f"sha256={mac}".encode()))
+    headers = calls._headers({"headers": pairs})  # type: ignore[typeddict-item]
+    assert headers["host"] == "amends.test"
+    for secret in ("old", "new"):
+        assert mollie.verify(raw, headers, (secret,), 0) == Genuine()
 
 
 async def test_a_tampered_body_is_refused(shop: Shop) -> None:

@@ -157,6 +157,12 @@ _DONE = (
         status="failed",
         failure_reason="ECHECK",
     ),
+    _refunded(
+        "refunded to a card",
+        refund(acquirer_reference_number="74537604221222132710572"),
+        bank_reference="74537604221222132710572",
+        bank_reference_type="acquirer_reference_number",
+    ),
     _refunded("refund called off", refund(status="CANCELLED"), 200, status="canceled"),
     _refunded("a status nobody knows yet", refund(status="REVERSING"), status="pending"),
     _refunded(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from amends.core.effects import (
     Intent,
     LookupPaymentIntent,
@@ -115,6 +117,12 @@ def _refused(name: str, result: Response | Failure, outcome: Outcome) -> Asked:
     return Asked(name, REFUND, result, outcome)
 
 
+def _to_card(way: str, reference: str) -> dict[str, Any]:
+    kind = "acquirer_reference_number"
+    card = {"type": way, "reference": reference, "reference_type": kind}
+    return {"type": "card", "card": {**card, "reference_status": "available"}}
+
+
 _OVER = "Refund amount (€32.00) is greater than unrefunded amount on charge (€10.00)"
 _STATE = "payment_intent_unexpected_state"
 _AGAIN = {"stripe_should_retry": "true"}
@@ -122,6 +130,40 @@ _NEVER = {"stripe_should_retry": "false"}
 
 _DONE = (
     Asked("refunded", REFUND, answer(200, refund()), Accepted(refund=STATE, reference="req_1")),
+    Asked(
+        "refunded to a card, and its bank has a reference",
+        REFUND,
+        answer(200, refund(destination_details=_to_card("refund", "74537604221222132710572"))),
+        Accepted(
+            refund=replace(
+                STATE,
+                destination="card",
+                bank_reference="74537604221222132710572",
+                bank_reference_type="acquirer_reference_number",
+            ),
+            reference="req_1",
+        ),
+    ),
+    Asked(
+        "reversed at the card, which has no reference",
+        REFUND,
+        answer(200, refund(destination_details={"type": "card", "card": {"type": "reversal"}})),
+        Accepted(refund=replace(STATE, destination="card_reversal"), reference="req_1"),
+    ),
+    Asked(
+        "to a bank account, and a reference that may be a sentence",
+        REFUND,
+        answer(
+            200,
+            refund(
+                destination_details={
+                    "type": "eu_bank_transfer",
+                    "eu_bank_transfer": {"reference": "for Jane Doe"},
+                }
+            ),
+        ),
+        Accepted(refund=replace(STATE, destination="eu_bank_transfer"), reference="req_1"),
+    ),
     Asked(
         "refund waits for money",
         REFUND,

@@ -368,6 +368,31 @@ def test_a_refused_cancellation_without_a_capture_ends_and_a_person_is_told() ->
     assert isinstance(sends(desk), RefundIntent)
 
 
+def test_edge_21_a_refusal_of_what_the_shop_said_was_captured_is_a_refund_at_once() -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    answers(desk, intent, taken_up(intent))
+    tender = TenderIn(10_200, "payment", "adyen-eu", PSP, 10_200)
+    desk.tell(OrderReported(contract_order(version=2, tenders=(tender,))), "connection:shop-1")
+    before = desk.now
+    hear(desk, one("CANCELLATION", success="false", merchantReference=reference(intent)))
+    refund = sends(desk)
+    assert isinstance(refund, RefundIntent)
+    assert desk.now < before + 10, "not at the next look-in"
+
+
+def test_edge_21_a_capture_the_shop_told_before_turns_the_void_at_once() -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    answers(desk, intent, taken_up(intent))
+    tender = TenderIn(10_200, "payment", "adyen-eu", PSP, 10_200)
+    desk.tell(OrderReported(contract_order(version=2, tenders=(tender,))), "connection:shop-1")
+    before = desk.now
+    hear(desk, one("CAPTURE", value=10_200, pspReference="CAPTURED00TABLE82"))
+    assert isinstance(sends(desk), RefundIntent)
+    assert desk.now < before + 10, "not at the next look-in"
+
+
 def test_a_cancellation_after_all_outlives_its_refusal() -> None:
     desk = paid(captured=0)
     intent = asked(desk, RefundIn())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from amends.gateways.registry import HEARING
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 from tests.gateways import gateways_doc
@@ -15,6 +17,14 @@ def test_the_table_is_what_the_records_say() -> None:
 def test_every_gateway_has_its_column() -> None:
     head = gateways_doc.table().splitlines()[0]
     assert all(f"`{name}`" in head for name in HEARING)
+
+
+def test_the_facts_are_held_by_tests_that_are_there() -> None:
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", gateways_doc.PAGE.read_text(encoding="utf-8"))
+    assert len(named) == 12
+    root = gateways_doc.PAGE.parents[1]
+    for path, name in named:
+        assert f"def {name}(" in (root / path).read_text(encoding="utf-8"), name
 
 
 def test_durations_are_exact() -> None:

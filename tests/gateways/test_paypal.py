@@ -239,7 +239,7 @@ def test_edge_04_keys_are_trusted_no_longer_than_paypal_keeps_them() -> None:
     assert paypal.CAPABILITIES.key_ttl == 45 * DAY
 
 
-def test_it_is_not_wired_before_the_engine_can_log_in() -> None:
+def test_the_engine_is_told_of_its_login_and_its_certificates() -> None:
     assert set(SIGNS_IN) == set(CERTIFIED) == {"paypal"} <= set(PROVIDERS)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amends.core.facts import DisputeReported, PaymentReported
+from amends.core.facts import DisputeReported, PaymentToRead
 from amends.gateways import paypal as gateway
 from amends.gateways.spec import Genuine, Settings, Trust
 from amends.sim.paypal.certificates import Signer
@@ -183,9 +183,9 @@ def test_every_event_is_shaped_as_published_and_read_by_our_gateway(paypal: PayP
         told = gateway.read(json.dumps(event).encode(), {}, connection(paypal))
         assert told.id == event["id"]
         kinds = {type(item.fact) for item in told.facts}
-        expected = set() if event["resource_type"] == "checkout-order" else {PaymentReported}
+        expected = set() if event["resource_type"] == "checkout-order" else {PaymentToRead}
         if event["resource_type"] == "dispute":
-            expected = {DisputeReported, PaymentReported}
+            expected = {DisputeReported, PaymentToRead}
         assert kinds == expected, event["event_type"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from amends.core import news, releases
+from amends.core import legs, news, releases
 from amends.core.facts import (
     CaptureReported,
     DisputeReported,
@@ -81,6 +81,7 @@ def capture_reported(work: Work, fact: CaptureReported) -> None:
         _capture_failed(work, payment.id, state)
     elif leg is not None:
         releases.refused(work, leg, state.failure_reason or "refused")
+    legs.kick(work, payment.id)
 
 
 def _captured(work: Work, payment_id: str, state: CaptureState) -> None:
@@ -140,6 +141,7 @@ def release_reported(work: Work, fact: ReleaseReported) -> None:
             releases.refused(work, leg, state.failure_reason or "refused")
     elif not payment.captured_peak:
         releases.gone(work, payment.id)
+    legs.kick(work, payment.id)
 
 
 # -- disputes and warnings ----------------------------------------------------------------------

@@ -80,9 +80,10 @@ def _captured(order: Order, payment: Payment, capture: str) -> Intent:
     )
 
 
-def whole_intent(order: Order, payment: Payment) -> Intent:
-    """What tells all of a payment: the refunds of what was captured, or the payment itself."""
-    if payment.captured_peak and not unknown_capture(payment):
+def whole_intent(order: Order, payment: Payment, per_capture: bool) -> Intent:
+    """What tells all of a payment: the refunds of what was captured, or the payment itself, also
+    where refunds are found by a capture (`per_capture`) and none is known."""
+    if payment.captured_peak and not (per_capture and unknown_capture(payment)):
         return _captured(order, payment, "")
     return _open(order, payment)
 

@@ -89,7 +89,9 @@ def kick(work: Work, payment_id: str) -> None:
         schedule_reread(work, payment_id, work.now)
     for refund in work.order.refunds:
         for leg in refund.legs:
-            if leg.payment == payment_id and _waits(leg) and not blocked(work, leg):
+            reads = payment.reread and leg.tries  # its capture is being looked for
+            mine = leg.payment == payment_id and _waits(leg) and not reads
+            if mine and not blocked(work, leg):
                 schedule(work, leg.id, "send", work.now)
                 return
 
@@ -282,6 +284,8 @@ def as_refund(work: Work, leg_id: str) -> bool:
     work.put_leg(leg_id, kind="refund", declined="")
     reserve(work, leg_id)
     claim(work, refund.id)
+    # It may not leave at once: what was booked is sealed by this (I10).
+    work.event("leg.news", leg=leg_id, news="captured_first", kind="refund")
     return True
 
 

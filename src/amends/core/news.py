@@ -22,6 +22,7 @@ from amends.kernel.outcome import Accepted, Declined, NotSent, PaymentState, Ref
 from amends.kernel.time import SECOND, Instant
 
 BUSY_PAUSE = 1 * SECOND  # another effect of the payment is out
+_TRACES = ("destination", "bank_reference", "bank_reference_type")
 PAID_BY_CLOSED = "paid_by_closed_attempt"  # why a leg failed that needed no second payment
 
 
@@ -155,6 +156,7 @@ def _apply_refund(
     if state.failure_reason:
         work.put_leg(leg.id, failure=state.failure_reason)
     news = legs.asked_status(leg, state.status, asked)
+    traces, before = _traces(work, leg, state), work.order.head_seq
     legs.move(
         work,
         leg.id,
@@ -163,7 +165,19 @@ def _apply_refund(
         psp_at=state.psp_at or work.now,  # where it does not say, when we were told
         reference=reference,
         failure=state.failure_reason,
+        **traces,
     )
+    if traces and work.order.head_seq == before:  # the only news in it
+        work.event("leg.news", leg=leg.id, news="traced", **traces)
+
+
+def _traces(work: Work, leg: Leg, state: RefundState) -> dict[str, str]:
+    """Which way the money goes and what a bank finds it by, as far as that is news."""
+    told = {name: getattr(state, name) for name in _TRACES}
+    fresh = {name: said for name, said in told.items() if said and said != getattr(leg, name)}
+    if fresh:
+        work.put_leg(leg.id, **fresh)
+    return fresh
 
 
 def _not_accepted(

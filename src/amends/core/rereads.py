@@ -38,7 +38,8 @@ def start_reread(work: Work, payment_id: str) -> None:
     """Under the lease just taken: list the payment's refunds, or, while nothing of it is captured,
     read the payment itself."""
     payment = work.put_payment(payment_id, busy="reread")
-    intent = whole_intent(work.order, payment)
+    method = work.ctx.terms[payment.connection].method(payment.method)
+    intent = whole_intent(work.order, payment, method.per_capture)
     work.effect(
         Effect(
             reread_id(payment_id),

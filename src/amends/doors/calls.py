@@ -173,7 +173,14 @@ async def _answer(
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """By name; the values of a name that comes twice are one list (RFC 9110, 5.3), as a sender has
+    it that signs by its old and by its new secret."""
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name in found:
+            found[name] = ", ".join(value for other, value in pairs if other == name)
+    return found
 
 
 def _query(call: Call, raw: bytes) -> dict[str, str]:

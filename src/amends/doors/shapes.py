@@ -95,6 +95,7 @@ class Payment(msgspec.Struct):
     credited: int
     external: int
     disputed: int
+    uncaptured: int
     voided: int
     voiding: int
     remaining: int
@@ -136,6 +137,10 @@ class Leg(msgspec.Struct):
     amount: int
     state: LegState
     failure: str | None
+    psp_release_id: str | None
+    destination: str | None
+    bank_reference: str | None
+    bank_reference_type: str | None
 
 
 class Risk(msgspec.Struct):

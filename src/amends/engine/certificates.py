@@ -51,7 +51,7 @@ class Certificates:
         self._transport, self._clock = transport, clock
         self._kept: dict[str, _Kept] = {}  # the longest fetched first
         self._new: dict[str, list[Instant]] = {}  # per connection: when, in the last minute
-        self._once: Once[str, _Kept | CertificateAway | None] = Once()
+        self._once: Once[str, _Kept | str | None] = Once()
 
     async def trust(self, connection: ConnectionConfig, url: str) -> Trust | None:
         """The chain at `url` and the roots it must lead to; None if there is no certificate at that
@@ -59,14 +59,15 @@ class Certificates:
         kept = self._kept.get(url)
         if kept is None or self._clock.monotonic() - kept.since > FRESH:
             found = await self._once.do(url, partial(self._renew, connection, url, kept))
-            if isinstance(found, CertificateAway):
-                raise found
+            if isinstance(found, str):
+                raise CertificateAway(found)
             kept = found
         return Trust(url, kept.chain, anchors(connection)) if kept else None
 
     async def _renew(
         self, connection: ConnectionConfig, url: str, old: _Kept | None
-    ) -> _Kept | CertificateAway | None:
+    ) -> _Kept | str | None:
+        """The chain as it is now, or why it cannot be had (told to all who wait), or None."""
         now = self._clock.monotonic()
         try:
             if old is None:
@@ -74,7 +75,7 @@ class Certificates:
             chain = await self._fetch(connection, url)
         except CertificateAway as error:
             if old is None:
-                return error  # not raised: whoever waits for the same is told, too
+                return str(error)
             log.warning("an older certificate serves on", url=url, reason=str(error))
             return self._keep(url, _Kept(old.chain, now - FRESH + MINUTE))
         if not chain:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -23,6 +23,8 @@ from amends.gateways.spec import Failure, Request, Response
 
 ANSWER_MAX = 4 * 1024 * 1024  # bytes; a provider's answer is never near it
 FETCHED_MAX = 64 * 1024  # bytes of what is fetched because a message said so: certificates
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 
 
 class Transport(Protocol):
@@ -98,9 +100,21 @@ def _session(sockets: SocketFactoryType | None) -> ClientSession:
 def _public_socket(info: AddrInfoType) -> socket.socket:
     """A socket to connect to `info` with. Raises OSError where that is on a network of our own."""
     family, kind, protocol, _, address = info
-    if not ip_address(address[0]).is_global:
+    if not _is_public(address[0]):
         raise OSError(errno.EHOSTUNREACH, "not an address of the public network")
     return socket.socket(family, kind, protocol)
+
+
+def _is_public(address: str) -> bool:
+    """Whether an address is on the public network, and so is the IPv4 address in it, if any."""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            inner = IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            found = inner
+    return found.is_global and not found.is_multicast
 
 
 def _may_be_fetched(url: str) -> bool:

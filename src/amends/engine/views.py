@@ -69,6 +69,7 @@ def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
         "credited": payment.credited_ours,
         "external": payment.external,
         "disputed": payment.disputed,
+        "uncaptured": payment.uncaptured,
         "voided": payment.voided,
         "voiding": payment.voiding,
         "remaining": remaining(payment),
@@ -124,6 +125,10 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
         "amount": leg.amount,
         "state": leg.state,
         "failure": leg.failure or None,
+        "psp_release_id": leg.psp_release_id or None,
+        "destination": leg.destination or None,
+        "bank_reference": leg.bank_reference or None,
+        "bank_reference_type": leg.bank_reference_type or None,
     }
 
 

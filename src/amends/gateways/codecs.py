@@ -41,6 +41,15 @@ def text(source: Json, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def code_text(source: Json, key: str) -> str:
+    """The string under `key` if it is a code or a reference, which names nobody; else ""."""
+    value = text(source, key)
+    return value if _CODE.fullmatch(value) else ""
+
+
 def whole(source: Json, key: str) -> int | None:
     """The exact integer under `key`, or None; true and false are no numbers."""
     value = source.get(key)

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import msgspec
 
-from amends.gateways.codecs import Json, Malformed, flag, part, parts, required_text, text
+from amends.gateways.codecs import (
+    Json,
+    Malformed,
+    code_text,
+    flag,
+    part,
+    parts,
+    required_text,
+    text,
+)
 from amends.gateways.paypal_values import amount_in, check_kind, link_to, marked, moment, money
 from amends.kernel.outcome import CaptureState, PaymentState, RefundState, RefundStatus
 
@@ -17,6 +26,7 @@ _STATUSES: dict[str, RefundStatus] = {
     "FAILED": "failed",
     "CANCELLED": "canceled",
 }
+_ARN = "acquirer_reference_number"
 _CAPTURED = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")  # of a capture: the money was taken
 _NO_CAPTURE = ("DECLINED", "FAILED")
 
@@ -31,6 +41,7 @@ def refund_state(refund: Json) -> RefundState:
     leg, epoch = marked(refund)
     status = _STATUSES.get(text(refund, "status"), "pending")
     why = text(part(refund, "status_details"), "reason")
+    arn = code_text(refund, _ARN)  # of refunds to cards
     return RefundState(
         psp_refund_id=required_text(refund, "id"),
         status=status,
@@ -41,6 +52,8 @@ def refund_state(refund: Json) -> RefundState:
         failure_reason=why if status in ("failed", "canceled") else "",
         psp_at=moment(refund, "create_time"),
         psp_capture_id=link_to(refund, "captures", "up"),
+        bank_reference=arn,
+        bank_reference_type=_ARN if arn else "",
     )
 
 

@@ -15,6 +15,7 @@ from amends.gateways.codecs import (
     Json,
     Malformed,
     blank_cards,
+    code_text,
     flag,
     instant,
     part,
@@ -108,7 +109,22 @@ def refund_state(refund: Json) -> RefundState:
         epoch=_epoch(text(marks, "amends_epoch")),
         failure_reason=text(refund, "failure_reason"),
         psp_at=instant(refund, "created"),
+        **_traces(refund),
     )
+
+
+def _traces(refund: Json) -> dict[str, str]:
+    """Which way the money goes, and what a bank finds it by once that is there (for cards up to
+    seven business days later; a reversal has none)."""
+    details = part(refund, "destination_details")
+    kind = code_text(details, "type")
+    held = part(details, kind) if kind else {}
+    way = code_text(held, "type")
+    return {
+        "destination": f"{kind}_{way}" if way not in ("", "refund") else kind,
+        "bank_reference": code_text(held, "reference"),
+        "bank_reference_type": code_text(held, "reference_type"),
+    }
 
 
 def moves_money(refund: Json) -> bool:

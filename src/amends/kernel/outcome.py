@@ -38,6 +38,9 @@ class RefundState(msgspec.Struct, frozen=True, omit_defaults=True):
     failure_reason: str = ""
     psp_at: Instant = 0
     psp_capture_id: str = ""  # the capture it is of, where the provider says so
+    destination: str = ""  # the way it takes: "card", "card_reversal", "eu_bank_transfer"
+    bank_reference: str = ""  # what the customer's bank finds it by
+    bank_reference_type: str = ""  # "acquirer_reference_number"
 
 
 class CaptureState(msgspec.Struct, frozen=True, omit_defaults=True):

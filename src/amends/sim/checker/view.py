@@ -423,6 +423,10 @@ def _hear_event(told: Told, event: str, thing: dict[str, Any]) -> None:
     """One event of PayPal's. A case takes nothing itself: what it took is a refund."""
     if event.startswith(("PAYMENT.REFUND.", "PAYMENT.CAPTURE.RE")):
         told.refunds.add((thing["id"], _PAYPAL.get(thing["status"], "failed")))
+    elif event == "PAYMENT.CAPTURE.COMPLETED":
+        held = thing["supplementary_data"]["related_ids"].get("authorization_id")
+        # Two decimals or none, as its currency has them: without the point, minor units.
+        told.captured.add((held or thing["id"], int(thing["amount"]["value"].replace(".", ""))))
     elif event.startswith("CUSTOMER.DISPUTE."):
         ended = thing.get("dispute_outcome", {}).get("outcome_code")
         told.disputes.add((thing["dispute_id"], ended or thing["status"], 0))

@@ -33,7 +33,7 @@ class Hooks:
 
     async def deliver(self, provider: Provider, delivery: wire.Delivery, at_once: bool) -> None:
         """One attempt, with what happens to it on its way."""
-        word = provider.party.word(delivery.body)
+        word = provider.party.word(delivery.body, provider.world)
         number = provider.party.number(word.payment)
         if delivery.attempt == 1:
             self.world.came_true(number, word, provider)

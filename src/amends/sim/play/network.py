@@ -85,7 +85,7 @@ class Provider:
 
     def number(self, request: Request) -> str:
         """The order number of a request."""
-        return self.party.number(self.party.payment(request))
+        return self.party.number(self.party.payment(request, self.world))
 
     def strikes(self, kind: str) -> str:
         """A kind of trouble where it can be survived, else none."""

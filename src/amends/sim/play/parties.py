@@ -69,8 +69,8 @@ class Party(ABC):
         """The order number of a payment or charge, "" for neither: ch_17, pi_17_2, ad_17."""
         return "".join(payment.split("_")[1:2])
 
-    def takes(self, currency: str, captured: bool) -> bool:
-        """Whether such a payment can be played there."""
+    def takes(self, currency: str) -> bool:
+        """Whether it carries that currency."""
         return True
 
     @abstractmethod
@@ -86,11 +86,11 @@ class Party(ABC):
         """What of the `payment` command is its own."""
 
     @abstractmethod
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         """The payment a request is about, "" for none."""
 
     @abstractmethod
-    def word(self, body: bytes) -> Word:
+    def word(self, body: bytes, world: World) -> Word:
         """What one of its webhooks says."""
 
     @abstractmethod
@@ -122,13 +122,13 @@ class _Stripe(Party):
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         return {"charge": name.replace("pi_", "ch_"), "currency": currency.lower()}
 
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         parts = urlsplit(request.url)
         form = parse_qs(parts.query) | parse_qs(request.body.decode())
         names = (*form.get("payment_intent", ()), *parts.path.split("/"))
         return next((name for name in names if name.startswith("pi_")), "")
 
-    def word(self, body: bytes) -> Word:
+    def word(self, body: bytes, world: World) -> Word:
         event = json.loads(body)
         about = event["data"]["object"]
         payment = about.get("payment_intent") or about.get("charge") or about["id"]
@@ -176,11 +176,11 @@ class _Adyen(Party):
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         return {"currency": currency}
 
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         names = urlsplit(request.url).path.split("/")
         return next((name for name in names if name.startswith("ad_")), "")
 
-    def word(self, body: bytes) -> Word:
+    def word(self, body: bytes, world: World) -> Word:
         (entry,) = json.loads(body)["notificationItems"]
         item = entry["NotificationRequestItem"]
         event, success, name = item["eventCode"], item["success"], item["pspReference"]
@@ -210,12 +210,10 @@ class _PayPal(Party):
         return self.prefix + name.replace("_", "X")
 
     def number(self, payment: str) -> str:
-        name = payment.removeprefix("O")  # an order is named after its payment
-        return name.removeprefix("PP").partition("X")[0] if name.startswith("PP") else ""
+        return payment.removeprefix("PP").partition("X")[0] if payment.startswith("PP") else ""
 
-    def takes(self, currency: str, captured: bool) -> bool:
-        """What is only authorized is not played here: a capture by others gets an id of its own."""
-        return currency in SUPPORTED and captured
+    def takes(self, currency: str) -> bool:
+        return currency in SUPPORTED
 
     def world(self, clock: Clock, prng: Random) -> World:
         world = PayPalWorld(clock, prng)
@@ -236,20 +234,21 @@ class _PayPal(Party):
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         return {"currency": currency}
 
-    def payment(self, request: Request) -> str:
+    def payment(self, request: Request, world: World) -> str:
         names = urlsplit(request.url).path.split("/")
-        return next((name for name in names if self.number(name)), "")
+        return next((found for name in names if (found := self._find(name, world))), "")
 
-    def word(self, body: bytes) -> Word:
+    @staticmethod
+    def _find(name: str, world: World) -> str:
+        """The payment that has this id, or an order, capture, refund or case of it."""
+        assert isinstance(world, PayPalWorld)
+        found = world.books.find(name)
+        return found.id if found else ""
+
+    def word(self, body: bytes, world: World) -> Word:
         event = json.loads(body)
-        about, kind = event["resource"], event["resource_type"]
-        if kind == "dispute":
-            payment = about["disputed_transactions"][0]["seller_transaction_id"]
-        elif kind == "refund":
-            (up,) = [link["href"] for link in about["links"] if link["rel"] == "up"]
-            payment = up.rpartition("/")[2]
-        else:
-            payment = about["id"]
+        about = event["resource"]
+        payment = self._find(about.get("id") or about["dispute_id"], world)
         proves = "refund_pending" if about.get("status") == "PENDING" else ""
         if event["event_type"] == "PAYMENT.REFUND.FAILED":
             proves = "refund_fails"
