@@ -3,11 +3,14 @@ setting and what to do."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from amends.doors.commands_setup import TEMPLATE
 from amends.engine.config import Config, ConfigError, parse
 from amends.gateways.registry import HEARING
 from amends.kernel.time import HOUR
@@ -58,6 +61,15 @@ def test_a_whole_connection_is_taken() -> None:
     assert _load(**PAYPAL).connections["eu"].rate == 10
     assert _load(**MOLLIE).connections["eu"].indeterminate_after == HOUR
     assert _load(**ADYEN).connections["eu"].settings.webhook_secrets == ("0A" * 32,)
+
+
+def test_what_a_new_file_proposes_would_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`amends init` writes one connection of each gateway as a comment; each is whole."""
+    text = re.sub(r"^# (?=\[|\w+ = )", "", TEMPLATE.replace("{url}", "sqlite:///x.db"), flags=re.M)
+    for name in re.findall(r"env:(\w+)", text):
+        monkeypatch.setenv(name, "test_" + "x" * 30 if name == "MOLLIE_KEY" else "0A" * 32)
+    found = parse(tomllib.loads(text), Path("amends.toml")).connections
+    assert {connection.settings.gateway for connection in found.values()} == set(HEARING)
 
 
 @pytest.mark.parametrize(
