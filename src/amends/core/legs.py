@@ -284,6 +284,8 @@ def as_refund(work: Work, leg_id: str) -> bool:
     work.put_leg(leg_id, kind="refund", declined="")
     reserve(work, leg_id)
     claim(work, refund.id)
+    # It may not leave at once: what was booked is sealed by this (I10).
+    work.event("leg.news", leg=leg_id, news="captured_first", kind="refund")
     return True
 
 

@@ -55,7 +55,6 @@ def captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
         return
     legs.fresh(work, leg.id)
     work.put_leg(leg.id, state="sending")
-    work.event("leg.news", leg=leg.id, news="captured_first", kind="refund")
 
 
 def take_capture(work: Work, payment_id: str, captured: int) -> None:
