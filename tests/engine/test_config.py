@@ -3,11 +3,14 @@ setting and what to do."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from amends.doors.commands_setup import TEMPLATE
 from amends.engine.config import Config, ConfigError, parse
 from amends.gateways.registry import HEARING
 from amends.kernel.time import HOUR
@@ -60,6 +63,15 @@ def test_a_whole_connection_is_taken() -> None:
     assert _load(**ADYEN).connections["eu"].settings.webhook_secrets == ("0A" * 32,)
 
 
+def test_what_a_new_file_proposes_would_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`amends init` writes one connection of each gateway as a comment; each is whole."""
+    text = re.sub(r"^# (?=\[|\w+ = )", "", TEMPLATE.replace("{url}", "sqlite:///x.db"), flags=re.M)
+    for name in re.findall(r"env:(\w+)", text):
+        monkeypatch.setenv(name, "test_" + "x" * 30 if name == "MOLLIE_KEY" else "0A" * 32)
+    found = parse(tomllib.loads(text), Path("amends.toml")).connections
+    assert {connection.settings.gateway for connection in found.values()} == set(HEARING)
+
+
 @pytest.mark.parametrize(
     ("whole", "setting", "said"),
     [
@@ -92,6 +104,16 @@ def test_a_missing_setting_is_named(whole: dict[str, Any], setting: str, said: s
 )
 def test_a_wrong_setting_is_named(whole: dict[str, Any], wrong: dict[str, Any], said: str) -> None:
     assert said in _refusal(**whole | wrong)
+
+
+def test_a_secret_in_a_file_is_found_beside_the_settings(tmp_path: Path) -> None:
+    """Whatever folder the process was started in; a whole path stays what it is."""
+    (tmp_path / "key").write_text("0B" * 32)
+    for name in ("file:key", f"file:{tmp_path / 'key'}"):
+        values = ADYEN | {"hmac_keys": [name]}
+        found = parse({"connections": {"eu": values}}, tmp_path / "amends.toml")
+        assert found.connections["eu"].settings.webhook_secrets == ("0B" * 32,)
+    assert "write a secret as env:NAME or file:PATH" in _refusal(**ADYEN | {"api_key": "file:"})
 
 
 def test_roots_of_its_own_are_for_a_sandbox(tmp_path: Path) -> None:

@@ -292,6 +292,21 @@ async def test_a_failed_login_pauses_the_connection_and_moves_nothing(house: Gua
     assert len(house.party.refunds) == 1
 
 
+async def test_a_person_is_told_of_a_login_that_is_refused(house: Guarded) -> None:
+    """A wrong secret mends itself by no repeat; once it is put right the refund leaves."""
+    order = await house.order()
+    body = dumps({"error": "invalid_client", "error_description": "Client failed."})
+    house.party.login_answer = Response(401, {}, body)
+    await house.refund(order, 700)
+    await house.settle(60)
+    events = await house.engine.store.events(order.id, "", 500)
+    told = [event.body for event in events if event.type == "exception.raised"]
+    assert [(item["what"], item["why"]) for item in told] == [("alert", "no login: Client failed.")]
+    house.party.login_answer = None
+    await house.settle(300)
+    assert await house.states(order) == ["succeeded"]
+
+
 async def test_a_party_that_is_away_opens_the_breaker(house: Guarded) -> None:
     orders = [await house.order(str(n), f"CAPTURE{n}") for n in range(12)]
     house.party.login_answer = Failure(False, "no connection: refused")

@@ -12,14 +12,21 @@ import pytest
 
 from amends.core.decision import Decision
 from amends.core.effects import CaptureRestIntent, Intent, LookupPaymentIntent, RefundIntent
-from amends.core.facts import Answered, DisputeReported, LookedUp, PaymentToRead, RefundRequested
+from amends.core.facts import (
+    Answered,
+    DisputeReported,
+    LookedUp,
+    PaymentReported,
+    PaymentToRead,
+    RefundRequested,
+)
 from amends.core.legs import effect_id
 from amends.core.order import Leg
 from amends.core.requests import CaptureIn, LinePick, PspIn, RefundIn, TenderIn
 from amends.core.rereads import reread_id
 from amends.gateways import paypal
 from amends.gateways.spec import Response
-from amends.kernel.outcome import Accepted, Outcome
+from amends.kernel.outcome import Accepted, Outcome, PaymentState
 from amends.kernel.time import DAY
 from tests.core.desk import Desk, contract_order
 from tests.gateways.paypal_money_table import answer, issue
@@ -232,6 +239,18 @@ def test_edge_21_a_void_in_doubt_that_lost_against_a_capture_becomes_a_refund_of
     desk.reads(GONE_AUTH, page(taken(FIRST, "102.00")))
     refunding = desk.leaves()
     assert desk.url(refunding).endswith(f"/captures/{FIRST}/refund")
+
+
+def test_edge_21_a_void_that_waits_becomes_a_refund_that_waits_for_its_capture() -> None:
+    """It is booked as owed when it turns, though it cannot leave yet: that stands on the trail."""
+    desk = Account()
+    desk.tell(RefundRequested(RefundIn()))
+    desk.tell(PaymentReported(SETTINGS.name, (AUTH,), PaymentState(captured=10_200)))
+    assert desk.due() is None
+    assert (desk.leg().kind, desk.events[-1].type) == ("refund", "leg.news")
+    assert desk.events[-1].body["news"] == "captured_first"
+    desk.reads(GONE_AUTH, page(taken(FIRST, "102.00")))
+    assert desk.url(desk.leaves()).endswith(f"/captures/{FIRST}/refund")
 
 
 def test_captured_by_the_shop_s_word_alone_the_captures_are_read_before_a_refund() -> None:

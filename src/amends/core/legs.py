@@ -289,6 +289,8 @@ def as_refund(work: Work, leg_id: str) -> bool:
         pending_ours=payment.pending_ours + leg.amount,
     )
     claim(work, refund.id)
+    # It may not leave at once: what was booked is sealed by this (I10).
+    work.event("leg.news", leg=leg_id, news="captured_first", kind="refund")
     return True
 
 

@@ -46,6 +46,8 @@ def captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
     """The capture won the race: give back captured money instead (edge 21)."""
     if state is not None and state.captured > work.payment(leg.payment).captured:
         take_capture(work, leg.payment, state.captured)
+    if leg.state not in LIVE:
+        return  # it was told by webhook before, and has ended
     payment = work.payment(leg.payment)
     if not payment.captured_peak:
         work.put_payment(payment.id, captured=payment.authorized, captured_peak=payment.authorized)
@@ -53,7 +55,6 @@ def captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
         return
     legs.fresh(work, leg.id)
     work.put_leg(leg.id, state="sending")
-    work.event("leg.news", leg=leg.id, news="captured_first", kind="refund")
 
 
 def take_capture(work: Work, payment_id: str, captured: int) -> None:

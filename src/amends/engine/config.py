@@ -131,7 +131,9 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
         ledger=ledger,
         policy=parts["policy"],
         audit_dir=_audit_dir(parts["audit"], store, path),
-        connections={name: _connection(name, values) for name, values in found.items()},
+        connections={
+            name: _connection(name, _beside(path.parent, values)) for name, values in found.items()
+        },
     )
 
 
@@ -168,6 +170,17 @@ def _audit_dir(audit: AuditConfig, store: StoreConfig, path: Path) -> Path:
     if store.url.startswith("sqlite:///"):
         return Path(_absolute(store.url, path).removeprefix("sqlite:///") + ".audit")
     return (path.parent / "amends-audit").resolve()
+
+
+def _beside(folder: Path, value: Any) -> Any:
+    """A connection's table with the paths of its secrets made relative to the settings' folder."""
+    if isinstance(value, dict):
+        return {name: _beside(folder, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_beside(folder, item) for item in value]
+    if isinstance(value, str) and value.startswith("file:") and value != "file:":
+        return f"file:{folder / value.removeprefix('file:')}"
+    return value
 
 
 def _connection(name: str, values: Any) -> ConnectionConfig:
