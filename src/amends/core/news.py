@@ -97,9 +97,7 @@ def answered(work: Work, fact: Answered) -> None:
     refund, leg = work.leg(fact.leg)
     current = (fact.epoch, fact.attempt) == (leg.epoch, leg.attempts)
     asked = fact.asked if current else 0
-    # Where a capture made a refund of a release that was out, its request was the last of it.
-    over = current or not (leg.attempts or leg.in_flight)
-    if over:
+    if current:
         leg = work.put_leg(leg.id, in_flight=False)
         if work.payment(leg.payment).busy == leg.id:
             work.put_payment(leg.payment, busy="")
@@ -108,7 +106,7 @@ def answered(work: Work, fact: Answered) -> None:
         _accepted(work, leg, outcome, fact.epoch, asked)
     elif current:
         _not_accepted(work, refund, leg, outcome)
-    if over:
+    if current:
         legs.request_over(work, leg.id)
         legs.kick(work, leg.payment)
     elif work.payment(leg.payment).busy == leg.id and not work.leg(leg.id)[1].attempts:
