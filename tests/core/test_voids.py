@@ -14,6 +14,7 @@ from amends.core.effects import (
 from amends.core.facts import (
     Answered,
     Approved,
+    DisputeReported,
     LinesUnavailable,
     LookedUp,
     OrderCancelled,
@@ -327,6 +328,20 @@ def test_a_cancelled_order_gives_all_back() -> None:
     before = desk.order
     desk.tell(OrderCancelled())
     assert desk.order == before
+
+
+def test_a_release_that_a_capture_ended_is_not_ended_again_by_its_answer() -> None:
+    """A dispute took a part: not all of it can be given back. Then the void's own no arrives."""
+    desk = authorized()
+    desk.tell(RefundRequested(RefundIn()))
+    desk.due()
+    desk.tell(DisputeReported(STRIPE, ("pi_1",), "dp_1", 1, "EUR", "lost", False, 1))
+    capture_reported(desk, 10_200)
+    assert (desk.leg().state, desk.raised()[-1]) == ("failed", "exceeds_captured")
+    desk.answer(Declined(LATE.code, kind="captured", payment=PaymentState(captured=10_200)))
+    assert (desk.leg().state, desk.leg().kind) == ("failed", "void")
+    assert (desk.payment().voiding, desk.payment().pending_ours) == (0, 0)
+    assert not desk.rows
 
 
 def test_what_was_captured_is_read_again_by_its_refunds() -> None:

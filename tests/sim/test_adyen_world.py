@@ -102,6 +102,19 @@ def test_a_pending_refund_is_settled_by_command(adyen: Any) -> None:
         adyen.control("settle_refund", refund=second)
 
 
+def test_what_is_settled_by_command_stays_so(adyen: Any) -> None:
+    adyen.listen()
+    adyen.payment()
+    adyen.control("refund_outcome", status="pending", then="failed", after_s=60, count=1)
+    refund = adyen.modify("refunds", 100)["pspReference"]
+    adyen.items()
+    adyen.control("settle_refund", refund=refund)
+    early = adyen.modify("refunds", 200)["pspReference"]
+    adyen.control("settle_refund", refund=early)  # before its own webhook was due
+    assert adyen.told(61) == [("REFUND", "true", 100), ("REFUND", "true", 200)]
+    assert adyen.row()["refunded"] == 300
+
+
 def test_a_capture_lets_the_rest_go(adyen: Any) -> None:
     adyen.listen()
     adyen.payment(capture="manual")
@@ -287,6 +300,53 @@ def test_by_hand(adyen: Any) -> None:
     adyen.payment("P2", capture="manual")
     adyen.control("dashboard_cancel", payment="P2")
     assert adyen.told() == [("CANCELLATION", "true", 10_000)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"op": "nonsense"},
+        {"op": "payment", "id": PSP, "amount": 1},
+        {"op": "payment", "id": "P/2", "amount": 1},
+        {"op": "payment", "id": "P2", "amount": 0},
+        {"op": "payment", "id": "P2", "amount": 1, "currency": "ZZZ"},
+        {"op": "payment", "id": "P2", "amount": 1, "captured": 1},
+        {"op": "payment", "id": "P2", "amount": 1, "capture": "manual", "captured": 2},
+        {"op": "payment", "id": "P2", "amount": 1, "customer": "c"},
+        {"op": "payments", "items": [{"id": "P2", "amount": 1}, {"id": "P3"}]},
+        {"op": "refund_outcome", "status": "failed", "then": "succeeded"},
+        {"op": "refund_outcome", "status": "pending", "then": "reversed"},
+        {"op": "refund_outcome", "count": 0},
+        {"op": "settle_refund"},
+        {"op": "settle_refund", "refund": "NOBODY"},
+        {"op": "fail_refund", "refund": "NOBODY"},
+        {"op": "fail_capture", "payment": PSP, "capture": "NOBODY"},
+        {"op": "dashboard_refund", "payment": "NOBODY"},
+        {"op": "dashboard_capture", "payment": PSP},
+        {"op": "dashboard_capture", "payment": "OPEN", "amount": 10_001},
+        {"op": "dashboard_cancel", "payment": PSP},
+        {"op": "expire", "payment": PSP},
+        {"op": "open_dispute", "payment": "OPEN"},
+        {"op": "open_dispute", "payment": PSP, "amount": 0},
+        {"op": "charge_back", "payment": PSP},
+        {"op": "charge_back", "payment": "TAKEN"},
+        {"op": "close_dispute", "payment": "TAKEN", "status": "closed"},
+        {"op": "settings", "key_in_use_status": 500},
+        {"op": "balance", "currency": "EUR", "amount": 0},
+    ],
+    ids=str,
+)
+def test_commands_that_cannot_be_done(adyen: Any, command: dict[str, Any]) -> None:
+    adyen.payment()
+    adyen.payment("OPEN", capture="manual")
+    adyen.payment("TAKEN")
+    adyen.control("open_dispute", payment="TAKEN")
+    before = adyen.world.payments(), adyen.world.disputes()
+    with pytest.raises(CommandRefused) as refused:
+        adyen.world.control(command)
+    assert str(refused.value).endswith(".")
+    assert (adyen.world.payments(), adyen.world.disputes()) == before
+    assert adyen.world.movements() == []
 
 
 BASE = {"merchantAccount": ACCOUNT}

@@ -29,6 +29,8 @@ def test_same_seed_same_history(paypal: PayPalBench) -> None:
         each.captured()
         each.refund("1.00", key="k")
     assert paypal.world.movements() == other.world.movements()
+    # The address of its certificate too, so that a month is told alike in every process.
+    assert paypal.world.site == other.world.site != PayPalBench(2).world.site
 
 
 # -- the login ---------------------------------------------------------------------------------

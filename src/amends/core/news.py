@@ -109,6 +109,7 @@ def answered(work: Work, fact: Answered) -> None:
         # It was for a release that has become a refund since, of which nothing has left.
         work.put_payment(leg.payment, busy="")
         legs.move(work, leg.id, "over")
+        legs.kick(work, leg.payment)
 
 
 def _accepted(work: Work, leg: Leg, outcome: Accepted, epoch: int, asked: int) -> None:

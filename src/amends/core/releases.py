@@ -46,6 +46,8 @@ def captured_first(work: Work, leg: Leg, state: PaymentState | None) -> None:
     """The capture won the race: give back captured money instead (edge 21)."""
     if state is not None and state.captured > 0:
         take_capture(work, leg.payment, state.captured)
+    if leg.state not in LIVE:
+        return  # it was told by webhook before, and has ended
     payment = work.payment(leg.payment)
     if not payment.captured_peak:
         work.put_payment(payment.id, captured=payment.authorized, captured_peak=payment.authorized)

@@ -8,7 +8,7 @@ import msgspec
 
 from amends.sim.account import Account, Origin
 from amends.sim.outbox import Outbox
-from amends.sim.paypal.certificates import signer
+from amends.sim.paypal.certificates import PATH, signer
 from amends.sim.paypal.errors import missing
 from amends.sim.paypal.money import Json
 from amends.sim.paypal.objects import Authorization, Capture, Dispute, Payment, Refund
@@ -44,8 +44,9 @@ class Settings(msgspec.Struct, kw_only=True):
 
 
 class Site(msgspec.Struct):
-    """Where the look-alike is reached; its links and its certificate's address begin with it."""
+    """Where the look-alike is reached; its links and the address of `certificate` begin with it."""
 
+    certificate: str
     url: str = "https://api.sandbox.paypal.com"
 
 
@@ -67,7 +68,7 @@ class Books(Account):
             secret: str, body: bytes, at: int, *, forged: bool
         ) -> tuple[Mapping[str, str], bytes]:
             webhook = f"{secret}-forged" if forged else secret
-            return signer().head(site.url, webhook, body), body
+            return signer().head(site.url + PATH + site.certificate, webhook, body), body
 
         outbox = Outbox(clock, prng, sign, sign_clock, RETRY_AFTER_S)
         super().__init__("paypal", clock, prng, outbox)

@@ -37,7 +37,7 @@ UNTIL = SINCE + timedelta(days=36_525)
 
 
 class Signer:
-    """A key, its certificate and the authority that vouches for it. `name` is the certificate's."""
+    """A key, its certificate and the authority that vouches for it."""
 
     def __init__(self) -> None:
         by = generate_ec_key(SECP256R1())
@@ -46,10 +46,9 @@ class Signer:
         leaf = _certify(SIGNER_NAME, self._key.public_key(), by, authority=False)
         self.anchors = root.public_bytes(Encoding.PEM).decode()
         self.chain = leaf.public_bytes(Encoding.PEM)
-        self.name = f"CERT-{leaf.serial_number:040x}"
 
-    def head(self, site_url: str, webhook_id: str, body: bytes) -> Mapping[str, str]:
-        """The headers of a message to the webhook of that id."""
+    def head(self, url: str, webhook_id: str, body: bytes) -> Mapping[str, str]:
+        """The headers of a message to the webhook of that id; `url` is the certificate's."""
         name = str(UUID(bytes=hashlib.sha256(webhook_id.encode() + body).digest()[:16], version=4))
         at = json.loads(body)["create_time"]
         signed = f"{name}|{at}|{webhook_id}|{zlib.crc32(body)}".encode()
@@ -59,7 +58,7 @@ class Signer:
             "PAYPAL-TRANSMISSION-ID": name,
             "PAYPAL-TRANSMISSION-TIME": at,
             "PAYPAL-TRANSMISSION-SIG": base64.b64encode(signature).decode(),
-            "PAYPAL-CERT-URL": f"{site_url}{PATH}{self.name}",
+            "PAYPAL-CERT-URL": url,
             "PAYPAL-AUTH-ALGO": "SHA256withRSA",
             "User-Agent": "PayPal/AUHR-sandbox",
         }
