@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from amends.sim.paypal.errors import ISSUES
 from tests.sim.paypal_bench import (
     FULL,
     LOGIN,
+    SPECS,
     Checked,
     PayPalBench,
     amount,
@@ -248,6 +250,28 @@ def test_every_issue_that_is_published_can_arise(paypal: PayPalBench) -> None:
             paypal.control("refusal", issue=item["title"], what=what)
             assert paypal.issue("POST", paths[what], {}) == item["title"]
     assert paypal.world.movements() == []
+
+
+def test_every_issue_of_our_own_table_can_arise() -> None:
+    """That by which the gateway's outcomes were written."""
+    path = SPECS.parent / "errors.json"
+    if not path.exists():
+        pytest.skip("needs the table of errors beside the project")
+    rows = json.loads(path.read_text())["paypal"]
+    named = {issue for row in rows for issue in row.get("issue", "").split("|") if issue}
+    assert len(named) > 20
+    assert named <= {*ISSUES, "PREVIOUS_REQUEST_IN_PROGRESS", "INVALID_RESOURCE_ID"}
+
+
+def test_a_provider_that_pays_whatever_it_is_asked(paypal: PayPalBench) -> None:
+    """The checker's own proof needs one; another currency stays another currency."""
+    paypal.captured()
+    paypal.control("settings", refuse_over_refund=False)
+    for _ in range(2):
+        paypal.refund("100.00")
+    assert paypal.row()["refunded"] == 20_000
+    issue = paypal.issue("POST", refund_path(), amount("1.00", "USD"))
+    assert issue == "REFUND_CAPTURE_CURRENCY_MISMATCH"
 
 
 def test_an_echeck_ends_later(paypal: PayPalBench) -> None:

@@ -31,7 +31,6 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be refunded; `amount` None is all that is left."""
 
     amount: int | None = None
-    currency: str = ""
     custom_id: str = ""
     invoice_id: str = ""
     note: str = ""
@@ -42,13 +41,14 @@ def create(books: Books, taken: Capture, body: Json, origin: Origin) -> Refund:
     amount = amount_of(body)
     wish = Wish(
         amount=None if amount is None else amount[0],
-        currency="" if amount is None else amount[1],
         custom_id=text_of(body, "custom_id", 127),
         invoice_id=text_of(body, "invoice_id", 127),
         note=text_of(body, "note_to_payer", 255),
     )
     if body.get("payment_instruction"):
         raise refused("PLATFORM_FEE_NOT_ENABLED", "/payment_instruction")
+    if amount is not None and amount[1] != taken.payment.currency:
+        raise refused("REFUND_CAPTURE_CURRENCY_MISMATCH", "/amount/currency_code")
     return make(books, taken, wish, origin)
 
 
@@ -84,8 +84,6 @@ def _check(books: Books, taken: Capture, wish: Wish) -> None:
         raise refused("PENDING_CAPTURE")
     if taken.status not in TAKEN:
         raise refused("REFUND_NOT_ALLOWED")
-    if wish.currency not in ("", taken.payment.currency):
-        raise refused("REFUND_CAPTURE_CURRENCY_MISMATCH", "/amount/currency_code")
     cases = [case for case in taken.payment.disputes if case.open and case.capture is taken]
     if any(case.stage == "CHARGEBACK" for case in cases):
         raise refused("REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK")
