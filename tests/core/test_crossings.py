@@ -188,9 +188,10 @@ def test_a_stale_capture_takes_nothing_from_what_is_known_to_be_captured() -> No
     desk = Desk(contract_order(tenders=(card(10_200, 0),)))
     desk.tell(RefundRequested(ALL))
     desk.due()
+    out = desk.leg()
     desk.tell(PaymentReported(STRIPE, ("pi_1",), PaymentState(captured=10_200)))
     late = Declined("unexpected_state", kind="captured", payment=PaymentState(captured=4000))
-    desk.answer(late)
+    desk.answer(late, out)
     assert desk.payment().captured == 10_200
     assert desk.leg().state == "sending"
 

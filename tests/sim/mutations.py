@@ -273,8 +273,8 @@ def payout_from_revenue(patch: pytest.MonkeyPatch) -> None:
 def nothing_converted(patch: pytest.MonkeyPatch) -> None:
     whole = postings._convert_sides
 
-    def convert_sides(lines: Any, of: Order) -> Any:
-        return tuple(replace(posting, functional=0) for posting in whole(lines, of))
+    def convert_sides(*given: Any) -> Any:
+        return tuple(replace(posting, functional=0) for posting in whole(*given))
 
     patch.setattr(postings, "_convert_sides", convert_sides)
 
