@@ -261,11 +261,12 @@ def payout_from_revenue(patch: pytest.MonkeyPatch) -> None:
     """A payout, and its way back, come off sales returns; the debt to the customer stays."""
     whole = postings._entry
 
-    def entry(of: Order, at: Any, kind: Any, refund: str, leg: str, psp: str, lines: Any) -> Any:
+    def entry(of: Order, at: Any, kind: Any, *given: Any) -> Any:
+        refund, leg, psp, lines, *more = given
         if kind in ("payout", "payout_failed"):
             names = {"refunds_payable": "sales_returns"}
             lines = [(names.get(account, account), amount) for account, amount in lines]
-        return whole(of, at, kind, refund, leg, psp, lines)
+        return whole(of, at, kind, refund, leg, psp, lines, *more)
 
     patch.setattr(postings, "_entry", entry)
 
