@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
+from amends.core.effects import Intent, RefundIntent
 from amends.gateways import adyen
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
@@ -17,42 +17,9 @@ from amends.kernel.outcome import (
     Unknown,
 )
 from tests.gateways.adyen_table import ACCOUNT, PSP, REFUND_PSP, SETTINGS
-from tests.gateways.table import Asked, MoneyTable, dumps
+from tests.gateways.table import Asked, MoneyTable, dumps, first_intents
 
-REFUND = RefundIntent(
-    connection="adyen-eu",
-    psp_payment_id=PSP,
-    currency="EUR",
-    key="leg_01-1",
-    amount=3200,
-    order="ord_01",
-    refund="rf_01",
-    leg="leg_01",
-    epoch=1,
-    reason="return",
-)
-CANCEL = CancelIntent(
-    connection="adyen-eu",
-    psp_payment_id=PSP,
-    currency="EUR",
-    key="leg_02-1",
-    order="ord_01",
-    refund="rf_02",
-    leg="leg_02",
-    epoch=1,
-    reason="out_of_stock",
-)
-CAPTURE = CaptureRestIntent(
-    connection="adyen-eu",
-    psp_payment_id=PSP,
-    currency="EUR",
-    key="leg_03-1",
-    amount=7000,
-    order="ord_01",
-    refund="rf_03",
-    leg="leg_03",
-    epoch=1,
-)
+REFUND, CANCEL, CAPTURE = first_intents("adyen-eu", PSP)
 
 
 def _refund(currency: str, amount: int, reason: str, leg: str, epoch: int = 1) -> RefundIntent:

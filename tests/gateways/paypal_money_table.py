@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from amends.core.effects import (
-    CancelIntent,
-    CaptureRestIntent,
     Intent,
     LookupPaymentIntent,
     LookupRefundsIntent,
@@ -36,42 +34,9 @@ from tests.gateways.paypal_table import (
     order,
     refund,
 )
-from tests.gateways.table import NOW, Asked, MoneyTable, dumps
+from tests.gateways.table import NOW, Asked, MoneyTable, dumps, first_intents
 
-REFUND = RefundIntent(
-    connection="paypal-eu",
-    psp_payment_id=CAPTURE,
-    currency="EUR",
-    key="leg_01-1",
-    amount=3200,
-    order="ord_01",
-    refund="rf_01",
-    leg="leg_01",
-    epoch=1,
-    reason="return",
-)
-CANCEL = CancelIntent(
-    connection="paypal-eu",
-    psp_payment_id=AUTH,
-    currency="EUR",
-    key="leg_02-1",
-    order="ord_01",
-    refund="rf_02",
-    leg="leg_02",
-    epoch=1,
-    reason="out_of_stock",
-)
-REST = CaptureRestIntent(
-    connection="paypal-eu",
-    psp_payment_id=AUTH,
-    currency="EUR",
-    key="leg_03-1",
-    amount=7000,
-    order="ord_01",
-    refund="rf_03",
-    leg="leg_03",
-    epoch=1,
-)
+REFUND, CANCEL, REST = first_intents("paypal-eu", CAPTURE, AUTH)
 FIND = LookupRefundsIntent(connection="paypal-eu", psp_payment_id=CAPTURE, currency="EUR")
 LIST = LookupRefundsIntent(
     connection="paypal-eu", psp_payment_id=CAPTURE, currency="EUR", cursor=ORDER

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from amends.core.effects import (
-    CancelIntent,
-    CaptureRestIntent,
     Intent,
     LookupPaymentIntent,
     LookupRefundsIntent,
@@ -27,42 +25,9 @@ from tests.gateways.stripe_table import (
     refund,
     state_of,
 )
-from tests.gateways.table import Asked, MoneyTable, dumps
+from tests.gateways.table import Asked, MoneyTable, dumps, first_intents
 
-REFUND = RefundIntent(
-    connection="stripe-eu",
-    psp_payment_id=PI,
-    currency="EUR",
-    key="leg_01-1",
-    amount=3200,
-    order="ord_01",
-    refund="rf_01",
-    leg="leg_01",
-    epoch=1,
-    reason="return",
-)
-CANCEL = CancelIntent(
-    connection="stripe-eu",
-    psp_payment_id=PI,
-    currency="EUR",
-    key="leg_02-1",
-    order="ord_01",
-    refund="rf_02",
-    leg="leg_02",
-    epoch=1,
-    reason="out_of_stock",
-)
-CAPTURE = CaptureRestIntent(
-    connection="stripe-eu",
-    psp_payment_id=PI,
-    currency="EUR",
-    key="leg_03-1",
-    amount=7000,
-    order="ord_01",
-    refund="rf_03",
-    leg="leg_03",
-    epoch=1,
-)
+REFUND, CANCEL, CAPTURE = first_intents("stripe-eu", PI)
 LIST = LookupRefundsIntent(connection="stripe-eu", psp_payment_id=PI, currency="EUR")
 READ = LookupPaymentIntent(connection="stripe-eu", psp_payment_id=PI, currency="EUR")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from amends.core.effects import Intent
+from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.core.facts import Addressed
 from amends.gateways.spec import (
     Failure,
@@ -51,6 +51,27 @@ class Asked:
     intent: Intent
     result: Response | Failure
     outcome: Outcome
+
+
+def first_intents(
+    connection: str, payment: str, authorization: str = ""
+) -> tuple[RefundIntent, CancelIntent, CaptureRestIntent]:
+    """What every party that moves money is asked: a refund of a payment, the end of an
+    authorization (the payment itself unless it has an id of its own), a capture of its rest."""
+    at: Any = {"connection": connection, "currency": "EUR", "order": "ord_01", "epoch": 1}
+    refund = RefundIntent(
+        **at,
+        psp_payment_id=payment,
+        key="leg_01-1",
+        amount=3200,
+        refund="rf_01",
+        leg="leg_01",
+        reason="return",
+    )
+    at["psp_payment_id"] = authorization or payment
+    cancel = CancelIntent(**at, key="leg_02-1", refund="rf_02", leg="leg_02", reason="out_of_stock")
+    rest = CaptureRestIntent(**at, key="leg_03-1", amount=7000, refund="rf_03", leg="leg_03")
+    return refund, cancel, rest
 
 
 Verify = Callable[[bytes, Mapping[str, str], tuple[str, ...], int], Genuine | NotGenuine]
