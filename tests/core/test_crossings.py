@@ -6,6 +6,7 @@ import pytest
 
 from amends.core.effects import RefundIntent
 from amends.core.facts import (
+    Approved,
     Canceled,
     DisputeReported,
     LookedUp,
@@ -16,6 +17,7 @@ from amends.core.facts import (
 )
 from amends.core.order import shown_state
 from amends.core.policy import built_in
+from amends.core.reasons import Reason
 from amends.core.requests import LinePick, PaymentKey, RefundIn
 from amends.kernel.outcome import (
     Accepted,
@@ -259,6 +261,22 @@ def test_what_is_owed_stands_until_the_refund_that_takes_it_over_is_approved() -
     desk.tell(RefundRequested(ALL))
     desk.tell(Rejected(desk.refund().id), "person:lead")
     assert desk.balance("refunds_payable") == -3200
+
+
+def test_what_takes_over_a_claim_is_not_approved_once_that_was_paid_after_all() -> None:
+    desk = paid(RefundIn(shipping="full"))
+    desk.hear(desk.state("failed"))
+    old = desk.leg()
+    desk.policy = built_in(0)
+    desk.tell(RefundRequested(RefundIn(shipping="full")))
+    assert desk.refund().takes_over == (desk.refund(0).id,)
+    desk.hear(desk.state("succeeded", old))
+    desk.due_reread()
+    desk.reread(desk.state("succeeded", old))
+    decision = desk.tell(Approved(desk.refund().id), "person:lead")
+    assert decision.refused is not None
+    assert decision.refused.reason == Reason.EXCEEDS_REMAINING
+    assert "given back by another one" in decision.refused.detail
 
 
 def test_a_retry_taken_back_leaves_no_claim_on_a_canceled_refund() -> None:
