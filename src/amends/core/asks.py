@@ -170,6 +170,7 @@ def _method(work: Work, payment: Payment) -> Method:
 def check_methods(work: Work, portions: Sequence[Portion]) -> None:
     """What the payment methods do not allow is refused here instead of there. Raises Refused."""
     for payment in work.order.payments:
+        _check_release(work, payment, portions)
         parts = [p.amount for p in portions if (p.payment, p.kind) == (payment.id, "refund")]
         if not parts:
             continue
@@ -181,6 +182,17 @@ def check_methods(work: Work, portions: Sequence[Portion]) -> None:
             raise Refused(Reason.PARTIAL_NOT_POSSIBLE, **named, captured=payment.captured)
         if method.count and refunds_made(work.order, payment) + len(parts) > method.count:
             raise Refused(Reason.TOO_MANY_REFUNDS, **named, limit=method.count)
+
+
+def _check_release(work: Work, payment: Payment, portions: Sequence[Portion]) -> None:
+    """What is only authorized is released whole, or in part, where the provider does that."""
+    amount = sum(p.amount for p in portions if (p.payment, p.kind) == (payment.id, "void"))
+    terms = work.ctx.terms.get(payment.connection)
+    if not amount or terms is None:
+        return
+    whole = amount == payment.authorized - payment.voided
+    if not (terms.void if whole else terms.release_part):
+        raise Refused(Reason.RELEASE_NOT_POSSIBLE, payment=payment.id)
 
 
 def _past_limit(work: Work, portions: Sequence[Portion]) -> bool:
