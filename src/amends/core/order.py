@@ -85,7 +85,8 @@ class Payment(_Part, frozen=True):
     the last is what captures took that failed later. `captures` are those known one by one, with
     their amounts, `failed_captures` the ids among them that came undone. `early` holds refunds by
     others that were told before any capture was, at a provider that lists none.
-    `voiding` is the part of an authorization being released, `voided` the part that was.
+    `voiding` is the part of an authorization being released, `voided` the part that was; once it is
+    `gone` as a whole, by whoever's hand, nothing of it is left to release.
     `busy` is the leg (or "reread") whose effect is out right now; one at a time.
     """
 
@@ -103,6 +104,7 @@ class Payment(_Part, frozen=True):
     uncaptured: int = 0
     voiding: int = 0
     voided: int = 0
+    gone: bool = False
     busy: str = ""
     reread: bool = False  # a look-up of the whole payment is due, after the one that may be out
     reread_tries: int = 0  # consecutive fruitless ones
@@ -362,7 +364,7 @@ def remaining(payment: Payment) -> int:
 
 def voidable(payment: Payment) -> int:
     """What of an authorization can still be released; 0 once anything was captured."""
-    if payment.captured_peak:
+    if payment.captured_peak or payment.gone:
         return 0
     return max(0, payment.authorized - payment.voiding - payment.voided)
 

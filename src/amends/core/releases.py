@@ -78,9 +78,10 @@ def after_capture(work: Work, payment_id: str) -> None:
 
 def gone(work: Work, payment_id: str) -> None:
     """The whole authorization is gone: our void did it, or others' hand, or it expired. A part that
-    was to be captured is gone with it."""
+    was to be captured is gone with it, and what waited to be released need not be asked for."""
+    work.put_payment(payment_id, gone=True)
     for leg in _of(work, payment_id):
-        if leg.kind == "void" and leg.attempts and leg.state in LIVE:
+        if leg.kind == "void" and leg.state in LIVE:
             lost = leg.rest
             work.put_leg(leg.id, rest=0)
             legs.move(work, leg.id, "heard_succeeded", psp_release_id=leg.psp_release_id)
