@@ -333,10 +333,10 @@ _ORDERS = (
         _accepted(payment=PaymentState(10000, -1, -1, False, 0), next="9ORDER"),
     ),
     Asked(
-        "read: voided, or expired",
+        "read: voided, or expired; a part may have been captured before",
         READ,
         answer(200, authorization(status="VOIDED")),
-        _accepted(payment=PaymentState(10000, -1, -1, True, 0)),
+        _accepted(payment=PaymentState(10000, -1, -1, True, 0), next=ORDER),
     ),
 )
 

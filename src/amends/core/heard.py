@@ -102,12 +102,6 @@ def _captured(work: Work, payment_id: str, state: CaptureState) -> None:
     else:
         work.event("payment.updated", payment=payment_id, psp_capture_id=name, captured=captured)
         releases.after_capture(work, payment_id)
-    payment = work.payment(payment_id)
-    if payment.voided and captured + payment.voided > payment.authorized:
-        over = captured + payment.voided - payment.authorized
-        work.event(
-            "exception.raised", what="captured_after_release", payment=payment_id, amount=over
-        )
 
 
 def _capture_failed(work: Work, payment_id: str, state: CaptureState) -> None:

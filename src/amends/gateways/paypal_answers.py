@@ -155,13 +155,14 @@ def _ordered(
 
 
 def _authorized(intent: LookupPaymentIntent, body: Json, reference: str) -> Accepted:
-    """An authorization does not say how much of it was captured, or by which captures: if it was,
-    the second page (the cursor is the order's id) is its order, where that is named."""
+    """An authorization does not say how much of it was captured, or by which captures, also not one
+    that is void: what was not captured before is let go by a void. If some may be, the second page
+    (the cursor is the order's id) is its order, where that is named."""
     if intent.cursor:
         return _ordered(intent, body, reference)
     _check_id(body, intent.psp_payment_id)
     state = authorization_state(body, intent.currency)
-    order = "" if state.captured == 0 or state.canceled else _order_of(body) or intent.psp_order
+    order = "" if state.captured == 0 else _order_of(body) or intent.psp_order
     return Accepted(payment=state, next=order, reference=reference)
 
 
