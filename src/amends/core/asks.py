@@ -40,7 +40,16 @@ from amends.core.order import (
     shown_state,
 )
 from amends.core.policy import Question, judge
-from amends.core.quote import Portion, Quote, compute, counts, fits, taken_over, unclaimed
+from amends.core.quote import (
+    Portion,
+    Quote,
+    compute,
+    counts,
+    fits,
+    over_captures,
+    taken_over,
+    unclaimed,
+)
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -433,21 +442,21 @@ def retry(work: Work, fact: Retried) -> None:
 
 
 def _replace(work: Work, refund_id: str, leg: Leg) -> None:
-    captured = work.payment(leg.payment).captured_peak
-    number = len(work.refund(refund_id).legs) + 1
-    fresh = Leg(
-        f"{leg.id.rpartition('_')[0]}_{number}",
-        "refund" if captured else leg.kind,
-        leg.payment,
-        leg.amount,
-        "planned",
-        capture=leg.capture,
-    )
-    check_methods(work, [Portion(leg.payment, fresh.kind, leg.amount, leg.capture)])
+    """What takes a failed leg's place: of the captures that have room now, where that must be said;
+    one for each of several only if the failed one was never sent, so that it cannot pay too."""
+    kind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
+    whole = Portion(leg.payment, kind, leg.amount)
+    sent = leg.attempts or leg.epoch > 1
+    portions = (whole,) if sent else tuple(over_captures(work.order, whole, _by_capture(work)))
+    check_methods(work, portions)
     work.put_leg(leg.id, replaced=True)
-    work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
-    reserve(work, fresh.id)
-    legs.decide_leg(work, fresh.id, "approve")
+    for part in portions:
+        before = work.refund(refund_id).legs
+        name = f"{leg.id.rpartition('_')[0]}_{len(before) + 1}"
+        fresh = Leg(name, kind, part.payment, part.amount, "planned", capture=part.capture)
+        work.put_refund(refund_id, legs=(*before, fresh))
+        reserve(work, fresh.id)
+        legs.decide_leg(work, fresh.id, "approve")
 
 
 # -- what shops tell ---------------------------------------------------------------------------

@@ -232,10 +232,12 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
 
 def _has_capture(work: Work, leg: Leg) -> bool:
     """Settles which capture a refund gives back from, where that must be said. If none is known yet
-    the payment is read first; if none fits it is not sent at all, and a person is told."""
+    or none fits the payment is read first; if still none fits it is not sent at all, and a person
+    is told. One that failed since it was chosen gives nothing back."""
     payment = work.payment(leg.payment)
     terms = work.ctx.terms[payment.connection]
-    if leg.capture or payment.charge or not terms.method(payment.method).per_capture:
+    chosen = leg.capture and leg.capture not in payment.failed_captures
+    if chosen or payment.charge or not terms.method(payment.method).per_capture:
         return True
     if unknown_capture(payment) and terms.lookup:
         return _read_first(work, leg)
@@ -244,15 +246,14 @@ def _has_capture(work: Work, leg: Leg) -> bool:
     rooms = capture_rooms(work.order, payment, but=leg.id)
     fitting = [name for name, room in rooms if room >= leg.amount]
     if not fitting:
-        _fail(work, leg, "no_such_capture")
-        return False
+        return _read_first(work, leg)
     work.put_leg(leg.id, capture=fitting[0])
     return True
 
 
 def _read_first(work: Work, leg: Leg) -> bool:
     payment = work.payment(leg.payment)
-    if leg.tries and not payment.reread:
+    if (leg.tries and not payment.reread) or not can_look(work, leg.payment):
         _fail(work, leg, "no_such_capture")
         return False
     work.put_leg(leg.id, tries=1)
