@@ -14,6 +14,8 @@ from amends.core.facts import (
     Approved,
     CaptureReported,
     LookedUp,
+    OrderReported,
+    PaymentToRead,
     RefundReported,
     RefundRequested,
     Rejected,
@@ -22,7 +24,7 @@ from amends.core.facts import (
 )
 from amends.core.order import Leg, shown_state
 from amends.core.policy import built_in
-from amends.core.requests import LinePick, RefundIn
+from amends.core.requests import LinePick, PaymentKey, PspIn, RefundIn, TenderIn
 from amends.core.rereads import reread_id
 from amends.kernel.outcome import (
     Accepted,
@@ -183,3 +185,46 @@ def test_a_capture_nobody_told_of_is_found_before_a_refund_of_it() -> None:
     read(desk, ("A", 3000), ("B", 7200))
     assert leaves(desk, desk.leg()) == ("B", 3200)
     assert not desk.raised()
+
+
+# -- one payment, several names ----------------------------------------------------------------
+
+
+def named(name: str, taken: int, authorization: str = "", amount: int = 10_200) -> TenderIn:
+    return TenderIn(amount, "payment", STRIPE, name, taken, PspIn(authorization=authorization))
+
+
+@pytest.mark.parametrize("how", ["the shop says of which authorization", "it was read before"])
+def test_a_payment_named_by_its_capture_later_is_still_one(how: str) -> None:
+    """Counted as two, all of it could be given back twice."""
+    desk = paid(PER_CAPTURE)
+    said = "pi_1"
+    if how == "it was read before":
+        told(desk, PaymentToRead(STRIPE, ("pi_1",)))
+        read(desk, ("CAP1", 10_200))
+        said = ""
+    newer = contract_order(version=2, tenders=(named("CAP1", 10_200, said),))
+    desk.tell(OrderReported(newer), "connection:shop-1")
+    assert len(desk.order.payments) == 1
+    assert (desk.payment().captured, desk.order.remaining) == (10_200, 10_200)
+    by_capture = RefundIn(payment=PaymentKey(STRIPE, "CAP1"))
+    desk.tell(RefundRequested(by_capture))
+    assert leaves(desk, desk.leg()) == ("CAP1", 10_200)
+
+
+def test_captures_reported_as_a_tender_each_add_up() -> None:
+    desk = paid(PER_CAPTURE)
+    tenders = (named("CAP1", 6000, "pi_1", 6000), named("CAP2", 4200, "pi_1", 4200))
+    desk.tell(OrderReported(contract_order(version=2, tenders=tenders)), "connection:shop-1")
+    assert (len(desk.order.payments), desk.order.remaining) == (1, 10_200)
+    other = Desk(contract_order(tenders=tenders), terms={STRIPE: PER_CAPTURE})
+    assert (len(other.order.payments), other.order.remaining) == (2, 10_200)
+
+
+def test_two_payments_of_one_order_there_stay_two() -> None:
+    two = tuple(
+        TenderIn(5100, "payment", STRIPE, name, 5100, PspIn(order="ORDER")) for name in ("A", "B")
+    )
+    desk = Desk(contract_order(tenders=two), terms={STRIPE: PER_CAPTURE})
+    desk.tell(OrderReported(contract_order(version=2, tenders=two)), "connection:shop-1")
+    assert (len(desk.order.payments), desk.order.remaining) == (2, 10_200)

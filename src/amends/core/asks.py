@@ -23,6 +23,7 @@ from amends.core.facts import (
     ReturnReceived,
     Unparked,
 )
+from amends.core.heard import payment_of
 from amends.core.holds import reserve
 from amends.core.order import (
     FAILED,
@@ -149,13 +150,10 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
 def _payment_named(order: Order, request: RefundIn) -> str:
     invariant(request.payment is not None, "only called for a request that names its payment")
     name = request.payment
-    for payment in order.payments:
-        if name and (payment.connection, payment.psp_payment_id) == (
-            name.connection,
-            name.psp_payment_id,
-        ):
-            return payment.id
-    raise Refused(Reason.UNKNOWN_PAYMENT, pointer="/payment")
+    found = name and payment_of(order, name.connection, (name.psp_payment_id,))
+    if not found:
+        raise Refused(Reason.UNKNOWN_PAYMENT, pointer="/payment")
+    return found.id
 
 
 def _multiples(work: Work) -> dict[str, int]:
