@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from amends.core.decision import Method, Terms
-from amends.core.effects import RefundIntent
+from amends.core.effects import LookupPaymentIntent, RefundIntent
 from amends.core.facts import (
     Approved,
     CaptureReported,
@@ -228,3 +228,19 @@ def test_two_payments_of_one_order_there_stay_two() -> None:
     desk = Desk(contract_order(tenders=two), terms={STRIPE: PER_CAPTURE})
     desk.tell(OrderReported(contract_order(version=2, tenders=two)), "connection:shop-1")
     assert (len(desk.order.payments), desk.order.remaining) == (2, 10_200)
+
+
+def test_a_capture_reported_while_its_money_was_to_come_is_refunded_as_one() -> None:
+    """An eCheck: reported with nothing captured, it is taken for an authorization, of which the
+    provider knows nothing."""
+    desk = paid(PER_CAPTURE)
+    newer = contract_order(version=2, tenders=(card(10_200),))
+    desk.tell(OrderReported(newer), "connection:shop-1")
+    desk.tell(RefundRequested(ONE_TEA))
+    assert desk.due() is None
+    assert isinstance(desk.due_reread(), LookupPaymentIntent)
+    asked = desk.asked(reread_id(desk.payment().id))
+    missing = Declined("INVALID_RESOURCE_ID")
+    told(desk, LookedUp(desk.payment().id, missing, "", desk.now, asked))
+    assert leaves(desk, desk.leg()) == ("", 3200)
+    assert desk.raised() == ["reread_declined"]

@@ -11,6 +11,7 @@ from typing import Any
 from amends.core import legs, releases
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
+from amends.core.intents import unknown_capture
 from amends.core.lifecycle import News
 from amends.core.order import Leg, Order, Payment, Refund
 from amends.core.patience import can_look, settles_at
@@ -274,7 +275,10 @@ def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> 
     if isinstance(outcome, Accepted):
         _reread_found(work, payment, outcome, asked)
     elif isinstance(outcome, Declined):
-        work.put_payment(payment.id, reread_tries=0)
+        # What was reported before it was captured counts as an authorization until this says that
+        # there is none: then it is a capture whose money was to come.
+        held = "" if unknown_capture(payment) else payment.authorization
+        work.put_payment(payment.id, reread_tries=0, authorization=held)
         work.finish(reread_id(payment.id))
         work.event(
             "exception.raised", what="reread_declined", payment=payment.id, code=outcome.code
