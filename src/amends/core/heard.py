@@ -97,11 +97,20 @@ def _captured(work: Work, payment_id: str, state: CaptureState) -> None:
     work.put_payment(payment_id, captures=captures)
     added = sum(amount for _, amount in captures)
     captured = max(payment.captured, min(added, payment.authorized))  # never too much
+    work.put_payment(payment_id, uncaptured=_undone(work.payment(payment_id)))
     if captured > payment.captured:
         news.take_more(work, payment_id, captured, psp_capture_id=name)
     else:
         work.event("payment.updated", payment=payment_id, psp_capture_id=name, captured=captured)
         releases.after_capture(work, payment_id)
+
+
+def _undone(payment: Payment) -> int:
+    """What captures took that failed, less what was captured again in their place: all captures
+    together come to more than was authorized then."""
+    undone = sum(n for name, n in payment.captures if name in payment.failed_captures)
+    added = sum(amount for _, amount in payment.captures)
+    return max(0, undone - max(0, added - payment.authorized))
 
 
 def _capture_failed(work: Work, payment_id: str, state: CaptureState) -> None:
@@ -111,7 +120,8 @@ def _capture_failed(work: Work, payment_id: str, state: CaptureState) -> None:
         return
     amount = dict(payment.captures)[name]
     failed = (*payment.failed_captures, name)
-    work.put_payment(payment_id, failed_captures=failed, uncaptured=payment.uncaptured + amount)
+    payment = work.put_payment(payment_id, failed_captures=failed)
+    work.put_payment(payment_id, uncaptured=_undone(payment))
     work.event(
         "payment.updated",
         payment=payment_id,
