@@ -74,6 +74,7 @@ def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None
     if leg.rest:  # part of it was released by capturing the rest
         captured = max(leg.rest, payment.captured)
         changes |= {"captured": captured, "captured_peak": max(captured, payment.captured_peak)}
+        changes["captured_at"] = payment.captured_at or work.now
     work.put_payment(payment.id, **changes)
     work.book(postings.void(work.order, refund, leg, work.now))
 
