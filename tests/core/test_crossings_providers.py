@@ -13,6 +13,7 @@ from amends.core.effects import LookupPaymentIntent, RefundIntent
 from amends.core.facts import (
     Approved,
     CaptureReported,
+    DisputeReported,
     LookedUp,
     OrderReported,
     PaymentToRead,
@@ -185,6 +186,40 @@ def test_a_capture_nobody_told_of_is_found_before_a_refund_of_it() -> None:
     read(desk, ("A", 3000), ("B", 7200))
     assert leaves(desk, desk.leg()) == ("B", 3200)
     assert not desk.raised()
+
+
+def test_what_a_failed_capture_had_taken_can_be_captured_again() -> None:
+    desk = paid(WEBHOOKS_ONLY)
+    captured(desk, "A", 6000)
+    captured(desk, "B", 4200)
+    captured(desk, "A", 6000, "failed")
+    assert desk.order.remaining == 4200
+    captured(desk, "C", 6000)
+    assert desk.order.remaining == 10_200
+    desk.tell(RefundRequested(RefundIn()))
+    assert leaves(desk, desk.leg()) == ("", 10_200)
+
+
+def test_captured_by_our_own_release_its_time_to_refund_begins() -> None:
+    limited = Method(within=30 * DAY)
+    desk = paid(replace(WEBHOOKS_ONLY, methods=(limited,)))
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.due()
+    desk.answer(Accepted(payment=PaymentState(captured=7000)))
+    assert desk.leg().state == "succeeded"
+    desk.now += 31 * DAY
+    desk.tell(RefundRequested(ONE_TEA))
+    assert (desk.refund().stage, desk.refund().verdict.rule) == ("review", "past-refund-window")
+
+
+def test_edge_12_a_lost_dispute_of_which_nobody_says_what_it_took_is_reviewed() -> None:
+    """Where a message is not believed about money, the refund must not go out by itself as well."""
+    for withdrawn, stage in ((-1, "review"), (3200, "active")):
+        desk = paid(PER_CAPTURE, 10_200)
+        fact = DisputeReported(STRIPE, ("pi_1",), "PP-D-1", 3200, "EUR", "lost", False, withdrawn)
+        told(desk, fact)
+        desk.tell(RefundRequested(ONE_TEA))
+        assert desk.refund().stage == stage
 
 
 # -- one payment, several names ----------------------------------------------------------------

@@ -28,6 +28,7 @@ from amends.core.holds import reserve
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
+    Dispute,
     Leg,
     Order,
     Payment,
@@ -225,7 +226,7 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
     return Question(
         functional_amount=convert(quote.amount, order.rate),
         reason=request.reason,
-        disputed=any(d.status not in ("won", "lost", "closed") for d in order.disputes),
+        disputed=any(_at_stake(d) for d in order.disputes),
         past_limit=_past_limit(work, quote.portions),
         features=Features(
             refunds_before=sum(1 for r in order.refunds if counts(r)),
@@ -235,6 +236,12 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
             ad_hoc_amount=request.amount is not None,
         ),
     )
+
+
+def _at_stake(dispute: Dispute) -> bool:
+    """Whether a dispute may still take money, or took some that nobody told us of."""
+    untold = dispute.status == "lost" and not dispute.withdrawn and dispute.amount > 0
+    return untold or dispute.status not in ("won", "lost", "closed")
 
 
 def _make(
