@@ -23,6 +23,7 @@ from amends.core.facts import (
     ReleaseReported,
     Retried,
 )
+from amends.core.legs import effect_id
 from amends.core.order import Leg, shown_state
 from amends.core.policy import built_in
 from amends.core.requests import LinePick, PaymentKey, PspIn, RefundIn, TenderIn
@@ -108,6 +109,21 @@ def test_what_is_gone_is_not_left_once_its_release_is_declined() -> None:
     canceled(desk)
     desk.tell(Rejected(desk.refund().id), "person:lead")
     assert (desk.order.remaining, desk.payment().voided) == (0, 10_200)
+
+
+def test_a_release_that_was_taken_up_and_does_not_show_is_told_once() -> None:
+    """The capture of the rest was pending at the provider, and came to nothing: no news is to come.
+    It is not called failed, since nothing says whether it is over."""
+    desk = paid(PER_CAPTURE)
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.due()
+    desk.answer(Accepted(payment=PaymentState(capturable=0, psp_release_id="CAP1")))
+    for capturable, times in ((0, 0), (10_200, 1), (10_200, 1)):
+        desk.due()
+        found = Accepted(payment=PaymentState(10_200, 0, 0, capturable=capturable))
+        asked = desk.asked(effect_id(desk.leg().id))
+        told(desk, LookedUp(desk.payment().id, found, desk.leg().id, desk.now, asked))
+        assert (desk.leg().state, desk.raised()) == ("pending", ["not_released"] * times)
 
 
 # -- several captures --------------------------------------------------------------------------

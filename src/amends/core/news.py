@@ -356,8 +356,13 @@ def _absent_or_found(
 
 
 def _void_looked_up(work: Work, leg: Leg, state: PaymentState, fact: LookedUp) -> None:
-    if not releases.void_news(work, leg, state, fact.asked):
-        _absent_or_found(work, leg.id, (), fact.asked_at)
+    if releases.void_news(work, leg, state, fact.asked):
+        return
+    if leg.state == "pending" and state.capturable > 0 and "not_released" not in leg.told:
+        # It was taken up, and all of it stands: it came to nothing, or nothing shows yet.
+        work.put_leg(leg.id, told=(*leg.told, "not_released"))
+        work.event("exception.raised", what="not_released", leg=leg.id, amount=leg.amount)
+    _absent_or_found(work, leg.id, (), fact.asked_at)
 
 
 def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
