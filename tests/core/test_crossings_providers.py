@@ -36,6 +36,7 @@ from amends.kernel.outcome import (
     PaymentState,
     RefundState,
     ReleaseState,
+    Unknown,
 )
 from tests.core.desk import DAY, HOUR, SECOND, STRIPE, Desk, card, contract_order
 
@@ -295,3 +296,17 @@ def test_a_capture_reported_while_its_money_was_to_come_is_refunded_as_one() -> 
     told(desk, LookedUp(desk.payment().id, missing, "", desk.now, asked))
     assert leaves(desk, desk.leg()) == ("", 3200)
     assert desk.raised() == ["reread_declined"]
+
+
+def test_edge_05_the_same_key_names_the_same_charge() -> None:
+    """A newer version of the order tells one more id while an answer is lost (I3): under the same
+    key another resource would be asked for."""
+    desk = paid(PER_CAPTURE, 10_200)
+    desk.tell(RefundRequested(ONE_TEA))
+    first = desk.due()
+    desk.answer(Unknown("timeout"))
+    tender = TenderIn(10_200, "payment", STRIPE, "pi_1", 10_200, PspIn(charge="CHARGE"))
+    desk.tell(OrderReported(contract_order(version=2, tenders=(tender,))), "connection:shop-1")
+    desk.due()
+    desk.found()
+    assert desk.due() == first

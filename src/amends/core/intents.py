@@ -36,7 +36,7 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
             amount=leg.amount,
             reason=refund.reason,
             full=leg.full,
-            charge=payment.charge,
+            charge=leg.charge,
             capture=leg.capture,
             method=payment.method,
             lines=tuple(RefundLine(x.id, x.quantity, x.gross, x.tax) for x in leg.lines),

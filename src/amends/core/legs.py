@@ -227,7 +227,8 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     lines: tuple[LineShare, ...] = ()
     if work.ctx.terms[payment.connection].method(payment.method).lines:
         lines = refund_lines(work.leg(leg.id)[0], leg)
-    return work.put_leg(leg.id, full=leg.amount == payment.captured, lines=lines)
+    full, charge = leg.amount == payment.captured, payment.charge
+    return work.put_leg(leg.id, full=full, lines=lines, charge=charge)
 
 
 def _has_capture(work: Work, leg: Leg) -> bool:

@@ -202,6 +202,7 @@ class Leg(_Part, frozen=True):
     unfunded: bool = False  # that "no" was for want of money there: it is tried again later
     surfaced: bool = False  # an attempt closed as not executed paid after all: send nothing more
     capture: str = ""  # the one it gives back from, where that must be said
+    charge: str = ""  # of the payment, if known with the first send: fixed like `full`
     lines: tuple[LineShare, ...] = ()  # what it says it is for, fixed like `full`
     psp_refund_id: str = ""
     destination: str = ""  # these three as the provider tells them, for whoever looks for it
