@@ -127,6 +127,23 @@ def test_a_release_that_was_taken_up_and_does_not_show_is_told_once() -> None:
         assert (desk.leg().state, desk.raised()) == ("pending", ["not_released"] * times)
 
 
+@pytest.mark.parametrize("terms", [WEBHOOKS_ONLY, PER_CAPTURE])
+def test_edge_21_a_release_that_won_against_the_capture_a_shop_had_asked_for(terms: Terms) -> None:
+    """The shop said captured when it asked; our cancellation was done first, and that is told."""
+    desk = paid(terms)
+    desk.tell(RefundRequested(RefundIn()))
+    desk.due()
+    if terms.lookup:
+        desk.tell(OrderReported(contract_order(version=2)), "connection:shop-1")
+        desk.answer(Accepted(payment=PaymentState(canceled=True, capturable=0)))
+    else:
+        desk.answer(Accepted(payment=PaymentState(psp_release_id="CANCEL1")))
+        desk.tell(OrderReported(contract_order(version=2)), "connection:shop-1")
+        canceled(desk)
+    assert (desk.leg().state, desk.raised()) == ("succeeded", ["captured_after_release"])
+    assert not desk.rows
+
+
 # -- several captures --------------------------------------------------------------------------
 
 

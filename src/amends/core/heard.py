@@ -143,8 +143,8 @@ def release_reported(work: Work, fact: ReleaseReported) -> None:
     if not state.done:
         if leg is not None:
             releases.refused(work, leg, state.failure_reason or "refused")
-    elif not payment.captured_peak:
-        releases.gone(work, payment.id)
+    else:
+        releases.done(work, payment.id, leg)
     legs.kick(work, payment.id)
 
 

@@ -478,18 +478,13 @@ def payment_news(work: Work, payment_id: str, state: PaymentState) -> None:
 
 def take_more(work: Work, payment_id: str, captured: int, psp_capture_id: str = "") -> None:
     """More was captured than was known, `captured` in all: for releases that are out, and for what
-    waited for it. What we called released may be in it (a release lets go what was not captured
-    before it): a person is told how much."""
+    waited for it."""
     releases.take_capture(work, payment_id, captured)
     work.event(
         "payment.updated", payment=payment_id, captured=captured, psp_capture_id=psp_capture_id
     )
     releases.after_capture(work, payment_id)
-    payment = work.payment(payment_id)
-    over = payment.captured + payment.voided - payment.authorized
-    if payment.voided and over > 0:
-        told = {"what": "captured_after_release", "payment": payment_id, "amount": over}
-        work.event("exception.raised", **told)
+    releases.tell_if_both(work, payment_id)
     adopt_early(work, payment_id)
     legs.kick(work, payment_id)
 
