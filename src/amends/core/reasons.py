@@ -81,8 +81,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.METHOD_NOT_REFUNDABLE: "The provider gives nothing back on this payment method.",
     Reason.PARTIAL_NOT_POSSIBLE: "This payment method is refunded whole or not at all.",
     Reason.TOO_MANY_REFUNDS: "The provider makes no further refund of this payment.",
-    Reason.RELEASE_NOT_POSSIBLE: "Nothing of the payment is captured yet, and its provider releases "
-    "no authorization, or none in part; ask again once it is captured.",
+    Reason.RELEASE_NOT_POSSIBLE: "Nothing of the payment is captured yet, and its provider "
+    "releases no authorization, or none in part; ask again once it is captured.",
     Reason.CAPTURE_UNKNOWN: "It is not known which capture of the payment the money is left on; "
     "look at the payment at its provider.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
