@@ -21,6 +21,7 @@ from amends.core.order import (
 )
 from amends.core.quote import left_over
 from amends.core.reasons import Reason, Refused
+from amends.core.releases import tell_if_both
 from amends.core.requests import LineIn, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
 from amends.core.work import Work
 from amends.kernel.currency import known
@@ -127,6 +128,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
     _check_connections(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
+    before = {payment.id: payment.captured for payment in order.payments}
     payments, tenders = _payments(order, report, work.now)
     new = order.version == 0
     work.change(
@@ -153,6 +155,8 @@ def report_order(work: Work, fact: OrderReported) -> None:
     for payment in payments:
         if payment.reread:  # it may wait for the capture that was just reported
             legs.kick(work, payment.id)
+        if payment.captured > before.get(payment.id, 0):
+            tell_if_both(work, payment.id)
         adopt_early(work, payment.id)
 
 
