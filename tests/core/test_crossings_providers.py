@@ -144,6 +144,17 @@ def test_edge_21_a_release_that_won_against_the_capture_a_shop_had_asked_for(ter
     assert not desk.rows
 
 
+def test_a_shop_that_calls_captured_what_was_released_is_told_of() -> None:
+    desk = paid(PER_CAPTURE)
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.due()
+    desk.answer(Accepted(payment=PaymentState(captured=7000)))
+    assert not desk.raised()
+    desk.tell(OrderReported(contract_order(version=2)), "connection:shop-1")
+    desk.tell(OrderReported(contract_order(version=3)), "connection:shop-1")
+    assert desk.raised() == ["captured_after_release"]
+
+
 # -- several captures --------------------------------------------------------------------------
 
 
@@ -327,3 +338,15 @@ def test_edge_05_the_same_key_names_the_same_charge() -> None:
     desk.due()
     desk.found()
     assert desk.due() == first
+
+
+def test_news_of_an_order_there_is_read_for_every_payment_that_hangs_in_it() -> None:
+    """A capture nobody here knows yet, of one of two payments: which of them is not said."""
+    two = tuple(
+        TenderIn(5100, "payment", STRIPE, name, 5100, PspIn(order="ORDER")) for name in ("A", "B")
+    )
+    desk = Desk(contract_order(tenders=two), terms={STRIPE: PER_CAPTURE})
+    told(desk, PaymentToRead(STRIPE, ("CAPTURE", "ORDER")))
+    assert [payment.reread for payment in desk.order.payments] == [True, True]
+    told(desk, PaymentToRead(STRIPE, ("B", "ORDER")))
+    assert set(desk.rows) == {reread_id(payment.id) for payment in desk.order.payments}

@@ -21,12 +21,17 @@ from amends.core.work import Work
 from amends.kernel.outcome import CaptureState, ReleaseState
 
 
-def payment_of(order: Order, connection: str, named: tuple[str, ...]) -> Payment | None:
-    """The payment a message is about, by any of the ids its provider knows it by."""
+def payments_of(order: Order, connection: str, named: tuple[str, ...]) -> tuple[Payment, ...]:
+    """The payments a message may be about: the one it calls as we do, else all that its provider
+    knows by any of its ids; several may hang in one order there."""
     here = [payment for payment in order.payments if payment.connection == connection]
-    exact = (payment for payment in here if payment.psp_payment_id in named)
-    known = (payment for payment in here if not psp_ids(payment).isdisjoint(named))
-    return next(exact, None) or next(known, None)
+    exact = [payment for payment in here if payment.psp_payment_id in named]
+    return tuple(exact[:1] or [p for p in here if not psp_ids(p).isdisjoint(named)])
+
+
+def payment_of(order: Order, connection: str, named: tuple[str, ...]) -> Payment | None:
+    """The payment a message is about."""
+    return next(iter(payments_of(order, connection, named)), None)
 
 
 def refund_reported(work: Work, fact: RefundReported) -> None:
@@ -59,8 +64,7 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
 
 def payment_to_read(work: Work, fact: PaymentToRead) -> None:
     """Look at the payment, whatever it is."""
-    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
-    if payment is not None:
+    for payment in payments_of(work.order, fact.connection, fact.psp_payment_ids):
         reread(work, payment.id, open_too=True)
 
 
