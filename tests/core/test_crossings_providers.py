@@ -267,6 +267,21 @@ def test_edge_12_a_lost_dispute_of_which_nobody_says_what_it_took_is_reviewed() 
         assert desk.refund().stage == stage
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_edge_12_money_that_went_back_and_is_no_refund_is_told(listed: bool) -> None:
+    """PayPal took all of a capture back, over a lost case: it calls it refunded and lists none."""
+    desk = paid(PER_CAPTURE, 10_200)
+    told(desk, PaymentToRead(STRIPE, ("pi_1",)))
+    assert desk.due_reread() is not None
+    made = RefundState("R1", "succeeded", 10_200, "EUR", psp_capture_id="pi_1")
+    found = Accepted(
+        payment=PaymentState(10_200, 10_200, 10_200), refunds=(made,) if listed else ()
+    )
+    asked = desk.asked(reread_id(desk.payment().id))
+    told(desk, LookedUp(desk.payment().id, found, "", desk.now, asked))
+    assert desk.raised() == ([] if listed else ["refunded_unlisted"])
+
+
 # -- one payment, several names ----------------------------------------------------------------
 
 

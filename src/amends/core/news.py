@@ -302,8 +302,21 @@ def _reread_found(work: Work, payment: Payment, found: Accepted, asked: int) -> 
         _captures_listed(work, payment.id, found.payment)
         payment_news(work, payment.id, found.payment)
     _listed(work, payment.id, found.refunds, asked)
+    if found.payment is not None and not was_open:
+        _tell_unlisted(work, payment.id, found.payment)
     if was_open and work.payment(payment.id).captured_peak and not found.refunds:
         reread(work, payment.id)  # what was given back of the capture was not asked for yet
+
+
+def _tell_unlisted(work: Work, payment_id: str, state: PaymentState) -> None:
+    """More went back than the refunds that are listed: the provider took it, and of whose claim is
+    not said. It cannot be booked from this; a person is told."""
+    payment = work.payment(payment_id)
+    ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
+    more = state.refunded - ours - payment.external - payment.disputed
+    if more > 0:
+        told = {"what": "refunded_unlisted", "payment": payment_id, "amount": more}
+        work.event("exception.raised", **told)
 
 
 def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
