@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from amends.core.decision import Method, Terms
-from amends.core.effects import LookupPaymentIntent, RefundIntent
+from amends.core.effects import LookupPaymentIntent, LookupRefundsIntent, RefundIntent
 from amends.core.facts import (
     Approved,
     CaptureReported,
@@ -26,7 +26,7 @@ from amends.core.facts import (
 from amends.core.legs import effect_id
 from amends.core.order import Leg, shown_state
 from amends.core.policy import built_in
-from amends.core.requests import LinePick, PaymentKey, PspIn, RefundIn, TenderIn
+from amends.core.requests import CaptureIn, LinePick, PaymentKey, PspIn, RefundIn, TenderIn
 from amends.core.rereads import reread_id
 from amends.kernel.outcome import (
     Accepted,
@@ -231,6 +231,38 @@ def test_a_capture_nobody_told_of_is_found_before_a_refund_of_it() -> None:
     read(desk, ("A", 3000), ("B", 7200))
     assert leaves(desk, desk.leg()) == ("B", 3200)
     assert not desk.raised()
+
+
+def of_captures(*captures: tuple[str, int], name: str = "pi_1") -> Desk:
+    """A payment whose shop names these captures of the authorization pi_1."""
+    psp = PspIn(
+        authorization="pi_1", captures=tuple(CaptureIn(name, amount) for name, amount in captures)
+    )
+    tender = TenderIn(10_200, "payment", STRIPE, name, 10_200, psp)
+    return Desk(contract_order(tenders=(tender,)), terms={STRIPE: PER_CAPTURE})
+
+
+def test_a_capture_its_provider_does_not_list_gives_nothing_back() -> None:
+    """It was declined, or its money is to come: then it is listed one day."""
+    desk = of_captures(("A", 6000), ("B", 4200))
+    for listed, of in (([("B", 4200)], "B"), ([("A", 6000), ("B", 4200)], "A")):
+        told(desk, PaymentToRead(STRIPE, ("pi_1",)))
+        read(desk, *listed)
+        desk.tell(RefundRequested(RefundIn(amount=100)))
+        assert leaves(desk, desk.leg()) == (of, 100)
+        desk.accept()
+
+
+def test_called_by_one_of_its_captures_the_refunds_of_all_are_looked_for() -> None:
+    """Only those of that one would be listed: a lost answer about another is never found."""
+    desk = of_captures(("A", 6000), ("B", 4200), name="A")
+    desk.tell(RefundRequested(RefundIn()))
+    second = desk.leg()
+    assert leaves(desk, second) == ("B", 4200)
+    desk.answer(Unknown("timeout"))
+    looking = desk.due()
+    assert isinstance(looking, LookupRefundsIntent)
+    assert (looking.psp_payment_id, looking.capture) == ("pi_1", "B")
 
 
 def test_what_a_failed_capture_had_taken_can_be_captured_again() -> None:

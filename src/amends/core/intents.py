@@ -71,9 +71,11 @@ def _open(order: Order, payment: Payment) -> Intent:
 
 def _captured(order: Order, payment: Payment, capture: str) -> Intent:
     first = payment.captures[0][0] if payment.captures else ""
+    # Called by one of several captures, only its own refunds would be found.
+    several = len(payment.captures) > 1 and payment.authorization
     return LookupRefundsIntent(
         payment.connection,
-        payment.psp_payment_id,
+        payment.authorization if several else payment.psp_payment_id,
         order.currency,
         charge=payment.charge,
         capture=capture or first,

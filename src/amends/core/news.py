@@ -320,9 +320,14 @@ def _tell_unlisted(work: Work, payment_id: str, state: PaymentState) -> None:
 
 
 def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
-    """The captures a provider lists are all there are: more cannot have been captured."""
+    """The captures a provider lists are all there are: more cannot have been captured, and one that
+    is known and not listed (declined, or its money is still to come) has nothing to give back."""
     _name_captures(work, payment_id, state)
+    listed = {c.psp_capture_id for c in state.captures}
     payment = work.payment(payment_id)
+    if listed:
+        empty = tuple(name for name, _ in payment.captures if name not in listed)
+        payment = work.put_payment(payment_id, failed_captures=empty)
     if state.captures and 0 <= state.captured < payment.captured:
         work.put_payment(payment_id, captured=state.captured)
         work.event("payment.updated", payment=payment_id, captured=state.captured)
