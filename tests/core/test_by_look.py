@@ -70,6 +70,7 @@ TOLD = ("captured_after_release", "exceeds_captured", "no_such_capture", "author
 class Capture:
     id: str
     amount: int
+    status: str = "done"  # or "pending": its money is to come, or "declined"
 
 
 @dataclass
@@ -93,21 +94,26 @@ class Provider:
     keys: dict[str, tuple[Intent, Any]] = field(default_factory=dict)
 
     @property
+    def taken(self) -> list[Capture]:
+        return [c for c in self.captures if c.status == "done"]
+
+    @property
     def captured(self) -> int:
-        return sum(c.amount for c in self.captures)
+        return sum(c.amount for c in self.taken)
 
     @property
     def open(self) -> int:
-        return 0 if self.closed else WHOLE - self.captured
+        held = sum(c.amount for c in self.captures if c.status != "declined")
+        return 0 if self.closed else WHOLE - held
 
     def room(self, capture: Capture) -> int:
         live = [g for g in self.given if g.capture == capture.id and g.status != "failed"]
         return capture.amount - sum(g.amount for g in live)
 
     def state(self) -> PaymentState:
-        named = tuple(CaptureState(c.id, c.amount, "EUR") for c in self.captures)
+        named = tuple(CaptureState(c.id, c.amount, "EUR") for c in self.taken)
         paid = sum(g.amount for g in self.given if g.status == "succeeded")
-        gone = self.closed and not self.captures
+        gone = self.closed and not any(c.status != "declined" for c in self.captures)
         return PaymentState(WHOLE, self.captured, paid, gone, self.open, named)
 
     def look(self, intent: Intent) -> Outcome:
@@ -136,7 +142,7 @@ class Provider:
 
     def execute(self, intent: RefundIntent | CancelIntent | CaptureRestIntent) -> Any:
         if isinstance(intent, RefundIntent):
-            held = next((c for c in self.captures if c.id == intent.capture), None)
+            held = next((c for c in self.taken if c.id == intent.capture), None)
             if held is None:
                 return Declined("RESOURCE_NOT_FOUND")
             if self.room(held) < intent.amount:
@@ -164,8 +170,8 @@ class Provider:
             return Declined("PREVIOUSLY_CAPTURED", kind="captured")
         return Unknown("AUTHORIZATION_ALREADY_CAPTURED", stored=True)
 
-    def capture(self, amount: int, last: bool) -> Capture:
-        made = Capture(f"CAP{len(self.captures) + 1}", amount)
+    def capture(self, amount: int, last: bool, status: str = "done") -> Capture:
+        made = Capture(f"CAP{len(self.captures) + 1}", amount, status)
         self.captures.append(made)
         if last or not self.open:
             self.release()
@@ -222,8 +228,8 @@ class ByLook(RuleBasedStateMachine):
         """A newer version: all that is captured, or the last capture by its own id."""
         self.version += 1
         tender = self.tender()
-        if by_capture and self.provider.captures:
-            last = self.provider.captures[-1]
+        if by_capture and self.provider.taken:
+            last = self.provider.taken[-1]
             tender = self.tender(last.id, last.amount)
         newer = contract_order(version=self.version, tenders=(tender,))
         self.desk.tell(OrderReported(newer), "connection:shop-1")
@@ -267,9 +273,16 @@ class ByLook(RuleBasedStateMachine):
     # -- the provider --------------------------------------------------------------------------
 
     @precondition(lambda self: self.provider.open)
-    @rule(whole=st.booleans(), last=st.booleans())
-    def others_capture(self, whole: bool, last: bool) -> None:
-        self.provider.capture(self.provider.open if whole else min(3000, self.provider.open), last)
+    @rule(whole=st.booleans(), last=st.booleans(), status=st.sampled_from(["done", "pending"]))
+    def others_capture(self, whole: bool, last: bool, status: str) -> None:
+        amount = self.provider.open if whole else min(3000, self.provider.open)
+        self.provider.capture(amount, last, status)
+        self.news += 1
+
+    @precondition(lambda self: any(c.status == "pending" for c in self.provider.captures))
+    @rule(status=st.sampled_from(["done", "declined"]))
+    def money_comes_or_not(self, status: str) -> None:
+        next(c for c in self.provider.captures if c.status == "pending").status = status
         self.news += 1
 
     @precondition(lambda self: self.provider.open)
@@ -278,10 +291,10 @@ class ByLook(RuleBasedStateMachine):
         self.provider.release()
         self.news += 1
 
-    @precondition(lambda self: self.provider.captures)
+    @precondition(lambda self: self.provider.taken)
     @rule(pick=st.integers(0, 20), amount=st.integers(1, 4000))
     def others_refund(self, pick: int, amount: int) -> None:
-        held = self.provider.captures[pick % len(self.provider.captures)]
+        held = self.provider.taken[pick % len(self.provider.taken)]
         if self.provider.room(held) >= amount:
             self.provider.give(held, amount, "succeeded")
             self.news += 1
@@ -313,6 +326,8 @@ class ByLook(RuleBasedStateMachine):
             return
         for fact in self.late:
             self.desk.tell(fact, f"connection:{STRIPE}")
+        for capture in self.provider.captures:
+            capture.status = capture.status.replace("pending", "done")
         for _ in range(3):
             self.desk.tell(PaymentToRead(STRIPE, ("pi_1",)), f"connection:{STRIPE}")
             self.drain()
