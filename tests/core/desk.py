@@ -129,7 +129,7 @@ class Desk:
     def check_released(self) -> None:
         """What is called released was not captured, or a person was told that it was."""
         for p in self.order.payments:
-            both = p.voided and p.voided + p.captured_peak > p.authorized
+            both = p.voided and p.voided + p.captured > p.authorized
             assert not both or "captured_after_release" in self.raised(), "released and captured"
 
     def check_rows(self) -> None:

@@ -490,6 +490,12 @@ def payment_news(work: Work, payment_id: str, state: PaymentState) -> None:
     payment = work.payment(payment_id)
     if state.captured > payment.captured:
         take_more(work, payment_id, state.captured)
+    elif state.canceled and state.captured == 0 and payment.captured:
+        # A shop's word or a guess of ours: it is gone, and never was captured.
+        work.put_payment(payment_id, captured=0)
+        work.event("payment.updated", payment=payment_id, captured=0)
+        releases.gone(work, payment_id)
+        raise_if_overpaid(work, payment_id)
     elif state.canceled and not payment.captured_peak:
         releases.gone(work, payment_id)
 
