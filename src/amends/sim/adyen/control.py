@@ -287,7 +287,7 @@ def _fail_capture(books: Books, wish: FailCapture) -> Answer:
     if not named:
         raise CommandRefused(f"{wish.payment} has no such capture that could fail.")
     outcomes.fail_capture(books, named[-1], wish.failure_reason)
-    return {"capture": named[-1].psp_reference}
+    return {"capture": named[-1].psp_reference, "amount": named[-1].amount}
 
 
 def _open_dispute(books: Books, wish: OpenDispute) -> Answer:
@@ -371,6 +371,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "status": payment.status,
         "authorized": payment.amount,
         "captured": payment.captured,
+        "uncaptured": payment.uncaptured,
         "capturable": payment.open,
         "refunded": payment.refunded,
         "disputed": sum(dispute.amount for dispute in payment.disputes if dispute.held),
