@@ -9,6 +9,7 @@ import pytest
 
 from amends.gateways import adyen_events, adyen_items
 from amends.gateways.spec import Request
+from amends.sim.play import people
 from amends.sim.play.parties import ITEMS, PARTIES, PAYPAL_URL
 from amends.sim.play.room import room
 from amends.sim.play.run import play
@@ -21,9 +22,10 @@ HERE = ("adyen", "paypal")
 
 
 def played(*kinds: str, **given: Any) -> Report:
-    usual = {"seed": 1, "days": 6.0, "orders": 40, "profile": _only(*kinds, request=1.0)}
+    usual: dict[str, Any] = {"seed": 1, "days": 6.0, "orders": 40, "providers": HERE}
+    usual |= {"profile": _only(*kinds, request=1.0)}
     with room("", "own") as (url, folder):
-        return play(Wish(store=url, folder=folder, providers=HERE, **{**usual, **given}))
+        return play(Wish(store=url, folder=folder, **{**usual, **given}))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +63,14 @@ def test_items_of_others_are_passed_over_and_bad_ones_refuse_all(own: Report) ->
     assert not said(own, "webhook ", ": 200 (bad_item)")
 
 
-def test_refunds_of_several_captures_are_paid(own: Report) -> None:
+def test_refunds_of_several_captures_are_paid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where no capture holds one alone, and the shop told of none."""
-    assert said(own, "wrote leg.news", "news split")
+    monkeypatch.setattr(people, "IN_PARTS", 1.0)
+    lost = _only("several_captures", "lose", webhook=1.0)  # what tells of captures
+    report = played(profile=lost, providers=("paypal",), orders=24)
+    assert report.violations == []
+    assert report.faults["several_captures"] > 10
+    assert said(report, "wrote leg.news", "news split")
 
 
 def test_an_item_of_another_account_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
