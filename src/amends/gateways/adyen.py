@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
 from amends.core.decision import Method
 from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.gateways.adyen_answers import parse
@@ -22,7 +20,7 @@ from amends.gateways.adyen_lines import NEED_LINES, line_items
 from amends.gateways.adyen_objects import MULTIPLE_OF, mark, scrub, to_wire
 from amends.gateways.codecs import Json
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
-from amends.gateways.wire import checked_key, segment
+from amends.gateways.wire import checked_key, json_body, segment
 from amends.kernel.time import DAY
 
 __all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "trouble", "verify", "write"]
@@ -111,7 +109,7 @@ def _post(
         ("idempotency-key", checked_key(intent.key, _KEY_MAX)),
     )
     path = f"/{API_VERSION}/payments/{segment(intent.psp_payment_id)}/{action}"
-    return Request("POST", _base(settings) + path, headers, msgspec.json.encode(marks | fields))
+    return Request("POST", _base(settings) + path, headers, json_body(marks | fields))
 
 
 def _base(settings: Settings) -> str:

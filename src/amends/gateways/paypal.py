@@ -29,7 +29,7 @@ from amends.gateways.paypal_signatures import certificate_url, verify
 from amends.gateways.paypal_values import MULTIPLE_OF, mark, scrub, to_wire
 from amends.gateways.signatures import wire_bytes
 from amends.gateways.spec import Capabilities, Request, Settings, Token, Unwritable
-from amends.gateways.wire import checked_key, segment
+from amends.gateways.wire import checked_key, json_body, segment
 from amends.kernel.time import DAY, SECOND
 
 __all__ = [
@@ -126,7 +126,7 @@ def _post(path: str, body: Json | None, key: str, settings: Settings) -> Request
         ("PayPal-Request-Id", checked_key(key, _KEY_MAX)),
         ("Prefer", "return=representation"),
     )
-    raw = b"" if body is None else msgspec.json.encode(body)
+    raw = b"" if body is None else json_body(body)
     return Request("POST", _base(settings) + path, head, raw)
 
 
