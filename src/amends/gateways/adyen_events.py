@@ -108,8 +108,8 @@ def _sent_at(body: Json) -> Instant:
 
 
 def _facts(item: Item, connection: str) -> _Facts:
-    """Nothing in a currency no order of ours can have there. Adyen keeps the webhooks of one address
-    in a queue: one that is refused holds up all others, of every shop that account serves."""
+    """None in a currency no order can have here. Adyen sends the webhooks of one address in turn:
+    one that is refused holds up all others, of every shop of the account."""
     reader = _READERS.get((item.event, item.success))
     if reader is None or (item.currency and item.currency not in WIRE_EXPONENT):
         return ()
