@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from amends.core.effects import Intent, RefundIntent
 from amends.gateways import adyen
+from amends.gateways.adyen_objects import WIRE_EXPONENT
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
     Accepted,
@@ -17,7 +19,7 @@ from amends.kernel.outcome import (
     Unknown,
 )
 from tests.gateways.adyen_table import ACCOUNT, PSP, REFUND_PSP, SETTINGS
-from tests.gateways.table import Asked, MoneyTable, dumps, first_intents
+from tests.gateways.table import Amounts, Asked, MoneyTable, dumps, first_intents
 
 REFUND, CANCEL, CAPTURE = first_intents("adyen-eu", PSP)
 
@@ -275,11 +277,31 @@ _MAYBE = (
 
 ASKED = _DONE + _NO + _NOTHING_DONE + _MAYBE
 
+AMOUNTS = Amounts(
+    refund=REFUND,
+    rest=CAPTURE,
+    said=lambda request: json.loads(request.body)["amount"]["value"],
+    echo=lambda intent, request: answer(201, received(amount=json.loads(request.body)["amount"])),
+    carried=WIRE_EXPONENT,
+    worked=(
+        ("EUR", 1050, 1050),
+        ("JPY", 500, 500),
+        ("KWD", 1234, 1234),
+        ("UGX", 500, 500),
+        ("CLP", 990, 99000),
+        ("ISK", 5, 500),
+        ("CVE", 12300, 123),
+        ("IDR", 1500000, 15000),
+    ),
+    unsayable=(("CVE", 12350), ("IDR", 1), ("BIF", 5), ("CLF", 10000)),
+)
+
 MONEY = MoneyTable(
     gateway=adyen,
     settings=SETTINGS,
     intents=INTENTS,
     asked=ASKED,
+    amounts=AMOUNTS,
     openapi=(
         ("openapi/adyen-checkout-v71-modifications.json",),
         ("openapi/adyen-checkout-v72-modifications.json",),

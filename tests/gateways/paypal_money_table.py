@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from amends.core.effects import (
     RefundIntent,
 )
 from amends.gateways import paypal
+from amends.gateways.paypal_values import WIRE_EXPONENT
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
     Accepted,
@@ -37,7 +39,7 @@ from tests.gateways.paypal_table import (
     order,
     refund,
 )
-from tests.gateways.table import NOW, Asked, MoneyTable, dumps, first_intents
+from tests.gateways.table import NOW, Amounts, Asked, MoneyTable, dumps, first_intents
 
 REFUND, CANCEL, REST = first_intents("paypal-eu", CAPTURE, AUTH)
 FIND = LookupRefundsIntent(connection="paypal-eu", psp_payment_id=CAPTURE, currency="EUR")
@@ -499,11 +501,30 @@ _MAYBE = (
 
 ASKED = _DONE + _ORDERS + _NO + _NOTHING_DONE + _MAYBE
 
+AMOUNTS = Amounts(
+    refund=REFUND,
+    rest=REST,
+    said=lambda request: json.loads(request.body)["amount"]["value"],
+    echo=lambda intent, request: answer(201, refund(amount=json.loads(request.body)["amount"])),
+    carried=WIRE_EXPONENT,
+    worked=(
+        ("EUR", 1050, "10.50"),
+        ("EUR", 1, "0.01"),
+        ("USD", 100_000_000, "1000000.00"),
+        ("JPY", 500, "500"),
+        ("HUF", 123400, "1234"),
+        ("TWD", 100, "1"),
+        ("MXN", 90, "0.90"),
+    ),
+    unsayable=(("HUF", 12350), ("TWD", 1), ("KWD", 1230), ("INR", 100)),
+)
+
 MONEY = MoneyTable(
     gateway=paypal,
     settings=SETTINGS,
     intents=INTENTS,
     asked=ASKED,
+    amounts=AMOUNTS,
     openapi=(("openapi/paypal-payments-v2.json", "openapi/paypal-orders-v2.json"),),
     base_path="https://api-m.sandbox.paypal.com",
     live=(("live", True), ("sandbox", False), ("Live", None), ("", None)),

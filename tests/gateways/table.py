@@ -20,6 +20,7 @@ from amends.gateways.spec import (
     Hearing,
     NotGenuine,
     Provider,
+    Request,
     Response,
     Settings,
 )
@@ -120,6 +121,20 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Amounts:
+    """How a party writes amounts. `worked`: currency, our minor units, and what `said` finds in the
+    request for them. `echo` is the answer of a party that did what a refund's request asks."""
+
+    refund: RefundIntent
+    said: Callable[[Request], Any]
+    echo: Callable[[RefundIntent, Request], Response]
+    carried: Iterable[str]  # currencies
+    worked: tuple[tuple[str, int, Any], ...]
+    unsayable: tuple[tuple[str, int], ...]  # currency, our minor units
+    rest: CaptureRestIntent | None = None
+
+
+@dataclass(frozen=True)
 class MoneyTable:
     """Everything the shared suites need to know of one party that moves money."""
 
@@ -127,6 +142,7 @@ class MoneyTable:
     settings: Settings
     intents: dict[str, Intent]
     asked: tuple[Asked, ...]
+    amounts: Amounts
     openapi: tuple[tuple[str, ...], ...]  # the files of each version
     base_path: str  # the default host, and what `base_url` replaces
     live: tuple[tuple[str, bool | None], ...]  # a setting's value, what it tells
