@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from amends.core.effects import Intent, RefundIntent
+from msgspec.structs import replace
+
+from amends.core.effects import Intent, RefundIntent, RefundLine
 from amends.gateways import adyen
 from amends.gateways.adyen_objects import WIRE_EXPONENT
 from amends.gateways.spec import Failure, Response
@@ -46,6 +48,12 @@ INTENTS: dict[str, Intent] = {
     "refund of a duplicate": _refund("IDR", 1500000, "duplicate", "leg_05"),
     "refund for fraud": _refund("KWD", 1234, "fraud", "leg_06"),
     "refund out of goodwill": _refund("JPY", 500, "goodwill", f"leg_{'z' * 50}", 999_999_999),
+    "refund that says what it is for": replace(
+        REFUND, method="klarna", lines=(RefundLine("1", 2, 2600, 400), RefundLine("s1", 0, 600))
+    ),
+    "refund of one capture of a PayPal payment": replace(
+        REFUND, method="paypal", capture="CAPTURE000TABLE2"
+    ),
     "cancel": CANCEL,
     "capture the rest": CAPTURE,
 }
@@ -303,8 +311,8 @@ MONEY = MoneyTable(
     asked=ASKED,
     amounts=AMOUNTS,
     openapi=(
-        ("openapi/adyen-checkout-v71-modifications.json",),
-        ("openapi/adyen-checkout-v72-modifications.json",),
+        ("adyen-checkout-v71-modifications.json",),
+        ("adyen-checkout-v72-modifications.json",),
     ),
     base_path="https://checkout-test.adyen.com",
     version_path="/v72",

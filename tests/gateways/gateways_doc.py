@@ -1,4 +1,4 @@
-"""Writes the capability table of docs/gateways.md from the records it describes.
+"""Writes the tables of docs/gateways.md from the records and tests they describe.
 
 `python -m tests.gateways.gateways_doc` writes it; a test holds that what is committed is what this
 would write.
@@ -16,6 +16,9 @@ from amends.core.decision import Method
 from amends.gateways.registry import CERTIFIED, HEARING, SIGNS_IN
 from amends.gateways.spec import Capabilities
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+from tests.gateways import reference
+from tests.gateways.test_hearing import TABLES as HEARD
+from tests.gateways.test_providers import TABLES as MONEY
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gateways.md"
 BEGIN = "<!-- Written by `python -m tests.gateways.gateways_doc`; do not edit. -->"
@@ -110,12 +113,42 @@ def duration(microseconds: int) -> str:
     return "–"
 
 
+def held() -> str:
+    """What each is held to: a row per kind of reference, a column per gateway."""
+    rows: dict[str, list[str]] = {"": [], "---": []}
+    for name, heard in sorted(HEARD.items(), key=lambda item: (item[0] not in MONEY, item[0])):
+        vectors = sum(reference.VECTORS[file] for file in heard.vectors)
+        messages = sum(reference.PAYLOADS[file] for file in heard.payloads)
+        cells = {
+            "": f"`{name}`",
+            "---": "---",
+            "requests valid by its official OpenAPI files": _requests(name),
+            "signatures judged as its vectors say": str(vectors or "–"),
+            "published messages read": str(messages or "–"),
+        }
+        for row, cell in cells.items():
+            rows.setdefault(row, []).append(cell)
+    return "\n".join(f"| {' | '.join((name, *cells))} |" for name, cells in rows.items())
+
+
+def _requests(name: str) -> str:
+    if name not in MONEY:
+        return ""
+    asked, versions = len(MONEY[name].intents), len(MONEY[name].openapi)
+    if not versions:
+        return "there are none here"
+    return f"{asked}, by each of {versions} versions" if versions > 1 else str(asked)
+
+
 def page() -> str:
-    """The page with its table as it should be."""
+    """The page with its tables as they should be."""
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
+    before, first, rest = text.partition(BEGIN)
+    _, _, rest = rest.partition(END)
+    between, second, rest = rest.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    tables = (before, first, table(), between, second, held(), after)
+    return "{}{}\n\n{}\n\n{end}{}{}\n\n{}\n\n{end}{}".format(*tables, end=END)
 
 
 def main() -> None:

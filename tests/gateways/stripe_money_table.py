@@ -369,8 +369,8 @@ MONEY = MoneyTable(
     asked=ASKED,
     amounts=AMOUNTS,
     openapi=(
-        ("openapi/stripe-official-2023-08-16.json",),
-        ("openapi/stripe-sdk-derived-2026-10-28.json",),
+        ("stripe-official-2023-08-16.json",),
+        ("stripe-sdk-derived-2026-10-28.json",),
     ),
     base_path="https://api.stripe.com",
     live=(

@@ -90,7 +90,7 @@ class Table:
     """Everything the shared suites need to know of one party that sends webhooks.
 
     `sign(raw, secret, seconds)` gives the headers of a genuine message. `vectors` and `payloads`
-    are files of the reference material, "" if it has none of this party. `verify` is the gateway's,
+    name files of the reference material, if it has any of this party. `verify` is the gateway's,
     with whatever else it needs; `judge(vectors, case)` its verdict on one case of that file.
     `seal`: the party signs inside the body of what it tells of payments; this is the body with its
     signature in it.
@@ -101,8 +101,8 @@ class Table:
     secret: str
     other_secret: str
     sign: Callable[[bytes, str, int], dict[str, str]]
-    vectors: str
-    payloads: str
+    vectors: tuple[str, ...]
+    payloads: tuple[str, ...]
     heard: tuple[Heard, ...]
     unreadable: tuple[tuple[str, bytes, str], ...]  # name, body, what the sentence mentions
     verify: Verify
