@@ -172,8 +172,13 @@ _any_text = st.text(max_size=80) | st.text("tv01a=,. whsec_+/=", max_size=80)
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_verify_never_raises_and_never_believes(table: Table, data: st.DataObject) -> None:
-    """A forger may send any headers and knows any secret but ours."""
+    """A forger may send any headers, and bodies like the party's own, and knows any secret but
+    ours."""
     raw = data.draw(st.binary(max_size=60))
+    if data.draw(st.booleans()):
+        body = data.draw(st.sampled_from(table.heard)).body
+        body = body if table.seal is None else table.seal(body, table.other_secret)
+        raw = dumps(_mangled(body, data.draw))
     names = list(_headers(table))
     headers = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(names, _any_text)))
     if data.draw(st.booleans()):
