@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from amends.core.decision import Method
-from amends.gateways.registry import CERTIFIED, HEARING, SIGNS_IN
+from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Capabilities
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
-from tests.gateways import reference
+from tests.gateways import edges, reference
 from tests.gateways.test_hearing import TABLES as HEARD
 from tests.gateways.test_providers import TABLES as MONEY
 
@@ -140,15 +140,31 @@ def _requests(name: str) -> str:
     return f"{asked}, by each of {versions} versions" if versions > 1 else str(asked)
 
 
+def met() -> str:
+    """The edge cases: a row each, a column per provider, each cell a test that shows it."""
+    names = sorted(PROVIDERS)
+    rows = [["", "case", *(f"`{name}`" for name in names)], ["---"] * (len(names) + 2)]
+    for number, words in edges.CASES.items():
+        rows.append([str(number), words, *(_shown_by(number, name) for name in names)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _shown_by(number: int, provider: str) -> str:
+    held = edges.HELD[number].get(provider)
+    if held is None:
+        return edges.NOT_THERE[number, provider]
+    file, test = held
+    return f"[{test.replace('_', ' ')}](../tests/gateways/{file}.py)"
+
+
 def page() -> str:
     """The page with its tables as they should be."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, first, rest = text.partition(BEGIN)
-    _, _, rest = rest.partition(END)
-    between, second, rest = rest.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    tables = (before, first, table(), between, second, held(), after)
-    return "{}{}\n\n{}\n\n{end}{}{}\n\n{}\n\n{end}{}".format(*tables, end=END)
+    tables = iter((table(), held(), met()))
+    pieces = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    for at, piece in enumerate(pieces[1:], start=1):
+        _, _, after = piece.partition(END)
+        pieces[at] = f"{BEGIN}\n\n{next(tables)}\n\n{END}{after}"
+    return "".join(pieces)
 
 
 def main() -> None:
