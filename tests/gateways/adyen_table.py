@@ -161,6 +161,21 @@ CANCELED = payment_fact(canceled=True, capturable=0)
 _REFUNDS = (
     Heard("refund sent to the scheme", ours("REFUND"), (refund_fact(),)),
     Heard(
+        "what the customer's bank finds it by, for people",
+        ours("REFUND", extra={"arn": "74980000000000000000001"}),
+        (
+            refund_fact(
+                bank_reference="74980000000000000000001",
+                bank_reference_type="acquirer_reference_number",
+            ),
+        ),
+    ),
+    Heard(
+        "no reference, but somebody's name",
+        ours("REFUND", extra={"arn": "Jane Doe"}),
+        (refund_fact(),),
+    ),
+    Heard(
         "refund refused, the sentence known",
         ours(
             "REFUND",

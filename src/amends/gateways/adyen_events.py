@@ -1,9 +1,10 @@
 """What Adyen's webhooks say: items to facts, by their signed fields alone.
 
 Only what is signed decides: not `reason`, nor `additionalData` with its `modification.action` and
-`disputeStatus`, nor `eventDate`. Items of other merchant accounts have no facts (a webhook may be
-for a whole company), and neither have codes that touch no refund, capture, cancellation, dispute or
-fraud warning. Sources: Adyen's Webhooks-v1 and docs.adyen.com/risk-management/disputes-api.
+`disputeStatus`, nor `eventDate`. Of the rest an `arn` is shown to people as it came. Items of other
+merchant accounts have no facts (a webhook may be for a whole company), and neither have codes that
+touch no refund, capture, cancellation, dispute or fraud warning. Sources: Adyen's Webhooks-v1 and
+docs.adyen.com/risk-management/disputes-api.
 
 After CAPTURE_FAILED Adyen may capture again within ten business days; how that would be told is not
 documented, so it stays failed until a person says otherwise.
@@ -152,6 +153,8 @@ def _refund_as(status: RefundStatus, failure: str = "") -> Callable[[Item, str],
             leg=leg,
             epoch=epoch,
             failure_reason=failure or (_label(item.reason) if status == "failed" else ""),
+            bank_reference=item.arn,
+            bank_reference_type="acquirer_reference_number" if item.arn else "",
         )
         payment = _modified(item)
         fact = RefundReported(connection, (payment,), state)
