@@ -71,6 +71,7 @@ INTENTS: dict[str, Intent] = {
     ),
     "list": LIST,
     "read": READ,
+    "read on, as a capture": replace(READ, psp_payment_id=CAPTURE, cursor=f"capture:{CAPTURE}"),
 }
 
 
@@ -333,6 +334,24 @@ _ORDERS = (
         replace(READ, psp_order="9ORDER"),
         answer(200, authorization(status="CAPTURED", links=[])),
         _accepted(payment=PaymentState(10000, -1, -1, False, 0), next="9ORDER"),
+    ),
+    Asked(
+        "read: no authorization, so perhaps a capture",
+        replace(READ, psp_payment_id=CAPTURE),
+        error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"),
+        _accepted(next=f"capture:{CAPTURE}"),
+    ),
+    Asked(
+        "read: a capture, which names its order",
+        replace(READ, psp_payment_id=CAPTURE, cursor=f"capture:{CAPTURE}"),
+        answer(200, capture(status="PENDING")),
+        _accepted(next=ORDER),
+    ),
+    Asked(
+        "read: nothing at all",
+        replace(READ, cursor=f"capture:{AUTH}"),
+        error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"),
+        _declined("INVALID_RESOURCE_ID"),
     ),
     Asked(
         "read: voided, or expired",

@@ -294,7 +294,8 @@ def test_parse_never_raises_and_believes_only_success(
     if isinstance(result, Failure):
         assert isinstance(outcome, Unknown if result.sent else NotSent)
     elif isinstance(outcome, Accepted):
-        assert 200 <= result.status < 300
+        elsewhere = Accepted(next=outcome.next, reference=outcome.reference)
+        assert 200 <= result.status < 300 or (result.status == 404 and outcome == elsewhere)
     elif isinstance(outcome, Declined):
         assert 400 <= result.status < 500
     msgspec.json.encode(outcome)

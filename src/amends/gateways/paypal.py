@@ -26,7 +26,7 @@ from amends.gateways.codecs import Json
 from amends.gateways.paypal_answers import parse, token
 from amends.gateways.paypal_events import read
 from amends.gateways.paypal_signatures import certificate_url, verify
-from amends.gateways.paypal_values import MULTIPLE_OF, mark, scrub, to_wire
+from amends.gateways.paypal_values import MULTIPLE_OF, OF_CAPTURE, mark, scrub, to_wire
 from amends.gateways.signatures import wire_bytes
 from amends.gateways.spec import Capabilities, Request, Settings, Token, Unwritable
 from amends.gateways.wire import checked_key, json_body, segment
@@ -84,6 +84,9 @@ def write(intent: Intent, settings: Settings) -> Request:
     if isinstance(intent, CaptureRestIntent):
         path = _authorization(intent, "/capture")
         return _post(path, _capture_body(intent), intent.key, settings)
+    if intent.cursor.startswith(OF_CAPTURE):
+        capture = segment(intent.cursor.removeprefix(OF_CAPTURE))
+        return _get(f"/v2/payments/captures/{capture}", settings)
     if intent.cursor:
         return _get(f"/v2/checkout/orders/{segment(intent.cursor)}", settings)
     if not isinstance(intent, LookupRefundsIntent):
