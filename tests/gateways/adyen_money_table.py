@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from amends.core.effects import Intent, RefundIntent, RefundLine
 from amends.gateways import adyen
-from amends.gateways.adyen_objects import WIRE_EXPONENT
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
     Accepted,
@@ -290,7 +289,6 @@ AMOUNTS = Amounts(
     rest=CAPTURE,
     said=lambda request: json.loads(request.body)["amount"]["value"],
     echo=lambda intent, request: answer(201, received(amount=json.loads(request.body)["amount"])),
-    carried=WIRE_EXPONENT,
     worked=(
         ("EUR", 1050, 1050),
         ("JPY", 500, 500),

@@ -15,6 +15,7 @@ import msgspec
 from amends.core.decision import Method
 from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Capabilities
+from amends.kernel.currency import EXPONENT
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 from tests.gateways import edges, reference
 from tests.gateways.test_hearing import TABLES as HEARD
@@ -35,6 +36,7 @@ WORDS: dict[str, str] = {
     "requests_per_second": "requests a second, unless set",
     "settings": "settings of a connection",
     "secrets": "of them secret",
+    "decimals": "currencies, and their decimals where ISO 4217 has others",
     "multiple_of": "amounts only in multiples of (minor units)",
     "methods": "by payment method",
 }
@@ -64,7 +66,16 @@ def _cell(name: str, record: Capabilities) -> str:
     value = getattr(record, name)
     if not record.provider and not value:
         return ""
+    if name == "decimals":
+        return _currencies(value)
     return duration(value) if name in DURATIONS else _shown(value)
+
+
+def _currencies(decimals: Mapping[str, int]) -> str:
+    if not decimals:
+        return "all"
+    others = {code: there for code, there in decimals.items() if there != EXPONENT[code]}
+    return f"{len(decimals)}: {_shown(others)}"
 
 
 def _shown(value: Any) -> str:

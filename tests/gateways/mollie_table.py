@@ -11,7 +11,6 @@ from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent
 from amends.core.facts import Addressed, RefundReported
 from amends.gateways import mollie
 from amends.gateways.spec import Failure, Request, Response, Settings
-from amends.kernel.currency import EXPONENT
 from amends.kernel.outcome import (
     Accepted,
     Declined,
@@ -324,7 +323,6 @@ AMOUNTS = Amounts(
     refund=REFUND,
     said=lambda request: json.loads(request.body)["amount"]["value"],
     echo=_echo,
-    carried=EXPONENT,
     worked=(
         ("EUR", 1050, "10.50"),
         ("EUR", 1, "0.01"),

@@ -14,7 +14,6 @@ from amends.core.effects import (
     RefundIntent,
 )
 from amends.gateways import paypal
-from amends.gateways.paypal_values import WIRE_EXPONENT
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
     Accepted,
@@ -525,7 +524,6 @@ AMOUNTS = Amounts(
     rest=REST,
     said=lambda request: json.loads(request.body)["amount"]["value"],
     echo=lambda intent, request: answer(201, refund(amount=json.loads(request.body)["amount"])),
-    carried=WIRE_EXPONENT,
     worked=(
         ("EUR", 1050, "10.50"),
         ("EUR", 1, "0.01"),

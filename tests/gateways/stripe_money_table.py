@@ -15,7 +15,6 @@ from amends.core.effects import (
 )
 from amends.gateways import stripe
 from amends.gateways.spec import Failure, Request, Response
-from amends.gateways.stripe_objects import WIRE_EXPONENT
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
 from tests.gateways.stripe_table import (
     CH,
@@ -347,7 +346,6 @@ AMOUNTS = Amounts(
     echo=lambda intent, request: answer(
         200, refund(amount=_said(request), currency=intent.currency.lower())
     ),
-    carried=WIRE_EXPONENT,
     worked=(
         ("EUR", 1050, 1050),
         ("JPY", 500, 500),

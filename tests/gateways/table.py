@@ -128,7 +128,6 @@ class Amounts:
     refund: RefundIntent
     said: Callable[[Request], Any]
     echo: Callable[[RefundIntent, Request], Response]
-    carried: Iterable[str]  # currencies
     worked: tuple[tuple[str, int, Any], ...]
     unsayable: tuple[tuple[str, int], ...]  # currency, our minor units
     rest: CaptureRestIntent | None = None

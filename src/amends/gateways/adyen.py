@@ -17,7 +17,7 @@ from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
 from amends.gateways.adyen_items import is_key, verify
 from amends.gateways.adyen_lines import NEED_LINES, line_items
-from amends.gateways.adyen_objects import MULTIPLE_OF, mark, scrub, to_wire
+from amends.gateways.adyen_objects import MULTIPLE_OF, WIRE_EXPONENT, mark, scrub, to_wire
 from amends.gateways.codecs import Json
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
 from amends.gateways.wire import checked_key, json_body, segment
@@ -44,6 +44,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=20,  # Adyen publishes none; 429 says when it is too fast
     settings=("api_key", "merchant_account", "environment"),
     secrets=("api_key",),
+    decimals=WIRE_EXPONENT,
     multiple_of=MULTIPLE_OF,
     methods=(
         # A refund of these, a partial one at least, must say what it is for (Checkout API v72).

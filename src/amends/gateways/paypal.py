@@ -26,7 +26,14 @@ from amends.gateways.codecs import Json
 from amends.gateways.paypal_answers import parse, token
 from amends.gateways.paypal_events import read
 from amends.gateways.paypal_signatures import certificate_url, verify
-from amends.gateways.paypal_values import MULTIPLE_OF, OF_CAPTURE, mark, scrub, to_wire
+from amends.gateways.paypal_values import (
+    MULTIPLE_OF,
+    OF_CAPTURE,
+    WIRE_EXPONENT,
+    mark,
+    scrub,
+    to_wire,
+)
 from amends.gateways.signatures import wire_bytes
 from amends.gateways.spec import Capabilities, Request, Settings, Token, Unwritable
 from amends.gateways.wire import checked_key, json_body, segment
@@ -63,6 +70,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=10,  # PayPal publishes no limit; it answers 429 above it
     settings=("client_id", "client_secret", "environment"),
     secrets=("client_secret",),
+    decimals=WIRE_EXPONENT,
     multiple_of=MULTIPLE_OF,
     # A refund is of one capture, within 180 days of it (PayPal's help; REFUND_TIME_LIMIT_EXCEEDED).
     methods=(Method(per_capture=True, within=180 * DAY),),

@@ -37,7 +37,7 @@ from amends.gateways.spec import (
 )
 from amends.gateways.stripe_answers import parse
 from amends.gateways.stripe_events import read
-from amends.gateways.stripe_objects import MULTIPLE_OF, scrub, to_wire
+from amends.gateways.stripe_objects import MULTIPLE_OF, WIRE_EXPONENT, scrub, to_wire
 from amends.gateways.wire import checked_key, form, segment
 from amends.kernel.time import DAY, HOUR, SECOND, Instant
 
@@ -60,6 +60,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=25,  # per endpoint (docs.stripe.com/rate-limits)
     settings=("api_key",),
     secrets=("api_key",),
+    decimals=WIRE_EXPONENT,
     multiple_of=MULTIPLE_OF,
     # docs.stripe.com/refunds; cards have no limit there.
     methods=(Method("bacs_debit", within=180 * DAY), Method("multibanco", within=180 * DAY)),
