@@ -1,6 +1,7 @@
 """The provider look-alikes over HTTP, on 127.0.0.1 only: `python -m amends.sim.serve --port 9400`.
 
-`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout,
+`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout
+(`/payments`, authorised at once, and what modifies them),
 `/paypal/…` as PayPal (Payments v2, Orders v2, Disputes v1); point an SDK's API base at
 `http://127.0.0.1:9400/stripe`, `…/adyen` or `…/paypal`. The API key is `sk_test_sandbox` unless
 another is given, Adyen's merchant account `TestMerchant`; PayPal's client id is `sandbox`, its
