@@ -48,7 +48,6 @@ from amends.core.quote import (
     compute,
     counts,
     fits,
-    over_captures,
     taken_over,
     unclaimed,
 )
@@ -447,21 +446,17 @@ def retry(work: Work, fact: Retried) -> None:
 
 
 def _replace(work: Work, refund_id: str, leg: Leg) -> None:
-    """What takes a failed leg's place: of the captures that have room now, where that must be said;
-    one for each of several only if the failed one was never sent, so that it cannot pay too."""
+    """What takes a failed leg's place; of which captures, where that must be said, is settled when
+    it leaves, by the room they have then."""
+    legs_before = work.refund(refund_id).legs
     kind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
-    whole = Portion(leg.payment, kind, leg.amount)
-    sent = leg.attempts or leg.epoch > 1
-    portions = (whole,) if sent else tuple(over_captures(work.order, whole, _by_capture(work)))
-    check_methods(work, portions)
+    name = f"{leg.id.rpartition('_')[0]}_{len(legs_before) + 1}"
+    fresh = Leg(name, kind, leg.payment, leg.amount, "planned")
+    check_methods(work, [Portion(leg.payment, kind, leg.amount)])
     work.put_leg(leg.id, replaced=True)
-    for part in portions:
-        before = work.refund(refund_id).legs
-        name = f"{leg.id.rpartition('_')[0]}_{len(before) + 1}"
-        fresh = Leg(name, kind, part.payment, part.amount, "planned", capture=part.capture)
-        work.put_refund(refund_id, legs=(*before, fresh))
-        reserve(work, fresh.id)
-        legs.decide_leg(work, fresh.id, "approve")
+    work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
+    reserve(work, fresh.id)
+    legs.decide_leg(work, fresh.id, "approve")
 
 
 # -- what shops tell ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from amends.core.captures import capture_rooms
+from amends.core.captures import capture_rooms, spread
 from amends.core.claims import claim
 from amends.core.effects import Effect, EffectKind
 from amends.core.holds import release, reserve, settle, unsettle
@@ -173,8 +173,10 @@ def _send(work: Work, leg_id: str) -> None:
     if not leg.doubt and leg.kind == "refund" and overdrawn(work.order, refund.id, leg.payment):
         _taken(work, leg)
         return
-    if not leg.attempts and leg.kind == "refund" and not _has_capture(work, leg):
-        return
+    if not leg.attempts and leg.kind == "refund":
+        if not _has_capture(work, leg):
+            return
+        leg = work.leg(leg_id)[1]
     invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
     if not leg.attempts:
         leg = _fix_bytes(work, leg)
@@ -233,8 +235,9 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
 
 def _has_capture(work: Work, leg: Leg) -> bool:
     """Settles which capture a refund gives back from, where that must be said. If none is known yet
-    or none fits the payment is read first; if still none fits it is not sent at all, and a person
-    is told. One that failed since it was chosen gives nothing back."""
+    the payment is read first; if no one holds it, it is one movement for each of several; if all
+    together do not, it is read first too, and then not sent at all, and a person is told. One that
+    failed since it was chosen holds nothing."""
     payment = work.payment(leg.payment)
     terms = work.ctx.terms[payment.connection]
     chosen = leg.capture and leg.capture not in payment.failed_captures
@@ -244,12 +247,34 @@ def _has_capture(work: Work, leg: Leg) -> bool:
         return _read_first(work, leg)
     if not payment.captures:
         return True  # the payment is called by its capture
-    rooms = capture_rooms(work.order, payment, but=leg.id)
-    fitting = [name for name, room in rooms if room >= leg.amount]
-    if not fitting:
+    parts = spread(leg.amount, capture_rooms(work.order, payment, sending=leg.id))
+    if sum(amount for _, amount in parts) < leg.amount:
         return _read_first(work, leg)
-    work.put_leg(leg.id, capture=fitting[0])
+    _split(work, leg, parts)
     return True
+
+
+def _split(work: Work, leg: Leg, parts: list[tuple[str, int]]) -> None:
+    """The leg keeps the first part; each other one is a leg that waits for its turn. Nothing of it
+    has left, and what is set aside and owed is the same."""
+    (first, amount), *others = parts
+    work.put_leg(leg.id, capture=first, amount=amount)
+    refund, _ = work.leg(leg.id)
+    fresh = tuple(
+        Leg(
+            f"{leg.id.rpartition('_')[0]}_{number}",
+            "refund",
+            leg.payment,
+            part,
+            "sending",
+            capture=name,
+        )
+        for number, (name, part) in enumerate(others, len(refund.legs) + 1)
+    )
+    if fresh:
+        work.put_refund(refund.id, legs=(*refund.legs, *fresh))
+        named = [[g.id, g.amount] for g in fresh]
+        work.event("leg.news", leg=leg.id, news="split", amount=amount, legs=named)
 
 
 def _read_first(work: Work, leg: Leg) -> bool:

@@ -336,6 +336,9 @@ def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
 
 def _name_captures(work: Work, payment_id: str, state: PaymentState) -> None:
     payment = work.payment(payment_id)
+    held = payment.authorization == payment.psp_payment_id
+    if held and any(c.psp_capture_id == payment.psp_payment_id for c in state.captures):
+        payment = work.put_payment(payment_id, authorization="")  # it was a capture all along
     known = {payment.psp_payment_id, *dict(payment.captures)}
     fresh = tuple(
         (c.psp_capture_id, c.amount) for c in state.captures if c.psp_capture_id not in known

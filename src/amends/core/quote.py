@@ -314,7 +314,7 @@ def _bind(
             remaining=money,
         )
     whole = _portions(amount, room)
-    portions = tuple(p for one in whole for p in over_captures(order, one, by_capture))
+    portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
     _check_payable(order, portions, multiple_of)
     # What is left, and what of it nobody is owed, is in it: a quote is committed once (the same
     # parts may be there twice) and gives no claim up that was not there when it was made.
@@ -331,9 +331,8 @@ def _portions(amount: int, room: Iterable[tuple[Payment, int]]) -> Iterable[Port
             amount -= part
 
 
-def over_captures(order: Order, whole: Portion, by_capture: frozenset[str]) -> Iterable[Portion]:
-    """A portion of a payment with several captures, one for each capture it is taken from. Raises
-    Refused."""
+def _by_capture(order: Order, whole: Portion, by_capture: frozenset[str]) -> Iterable[Portion]:
+    """A portion of a payment with several captures, one for each capture it is taken from."""
     payment = order.payment(whole.payment)
     if whole.kind != "refund" or whole.payment not in by_capture or len(payment.captures) < 2:
         yield whole
