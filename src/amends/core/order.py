@@ -84,8 +84,8 @@ class Payment(_Part, frozen=True):
     `external`, `disputed` and `uncaptured` left by others' hand and are recorded whole, unchecked;
     the last is what captures took that failed later and was not captured again. `captures` are
     those known one by one, with their amounts, `failed_captures` the ids among them that came
-    undone or took nothing. `early` holds refunds by others that were told before any capture was, at a provider
-    that lists none.
+    undone or took nothing. `early` holds refunds by others that were told before any capture was,
+    at a provider that lists none.
     `voiding` is the part of an authorization being released, `voided` the part that was; once it is
     `gone` as a whole, by whoever's hand, nothing of it is left to release.
     `busy` is the leg (or "reread") whose effect is out right now; one at a time.
