@@ -14,6 +14,7 @@ from msgspec import Meta
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
 When = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Date = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 LegState = Literal[
     "sending",
     "unknown",
@@ -126,6 +127,13 @@ class Breakdown(msgspec.Struct):
     unallocated: int
 
 
+class Days(msgspec.Struct):
+    """Between which dates, UTC, the customer should see the money."""
+
+    earliest: Date
+    latest: Date
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment."""
 
@@ -141,6 +149,7 @@ class Leg(msgspec.Struct):
     destination: str | None
     bank_reference: str | None
     bank_reference_type: str | None
+    expected_by: Days | None
 
 
 class Risk(msgspec.Struct):
@@ -179,6 +188,7 @@ class Refund(msgspec.Struct):
     shown: str | None
     decide_by: When | None
     created_at: When | None
+    expected_by: Days | None
 
 
 class ParkedRefund(msgspec.Struct):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from amends.core.arrivals import UNDER_WAY
 from amends.core.events import Event
 from amends.core.order import (
     Breakdown,
@@ -99,7 +100,22 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "shown": refund.shown or None,
         "decide_by": when(refund.decide_by),
         "created_at": when(refund.created_at),
+        "expected_by": _expected(order, refund),
     }
+
+
+def _expected(order: Order, refund: Refund) -> dict[str, str] | None:
+    """Between which days the customer should see the money: only while all of it is on its way or
+    paid, and wherever a provider says when."""
+    legs = [leg for leg in refund.legs if not leg.replaced and leg.kind != "void"]
+    known = [leg.expected for leg in legs if leg.state in UNDER_WAY and leg.expected]
+    if order.parked or not legs or len(known) < len(legs) or shown_state(refund) not in UNDER_WAY:
+        return None
+    return _days(min(first for first, _ in known), max(last for _, last in known))
+
+
+def _days(earliest: str, latest: str) -> dict[str, str]:
+    return {"earliest": earliest, "latest": latest}
 
 
 def parked_view(order: Order, refund_id: str) -> dict[str, Any]:
@@ -129,6 +145,7 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
         "destination": leg.destination or None,
         "bank_reference": leg.bank_reference or None,
         "bank_reference_type": leg.bank_reference_type or None,
+        "expected_by": _days(*leg.expected) if leg.expected and leg.state in UNDER_WAY else None,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
@@ -53,6 +53,8 @@ CAPABILITIES = Capabilities(
         # Of a PayPal payment captured in parts it must say which capture (`capturePspReference`).
         Method("paypal", per_capture=True),
     ),
+    # docs.adyen.com/online-payments/refund gives the longest of all methods, and none for each.
+    arrivals=(Arrival(0, 40, True),),
 )
 
 _KEY_MAX = 64  # characters of an idempotency key

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from urllib.parse import quote_plus, urlencode
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
@@ -65,6 +65,14 @@ CAPABILITIES = Capabilities(
     multiple_of=MULTIPLE_OF,
     # docs.stripe.com/refunds; cards have no limit there.
     methods=(Method("bacs_debit", within=180 * DAY), Method("multibanco", within=180 * DAY)),
+    # What banks take (support.stripe.com, "Customer refund processing time"). A card reversal makes
+    # the charge vanish instead, and of wallets and instalments nothing is said.
+    arrivals=(
+        Arrival(
+            *(5, 10, True),
+            ways=("card", "sepa_debit", "bacs_debit", "us_bank_account", "ideal", "bancontact"),
+        ),
+    ),
 )
 
 _KEY_MAX = 255  # characters of an idempotency key
