@@ -14,9 +14,11 @@ def expect(work: Work, leg_id: str) -> dict[str, str]:
     """Notes between which days a refund is seen that was just taken up or paid, and gives them for
     the trail; nothing for a release, or where no number is known."""
     _, leg = work.leg(leg_id)
+    if leg.kind != "refund":
+        return {}
     payment = work.payment(leg.payment)
     arrival = work.ctx.terms[payment.connection].arrival(leg.destination or payment.method)
-    if leg.kind != "refund" or arrival is None:
+    if arrival is None:
         return {}
     first, last = (
         day_after(work.now, days, arrival.business) for days in (arrival.earliest, arrival.latest)

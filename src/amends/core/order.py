@@ -16,7 +16,7 @@ from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState
 from amends.kernel.time import Instant
 
-LegKind = Literal["refund", "void", "reversal", "credit"]
+LegKind = Literal["refund", "void", "reversal", "credit", "manual"]
 
 LegState = Literal[
     "planned",  # reserved, waiting for an approval; not shown outside

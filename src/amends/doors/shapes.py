@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from amends.core.requests import PayoutWay
+
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
 When = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -45,6 +47,21 @@ RefundState = Literal[
 class ApproveIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`shown` of the refund as the approver saw it; "" approves it as it is now."""
 
+    shown: Annotated[str, Meta(max_length=255)] = ""
+
+
+# The last part is for Python, whose `$` also matches before a line's end.
+Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$(?!\n)")]
+
+
+class PayoutIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the customer was paid by other means: the `reference` of that payment, an id and no
+    name. For store credit also where the customer's `consent` is recorded. `shown` as for an
+    approval."""
+
+    reference: Reference
+    way: PayoutWay = "transfer"
+    consent: Reference | None = None
     shown: Annotated[str, Meta(max_length=255)] = ""
 
 
@@ -134,11 +151,22 @@ class Days(msgspec.Struct):
     latest: Date
 
 
+class Task(msgspec.Struct):
+    """What a person has to do where no provider pays: `customer` is owed `amount`."""
+
+    what: Literal["manual_payout"]
+    amount: int
+    currency: str
+    customer: str | None
+    why: str
+    how: str
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment."""
 
     id: str
-    kind: Literal["refund", "void", "reversal", "credit"]
+    kind: Literal["refund", "void", "reversal", "credit", "manual"]
     connection: str
     psp_payment_id: str
     psp_refund_id: str | None
@@ -189,6 +217,7 @@ class Refund(msgspec.Struct):
     decide_by: When | None
     created_at: When | None
     expected_by: Days | None
+    task: Task | None
 
 
 class ParkedRefund(msgspec.Struct):

@@ -10,6 +10,7 @@ from typing import Any
 from amends.core.arrivals import UNDER_WAY
 from amends.core.events import Event
 from amends.core.order import (
+    FAILED,
     Breakdown,
     Leg,
     LineShare,
@@ -21,8 +22,22 @@ from amends.core.order import (
     remaining,
     shown_state,
 )
+from amends.core.outside import WHY
 from amends.core.quote import Quote
 from amends.kernel.time import Instant, rfc3339
+
+_CREDIT = (
+    "Store credit in its place only with the customer's express consent, and where that is "
+    "recorded."
+)
+_IN_REVIEW = (
+    "Pay the customer by other means and record it with `payout` and the payment's reference, or "
+    f"decline the refund. {_CREDIT}"
+)
+_AFTER_FAILURE = (
+    "Try it again with `retry`, or pay the customer by other means and record it with `payout` and "
+    f"the payment's reference. {_CREDIT}"
+)
 
 
 def when(at: Instant) -> str | None:
@@ -101,6 +116,29 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "decide_by": when(refund.decide_by),
         "created_at": when(refund.created_at),
         "expected_by": _expected(order, refund),
+        "task": None if order.parked else _task(order, refund),
+    }
+
+
+def _task(order: Order, refund: Refund) -> dict[str, Any] | None:
+    """What a person has to do where no provider pays: to whom is owed how much, why nothing moves
+    by itself, and how it ends. None for every other refund."""
+    if refund.stage == "review":
+        owed = [leg for leg in refund.legs if leg.kind == "manual"]
+    elif shown_state(refund) == "failed" and not refund.external:
+        owed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
+    else:
+        owed = []
+    if not owed or any(leg.kind == "void" for leg in owed):
+        return None
+    first = owed[0]
+    return {
+        "what": "manual_payout",
+        "amount": sum(leg.amount for leg in owed),
+        "currency": order.currency,
+        "customer": order.customer or None,
+        "why": WHY.get(first.failure, f"Its provider did not pay: {first.failure or 'no reason'}."),
+        "how": _IN_REVIEW if refund.stage == "review" else _AFTER_FAILURE,
     }
 
 

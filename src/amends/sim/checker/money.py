@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from amends.sim.checker.spec import Violation
 from amends.sim.checker.view import (
+    BY_HAND,
     GONE,
     OPEN,
     Case,
@@ -44,9 +45,12 @@ def columns_are_the_legs(case: Case) -> Found:
     for payment in case.order.payments:
         legs = [g for g in case.order.legs if g.payment == payment.id]
         expected = {
-            "pending_ours": _sum(_counted(case, payment, OPEN)),
+            "pending_ours": _sum(_counted(case, payment, OPEN))
+            + _sum([g for g in legs if g.kind in BY_HAND and g.state in OPEN]),
             "refunded_ours": _sum(_counted(case, payment, ("succeeded",))),
-            "credited_ours": _sum([g for g in legs if g.kind == "credit" and g.state not in GONE]),
+            "credited_ours": _sum(
+                [g for g in legs if g.kind in BY_HAND and g.state == "succeeded"]
+            ),
             "external": _sum([g for g in legs if g.outside and g.state not in GONE]),
             "voiding": _sum([g for g in legs if g.kind == "void" and g.state in OPEN]),
             "disputed": sum(d.withdrawn for d in case.order.disputes if d.payment == payment.id),
@@ -318,4 +322,5 @@ def never_both(case: Case) -> Found:
 
 def _live(case: Case, refund: Refund) -> int:
     made = (case.movement_of(leg) for leg in refund.legs)
-    return sum(m.amount for m in made if m is not None and m.live)
+    by_hand = [g for g in refund.legs if g.kind in BY_HAND and g.state == "succeeded"]
+    return sum(m.amount for m in made if m is not None and m.live) + _sum(by_hand)
