@@ -99,7 +99,8 @@ class LineItem(msgspec.Struct):
 
 
 class Payment(msgspec.Struct):
-    """The exposure on one payment; amounts in minor units."""
+    """The exposure on one payment; amounts in minor units. `uncaptured` is what captures took that
+    failed later, `releasable` what of the authorization is neither captured nor released."""
 
     id: str
     order: str
@@ -116,6 +117,7 @@ class Payment(msgspec.Struct):
     uncaptured: int
     voided: int
     voiding: int
+    releasable: int
     remaining: int
 
 

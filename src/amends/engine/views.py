@@ -21,6 +21,7 @@ from amends.core.order import (
     amount_succeeded,
     remaining,
     shown_state,
+    voidable,
 )
 from amends.core.outside import WHY
 from amends.core.quote import Quote
@@ -88,6 +89,7 @@ def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
         "uncaptured": payment.uncaptured,
         "voided": payment.voided,
         "voiding": payment.voiding,
+        "releasable": voidable(payment),
         "remaining": remaining(payment),
     }
 
