@@ -427,6 +427,11 @@ async def test_service_addresses(opening: Opening) -> None:
         text = (await shop.client.get("/metrics")).text
         assert 'amends_requests_sent_total{connection="stripe-eu",outcome="accepted"} 1.0' in text
         assert "amends_store_up 1.0" in text
+        shop.engine.deliverer.logins.counted["paypal-eu", "revoked"] += 2
+        shop.engine.certificates.counted["paypal-eu", "fetched"] += 3
+        more = (await shop.client.get("/metrics")).text
+        assert 'amends_logins_total{connection="paypal-eu",outcome="revoked"} 2.0' in more
+        assert 'amends_certificates_total{connection="paypal-eu",outcome="fetched"} 3.0' in more
         assert "amends_refunds_review 0.0" in text
         assert 'amends_http_answers_total{call="createRefund",status="201"} 1.0' in text
         await shop.engine.stop()
