@@ -375,13 +375,18 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
             "where it is recorded.",
             pointer="/consent",
         )
+    waits = refund.stage == "review" and _by_hand(refund)
+    failed = [] if waits else _failed_money(work, refund)
     _check_approver(work, refund, fact.shown)
-    if refund.stage == "review" and _by_hand(refund):
+    if waits:
         _check_still_there(work, refund)
         work.finish(_deadline_id(refund.id))
         _approve_all(work, refund.id, fact)
     else:
-        _pay_failed(work, refund, fact)
+        fresh = [_replace(work, refund.id, leg, "manual") for leg in failed]
+        claims.claim(work, refund.id)
+        for name in fresh:
+            pay(work, name, fact)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.event(
         "refund.paid_outside",
@@ -394,7 +399,7 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
     )
 
 
-def _pay_failed(work: Work, refund: Refund, fact: PaidOutside) -> None:
+def _failed_money(work: Work, refund: Refund) -> list[Leg]:
     failed = _failed_legs(work, refund)
     if any(leg.kind == "void" for leg in failed):
         raise Refused(
@@ -403,10 +408,7 @@ def _pay_failed(work: Work, refund: Refund, fact: PaidOutside) -> None:
             "paid back.",
             state=shown_state(refund),
         )
-    fresh = [_replace(work, refund.id, leg, "manual") for leg in failed]
-    claims.claim(work, refund.id)
-    for name in fresh:
-        pay(work, name, fact)
+    return failed
 
 
 def reject(work: Work, fact: Rejected) -> None:

@@ -24,7 +24,7 @@ from amends.core.order import (
     voidable,
 )
 from amends.core.outside import WHY
-from amends.core.quote import Quote
+from amends.core.quote import Quote, fits
 from amends.kernel.time import Instant, rfc3339
 
 _CREDIT = (
@@ -131,7 +131,8 @@ def _task(order: Order, refund: Refund) -> dict[str, Any] | None:
         owed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
     else:
         owed = []
-    if not owed or any(leg.kind == "void" for leg in owed):
+    given_up = any(leg.was_paid for leg in owed) and not refund.claimed
+    if not owed or given_up or any(leg.kind == "void" for leg in owed) or not fits(order, refund):
         return None
     first = owed[0]
     return {
