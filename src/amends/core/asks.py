@@ -458,7 +458,7 @@ def retry(work: Work, fact: Retried) -> None:
     refund = _find(work, fact.refund)
     failed = _failed_legs(work, refund)
     for leg in failed:
-        kind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
+        kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
         check_methods(work, [Portion(leg.payment, kind, leg.amount, leg.capture)])
         legs.decide_leg(work, _replace(work, refund.id, leg, kind), "approve")
     claims.claim(work, refund.id)

@@ -9,7 +9,7 @@ from amends.doors.demo.forger import listening, with_crc_of
 from amends.doors.demo.parties import ADYEN, PAYPAL, Json, Line, expect, until
 from amends.doors.demo.told import money
 
-SOON, LATER = 0.2, 2.0  # seconds until Adyen's webhook; long enough to be asked again meanwhile
+SOON, LATER = 0.2, 3.0  # seconds until Adyen's webhook; long enough to be asked again meanwhile
 
 
 def _adyen(op: str, **wish: object) -> Json:
@@ -33,7 +33,7 @@ async def failed_days_later(cast: Cast) -> None:
     first = await cast.paid_once(sale, 8900)
     latest = refund["expected_by"]["latest"]
     cast.say("adyen", f"Its webhook says REFUND: {paid(refund)} are on their way.")
-    cast.say("amends", f"tells the customer to expect them by {latest}, as Adyen's pages do.")
+    cast.say("amends", f"can say until when: {latest} at the latest, by Adyen's own figures.")
     await cast.provider.does(_adyen("fail_refund", refund=first))
     cast.say("adyen", "Days later: REFUND_FAILED, with “success” set to “true”.")
     refund = await cast.support.becomes(asked["id"], "failed")
