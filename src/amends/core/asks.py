@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from amends.core import claims, legs
 from amends.core.captures import refunds_made
-from amends.core.chart import OUTSIDE_ACCOUNT
 from amends.core.effects import Effect
 from amends.core.facts import (
     Approved,
@@ -40,7 +39,7 @@ from amends.core.order import (
     room_of,
     shown_state,
 )
-from amends.core.outside import method_of, past_limit, pay, set_apart
+from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
 from amends.core.policy import Question, judge
 from amends.core.quote import Portion, Quote, compute, counts, fits, taken_over, unclaimed
 from amends.core.reasons import Reason, Refusal, Refused
@@ -77,7 +76,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     verdict = judge(_question(work, request, quote), work.ctx.policy)
     refund = _make(work, fact, quote, verdict, over)
     if verdict.outcome == "approve":
-        _approve_all(work, refund.id)
+        approve_all(work, refund.id)
     _record_request(work, refund.id, fact)
 
 
@@ -251,11 +250,12 @@ def _make(
         reserve(work, leg.id)
     if verdict.outcome == "review":
         due = refund.decide_by
-        work.effect(Effect(_deadline_id(refund_id), work.order.id, "deadline", "", "", due))
+        work.effect(Effect(deadline_id(refund_id), work.order.id, "deadline", "", "", due))
     return refund
 
 
-def _deadline_id(refund_id: str) -> str:
+def deadline_id(refund_id: str) -> str:
+    """The effect that says when a review is overdue."""
     return f"fx_{tail(refund_id)}_by"
 
 
@@ -286,18 +286,20 @@ def _plain(struct: Any) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
-def _approve_all(work: Work, refund_id: str, by_hand: PaidOutside | None = None) -> None:
+def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
+    """It leaves, and what a person has `paid` is booked."""
     claims.take_over(work, refund_id)
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
-        if by_hand is not None and leg.kind == "manual":
-            pay(work, leg.id, by_hand)
+        if paid is not None and leg.kind == "manual":
+            pay(work, leg.id, paid)
         else:
             legs.decide_leg(work, leg.id, "approve")
 
 
-def _find(work: Work, refund_id: str) -> Refund:
+def find(work: Work, refund_id: str) -> Refund:
+    """Raises Refused."""
     refund = work.order.refund(refund_id)
     if refund is None:
         raise Refused(Reason.UNKNOWN_REFUND, refund=refund_id)
@@ -306,7 +308,7 @@ def _find(work: Work, refund_id: str) -> Refund:
 
 
 def _in_review(work: Work, refund_id: str) -> Refund:
-    refund = _find(work, refund_id)
+    refund = find(work, refund_id)
     if refund.stage != "review":
         raise Refused(
             Reason.WRONG_STATE,
@@ -319,33 +321,30 @@ def _in_review(work: Work, refund_id: str) -> Refund:
 def approve(work: Work, fact: Approved) -> None:
     """A person says yes to exactly what was shown (I11)."""
     refund = _in_review(work, fact.refund)
-    if _by_hand(refund):
+    if by_hand(refund):
         raise Refused(
             Reason.WRONG_STATE,
             "Its provider cannot pay this; pay it by other means and say so with `payout`, or "
             "decline it.",
             state=shown_state(refund),
         )
-    _check_approver(work, refund, fact.shown)
-    _check_still_there(work, refund)
+    check_approver(work, refund, fact.shown)
+    check_still_there(work, refund)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
-    work.finish(_deadline_id(refund.id))
-    _approve_all(work, refund.id)
+    work.finish(deadline_id(refund.id))
+    approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
 
 
-def _by_hand(refund: Refund) -> bool:
-    return any(leg.kind == "manual" for leg in refund.legs)
-
-
-def _check_approver(work: Work, refund: Refund, shown: str) -> None:
+def check_approver(work: Work, refund: Refund, shown: str) -> None:
+    """Somebody else than who asked, where that is wanted, and of what was shown. Raises Refused."""
     if work.ctx.policy.second_person and work.recorded.actor == refund.requested_by:
         raise Refused(Reason.SELF_APPROVAL)
     if shown and shown != refund.shown:
         raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
 
 
-def _check_still_there(work: Work, refund: Refund) -> None:
+def check_still_there(work: Work, refund: Refund) -> None:
     """Neither the money nor what it is for was taken while the refund waited. Raises Refused."""
     for leg in refund.legs:
         short = overdrawn(work.order, refund.id, leg.payment)
@@ -364,53 +363,6 @@ def _check_still_there(work: Work, refund: Refund) -> None:
         )
 
 
-def paid_outside(work: Work, fact: PaidOutside) -> None:
-    """A person has paid by other means what no provider can, or what failed there (I12). Whatever
-    else of a refund in review a provider can pay leaves with it."""
-    refund = _find(work, fact.refund)
-    if fact.way == "store_credit" and not fact.consent:
-        raise Refused(
-            Reason.VALIDATION,
-            "Store credit takes the place of money only with the customer's express consent; say "
-            "where it is recorded.",
-            pointer="/consent",
-        )
-    waits = refund.stage == "review" and _by_hand(refund)
-    failed = [] if waits else _failed_money(work, refund)
-    _check_approver(work, refund, fact.shown)
-    if waits:
-        _check_still_there(work, refund)
-        work.finish(_deadline_id(refund.id))
-        _approve_all(work, refund.id, fact)
-    else:
-        fresh = [_replace(work, refund.id, leg, "manual") for leg in failed]
-        claims.claim(work, refund.id)
-        for name in fresh:
-            pay(work, name, fact)
-    work.put_refund(refund.id, decided_by=work.recorded.actor)
-    work.event(
-        "refund.paid_outside",
-        refund=refund.id,
-        amount=sum(g.amount for g in work.refund(refund.id).legs if g.kind in OUTSIDE_ACCOUNT),
-        way=fact.way,
-        reference=fact.reference,
-        consent=fact.consent,
-        shown=refund.shown,
-    )
-
-
-def _failed_money(work: Work, refund: Refund) -> list[Leg]:
-    failed = _failed_legs(work, refund)
-    if any(leg.kind == "void" for leg in failed):
-        raise Refused(
-            Reason.WRONG_STATE,
-            "What failed is the release of an authorization: no money was taken that could be "
-            "paid back.",
-            state=shown_state(refund),
-        )
-    return failed
-
-
 def reject(work: Work, fact: Rejected) -> None:
     """A person says no; what was reserved is free again."""
     refund = _in_review(work, fact.refund)
@@ -421,7 +373,7 @@ def reject(work: Work, fact: Rejected) -> None:
 
 def cancel(work: Work, fact: Canceled) -> None:
     """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
-    refund = _find(work, fact.refund)
+    refund = find(work, fact.refund)
     amount = refund.amount
     if refund.claimed and all_failed(refund) and not refund.external:
         claims.lapse(work, refund)
@@ -445,7 +397,7 @@ def cancel(work: Work, fact: Canceled) -> None:
 
 
 def _drop_all(work: Work, refund: Refund) -> None:
-    work.finish(_deadline_id(refund.id))
+    work.finish(deadline_id(refund.id))
     for leg in refund.legs:
         if not leg.replaced:
             legs.decide_leg(work, leg.id, "drop")
@@ -455,18 +407,18 @@ def _drop_all(work: Work, refund: Refund) -> None:
 
 def retry(work: Work, fact: Retried) -> None:
     """A failed refund once more: a new leg takes each failed one's place."""
-    refund = _find(work, fact.refund)
-    failed = _failed_legs(work, refund)
+    refund = find(work, fact.refund)
+    failed = failed_legs(work, refund)
     for leg in failed:
         kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
         check_methods(work, [Portion(leg.payment, kind, leg.amount, leg.capture)])
-        legs.decide_leg(work, _replace(work, refund.id, leg, kind), "approve")
+        legs.decide_leg(work, again(work, refund.id, leg, kind), "approve")
     claims.claim(work, refund.id)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
 
 
-def _failed_legs(work: Work, refund: Refund) -> list[Leg]:
+def failed_legs(work: Work, refund: Refund) -> list[Leg]:
     """What failed of a refund and may be paid another time. Raises Refused."""
     failed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
     if any(leg.surfaced for leg in failed):
@@ -490,7 +442,7 @@ def _failed_legs(work: Work, refund: Refund) -> list[Leg]:
     return failed
 
 
-def _replace(work: Work, refund_id: str, leg: Leg, kind: LegKind) -> str:
+def again(work: Work, refund_id: str, leg: Leg, kind: LegKind) -> str:
     """Set aside again what a failed leg was to pay, as a new leg; its id. Raises Refused."""
     room = room_of(work.payment(leg.payment))
     if room < leg.amount:

@@ -12,7 +12,7 @@ from amends.core import legs
 from amends.core.captures import refunds_made
 from amends.core.decision import ANY_METHOD, Method
 from amends.core.facts import PaidOutside
-from amends.core.order import Payment
+from amends.core.order import Payment, Refund
 from amends.core.quote import Portion, Quote
 from amends.core.reasons import SENTENCES, Reason
 from amends.core.work import Work
@@ -70,6 +70,11 @@ def past_limit(work: Work, payment: Payment, doubt: int = 0) -> bool:
     """Whether a payment is older than its method is refunded, by more than `doubt`."""
     within = method_of(work, payment).within
     return within > 0 and 0 < payment.captured_at < work.now - within - doubt
+
+
+def by_hand(refund: Refund) -> bool:
+    """Whether a part of it waits for a person to pay it, or was paid so."""
+    return any(leg.kind == "manual" for leg in refund.legs)
 
 
 def pay(work: Work, leg_id: str, fact: PaidOutside) -> None:
