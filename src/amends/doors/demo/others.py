@@ -27,13 +27,13 @@ async def failed_days_later(cast: Cast) -> None:
     await cast.provider.does(_adyen("settings", outcome_delay_s=1.0))
     asked = await cast.support.refund({"order": sale.id, "reason": "return"}, wait=0)
     await cast.support.becomes(asked["id"], "pending")
-    cast.say("adyen", "answers “received”, which promises nothing: shown as pending.")
+    cast.say("adyen", "answers “received”, which promises nothing: pending.")
     refund = await cast.support.becomes(asked["id"], "succeeded")
     await cast.provider.does(_adyen("settings", outcome_delay_s=SOON))
     first = await cast.paid_once(sale, 8900)
     latest = refund["expected_by"]["latest"]
     cast.say("adyen", f"Its webhook says REFUND: {paid(refund)} are on their way.")
-    cast.say("amends", f"can say until when: {latest} at the latest, by Adyen's own figures.")
+    cast.say("amends", f"can tell until when: {latest}, by Adyen's own figures.")
     await cast.provider.does(_adyen("fail_refund", refund=first))
     cast.say("adyen", "Days later: REFUND_FAILED, with “success” set to “true”.")
     refund = await cast.support.becomes(asked["id"], "failed")
@@ -48,10 +48,10 @@ async def failed_days_later(cast: Cast) -> None:
     refund = (await cast.lead.post(path, reference)).good(200)
     expect("state", "succeeded", refund["state"])
     expect("refunds payable", 0, await cast.owed(sale))
-    cast.say("lead", "pays by bank transfer, and records its reference as a second person.")
+    cast.say("lead", "a second person, pays by bank and records the reference.")
     found = [(m["amount"], m["status"]) for m in await cast.provider.movements(sale)]
     expect("movements", [(8900, "failed")], found)
-    cast.say("ok", f"{paid(refund)} paid by hand and booked so; nothing is owed any more.")
+    cast.say("ok", f"{paid(refund)} paid by hand, booked as that; nothing is owed.")
 
 
 async def same_bytes(cast: Cast) -> None:
@@ -62,10 +62,10 @@ async def same_bytes(cast: Cast) -> None:
     await cast.provider.does(_adyen("settings", outcome_delay_s=LATER), lost)
     asked = await cast.support.refund({"order": sale.id, "reason": "damaged"}, wait=0)
     await cast.support.becomes(asked["id"], "unknown")
-    cast.say("adyen", "takes the refund up; its answer is lost, and its webhook takes a while.")
-    cast.say("amends", "State unknown. There is no look-up at Adyen, and nothing is guessed.")
+    cast.say("adyen", "takes it up. The answer is lost, the webhook is slow.")
+    cast.say("amends", "Unknown. Nothing can be looked up, nothing is guessed.")
     await cast.support.becomes(asked["id"], "pending")
-    cast.say("amends", "sends the same bytes under the same key: the first answer comes again.")
+    cast.say("amends", "sends the same bytes, same key: the first answer again.")
     refund = await cast.support.becomes(asked["id"], "succeeded")
     await cast.provider.does(_adyen("settings", outcome_delay_s=SOON))
     events = await cast.support.timeline(asked["id"])
@@ -90,7 +90,7 @@ async def revoked(cast: Cast) -> None:
     cast.say("paypal", "declares every token void: the next request is answered 401.")
     wish["lines"] = [{"id": "2", "quantity": 1}]
     refund = await cast.support.becomes((await cast.support.refund(wish))["id"], "succeeded")
-    cast.say("amends", f"takes a new token; the same request leaves once more: {paid(refund)}.")
+    cast.say("amends", f"takes a new token, sends the same again: {paid(refund)}.")
     found = [(m["amount"], m["status"]) for m in await cast.provider.movements(sale)]
     expect("movements", [(4200, "succeeded"), (1850, "succeeded")], found)
     cast.say("ok", "Two refunds, two movements: a 401 executes nothing.")
@@ -115,19 +115,19 @@ async def same_crc(cast: Cast) -> None:
     event["id"] = f"WH-{sale.number}"
     event["resource"]["amount"]["value"] = "90.00"
     forged = with_crc_of(genuine, event)
-    cast.say("stranger", "was on the line, and rewrites it: 90.00 EUR, with the same CRC-32.")
+    cast.say("stranger", "was on the line, makes it 90.00 EUR: same CRC-32.")
     answer = await cast.shop.posts(PAYPAL, forged, head)
     expect("status", 200, answer.status)
-    cast.say("amends", "PayPal's signature holds, for it covers no more than that checksum.")
+    cast.say("amends", "The signature holds: it covers no more than that sum.")
     left = (await cast.support.order(sale))["remaining"]
     expect("remaining", 8000, left)
-    cast.say("amends", "so no message is believed: it asks PayPal, which knows of 10.00 EUR.")
+    cast.say("amends", "So it asks PayPal itself, which knows of 10.00 EUR.")
     rest = await cast.support.refund({"order": sale.id, "reason": "return"})
     refund = await cast.support.becomes(rest["id"], "succeeded")
     expect("amount", 8000, refund["amount_succeeded"])
     found = [(m["amount"], m["status"]) for m in await cast.provider.movements(sale)]
     expect("movements", [(1000, "succeeded"), (8000, "succeeded")], found)
-    cast.say("ok", f"The other {paid(refund)} are there, and are paid when they are asked for.")
+    cast.say("ok", f"The other {paid(refund)} are there, and paid when asked for.")
 
 
 async def rest_captured(cast: Cast) -> None:
@@ -143,9 +143,7 @@ async def rest_captured(cast: Cast) -> None:
     made = await cast.provider.movements(sale)
     expect("movements", [("capture", 6000)], [(m["kind"], m["amount"]) for m in made])
     freed, taken = money(1500, "GBP"), money(6000, "GBP")
-    cast.say(
-        "amends", f"captures {taken} for good, which lets {freed} go; a void would let all go."
-    )
+    cast.say("amends", f"captures {taken} for good: that lets {freed} go.")
     payment = await until(
         "the payment captured", lambda: cast.support.payment(sale), lambda p: p["captured"] == 6000
     )
