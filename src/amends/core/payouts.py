@@ -24,6 +24,9 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
     """A person has paid by other means what no provider can, or what failed there (I12). Whatever
     else of a refund in review a provider can pay leaves with it."""
     refund = find(work, fact.refund)
+    for name, said in (("reference", fact.reference), ("consent", fact.consent)):
+        if said != said.strip():  # a line's end slips through the pattern of the API
+            raise Refused(Reason.VALIDATION, pointer=f"/{name}")
     if fact.way == "store_credit" and not fact.consent:
         raise Refused(
             Reason.VALIDATION,

@@ -50,8 +50,7 @@ class ApproveIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shown: Annotated[str, Meta(max_length=255)] = ""
 
 
-# The last part is for Python, whose `$` also matches before a line's end.
-Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$(?!\n)")]
+Reference = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 
 
 class PayoutIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
