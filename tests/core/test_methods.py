@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amends.core.decision import Method, Terms
-from amends.core.effects import RefundIntent
-from amends.core.facts import CaptureReported, RefundRequested, Rejected, Retried
-from amends.core.requests import LinePick, RefundIn, TenderIn
+from amends.core.effects import LookupPaymentIntent, RefundIntent
+from amends.core.facts import CaptureReported, LookedUp, RefundRequested, Rejected, Retried
+from amends.core.order import shown_state
+from amends.core.requests import LinePick, PspIn, RefundIn, TenderIn
 from amends.kernel.ids import tail
-from amends.kernel.outcome import CaptureState, Declined, Unknown
+from amends.kernel.outcome import Accepted, CaptureState, Declined, PaymentState, Unknown
 from tests.core.desk import DAY, HOUR, SECOND, STRIPE, Desk, contract_order
 
 ONE_TEA = RefundIn(lines=(LinePick("1", 1),))
@@ -183,3 +184,28 @@ def test_an_amount_is_one_refund_of_one_capture_if_one_holds_it(asked: int) -> N
     hear(desk, "B", 7000)
     desk.tell(RefundRequested(RefundIn(amount=asked)))
     assert [leg.capture for _, leg in desk.legs()] == ["B"]
+
+
+def test_what_no_capture_holds_alone_leaves_as_one_refund_of_each() -> None:
+    """Which captures there are is read only when it is to leave; it is asked for as one."""
+    terms = Terms(45 * DAY, 0, 45 * DAY, methods=(Method(per_capture=True),))
+    tender = TenderIn(10_200, "payment", STRIPE, "pi_1", 10_200, PspIn(authorization="pi_1"))
+    desk = Desk(contract_order(tenders=(tender,)), terms={STRIPE: terms})
+    for amount in (1200, 9000):
+        desk.tell(RefundRequested(RefundIn(amount=amount)))
+    assert desk.due(desk.leg(0)) is None
+    assert isinstance(desk.due_reread(), LookupPaymentIntent)
+    captures = (CaptureState("A", 3200, "EUR"), CaptureState("B", 7000, "EUR"))
+    state = PaymentState(10_200, 10_200, 0, captures=captures)
+    desk.tell(LookedUp(desk.payment().id, Accepted(payment=state)), f"connection:{STRIPE}")
+    sent = []
+    for number in range(3):
+        intent = desk.due(desk.leg(number))
+        assert isinstance(intent, RefundIntent)
+        sent.append((intent.capture, intent.amount))
+        desk.accept(leg=desk.leg(number))
+    assert sent == [("A", 1200), ("A", 2000), ("B", 7000)]
+    assert [shown_state(refund) for refund in desk.order.refunds] == ["succeeded", "succeeded"]
+    assert (desk.payment().refunded_ours, desk.payment().pending_ours) == (10_200, 0)
+    (split,) = [event.body for event in desk.events if event.body.get("news") == "split"]
+    assert (split["amount"], split["legs"]) == (2000, [[desk.leg(2).id, 7000]])

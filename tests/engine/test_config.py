@@ -116,6 +116,20 @@ def test_a_secret_in_a_file_is_found_beside_the_settings(tmp_path: Path) -> None
     assert "write a secret as env:NAME or file:PATH" in _refusal(**ADYEN | {"api_key": "file:"})
 
 
+@pytest.mark.parametrize("text", ["", " \n", "two\nlines", "two\r\nX-Evil: 1", "a\0b"])
+def test_a_secret_that_no_header_could_carry_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "key").write_text(text)
+    file = f"file:{tmp_path / 'key'}"
+    said = f"api_key: what stands in {file} is empty or more than one line of text."
+    assert said in _refusal(**ADYEN | {"api_key": file})
+    assert "is empty or more" in _refusal(**ADYEN | {"hmac_keys": [file]})
+
+
+def test_blanks_around_a_secret_are_not_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HMAC", "0A" * 32 + "\r\n")
+    assert _load(**ADYEN).connections["eu"].settings.webhook_secrets == ("0A" * 32,)
+
+
 def test_roots_of_its_own_are_for_a_sandbox(tmp_path: Path) -> None:
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
     (tmp_path / "words.pem").write_text("no certificate")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from amends.core.effects import Intent, RefundIntent
+from msgspec.structs import replace
+
+from amends.core.effects import Intent, RefundIntent, RefundLine
 from amends.gateways import adyen
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
@@ -17,7 +20,7 @@ from amends.kernel.outcome import (
     Unknown,
 )
 from tests.gateways.adyen_table import ACCOUNT, PSP, REFUND_PSP, SETTINGS
-from tests.gateways.table import Asked, MoneyTable, dumps, first_intents
+from tests.gateways.table import Amounts, Asked, MoneyTable, dumps, first_intents
 
 REFUND, CANCEL, CAPTURE = first_intents("adyen-eu", PSP)
 
@@ -44,6 +47,12 @@ INTENTS: dict[str, Intent] = {
     "refund of a duplicate": _refund("IDR", 1500000, "duplicate", "leg_05"),
     "refund for fraud": _refund("KWD", 1234, "fraud", "leg_06"),
     "refund out of goodwill": _refund("JPY", 500, "goodwill", f"leg_{'z' * 50}", 999_999_999),
+    "refund that says what it is for": replace(
+        REFUND, method="klarna", lines=(RefundLine("1", 2, 2600, 400), RefundLine("s1", 0, 600))
+    ),
+    "refund of one capture of a PayPal payment": replace(
+        REFUND, method="paypal", capture="CAPTURE000TABLE2"
+    ),
     "cancel": CANCEL,
     "capture the rest": CAPTURE,
 }
@@ -275,14 +284,33 @@ _MAYBE = (
 
 ASKED = _DONE + _NO + _NOTHING_DONE + _MAYBE
 
+AMOUNTS = Amounts(
+    refund=REFUND,
+    rest=CAPTURE,
+    said=lambda request: json.loads(request.body)["amount"]["value"],
+    echo=lambda intent, request: answer(201, received(amount=json.loads(request.body)["amount"])),
+    worked=(
+        ("EUR", 1050, 1050),
+        ("JPY", 500, 500),
+        ("KWD", 1234, 1234),
+        ("UGX", 500, 500),
+        ("CLP", 990, 99000),
+        ("ISK", 5, 500),
+        ("CVE", 12300, 123),
+        ("IDR", 1500000, 15000),
+    ),
+    unsayable=(("CVE", 12350), ("IDR", 1), ("BIF", 5), ("CLF", 10000)),
+)
+
 MONEY = MoneyTable(
     gateway=adyen,
     settings=SETTINGS,
     intents=INTENTS,
     asked=ASKED,
+    amounts=AMOUNTS,
     openapi=(
-        ("openapi/adyen-checkout-v71-modifications.json",),
-        ("openapi/adyen-checkout-v72-modifications.json",),
+        ("adyen-checkout-v71-modifications.json",),
+        ("adyen-checkout-v72-modifications.json",),
     ),
     base_path="https://checkout-test.adyen.com",
     version_path="/v72",

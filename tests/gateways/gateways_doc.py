@@ -1,4 +1,4 @@
-"""Writes the capability table of docs/gateways.md from the records it describes.
+"""Writes the tables of docs/gateways.md from the records and tests they describe.
 
 `python -m tests.gateways.gateways_doc` writes it; a test holds that what is committed is what this
 would write.
@@ -13,9 +13,13 @@ from typing import Any
 import msgspec
 
 from amends.core.decision import Arrival, Method
-from amends.gateways.registry import CERTIFIED, HEARING, SIGNS_IN
+from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Capabilities
+from amends.kernel.currency import EXPONENT
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+from tests.gateways import edges, reference
+from tests.gateways.test_hearing import TABLES as HEARD
+from tests.gateways.test_providers import TABLES as MONEY
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gateways.md"
 BEGIN = "<!-- Written by `python -m tests.gateways.gateways_doc`; do not edit. -->"
@@ -32,6 +36,7 @@ WORDS: dict[str, str] = {
     "requests_per_second": "requests a second, unless set",
     "settings": "settings of a connection",
     "secrets": "of them secret",
+    "decimals": "currencies, and their decimals where ISO 4217 has others",
     "multiple_of": "amounts only in multiples of (minor units)",
     "methods": "by payment method",
     "arrivals": "the customer sees a refund after",
@@ -62,7 +67,16 @@ def _cell(name: str, record: Capabilities) -> str:
     value = getattr(record, name)
     if not record.provider and not value:
         return ""
+    if name == "decimals":
+        return _currencies(value)
     return duration(value) if name in DURATIONS else _shown(value)
+
+
+def _currencies(decimals: Mapping[str, int]) -> str:
+    if not decimals:
+        return "all"
+    others = {code: there for code, there in decimals.items() if there != EXPONENT[code]}
+    return f"{len(decimals)}: {_shown(others)}"
 
 
 def _shown(value: Any) -> str:
@@ -120,12 +134,58 @@ def duration(microseconds: int) -> str:
     return "–"
 
 
+def held() -> str:
+    """What each is held to: a row per kind of reference, a column per gateway."""
+    rows: dict[str, list[str]] = {"": [], "---": []}
+    for name, heard in sorted(HEARD.items(), key=lambda item: (item[0] not in MONEY, item[0])):
+        vectors = sum(reference.VECTORS[file] for file in heard.vectors)
+        messages = sum(reference.PAYLOADS[file] for file in heard.payloads)
+        cells = {
+            "": f"`{name}`",
+            "---": "---",
+            "requests valid by its official OpenAPI files": _requests(name),
+            "signatures judged as its vectors say": str(vectors or "–"),
+            "published messages read": str(messages or "–"),
+        }
+        for row, cell in cells.items():
+            rows.setdefault(row, []).append(cell)
+    return "\n".join(f"| {' | '.join((name, *cells))} |" for name, cells in rows.items())
+
+
+def _requests(name: str) -> str:
+    if name not in MONEY:
+        return ""
+    asked, versions = len(MONEY[name].intents), len(MONEY[name].openapi)
+    if not versions:
+        return "there are none here"
+    return f"{asked}, by each of {versions} versions" if versions > 1 else str(asked)
+
+
+def met() -> str:
+    """The edge cases: a row each, a column per provider, each cell a test that shows it."""
+    names = sorted(PROVIDERS)
+    rows = [["", "case", *(f"`{name}`" for name in names)], ["---"] * (len(names) + 2)]
+    for number, words in edges.CASES.items():
+        rows.append([str(number), words, *(_shown_by(number, name) for name in names)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _shown_by(number: int, provider: str) -> str:
+    held = edges.HELD[number].get(provider)
+    if held is None:
+        return edges.NOT_THERE[number, provider]
+    file, test = held
+    return f"[{test.replace('_', ' ')}](../tests/gateways/{file}.py)"
+
+
 def page() -> str:
-    """The page with its table as it should be."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    """The page with its tables as they should be."""
+    tables = iter((table(), held(), met()))
+    pieces = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    for at, piece in enumerate(pieces[1:], start=1):
+        _, _, after = piece.partition(END)
+        pieces[at] = f"{BEGIN}\n\n{next(tables)}\n\n{END}{after}"
+    return "".join(pieces)
 
 
 def main() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from typing import Any
 
 from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent, RefundIntent
 from amends.core.facts import Addressed, RefundReported
 from amends.gateways import mollie
-from amends.gateways.spec import Failure, Response, Settings
+from amends.gateways.spec import Failure, Request, Response, Settings
 from amends.kernel.outcome import (
     Accepted,
     Declined,
@@ -20,7 +21,7 @@ from amends.kernel.outcome import (
     Unknown,
 )
 from amends.kernel.time import SECOND
-from tests.gateways.table import NOW, Asked, Heard, MoneyTable, Table, dumps, judge
+from tests.gateways.table import NOW, Amounts, Asked, Heard, MoneyTable, Table, dumps, judge
 
 KEY = "test_" + "tAbLeKeY" * 4
 SETTINGS = Settings(name="mollie-eu", gateway="mollie", values={"api_key": KEY})
@@ -100,8 +101,8 @@ HEARING = Table(
     secret=SECRET,
     other_secret=OTHER_SECRET,
     sign=sign,
-    vectors="",
-    payloads="",
+    vectors=(),
+    payloads=(),
     verify=mollie.verify,
     judge=lambda vectors, case: judge(mollie.verify, case, case["secrets"]),
     ages=False,
@@ -312,11 +313,31 @@ _CASES: tuple[tuple[str, Intent, Response | Failure, Outcome], ...] = (
     ("no answer", REFUND, Failure(True, "no answer in time"), _maybe("no answer in time")),
 )
 
+
+def _echo(intent: RefundIntent, request: Request) -> Response:
+    sent = json.loads(request.body)
+    return answer(201, refund(amount=sent["amount"], metadata=sent["metadata"]))
+
+
+AMOUNTS = Amounts(
+    refund=REFUND,
+    said=lambda request: json.loads(request.body)["amount"]["value"],
+    echo=_echo,
+    worked=(
+        ("EUR", 1050, "10.50"),
+        ("EUR", 1, "0.01"),
+        ("JPY", 500, "500"),
+        ("KWD", 1234, "1.234"),
+    ),
+    unsayable=(),
+)
+
 MONEY = MoneyTable(
     gateway=mollie,
     settings=SETTINGS,
     intents=INTENTS,
     asked=tuple(Asked(*case) for case in _CASES),
+    amounts=AMOUNTS,
     openapi=(),
     base_path="https://api.mollie.com",
     live=(("live_abc1", True), ("test_abc1", False), ("access_abc1", None), ("", None)),

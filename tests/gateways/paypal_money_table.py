@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from msgspec.structs import replace
@@ -37,7 +38,7 @@ from tests.gateways.paypal_table import (
     order,
     refund,
 )
-from tests.gateways.table import NOW, Asked, MoneyTable, dumps, first_intents
+from tests.gateways.table import NOW, Amounts, Asked, MoneyTable, dumps, first_intents
 
 REFUND, CANCEL, REST = first_intents("paypal-eu", CAPTURE, AUTH)
 FIND = LookupRefundsIntent(connection="paypal-eu", psp_payment_id=CAPTURE, currency="EUR")
@@ -69,6 +70,7 @@ INTENTS: dict[str, Intent] = {
     ),
     "list": LIST,
     "read": READ,
+    "read on, as a capture": replace(READ, psp_payment_id=CAPTURE, cursor=f"capture:{CAPTURE}"),
 }
 
 
@@ -333,6 +335,24 @@ _ORDERS = (
         _accepted(payment=PaymentState(10000, -1, -1, False, 0), next="9ORDER"),
     ),
     Asked(
+        "read: no authorization, so perhaps a capture",
+        replace(READ, psp_payment_id=CAPTURE),
+        error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"),
+        _accepted(next=f"capture:{CAPTURE}"),
+    ),
+    Asked(
+        "read: a capture, which names its order",
+        replace(READ, psp_payment_id=CAPTURE, cursor=f"capture:{CAPTURE}"),
+        answer(200, capture(status="PENDING")),
+        _accepted(next=ORDER),
+    ),
+    Asked(
+        "read: nothing at all",
+        replace(READ, cursor=f"capture:{AUTH}"),
+        error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"),
+        _declined("INVALID_RESOURCE_ID"),
+    ),
+    Asked(
         "read: voided, or expired",
         READ,
         answer(200, authorization(status="VOIDED")),
@@ -499,12 +519,30 @@ _MAYBE = (
 
 ASKED = _DONE + _ORDERS + _NO + _NOTHING_DONE + _MAYBE
 
+AMOUNTS = Amounts(
+    refund=REFUND,
+    rest=REST,
+    said=lambda request: json.loads(request.body)["amount"]["value"],
+    echo=lambda intent, request: answer(201, refund(amount=json.loads(request.body)["amount"])),
+    worked=(
+        ("EUR", 1050, "10.50"),
+        ("EUR", 1, "0.01"),
+        ("USD", 100_000_000, "1000000.00"),
+        ("JPY", 500, "500"),
+        ("HUF", 123400, "1234"),
+        ("TWD", 100, "1"),
+        ("MXN", 90, "0.90"),
+    ),
+    unsayable=(("HUF", 12350), ("TWD", 1), ("KWD", 1230), ("INR", 100)),
+)
+
 MONEY = MoneyTable(
     gateway=paypal,
     settings=SETTINGS,
     intents=INTENTS,
     asked=ASKED,
-    openapi=(("openapi/paypal-payments-v2.json", "openapi/paypal-orders-v2.json"),),
+    amounts=AMOUNTS,
+    openapi=(("paypal-payments-v2.json", "paypal-orders-v2.json"),),
     base_path="https://api-m.sandbox.paypal.com",
     live=(("live", True), ("sandbox", False), ("Live", None), ("", None)),
     credential="client_secret",

@@ -282,8 +282,8 @@ HEARING = Table(
     secret=SECRET,
     other_secret=OTHER_SECRET,
     sign=sign,
-    vectors="vectors/paypal.json",
-    payloads="payloads/paypal.json",
+    vectors=("paypal.json",),
+    payloads=("paypal.json",),
     verify=partial(paypal.verify, trust=TRUST),  # our own certificate is at hand
     judge=judged,
     moves=("PAYMENT.CAPTURE.", "PAYMENT.AUTHORIZATION.", "CUSTOMER.DISPUTE."),

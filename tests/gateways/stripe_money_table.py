@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
 
@@ -13,7 +14,7 @@ from amends.core.effects import (
     RefundIntent,
 )
 from amends.gateways import stripe
-from amends.gateways.spec import Failure, Response
+from amends.gateways.spec import Failure, Request, Response
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
 from tests.gateways.stripe_table import (
     CH,
@@ -27,7 +28,7 @@ from tests.gateways.stripe_table import (
     refund,
     state_of,
 )
-from tests.gateways.table import Asked, MoneyTable, dumps, first_intents
+from tests.gateways.table import Amounts, Asked, MoneyTable, dumps, first_intents
 
 REFUND, CANCEL, CAPTURE = first_intents("stripe-eu", PI)
 LIST = LookupRefundsIntent(connection="stripe-eu", psp_payment_id=PI, currency="EUR")
@@ -332,14 +333,42 @@ _MAYBE = (
 
 ASKED = _DONE + _NO + _NOTHING_DONE + _MAYBE
 
+
+def _said(request: Request) -> int:
+    form = dict(parse_qsl(request.body.decode("ascii")))
+    return int(form.get("amount") or form["amount_to_capture"])
+
+
+AMOUNTS = Amounts(
+    refund=REFUND,
+    rest=CAPTURE,
+    said=_said,
+    echo=lambda intent, request: answer(
+        200, refund(amount=_said(request), currency=intent.currency.lower())
+    ),
+    worked=(
+        ("EUR", 1050, 1050),
+        ("JPY", 500, 500),
+        ("ISK", 5, 500),
+        ("UGX", 5, 500),
+        ("MGA", 12300, 123),
+        ("KWD", 1230, 1230),
+        ("HUF", 12345, 12345),
+        ("TWD", 12345, 12345),
+        ("CLP", 990, 990),
+    ),
+    unsayable=(("KWD", 1234), ("MGA", 12350), ("IQD", 1000), ("CLF", 10000)),
+)
+
 MONEY = MoneyTable(
     gateway=stripe,
     settings=SETTINGS,
     intents=INTENTS,
     asked=ASKED,
+    amounts=AMOUNTS,
     openapi=(
-        ("openapi/stripe-official-2023-08-16.json",),
-        ("openapi/stripe-sdk-derived-2026-10-28.json",),
+        ("stripe-official-2023-08-16.json",),
+        ("stripe-sdk-derived-2026-10-28.json",),
     ),
     base_path="https://api.stripe.com",
     live=(

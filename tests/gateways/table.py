@@ -20,6 +20,7 @@ from amends.gateways.spec import (
     Hearing,
     NotGenuine,
     Provider,
+    Request,
     Response,
     Settings,
 )
@@ -89,7 +90,7 @@ class Table:
     """Everything the shared suites need to know of one party that sends webhooks.
 
     `sign(raw, secret, seconds)` gives the headers of a genuine message. `vectors` and `payloads`
-    are files of the reference material, "" if it has none of this party. `verify` is the gateway's,
+    name files of the reference material, if it has any of this party. `verify` is the gateway's,
     with whatever else it needs; `judge(vectors, case)` its verdict on one case of that file.
     `seal`: the party signs inside the body of what it tells of payments; this is the body with its
     signature in it.
@@ -100,8 +101,8 @@ class Table:
     secret: str
     other_secret: str
     sign: Callable[[bytes, str, int], dict[str, str]]
-    vectors: str
-    payloads: str
+    vectors: tuple[str, ...]
+    payloads: tuple[str, ...]
     heard: tuple[Heard, ...]
     unreadable: tuple[tuple[str, bytes, str], ...]  # name, body, what the sentence mentions
     verify: Verify
@@ -120,6 +121,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Amounts:
+    """How a party writes amounts. `worked`: currency, our minor units, and what `said` finds in the
+    request for them. `echo` is the answer of a party that did what a refund's request asks."""
+
+    refund: RefundIntent
+    said: Callable[[Request], Any]
+    echo: Callable[[RefundIntent, Request], Response]
+    worked: tuple[tuple[str, int, Any], ...]
+    unsayable: tuple[tuple[str, int], ...]  # currency, our minor units
+    rest: CaptureRestIntent | None = None
+
+
+@dataclass(frozen=True)
 class MoneyTable:
     """Everything the shared suites need to know of one party that moves money."""
 
@@ -127,6 +141,7 @@ class MoneyTable:
     settings: Settings
     intents: dict[str, Intent]
     asked: tuple[Asked, ...]
+    amounts: Amounts
     openapi: tuple[tuple[str, ...], ...]  # the files of each version
     base_path: str  # the default host, and what `base_url` replaces
     live: tuple[tuple[str, bool | None], ...]  # a setting's value, what it tells

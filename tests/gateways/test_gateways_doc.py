@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from amends.gateways.registry import HEARING
+from amends.gateways.registry import HEARING, PROVIDERS
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
-from tests.gateways import gateways_doc
+from tests.gateways import edges, gateways_doc
 
 
 def test_the_table_is_what_the_records_say() -> None:
@@ -25,6 +26,16 @@ def test_the_facts_are_held_by_tests_that_are_there() -> None:
     root = gateways_doc.PAGE.parents[1]
     for path, name in named:
         assert f"def {name}(" in (root / path).read_text(encoding="utf-8"), name
+
+
+def test_every_edge_case_is_shown_at_every_provider_or_cannot_be() -> None:
+    for number in edges.CASES:
+        shown = set(edges.HELD[number])
+        assert not {name for name in shown if (number, name) in edges.NOT_THERE}
+        assert set(PROVIDERS) == shown | {n for case, n in edges.NOT_THERE if case == number}
+        for file, test in edges.HELD[number].values():
+            text = (Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8")
+            assert f"def test_edge_{number:02d}_{test}(" in text, (file, test)
 
 
 def test_durations_are_exact() -> None:

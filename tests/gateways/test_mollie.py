@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from amends.core.effects import CancelIntent, CaptureRestIntent
 from amends.gateways import mollie
 from amends.gateways.spec import Genuine, NotGenuine, Unwritable
-from amends.kernel.currency import EXPONENT
 from tests.gateways.mollie_table import (
     OTHER_SECRET,
     PAYMENT,
-    REFUND,
     SECRET,
     SETTINGS,
     event,
@@ -41,24 +34,6 @@ def test_the_prefix_is_part_of_it() -> None:
     for value in (bare, f"sha1={bare}", bare.upper(), f"SHA256={bare}"):
         found = mollie.verify(RAW, {"x-mollie-signature": value}, (SECRET,), NOW)
         assert isinstance(found, NotGenuine), value
-
-
-@given(amount=st.integers(1, 10**12), currency=st.sampled_from(sorted(EXPONENT)))
-def test_an_amount_comes_back_as_it_was_sent(amount: int, currency: str) -> None:
-    intent = replace(REFUND, amount=amount, currency=currency)
-    sent = json.loads(mollie.write(intent, SETTINGS).body)
-    whole, _, cents = sent["amount"]["value"].partition(".")
-    assert (len(cents), bool(whole)) == (EXPONENT[currency], True)
-    answer = dumps(refund(amount=sent["amount"], metadata=sent["metadata"]))
-    outcome = mollie.parse(intent, mollie.Response(201, {}, answer))
-    assert isinstance(outcome, mollie.Accepted) and outcome.refund is not None
-    assert (outcome.refund.amount, outcome.refund.currency) == (amount, currency)
-
-
-@pytest.mark.parametrize(("amount", "currency"), [(0, "EUR"), (-1, "EUR"), (1, "XYZ")])
-def test_what_is_no_amount_is_not_sent(amount: int, currency: str) -> None:
-    with pytest.raises(Unwritable):
-        mollie.write(replace(REFUND, amount=amount, currency=currency), SETTINGS)
 
 
 def test_authorizations_are_left_alone() -> None:

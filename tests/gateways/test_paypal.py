@@ -18,7 +18,7 @@ from openapi_schema_validator import OAS30Validator
 from amends.core.effects import Intent, RefundIntent
 from amends.gateways import paypal
 from amends.gateways.codecs import Malformed
-from amends.gateways.paypal_values import WIRE_EXPONENT, money, to_wire
+from amends.gateways.paypal_values import WIRE_EXPONENT, money
 from amends.gateways.registry import CERTIFIED, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Failure, Request, Response, Settings, Token, Unwritable
 from amends.kernel.currency import EXPONENT
@@ -61,53 +61,6 @@ def _refund_of(**changes: Any) -> RefundIntent:
 
 
 # --- amounts -----------------------------------------------------------------------------------
-
-WORKED = [  # currency, ISO minor units, PayPal's decimal string
-    ("EUR", 1050, "10.50"),
-    ("EUR", 1, "0.01"),
-    ("USD", 100_000_000, "1000000.00"),
-    ("JPY", 500, "500"),
-    ("HUF", 123400, "1234"),
-    ("TWD", 100, "1"),
-    ("MXN", 90, "0.90"),
-]
-
-
-@pytest.mark.parametrize(("currency", "minor", "value"), WORKED)
-def test_edge_16_amounts_go_out_and_come_back_as_decimal_strings(
-    currency: str, minor: int, value: str
-) -> None:
-    said = {"currency_code": currency, "value": value}
-    intent = _refund_of(currency=currency, amount=minor)
-    assert _body(intent)["amount"] == said
-    assert _body(msgspec.structs.replace(REST, currency=currency, amount=minor))["amount"] == said
-    outcome = paypal.parse(intent, answer(201, refund(amount=said)))
-    assert isinstance(outcome, Accepted)
-    assert outcome.refund is not None
-    assert (outcome.refund.amount, outcome.refund.currency) == (minor, currency)
-
-
-@pytest.mark.parametrize("currency", sorted(EXPONENT))
-@settings(max_examples=20, deadline=None)
-@given(units=st.integers(1, 10**12))
-def test_edge_16_every_currency_makes_the_round_trip_or_is_refused(
-    currency: str, units: int
-) -> None:
-    minor = units * paypal.CAPABILITIES.multiple_of.get(currency, 1)
-    if currency not in WIRE_EXPONENT:
-        with pytest.raises(Unwritable, match=currency):
-            to_wire(minor, currency)
-    else:
-        assert money({"m": to_wire(minor, currency)}, "m") == (minor, currency)
-
-
-@pytest.mark.parametrize(
-    ("currency", "minor"),
-    [("HUF", 12350), ("TWD", 1), ("KWD", 1230), ("INR", 100), ("XXX", 5), ("EUR", 0), ("EUR", -1)],
-)
-def test_edge_16_what_paypal_cannot_carry_is_not_written(currency: str, minor: int) -> None:
-    with pytest.raises(Unwritable):
-        paypal.write(_refund_of(currency=currency, amount=minor), SETTINGS)
 
 
 @pytest.mark.parametrize(

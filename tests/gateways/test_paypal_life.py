@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from amends.core.decision import Decision
 from amends.core.effects import CaptureRestIntent, Intent, LookupPaymentIntent, RefundIntent
@@ -16,6 +17,7 @@ from amends.core.facts import (
     Answered,
     DisputeReported,
     LookedUp,
+    OrderReported,
     PaymentReported,
     PaymentToRead,
     RefundRequested,
@@ -29,7 +31,7 @@ from amends.gateways.spec import Response
 from amends.kernel.outcome import Accepted, Outcome, PaymentState
 from amends.kernel.time import DAY
 from tests.core.desk import Desk, contract_order
-from tests.gateways.paypal_money_table import answer, issue
+from tests.gateways.paypal_money_table import answer, error, issue
 from tests.gateways.paypal_table import (
     AUTH,
     ORDER,
@@ -208,6 +210,36 @@ def test_an_authorization_is_read_again_and_so_is_the_order_it_was_captured_in()
     payment = desk.payment()
     assert (payment.captured, payment.captures) == (7000, ((FIRST, 7000),))
     desk.tell(RefundRequested(ONE_TEA))
+    assert desk.url(desk.leaves()).endswith(f"/captures/{FIRST}/refund")
+
+
+@pytest.mark.parametrize("how", ["webhook", "shop"])
+def test_edge_20_a_capture_whose_money_was_still_to_come_is_found_when_it_came(how: str) -> None:
+    """An eCheck: the shop knows the capture, and that nothing was taken by it yet. It is read as an
+    authorization first, which it is not."""
+    tender = TenderIn(10_200, "payment", SETTINGS.name, FIRST, 0)
+    desk = Account.__new__(Account)
+    Desk.__init__(desk, contract_order(tenders=(tender,)), terms={SETTINGS.name: TERMS})
+    if how == "webhook":
+        desk.hears("PAYMENT.CAPTURE.COMPLETED", taken(FIRST, "102.00"), "capture")
+    else:
+        paid = replace(tender, captured=10_200)
+        news = OrderReported(contract_order(version=2, tenders=(paid,)))
+        Desk.tell(desk, news, "connection:shop-1")
+        desk.tell(RefundRequested(ONE_TEA))
+        assert desk.due() is None
+    looking = desk.due_reread()
+    assert isinstance(looking, LookupPaymentIntent)
+    elsewhere = paypal.parse(looking, error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"))
+    assert isinstance(elsewhere, Accepted)
+    looking = replace(looking, cursor=elsewhere.next)
+    assert desk.url(looking).endswith(f"/v2/payments/captures/{FIRST}")
+    pages = taken(FIRST, "102.00"), order({"captures": [taken(FIRST, "102.00")]})
+    desk.told_of(looking, "", *pages)
+    if how == "webhook":
+        desk.reads(*pages)  # what was given back of it
+        desk.tell(RefundRequested(ONE_TEA))
+    assert desk.payment().captured == 10_200
     assert desk.url(desk.leaves()).endswith(f"/captures/{FIRST}/refund")
 
 

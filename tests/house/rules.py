@@ -464,3 +464,76 @@ def undocumented_commands(names: list[str], text: str) -> list[str]:
         for name in names
         if not re.search(rf"\bamends( [\w-]+)* {re.escape(name)}(?![\w-])", text)
     ]
+
+
+def raised(module: Module) -> list[str]:
+    """What a module tells people by `event("exception.raised", what=…)`: the word itself, a name of
+    the module's, or a parameter or loop variable of the function; those by the texts that the
+    function is called with, or that the function looped over returns. "?" where it cannot be
+    told."""
+    tree = module.tree
+    functions = [node for node in ast.walk(tree) if isinstance(node, Function)]
+    found: set[str] = set()
+    for function in functions:
+        for call in ast.walk(function):
+            if not isinstance(call, ast.Call) or not _raises(call):
+                continue
+            given = [_what(keyword, function) for keyword in call.keywords]
+            whats = [node for node in given if node is not None]
+            found |= _texts(whats[0], function, tree) if whats else {"?"}
+    return sorted(found)
+
+
+def _raises(call: ast.Call) -> bool:
+    said = [a.value for a in call.args[:1] if isinstance(a, ast.Constant)]
+    return said == ["exception.raised"]
+
+
+def _what(keyword: ast.keyword, function: ast.AST) -> ast.expr | None:
+    """`what=…`, or the "what" of a dictionary that is handed over whole."""
+    if keyword.arg is not None:
+        return keyword.value if keyword.arg == "what" else None
+    for node in ast.walk(function):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "what":
+                    return value
+    return None
+
+
+def _texts(node: ast.expr, function: ast.AST, tree: ast.Module) -> set[str]:
+    if isinstance(node, ast.Constant):
+        return {str(node.value)}
+    assert isinstance(function, Function)
+    name = node.id if isinstance(node, ast.Name) else "?"
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and name in _targets(statement):
+            return _texts(statement.value, function, tree)
+    parameters = [argument.arg for argument in function.args.args]
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    if name in parameters:
+        handed = [c.args for c in calls if getattr(c.func, "id", "") == function.name]
+        place = parameters.index(name)
+        return {t for args in handed for t in _texts(args[place], function, tree)} or {"?"}
+    loops = [n for n in ast.walk(function) if isinstance(n, ast.For) and name in ast.dump(n.target)]
+    over = {getattr(n.iter.func, "id", "") for n in loops if isinstance(n.iter, ast.Call)}
+    texts = {
+        said.value
+        for made in ast.walk(tree)
+        if isinstance(made, Function) and made.name in over
+        for pair in ast.walk(made)
+        if isinstance(pair, ast.Tuple) and len(pair.elts) == 2
+        if isinstance(said := pair.elts[1], ast.Constant) and isinstance(said.value, str)
+    }
+    return texts or {"?"}
+
+
+def _targets(statement: ast.Assign) -> set[str]:
+    return {target.id for target in statement.targets if isinstance(target, ast.Name)}
+
+
+def undocumented_raised(names: list[str], text: str) -> list[str]:
+    """Both ways: a name without a row, and a row without anybody who says it."""
+    rows = set(re.findall(r"^\| `(\w+)` \|", text, re.M))
+    found = [f"no row for the exception `{name}`" for name in names if name not in rows]
+    return found + [f"nobody raises `{name}`" for name in sorted(rows - set(names))]

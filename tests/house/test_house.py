@@ -191,6 +191,12 @@ def test_every_reason_is_documented() -> None:
     assert rules.undocumented_reasons(codes, texts().get("docs/reasons.md", "")) == []
 
 
+def test_every_exception_is_documented() -> None:
+    names = sorted({name for m in floors("amends.core") for name in rules.raised(m)})
+    assert names, "nothing in amends.core raises an exception"
+    assert rules.undocumented_raised(names, texts().get("docs/exceptions.md", "")) == []
+
+
 def test_every_setting_is_documented() -> None:
     names = rules.settings(module("amends.engine.config"))
     assert rules.undocumented_settings(names, documents()) == []

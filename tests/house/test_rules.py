@@ -203,6 +203,27 @@ def test_reasons_without_a_line_are_found() -> None:
     ]
 
 
+def test_exceptions_without_a_row_are_found() -> None:
+    text = (
+        "AWAY = 'away'\n"
+        "def one(w):\n    w.event('exception.raised', what='lost', leg=1)\n    f(w, 'paid')\n"
+        "def f(w, why):\n    w.event('exception.raised', what=why)\n"
+        "def g(w):\n    told = {'what': AWAY}\n    w.event('exception.raised', **told)\n"
+        "def h(w):\n    for at, what in due(w):\n        w.event('exception.raised', what=what)\n"
+        "def due(w) -> tuple[int, ...]:\n    return ((1, 'late'), (2, 'later'))\n"
+        "def other(w):\n    w.event('leg.news', what='nothing')\n"
+    )
+    names = rules.raised(a_module(text))
+    assert names == ["away", "late", "later", "lost", "paid"]
+    unclear = "def f(w):\n    w.event('exception.raised', what=w.why())\n"
+    assert rules.raised(a_module(unclear)) == ["?"]
+    page = "| `away` | … |\n| `late` | … |\n| `later` | … |\n| `paid` | … |\n| `gone` | … |\n"
+    assert rules.undocumented_raised(names, page) == [
+        "no row for the exception `lost`",
+        "nobody raises `gone`",
+    ]
+
+
 def test_settings_without_a_word_are_found() -> None:
     text = (
         "class Server(Struct):\n    port: int = 80\n    base_url: str\n    store: Store\n"

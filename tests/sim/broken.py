@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from amends.sim.checker import Ask
 from tests.sim.broken_causes import CAUSES
+from tests.sim.broken_holds import HOLDS
 from tests.sim.broken_news import NEWS
 from tests.sim.checked import ADA, AT, World, out, share
 
@@ -320,6 +321,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         overdrawn_again,
         "I1: pay_1 is overdrawn by 4100, unsaid",
     ),
+    **HOLDS,
     "sent in review": (sent_in_review, "I1: leg_d is sending in a refund in review"),
     "a void nobody did": (
         lambda w: w.provider[1].update(status="requires_capture", capturable=2000),

@@ -56,6 +56,23 @@ def charged_more(w: World) -> None:
     w.hear_of("evt_2", {"object": "charge", "payment_intent": "pi_1", "amount_captured": 12_000})
 
 
+def captured_in_parts(w: World) -> None:
+    """Each of two captures was told; one of them counted."""
+    w.payment.update(captured=6000, captured_peak=6000)
+    w.hear_item("CAPTURE", "cap_1", 6000)
+    w.hear_item("CAPTURE", "cap_2", 6000)
+
+
+def failure_not_taken(w: World) -> None:
+    w.uncapture(2000)
+    w.payment["uncaptured"] = 0
+
+
+def failure_nobody_told_of(w: World) -> None:
+    w.uncapture(2000)
+    w.rows["inbox"].pop()
+
+
 def warning_not_taken(w: World) -> None:
     w.warn()
     w.orders["ord_1"]["alerts"] = []
@@ -103,6 +120,18 @@ NEWS: dict[str, tuple[Callable[[World], object], str]] = {
     "captured by our word alone": (
         lambda w: w.provider[0].update(captured=11_000),
         "I1: 11000 of pi_1 is captured, pay_1 says 12000",
+    ),
+    "captures that do not add up": (
+        captured_in_parts,
+        "I1: 12000 of pi_1 is captured, pay_1 says 6000",
+    ),
+    "a failed capture that is nowhere": (
+        failure_not_taken,
+        "I1: 2000 of pi_1 failed after its capture, 2000 told, pay_1 says 0",
+    ),
+    "a failed capture made up": (
+        lambda w: w.payment.update(uncaptured=2000),
+        "I1: 0 of pi_1 failed after its capture, 0 told, pay_1 says 2000",
     ),
     "a fraud warning that is nowhere": (
         warning_not_taken,

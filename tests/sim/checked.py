@@ -76,6 +76,21 @@ class World:
         raw = json.dumps({"id": name, "data": {"object": thing}}).encode()
         self.rows["inbox"].append(_message(STRIPE, name, "refund.updated") | {"raw": raw})
 
+    def hear_item(self, event: str, capture: str, amount: int) -> None:
+        """An item of Adyen's about a capture of payment 1 has reached us."""
+        item = {"eventCode": event, "pspReference": capture, "originalReference": "pi_1"}
+        item |= {"amount": {"value": amount, "currency": "EUR"}, "success": "true"}
+        raw = json.dumps({"notificationItems": [{"NotificationRequestItem": item}]}).encode()
+        self.rows["inbox"].append(_message(STRIPE, f"{event}-{capture}", event) | {"raw": raw})
+
+    def uncapture(self, amount: int) -> None:
+        """A capture of payment 1 failed, and we were told and wrote it down."""
+        self.provider[0] |= {"captured": 12_000 - amount, "uncaptured": amount}
+        self.hear_item("CAPTURE_FAILED", "cap_1", amount)
+        self.payment["uncaptured"] = amount
+        told = {"payment": "pay_1", "psp_capture_id": "cap_1", "uncaptured": amount}
+        self.story["ord_1"].append(("payment.updated", told, ()))
+
     def dispute(self, status: str, withdrawn: int) -> None:
         """The bank took what it did from payment 1, and we were told and wrote it down."""
         known = {"id": "dp_1", "status": status, "withdrawn": withdrawn}
@@ -414,7 +429,7 @@ MONEY = ("pending_ours", "refunded_ours", "credited_ours", "external", "disputed
 def _rows(order: Doc, table: str) -> list[Doc]:
     key = {"order_id": order["id"]}
     if table == "payments":
-        zero = dict.fromkeys((*MONEY, "voiding", "voided"), 0)
+        zero = dict.fromkeys((*MONEY, "uncaptured", "voiding", "voided"), 0)
         return [key | zero | payment for payment in order["payments"]]
     if table == "legs":
         return [key | leg for refund in order["refunds"] for leg in refund["legs"]]

@@ -160,6 +160,10 @@ def deaf_to_fraud(patch: pytest.MonkeyPatch) -> None:
     _deaf_to(patch, facts.FraudWarned)
 
 
+def deaf_to_failures(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(heard, "_capture_failed", lambda work, payment, state: None)
+
+
 # -- several at once ---------------------------------------------------------------------------
 
 
@@ -257,6 +261,13 @@ def answers_twice(patch: pytest.MonkeyPatch) -> None:
 
 def stale_news(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(legs, "asked_status", lambda leg, status, asked_at: f"said_{status}")
+
+
+def whole_for_a_part(patch: pytest.MonkeyPatch) -> None:
+    """A part of an authorization is released by releasing all of it."""
+    whole = legs._fix_bytes
+    fix = lambda work, leg: work.put_leg(whole(work, leg).id, rest=0)  # noqa: E731
+    patch.setattr(legs, "_fix_bytes", fix)
 
 
 def late_failure_unbooked(patch: pytest.MonkeyPatch) -> None:
@@ -438,6 +449,14 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "fraud warning not heard": Mutation(
         "a fraud warning counts for later refunds", deaf_to_fraud, "others"
+    ),
+    "failed capture not heard": Mutation(
+        "what a capture took that failed later is no longer ours to refund",
+        deaf_to_failures,
+        "failed captures",
+    ),
+    "whole for a part": Mutation(
+        "a part of an authorization is released by capturing the rest", whole_for_a_part, "held"
     ),
     "review reserves nothing": Mutation(
         "what waits for a person is set aside", unreserved_review, "quiet"

@@ -28,8 +28,8 @@ class Merchant:
     def __init__(self, served: Any, api_key: str = API_KEY, version: str = "v72") -> None:
         self.served = served
         client = Adyen.Adyen(xapikey=api_key, platform="test")
-        self.api = client.checkout.modifications_api
-        self.api.baseUrl = f"{served.url}/adyen/{version}"
+        self.api, self.shop = client.checkout.modifications_api, client.checkout.payments_api
+        self.api.baseUrl = self.shop.baseUrl = f"{served.url}/adyen/{version}"
 
     def control(self, op: str, **command: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self.served.control(op, gateway="adyen", **command)
@@ -54,6 +54,11 @@ def asked(value: int | None = None, **more: Any) -> dict[str, Any]:
     return {"merchantAccount": ACCOUNT, "reference": "ours", **amount, **more}
 
 
+def bought(value: int = 10_000, **more: Any) -> dict[str, Any]:
+    card = {"type": "scheme", "brand": "visa", "encryptedCardNumber": "test_4111111111111111"}
+    return asked(value, paymentMethod=card, returnUrl="https://shop.test/paid", **more)
+
+
 @pytest.fixture
 def merchant(served: Any) -> Merchant:
     return Merchant(served)
@@ -73,6 +78,31 @@ def heard(merchant: Merchant, receiver: Any) -> Any:
         return item
 
     return wait
+
+
+def test_a_payment_is_made_captured_and_refunded(merchant: Merchant, heard: Any) -> None:
+    manual = bought(additionalData={"manualCapture": "true"})
+    made = merchant.shop.payments(manual, idempotency_key="p-1")
+    assert (made.status_code, made.message["resultCode"]) == (200, "Authorised")
+    assert merchant.shop.payments(manual, idempotency_key="p-1").psp == made.psp
+    item = heard()
+    assert (item["eventCode"], item["success"]) == ("AUTHORISATION", "true")
+    assert (item["pspReference"], "originalReference" in item) == (made.psp, False)
+    merchant.api.capture_authorised_payment(asked(10_000), made.psp)
+    assert heard()["eventCode"] == "CAPTURE"
+    merchant.api.refund_captured_payment(asked(2_500), made.psp)
+    assert heard()["eventCode"] == "REFUND"
+    row = merchant.row()
+    assert (row["authorized"], row["captured"], row["refunded"]) == (10_000, 10_000, 2_500)
+
+
+def test_a_payment_is_captured_on_its_own(merchant: Merchant) -> None:
+    merchant.control("settings", outcome_delay_s=0)
+    made = merchant.shop.payments(bought())
+    merchant.api.refund_captured_payment(asked(10_000), made.psp)
+    assert merchant.movements() == [("refund", 10_000, "succeeded")]
+    with pytest.raises(AdyenAPIUnprocessableEntity):
+        merchant.shop.payments(bought(0))
 
 
 @pytest.mark.parametrize("version", ["v71", "v72"])

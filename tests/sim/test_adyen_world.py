@@ -398,9 +398,55 @@ def test_who_may_ask_and_where(adyen: Any) -> None:
     adyen.ask(path, body, headers={"content-type": "text/plain"}, status=400)
     adyen.ask(path, body, method="GET", status=405)
     adyen.ask(path.replace("v72", "v70"), body, status=404)
-    adyen.ask("/v72/payments", body, status=404)
+    adyen.ask("/v72/orders", body, status=404)
     unknown = adyen.ask("/v72/payments/NOBODY/refunds", body, status=422)
     assert unknown["errorCode"] == "167" and adyen.world.movements() == []
+
+
+PAY = BASE | {
+    "amount": AMOUNT,
+    "reference": "1001",
+    "paymentMethod": {"type": "scheme", "brand": "mc", "encryptedCardNumber": "test"},
+    "returnUrl": "https://shop.test/paid",
+}
+
+
+@pytest.mark.parametrize("manual", ["true", "false"])
+def test_a_payment_is_made_by_request(adyen: Any, manual: str) -> None:
+    adyen.listen()
+    body = PAY | {"additionalData": {"manualCapture": manual}}
+    made = adyen.ask("/v72/payments", body, key="p", status=200)
+    assert (made["resultCode"], made["merchantReference"]) == ("Authorised", "1001")
+    assert adyen.ask("/v72/payments", body, key="p", status=200) == made
+    (item,) = adyen.items()
+    assert (item["eventCode"], item["pspReference"]) == ("AUTHORISATION", made["pspReference"])
+    assert (item["paymentMethod"], "originalReference" in item) == ("mc", False)
+    row = adyen.row(made["pspReference"])
+    assert (row["authorized"], row["capturable"]) == (100, 100 if manual == "true" else 0)
+    assert row["captured"] == 100 - row["capturable"]
+    if manual == "true":
+        assert adyen.told(wait_s=29 * 86_400) == [("EXPIRE", "true", 100)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ({"amount": None}, 422, "100"),
+        ({"amount": AMOUNT | {"value": 0}}, 422, "137"),
+        ({"amount": AMOUNT | {"currency": "eur"}}, 422, "138"),
+        ({"reference": ""}, 422, "130"),
+        ({"paymentMethod": {}}, 400, "702"),
+        ({"returnUrl": None}, 400, "702"),
+        ({"colour": "red"}, 400, "702"),
+        ({"merchantAccount": "Other"}, 403, "901"),
+    ],
+)
+def test_a_payment_that_cannot_be_made(
+    adyen: Any, wrong: dict[str, Any], status: int, code: str
+) -> None:
+    adyen.listen()
+    assert adyen.ask("/v72/payments", PAY | wrong, status=status)["errorCode"] == code
+    assert (adyen.world.payments(), adyen.told()) == ([], [])
 
 
 def test_a_method_that_needs_line_items(adyen: Any) -> None:

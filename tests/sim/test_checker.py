@@ -27,7 +27,12 @@ from tests.sim.broken_causes import (
     tell,
     unpaid,
 )
-from tests.sim.broken_news import captured_more, dispute_not_taken, warning_not_taken
+from tests.sim.broken_news import (
+    captured_more,
+    dispute_not_taken,
+    failure_nobody_told_of,
+    warning_not_taken,
+)
 from tests.sim.checked import ADA, AT, World, claim, out
 from tests.sim.spoilt import SPOILT, Spoil, row
 
@@ -213,6 +218,30 @@ def capture_unheard(w: World) -> None:
     w.rows["inbox"].pop()
 
 
+def failure_unheard(w: World) -> None:
+    failure_nobody_told_of(w)
+    w.payment["uncaptured"] = 0
+
+
+def uncaptured_and_raised(w: World) -> None:
+    w.uncapture(12_000)
+    w.tell("paid_twice", 4100)
+
+
+def left_alone_as_a_capture_failed(w: World) -> None:
+    w.uncapture(4000)
+    unpaid(w, failure="taken_by_others", news="said_failed")
+    tell(w, "taken_by_others", amount=500)
+    adopted = [step for step in w.story["ord_1"] if step[0] == "refund.adopted"]
+    w.story["ord_1"].remove(adopted[0])  # the only ones who took anything by then
+    w.story["ord_1"].append(adopted[0])
+
+
+def captured_in_two(w: World) -> None:
+    w.hear_item("CAPTURE", "cap_1", 6000)
+    w.hear_item("CAPTURE", "cap_2", 6000)
+
+
 def warning_unheard(w: World) -> None:
     warning_not_taken(w)
     w.rows["inbox"].pop()
@@ -256,6 +285,11 @@ ALLOWED: dict[str, Change] = {
     "the end of a dispute nobody told us of": dispute_ended_unheard,
     "an inquiry that was closed": lambda w: w.dispute("warning_closed", 0),
     "a capture nobody told us of": capture_unheard,
+    "captured in two": captured_in_two,
+    "a capture that failed": lambda w: w.uncapture(2000),
+    "a capture that failed, nobody told us of": failure_unheard,
+    "overdrawn by a capture that failed, and said": uncaptured_and_raised,
+    "left alone since a capture failed": left_alone_as_a_capture_failed,
     "a fraud warning": lambda w: w.warn(),
     "a fraud warning nobody told us of": warning_unheard,
     "paid and open again by the provider's word": paid_and_open_again,

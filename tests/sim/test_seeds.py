@@ -56,6 +56,8 @@ def holds(report: Report) -> None:
     """Nothing violated, and there was something to survive, of every group."""
     assert report.violations == []
     for group, kinds in GROUPS.items():
+        if group == "own":
+            continue  # of what Stripe does not have
         assert sum(report.faults.get(kind, 0) for kind in kinds) > 0, group
     assert report.quiet_points >= 5
     assert report.movements > 0

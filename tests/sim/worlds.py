@@ -66,6 +66,21 @@ WORLDS: dict[str, dict[str, Any]] = {
         "days": 6.0,
         "orders": 80,
     },
+    "failed captures": {
+        "profile": _only(),
+        "personas": ("honest", "returner", "waiting", "bounced"),
+        "days": 8.0,
+        "orders": 60,
+        "providers": ("adyen",),
+        "lenient": True,
+    },
+    "held": {
+        "profile": _only(),
+        "personas": ("canceller",),
+        "days": 6.0,
+        "orders": 120,
+        "providers": ("stripe", "adyen", "paypal"),
+    },
     "generous": {"profile": _only(), "days": 6.0, "orders": 20, "lenient": True},
     "out of order": {
         "profile": _only("bad_signature", webhook=0.7),

@@ -7,13 +7,16 @@ from amends.core.order import Leg, Order, Payment
 _GONE = ("failed", "canceled")
 
 
-def capture_rooms(order: Order, payment: Payment, but: str = "") -> tuple[tuple[str, int], ...]:
-    """What each capture of a payment can still give back, at most; `but` leaves one leg out.
+def capture_rooms(order: Order, payment: Payment, sending: str = "") -> tuple[tuple[str, int], ...]:
+    """What each capture of a payment can still give back, at most; for the leg that is `sending`
+    what waits for its turn and has no capture yet does not count.
 
     What left by others' hand and is not known to be of one capture counts against each of them: a
     refund against the wrong capture is refused there at best.
     """
-    legs = [leg for leg in _refunds(order, payment) if leg.id != but]
+    legs = _refunds(order, payment)
+    if sending:
+        legs = [leg for leg in legs if leg.id != sending and not _waits(leg)]
     loose = payment.disputed + sum(leg.amount for leg in legs if not leg.capture)
     rooms = []
     for name, amount in payment.captures:
@@ -21,6 +24,10 @@ def capture_rooms(order: Order, payment: Payment, but: str = "") -> tuple[tuple[
             gone = loose + sum(leg.amount for leg in legs if leg.capture == name)
             rooms.append((name, max(0, amount - gone)))
     return tuple(rooms)
+
+
+def _waits(leg: Leg) -> bool:
+    return not (leg.capture or leg.attempts or leg.outside)
 
 
 def _refunds(order: Order, payment: Payment) -> list[Leg]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from amends.core.arrivals import UNDER_WAY, expect
-from amends.core.captures import capture_rooms
+from amends.core.captures import capture_rooms, spread
 from amends.core.claims import claim
 from amends.core.effects import Effect, EffectKind
 from amends.core.holds import release, reserve, settle, unsettle
@@ -173,8 +173,10 @@ def _send(work: Work, leg_id: str) -> None:
     if not leg.doubt and leg.kind == "refund" and overdrawn(work.order, refund.id, leg.payment):
         _taken(work, leg)
         return
-    if not leg.attempts and leg.kind == "refund" and not _has_capture(work, leg):
-        return
+    if not leg.attempts and leg.kind == "refund":
+        if not _has_capture(work, leg):
+            return
+        leg = work.leg(leg_id)[1]
     invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
     if not leg.attempts:
         leg = _fix_bytes(work, leg)
@@ -232,7 +234,8 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
 
 def _has_capture(work: Work, leg: Leg) -> bool:
     """Settles which capture a refund gives back from, where that must be said. If none is known yet
-    the payment is read first; if none fits it is not sent at all, and a person is told."""
+    the payment is read first; if no one holds it, it is one movement for each of several; if all
+    together do not, it is not sent at all, and a person is told."""
     payment = work.payment(leg.payment)
     terms = work.ctx.terms[payment.connection]
     if leg.capture or payment.charge or not terms.method(payment.method).per_capture:
@@ -241,13 +244,35 @@ def _has_capture(work: Work, leg: Leg) -> bool:
         return _read_first(work, leg)
     if not payment.captures:
         return True  # the payment is called by its capture
-    rooms = capture_rooms(work.order, payment, but=leg.id)
-    fitting = [name for name, room in rooms if room >= leg.amount]
-    if not fitting:
+    parts = spread(leg.amount, capture_rooms(work.order, payment, sending=leg.id))
+    if sum(amount for _, amount in parts) < leg.amount:
         _fail(work, leg, "no_such_capture")
         return False
-    work.put_leg(leg.id, capture=fitting[0])
+    _split(work, leg, parts)
     return True
+
+
+def _split(work: Work, leg: Leg, parts: list[tuple[str, int]]) -> None:
+    """The leg keeps the first part; each other one is a leg that waits for its turn. Nothing of it
+    has left, and what is set aside and owed is the same."""
+    (first, amount), *others = parts
+    work.put_leg(leg.id, capture=first, amount=amount)
+    refund, _ = work.leg(leg.id)
+    fresh = tuple(
+        Leg(
+            f"{leg.id.rpartition('_')[0]}_{number}",
+            "refund",
+            leg.payment,
+            part,
+            "sending",
+            capture=name,
+        )
+        for number, (name, part) in enumerate(others, len(refund.legs) + 1)
+    )
+    if fresh:
+        work.put_refund(refund.id, legs=(*refund.legs, *fresh))
+        named = [[g.id, g.amount] for g in fresh]
+        work.event("leg.news", leg=leg.id, news="split", amount=amount, legs=named)
 
 
 def _read_first(work: Work, leg: Leg) -> bool:

@@ -314,6 +314,8 @@ def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
 
 def _name_captures(work: Work, payment_id: str, state: PaymentState) -> None:
     payment = work.payment(payment_id)
+    if any(capture.psp_capture_id == payment.psp_payment_id for capture in state.captures):
+        payment = work.put_payment(payment_id, authorization="")  # it was a capture all along
     known = {payment.psp_payment_id, *dict(payment.captures)}
     fresh = tuple(
         (c.psp_capture_id, c.amount) for c in state.captures if c.psp_capture_id not in known

@@ -21,7 +21,7 @@ from amends.sim.play.parties import PARTIES
 from amends.sim.play.room import NoRoom, shown
 from amends.sim.play.shrink import Shrunk, shrink, targeted
 from amends.sim.play.timeline import clock, story, timeline
-from amends.sim.play.trouble import GROUPS, KINDS, kinds_of
+from amends.sim.play.trouble import GROUPS, KINDS, OWN, kinds_of
 from amends.sim.play.wish import Report
 
 SHRUNK_MOST = 3  # seeds whose story is made small; the others are only named
@@ -237,7 +237,7 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
             group: {kind: {"struck": struck[kind], "survived": survived[kind]} for kind in kinds}
             for group, kinds in GROUPS.items()
         },
-        "never_struck": [kind for kind in KINDS if not struck[kind]],
+        "never_struck": [kind for kind in _possible(first.providers) if not struck[kind]],
         "violated": [report.seed for report in reports if report.violations],
         "seconds": round(took, 1),
         "years_per_second": round(days / 365.25 / took, 4),
@@ -245,6 +245,12 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
         "peak_mb": max(report.peak_mb for report in reports),
         "fingerprint": reports[0].fingerprint if len(reports) == 1 else "",
     }
+
+
+def _possible(providers: tuple[str, ...]) -> list[str]:
+    """The kinds that can strike where these providers are."""
+    own = {kind for name in providers for kind in PARTIES[name].own}
+    return [kind for kind in KINDS if kind not in OWN or kind in own]
 
 
 def _by_provider(reports: list[Report], names: tuple[str, ...]) -> dict[str, Any]:

@@ -251,7 +251,7 @@ def _setting(where: str, key: str, values: Mapping[str, Any], secret: bool) -> s
     value = values.get(key)
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{where} needs {key} = {'env:NAME or file:PATH' if secret else '…'!r}.")
-    return resolve(f"{where} {key}", value) if secret else value
+    return _secret(f"{where} {key}", value) if secret else value
 
 
 def _secret_list(where: str, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -260,8 +260,17 @@ def _secret_list(where: str, values: Mapping[str, Any]) -> tuple[str, ...]:
         items = values.get(key, [])
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{where}: {key} must be a list of env:NAME or file:PATH.")
-        found += [resolve(f"{where} {key}", item) for item in items]
+        found += [_secret(f"{where} {key}", item) for item in items]
     return tuple(found)
+
+
+def _secret(where: str, text: str) -> str:
+    """A secret of one line, without what was copied around it. Raises ConfigError, also for one
+    that no header could carry: each request would end as unknown, though none ever left."""
+    value = resolve(where, text).strip()
+    if not value or not value.isprintable():
+        raise ConfigError(f"{where}: what stands in {text} is empty or more than one line of text.")
+    return value
 
 
 def resolve(where: str, text: str) -> str:

@@ -11,18 +11,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
 from amends.core.decision import Arrival, Method
 from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
 from amends.gateways.adyen_items import is_key, verify
 from amends.gateways.adyen_lines import NEED_LINES, line_items
-from amends.gateways.adyen_objects import MULTIPLE_OF, mark, scrub, to_wire
+from amends.gateways.adyen_objects import MULTIPLE_OF, WIRE_EXPONENT, mark, scrub, to_wire
 from amends.gateways.codecs import Json
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
-from amends.gateways.wire import checked_key, segment
+from amends.gateways.wire import checked_key, json_body, segment
 from amends.kernel.time import DAY
 
 __all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "trouble", "verify", "write"]
@@ -46,6 +44,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=20,  # Adyen publishes none; 429 says when it is too fast
     settings=("api_key", "merchant_account", "environment"),
     secrets=("api_key",),
+    decimals=WIRE_EXPONENT,
     multiple_of=MULTIPLE_OF,
     methods=(
         # A refund of these, a partial one at least, must say what it is for (Checkout API v72).
@@ -113,7 +112,7 @@ def _post(
         ("idempotency-key", checked_key(intent.key, _KEY_MAX)),
     )
     path = f"/{API_VERSION}/payments/{segment(intent.psp_payment_id)}/{action}"
-    return Request("POST", _base(settings) + path, headers, msgspec.json.encode(marks | fields))
+    return Request("POST", _base(settings) + path, headers, json_body(marks | fields))
 
 
 def _base(settings: Settings) -> str:

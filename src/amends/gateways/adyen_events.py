@@ -1,9 +1,10 @@
 """What Adyen's webhooks say: items to facts, by their signed fields alone.
 
 Only what is signed decides: not `reason`, nor `additionalData` with its `modification.action` and
-`disputeStatus`, nor `eventDate`. Items of other merchant accounts have no facts (a webhook may be
-for a whole company), and neither have codes that touch no refund, capture, cancellation, dispute or
-fraud warning. Sources: Adyen's Webhooks-v1 and docs.adyen.com/risk-management/disputes-api.
+`disputeStatus`, nor `eventDate`. Of the rest an `arn` is shown to people as it came. Items of other
+merchant accounts have no facts (a webhook may be for a whole company), and neither have codes that
+touch no refund, capture, cancellation, dispute or fraud warning. Sources: Adyen's Webhooks-v1 and
+docs.adyen.com/risk-management/disputes-api.
 
 After CAPTURE_FAILED Adyen may capture again within ten business days; how that would be told is not
 documented, so it stays failed until a person says otherwise.
@@ -25,7 +26,7 @@ from amends.core.facts import (
     ReleaseReported,
 )
 from amends.gateways.adyen_items import ITEMS, Item, items
-from amends.gateways.adyen_objects import from_wire, marked
+from amends.gateways.adyen_objects import WIRE_EXPONENT, from_wire, marked
 from amends.gateways.codecs import Json, Malformed, json_object, part, parts, required_text, text
 from amends.gateways.spec import Message, Settings, Unreadable
 from amends.kernel.canon import digest
@@ -108,8 +109,10 @@ def _sent_at(body: Json) -> Instant:
 
 
 def _facts(item: Item, connection: str) -> _Facts:
+    """None in a currency no order can have here. Adyen sends the webhooks of one address in turn:
+    one that is refused holds up all others, of every shop of the account."""
     reader = _READERS.get((item.event, item.success))
-    if reader is None:
+    if reader is None or (item.currency and item.currency not in WIRE_EXPONENT):
         return ()
     try:
         return reader(item, connection)
@@ -150,6 +153,8 @@ def _refund_as(status: RefundStatus, failure: str = "") -> Callable[[Item, str],
             leg=leg,
             epoch=epoch,
             failure_reason=failure or (_label(item.reason) if status == "failed" else ""),
+            bank_reference=item.arn,
+            bank_reference_type="acquirer_reference_number" if item.arn else "",
         )
         payment = _modified(item)
         fact = RefundReported(connection, (payment,), state)

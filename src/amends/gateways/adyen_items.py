@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from amends.gateways.codecs import Json, Malformed, json_object, part, parts, text
+from amends.gateways.codecs import Json, Malformed, code_text, json_object, part, parts, text
 from amends.gateways.signatures import header, hmac_sha256, same, usable, wire_bytes
 from amends.gateways.spec import Genuine, NotGenuine
 from amends.kernel.time import Instant
@@ -28,8 +28,9 @@ _VALUE_MAX = 2**63  # int64 in Adyen's schema
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One notification item. `value` is in Adyen's units, None if absent; texts are "" if absent.
 
-    All fields are signed but the last two: the signature itself, and `reason`, Adyen's sentence on
-    a failure, which may label something for people and decide nothing.
+    All fields are signed but the last three: the signature itself, and two that may label something
+    for people and decide nothing: `reason`, Adyen's sentence on a failure, and `arn`, the acquirer
+    reference number of a refund to a card.
     """
 
     psp_reference: str
@@ -42,6 +43,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     success: str
     signature: str = ""
     reason: str = ""
+    arn: str = ""
 
 
 def items(body: Json) -> tuple[Item, ...]:
@@ -55,7 +57,7 @@ def items(body: Json) -> tuple[Item, ...]:
 def _item(source: Json) -> Item:
     """Signed values keep the types of Adyen's schema: a JSON true would read like "true" when
     joined, and not be what was signed."""
-    amount = part(source, "amount")
+    amount, extra = part(source, "amount"), part(source, "additionalData")
     return Item(
         psp_reference=_between_colons(source, "pspReference", required=True),
         original_reference=_between_colons(source, "originalReference"),
@@ -65,8 +67,9 @@ def _item(source: Json) -> Item:
         currency=_between_colons(amount, "currency"),
         event=_between_colons(source, "eventCode", required=True),
         success=_between_colons(source, "success", required=True),
-        signature=text(part(source, "additionalData"), "hmacSignature"),
+        signature=text(extra, "hmacSignature"),
         reason=text(source, "reason"),
+        arn=code_text(extra, "arn"),
     )
 
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlencode, urlsplit
-
-import msgspec
+from urllib.parse import parse_qs, urlsplit
 
 from amends.core.decision import Arrival, Method
 from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent, RefundIntent
@@ -41,7 +39,7 @@ from amends.gateways.spec import (
     Unreadable,
     Unwritable,
 )
-from amends.gateways.wire import checked_key, retry_after, segment
+from amends.gateways.wire import checked_key, form, json_body, retry_after, segment
 from amends.kernel.currency import EXPONENT
 from amends.kernel.outcome import (
     Accepted,
@@ -116,10 +114,10 @@ def write(intent: Intent, settings: Settings) -> Request:
             ("Content-Type", "application/json"),
             ("Idempotency-Key", checked_key(intent.key, _KEY_MAX)),
         )
-        return Request("POST", _url(f"{path}/refunds", settings), head, msgspec.json.encode(fields))
+        return Request("POST", _url(f"{path}/refunds", settings), head, json_body(fields))
     if isinstance(intent, LookupRefundsIntent):
         query = [("limit", _PAGE), *([("from", intent.cursor)] if intent.cursor else [])]
-        path = f"{path}/refunds?{urlencode(query)}"
+        path = f"{path}/refunds?{form(query)}"
         return Request("GET", _url(path, settings), _head(settings))
     if isinstance(intent, LookupPaymentIntent):
         return Request("GET", _url(path, settings), _head(settings))

@@ -26,10 +26,17 @@ from amends.gateways.codecs import Json
 from amends.gateways.paypal_answers import parse, token
 from amends.gateways.paypal_events import read
 from amends.gateways.paypal_signatures import certificate_url, verify
-from amends.gateways.paypal_values import MULTIPLE_OF, mark, scrub, to_wire
+from amends.gateways.paypal_values import (
+    MULTIPLE_OF,
+    OF_CAPTURE,
+    WIRE_EXPONENT,
+    mark,
+    scrub,
+    to_wire,
+)
 from amends.gateways.signatures import wire_bytes
 from amends.gateways.spec import Capabilities, Request, Settings, Token, Unwritable
-from amends.gateways.wire import checked_key, segment
+from amends.gateways.wire import checked_key, json_body, segment
 from amends.kernel.time import DAY, SECOND
 
 __all__ = [
@@ -63,6 +70,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=10,  # PayPal publishes no limit; it answers 429 above it
     settings=("client_id", "client_secret", "environment"),
     secrets=("client_secret",),
+    decimals=WIRE_EXPONENT,
     multiple_of=MULTIPLE_OF,
     # A refund is of one capture, within 180 days of it (PayPal's help; REFUND_TIME_LIMIT_EXCEEDED).
     methods=(Method(per_capture=True, within=180 * DAY),),
@@ -87,6 +95,9 @@ def write(intent: Intent, settings: Settings) -> Request:
     if isinstance(intent, CaptureRestIntent):
         path = _authorization(intent, "/capture")
         return _post(path, _capture_body(intent), intent.key, settings)
+    if intent.cursor.startswith(OF_CAPTURE):
+        capture = segment(intent.cursor.removeprefix(OF_CAPTURE))
+        return _get(f"/v2/payments/captures/{capture}", settings)
     if intent.cursor:
         return _get(f"/v2/checkout/orders/{segment(intent.cursor)}", settings)
     if not isinstance(intent, LookupRefundsIntent):
@@ -129,7 +140,7 @@ def _post(path: str, body: Json | None, key: str, settings: Settings) -> Request
         ("PayPal-Request-Id", checked_key(key, _KEY_MAX)),
         ("Prefer", "return=representation"),
     )
-    raw = b"" if body is None else msgspec.json.encode(body)
+    raw = b"" if body is None else json_body(body)
     return Request("POST", _base(settings) + path, head, raw)
 
 

@@ -34,7 +34,7 @@ from amends.gateways.paypal_objects import (
     order_state,
     refund_state,
 )
-from amends.gateways.paypal_values import amount_in, check_kind, link_to, related, scrub
+from amends.gateways.paypal_values import OF_CAPTURE, amount_in, check_kind, link_to, related, scrub
 from amends.gateways.signatures import header
 from amends.gateways.spec import Failure, Response, Token
 from amends.gateways.wire import retry_after
@@ -138,12 +138,17 @@ def _found(intent: LookupRefundsIntent, body: Json, reference: str) -> Accepted:
     is the capture, the second (the cursor is the order's id) the order."""
     if intent.cursor:
         return _ordered(intent, body, reference)
+    asked = intent.capture or intent.charge or intent.psp_payment_id
+    return Accepted(next=_order_of_capture(body, asked), reference=reference)
+
+
+def _order_of_capture(body: Json, asked: str) -> str:
     check_kind(body, "captures")
-    _check_id(body, intent.capture or intent.charge or intent.psp_payment_id)
+    _check_id(body, asked)
     order = _order_of(body)
     if not order:
         raise Malformed("the capture does not name its order")
-    return Accepted(next=order, reference=reference)
+    return order
 
 
 def _ordered(
@@ -156,7 +161,10 @@ def _ordered(
 
 def _authorized(intent: LookupPaymentIntent, body: Json, reference: str) -> Accepted:
     """An authorization does not say how much of it was captured, or by which captures: if it was,
-    the second page (the cursor is the order's id) is its order, where that is named."""
+    the second page (the cursor is the order's id) is its order, where that is named. What is no
+    authorization is a capture whose money is still to come: that names its order."""
+    if intent.cursor.startswith(OF_CAPTURE):
+        return Accepted(next=_order_of_capture(body, intent.psp_payment_id), reference=reference)
     if intent.cursor:
         return _ordered(intent, body, reference)
     _check_id(body, intent.psp_payment_id)
@@ -189,6 +197,8 @@ def _refused(intent: Intent, response: Response, reference: str) -> Outcome:
         return NotSent(_sentence(error) or f"HTTP {status}", alert=True, reference=reference)
     if status == 409 or _IN_PROGRESS in issues:
         return Unknown(_code(error, status), retry_after=pause, reference=reference)
+    if status == 404 and error and isinstance(intent, LookupPaymentIntent) and not intent.cursor:
+        return Accepted(next=f"{OF_CAPTURE}{intent.psp_payment_id}", reference=reference)
     if 400 <= status < 500 and status != 408:
         return _declined(intent, status, error, reference)
     return Unknown(f"HTTP {status}", alert=status < 400, retry_after=pause, reference=reference)

@@ -35,6 +35,9 @@ _HREF = re.compile(
     re.ASCII,
 )
 
+# A cursor that is the id of a capture; any other is an order's.
+OF_CAPTURE = "capture:"
+
 _OURS = "amends"
 _MARK_MAX = 127  # characters of a custom_id and of an invoice_id
 _MARK = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)  # what a custom_id may hold, but our separator

@@ -32,6 +32,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_second: int = 0  # default of `rate`
     settings: tuple[str, ...] = ()  # required settings of a connection, by name
     secrets: tuple[str, ...] = ()  # of these, the ones whose values are secret
+    decimals: Mapping[str, int] = {}  # of an amount there, per currency; none: as in ISO 4217
     multiple_of: Mapping[str, int] = {}  # amounts must be multiples, per currency
     methods: tuple[Method, ...] = ()  # what payment methods allow; the first that fits counts
     arrivals: tuple[Arrival, ...] = ()  # when customers see refunds; the first that fits counts

@@ -8,8 +8,6 @@ version 2026-10-28.endive, which every request pins.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from urllib.parse import quote_plus, urlencode
 
 from amends.core.decision import Arrival, Method
 from amends.core.effects import (
@@ -39,8 +37,8 @@ from amends.gateways.spec import (
 )
 from amends.gateways.stripe_answers import parse
 from amends.gateways.stripe_events import read
-from amends.gateways.stripe_objects import MULTIPLE_OF, scrub, to_wire
-from amends.gateways.wire import checked_key, segment
+from amends.gateways.stripe_objects import MULTIPLE_OF, WIRE_EXPONENT, scrub, to_wire
+from amends.gateways.wire import checked_key, form, segment
 from amends.kernel.time import DAY, HOUR, SECOND, Instant
 
 __all__ = ["CAPABILITIES", "live", "parse", "read", "scrub", "verify", "write"]
@@ -62,6 +60,7 @@ CAPABILITIES = Capabilities(
     requests_per_second=25,  # per endpoint (docs.stripe.com/rate-limits)
     settings=("api_key",),
     secrets=("api_key",),
+    decimals=WIRE_EXPONENT,
     multiple_of=MULTIPLE_OF,
     # docs.stripe.com/refunds; cards have no limit there.
     methods=(Method("bacs_debit", within=180 * DAY), Method("multibanco", within=180 * DAY)),
@@ -100,7 +99,7 @@ def write(intent: Intent, settings: Settings) -> Request:
         query: _Fields = (_payment_field(intent.psp_payment_id), ("limit", _PAGE))
         if intent.cursor:
             query = (*query, ("starting_after", intent.cursor))
-        return _get(f"/v1/refunds?{urlencode(query)}", settings)
+        return _get(f"/v1/refunds?{form(query)}", settings)
     return _get(_payment_path(intent), settings)
 
 
@@ -145,18 +144,7 @@ def _post(path: str, fields: _Fields, key: str, settings: Settings) -> Request:
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Idempotency-Key", checked_key(key, _KEY_MAX)),
     )
-    return Request("POST", _url(path, settings), headers, _form(fields))
-
-
-def _form(fields: _Fields) -> bytes:
-    """As `urlencode` writes it; the names are few, so each is quoted once."""
-    pairs = [f"{_quoted_name(name)}={quote_plus(value)}" for name, value in fields]
-    return "&".join(pairs).encode("ascii")
-
-
-@cache
-def _quoted_name(name: str) -> str:
-    return quote_plus(name)
+    return Request("POST", _url(path, settings), headers, form(fields).encode("ascii"))
 
 
 def _get(path: str, settings: Settings) -> Request:

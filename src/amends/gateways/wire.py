@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from collections.abc import Iterable
+from functools import cache
+from urllib.parse import quote, quote_plus
 
+import msgspec
+
+from amends.gateways.codecs import Json
 from amends.gateways.signatures import header
 from amends.gateways.spec import Response, Unwritable
 from amends.kernel.time import SECOND
+
+_NO_TEXT = "a field holds half a character, which no UTF-8 can say"
 
 
 def segment(psp_id: str) -> str:
@@ -18,6 +25,28 @@ def segment(psp_id: str) -> str:
         return quote(psp_id, safe="")
     except UnicodeEncodeError as error:
         raise Unwritable(f"{psp_id!r} is no id of a payment") from error
+
+
+def form(fields: Iterable[tuple[str, str]]) -> str:
+    """Fields as a form, or as the query of an address, the way `urlencode` writes them; the names
+    are few, so each is quoted once. Raises Unwritable."""
+    try:
+        return "&".join(f"{_quoted(name)}={quote_plus(value)}" for name, value in fields)
+    except UnicodeEncodeError as error:
+        raise Unwritable(_NO_TEXT) from error
+
+
+@cache
+def _quoted(name: str) -> str:
+    return quote_plus(name)
+
+
+def json_body(fields: Json) -> bytes:
+    """Fields as JSON. Raises Unwritable."""
+    try:
+        return msgspec.json.encode(fields)
+    except UnicodeEncodeError as error:
+        raise Unwritable(_NO_TEXT) from error
 
 
 def checked_key(key: str, most: int) -> str:

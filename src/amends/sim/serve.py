@@ -1,6 +1,7 @@
 """The provider look-alikes over HTTP, on 127.0.0.1 only: `python -m amends.sim.serve --port 9400`.
 
-`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout,
+`/stripe/v1/…` answers as Stripe does, `/adyen/v71/…` and `/adyen/v72/…` as Adyen's Checkout
+(`/payments`, authorised at once, and what modifies them),
 `/paypal/…` as PayPal (Payments v2, Orders v2, Disputes v1); point an SDK's API base at
 `http://127.0.0.1:9400/stripe`, `…/adyen` or `…/paypal`. The API key is `sk_test_sandbox` unless
 another is given, Adyen's merchant account `TestMerchant`; PayPal's client id is `sandbox`, its
@@ -12,7 +13,8 @@ client secret the API key. What they did is their own truth:
   (a capture call; payments made already captured are not listed). `key` is the idempotency key of
   the request, null for dashboard, bank and expiry. `status` is what it is now.
 - `GET /control/payments` gives every payment: `{"items": [{"gateway", "psp_payment_id", "charge",
-  "currency", "status", "authorized", "captured", "capturable", "refunded", "disputed"}]}`.
+  "currency", "status", "authorized", "captured", "capturable", "refunded", "disputed"}]}`, at
+  Adyen `uncaptured` too: what captures took that failed later.
 - `GET /control/status` gives `{"now", "webhooks_pending"}`; `now` is Unix seconds.
 
 `POST /control` takes one command or a list of them. One command answers `{"ok": true, …}`, a list
@@ -110,6 +112,8 @@ PayPal: all of the above with `"gateway": "paypal"`, but for fraud warnings and 
         Ids are capital letters and digits. `id` is the capture's, with `manual` the authorization's
         (then `charge` is its capture's, `C` + the id if left out); `order` is `O` + the id. Also
         `status` (`pending`), `method` (`paypal` or `card`), `custom_id`, `invoice_id`.
+    {"op": "dashboard_capture", "payment": "2GG…", "amount": 500, "final": false}
+        Not final: what it leaves stays held.
     {"op": "approve", "order": "5O1…"}               the buyer approves an order made over the API
     {"op": "capture_outcome", "status": "pending"}   of the next capture: `pending` or `failed`
     {"op": "settle_capture", "capture": "C1", "status": "succeeded"}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from amends.sim.account import BY_OTHERS, Outcome
-from amends.sim.adyen import disputes, outcomes
+from amends.sim.adyen import disputes, outcomes, payments
 from amends.sim.adyen.books import Books
 from amends.sim.adyen.objects import CURRENCIES, Dispute, Kind, Modification, Payment
 from amends.sim.faults import FaultBook
@@ -143,19 +143,8 @@ def _make_payment(books: Books, wish: MakePayment) -> Answer:
         multicapture=wish.multicapture,
         open=wish.amount,
     )
-    books.by_reference[wish.id] = payment
-    if wish.announce:
-        books.emit("AUTHORISATION", payment, wish.id, wish.amount, group=None, modifies=False)
     taken = wish.amount if wish.capture == "automatic" else wish.captured
-    if taken is not None:
-        # As Adyen does on its own: no request, no CAPTURE webhook.
-        made = books.add("capture", payment, "", taken, BY_OTHERS)
-        made.status = "succeeded"
-        payment.captured = taken
-        payment.open = wish.amount - taken if wish.multicapture else 0
-    if payment.open:
-        age = books.settings.authorization_age_s
-        books.later(age, lambda: outcomes.expire(books, payment))
+    payments.enter(books, payment, taken, BY_OTHERS, announce=wish.announce)
     return {"payment": wish.id, "status": payment.status}
 
 
@@ -287,7 +276,7 @@ def _fail_capture(books: Books, wish: FailCapture) -> Answer:
     if not named:
         raise CommandRefused(f"{wish.payment} has no such capture that could fail.")
     outcomes.fail_capture(books, named[-1], wish.failure_reason)
-    return {"capture": named[-1].psp_reference}
+    return {"capture": named[-1].psp_reference, "amount": named[-1].amount}
 
 
 def _open_dispute(books: Books, wish: OpenDispute) -> Answer:
@@ -371,6 +360,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "status": payment.status,
         "authorized": payment.amount,
         "captured": payment.captured,
+        "uncaptured": payment.uncaptured,
         "capturable": payment.open,
         "refunded": payment.refunded,
         "disputed": sum(dispute.amount for dispute in payment.disputes if dispute.held),

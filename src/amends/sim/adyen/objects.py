@@ -60,8 +60,8 @@ class Modification(msgspec.Struct, kw_only=True, eq=False):
 class Payment(msgspec.Struct, kw_only=True, eq=False):
     """One authorised payment.
 
-    `captured` and `refunded` are sums of what stands; `open` is authorised and neither captured nor
-    let go.
+    `captured` and `refunded` are sums of what stands, `uncaptured` of captures that failed after
+    they had succeeded; `open` is authorised and neither captured nor let go.
     """
 
     psp_reference: str
@@ -73,6 +73,7 @@ class Payment(msgspec.Struct, kw_only=True, eq=False):
     open: int
     captured: int = 0
     refunded: int = 0
+    uncaptured: int = 0
     gone: Literal["", "canceled", "expired"] = ""
     modifications: list[Modification] = []
     postponed: list[Modification] = []

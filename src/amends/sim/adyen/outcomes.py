@@ -123,6 +123,7 @@ def fail_capture(books: Books, change: Modification, reason: str) -> None:
     """The scheme gives nothing for a capture that had succeeded. Its event's success is "true"."""
     change.status = "failed"
     change.payment.captured -= change.amount
+    change.payment.uncaptured += change.amount
     made = books.movement_of.get(change.psp_reference)  # none for what was captured on its own
     if made is not None:
         made.status = "failed"

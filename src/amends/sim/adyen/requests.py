@@ -118,7 +118,7 @@ ACTIONS: dict[str, tuple[Kind, type[_Asked]]] = {
 def modify(books: Books, action: str, name: str, raw: bytes, origin: Origin) -> dict[str, Any]:
     """`POST /payments/{name}/{action}`. Raises Refusal."""
     kind, shape = ACTIONS[action]
-    asked = _read(books, raw, shape)
+    asked = read(books, raw, shape)
     payment = books.by_reference.get(name)
     if payment is None:
         raise invalid("There is no payment with this pspReference.", NO_SUCH_PAYMENT)
@@ -132,7 +132,7 @@ def modify(books: Books, action: str, name: str, raw: bytes, origin: Origin) -> 
 
 def cancel_by_reference(books: Books, raw: bytes, origin: Origin) -> dict[str, Any]:
     """`POST /cancels`: taken up whether or not there is such a payment. Raises Refusal."""
-    asked = _read(books, raw, TechnicalCancel)
+    asked = read(books, raw, TechnicalCancel)
     named = asked.payment_reference
     payment = next((p for p in books.by_reference.values() if p.reference == named), None)
     if payment is None:
@@ -177,7 +177,8 @@ def _answer(asked: _Asked, psp_reference: str) -> dict[str, Any]:
     return said | {"pspReference": psp_reference, "status": "received"}
 
 
-def _read(books: Books, raw: bytes, shape: type[S]) -> S:
+def read(books: Books, raw: bytes, shape: type[S]) -> S:
+    """What was asked, in its shape and of this merchant account. Raises Refusal."""
     try:
         sent = msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.MsgspecError as error:

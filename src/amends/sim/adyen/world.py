@@ -18,6 +18,7 @@ from amends.sim.adyen.errors import (
     transient,
     unreadable,
 )
+from amends.sim.adyen.payments import pay
 from amends.sim.adyen.requests import ACTIONS, INVALID_FIELD, cancel_by_reference, modify
 from amends.sim.faults import Target
 from amends.sim.keys import Answer
@@ -26,13 +27,15 @@ from amends.sim.wire import Clock, Request, Response
 
 VERSIONS = ("v71", "v72")
 KEY_LENGTH = 64
+PAY = "pay"
 MERCHANT_ACCOUNT = "TestMerchant"
 
 _encode = msgspec.json.encode
 
 
 class _Call(Call):
-    """One request on its way through the world; `action` is "" for `/cancels`."""
+    """One request on its way through the world; `action` is "" for `/cancels`, and PAY for
+    `/payments`."""
 
     action: str = ""
     payment: str = ""
@@ -107,6 +110,8 @@ class AdyenWorld(LookAlike[Books, _Call]):
 
     def _execute(self, call: _Call) -> tuple[int, bytes]:
         raw, origin = call.request.body, call.origin
+        if call.action == PAY:
+            return 200, _encode(pay(self.books, raw, origin))
         if call.action:
             return 201, _encode(modify(self.books, call.action, call.payment, raw, origin))
         return 201, _encode(cancel_by_reference(self.books, raw, origin))
@@ -146,13 +151,15 @@ class AdyenWorld(LookAlike[Books, _Call]):
 
 
 def _locate(path: str) -> tuple[str, str] | None:
-    """`/v72/payments/X/refunds` -> `X` and `refunds`; `/v72/cancels` -> two empty texts; None for
-    any other path."""
+    """`/v72/payments/X/refunds` -> `X` and `refunds`; `/v72/payments` -> "" and PAY; `/v72/cancels`
+    -> two empty texts; None for any other path."""
     parts = path.strip("/").split("/")
     if parts[0] not in VERSIONS:
         return None
     if parts[1:] == ["cancels"]:
         return "", ""
+    if parts[1:] == ["payments"]:
+        return "", PAY
     if len(parts) == 4 and parts[1] == "payments" and parts[3] in ACTIONS:
         return parts[2], parts[3]
     return None

@@ -22,6 +22,7 @@ ENOUGH_PERCENT = 95  # of the refunds that could succeed
 OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     money.never_more_than_captured,
     money.columns_are_the_legs,
+    money.only_the_rest_is_released,
     money.rows_are_the_document,
     money.refunds_are_their_legs,
     money.each_movement_has_its_leg,

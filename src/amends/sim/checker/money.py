@@ -33,8 +33,8 @@ def never_more_than_captured(case: Case) -> Found:
         if ours > peak:
             yield case.wrong("I1", f"{ours} left {name} by our hand, {peak} was captured")
         whole, provider = sum(m.amount for m in live), case.provider.get(name)
-        if provider is not None and whole > provider.captured:
-            yield case.wrong("I1", f"{whole} left {name}, the provider took {provider.captured}")
+        if provider is not None and whole > provider.taken:
+            yield case.wrong("I1", f"{whole} left {name}, the provider took {provider.taken}")
         legs = sum(g.amount for g in _counted(case, payment, ("succeeded", *OPEN)))
         if legs > peak:
             yield case.wrong("I1", f"legs of {legs} stand on {name}, {peak} was captured")
@@ -85,6 +85,10 @@ def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
     ours = _sum([g for g in legs if g.kind == "void" and g.state == "succeeded"])
     if payment.voided < ours:
         yield case.wrong("I1", f"{payment.id}.voided is {payment.voided}, its legs are {ours}")
+    over = payment.captured + payment.voided - payment.authorized
+    if over > 0 and not _told_of(case, payment, "captured_after_release"):
+        what = f"{payment.captured} captured and {payment.voided} released"
+        yield case.wrong("I1", f"{payment.id} of {payment.authorized} has {what}, unsaid")
     provider = case.provider.get(payment.psp_payment_id)
     gone = provider.released if provider else 0
     if payment.voided > gone:
@@ -96,10 +100,41 @@ def _released(case: Case, payment: Payment, legs: list[Leg]) -> Found:
             yield case.wrong("I4", f"{leg.id} rests {leg.state} while {gone} is released")
 
 
+def _told_of(case: Case, payment: Payment, what: str) -> bool:
+    """Whether a person was told that of the payment."""
+    return any(
+        event.type == "exception.raised"
+        and (event.body.get("what"), event.body.get("payment")) == (what, payment.id)
+        for event in case.events
+    )
+
+
+def only_the_rest_is_released(case: Case) -> Found:
+    """I1, by the provider's movements that requests made: what let go of an authorization is what
+    was asked for, and with what they captured of it no more than was authorized. A release of a
+    part that became one of the whole is gone for ever, and the rest will never be paid to us."""
+    for payment in case.order.payments:
+        made = [
+            m for m in case.movements[payment.psp_payment_id] if m.asked and m.status not in GONE
+        ]
+        gone = sum(m.amount for m in made if m.kind == "void")
+        taken = sum(m.amount for m in made if m.kind == "capture")
+        legs = [g for g in case.order.legs if g.payment == payment.id and g.kind == "void"]
+        asked = _sum([g for g in legs if _intended(case, g)])
+        done = _sum([g for g in legs if g.state == "succeeded"])
+        name = payment.psp_payment_id
+        if gone > asked:
+            yield case.wrong("I1", f"{gone} of {name} was released by our hand, asked was {asked}")
+        if taken and taken + done > payment.authorized:
+            what = f"{done} was released and {taken} captured by our hand"
+            yield case.wrong("I1", f"{name} of {payment.authorized}: {what}")
+
+
 def _overdrawn(payment: Payment) -> int:
     """Legitimate only where others took money too, and then a person has been told."""
     ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
-    return max(0, ours + payment.external + payment.disputed - payment.captured)
+    others = payment.external + payment.disputed + payment.uncaptured
+    return max(0, ours + others - payment.captured)
 
 
 def _raised(case: Case, payment: Payment) -> int:
@@ -122,8 +157,11 @@ def _raised(case: Case, payment: Payment) -> int:
 
 
 def _others_took(event: Event, payment: Payment, taken: dict[str, int], case: Case) -> bool:
-    """A dispute took more than before (`taken`), or a refund of others' was found."""
+    """A dispute took more than before (`taken`), a refund of others' was found, or a capture came
+    undone."""
     body = event.body
+    if event.type == "payment.updated" and body.get("payment") == payment.id:
+        return bool(body.get("uncaptured"))
     if event.type == "dispute.updated" and body.get("payment") == payment.id:
         name, now = str(body.get("dispute")), int(body.get("withdrawn") or 0)
         more = now > taken.get(name, 0)
@@ -135,6 +173,9 @@ def _others_took(event: Event, payment: Payment, taken: dict[str, int], case: Ca
     return any(leg.payment == payment.id for refund in found for leg in refund.legs)
 
 
+_BESIDE = ("authorized", "external", "disputed", "uncaptured", "voiding", "voided")
+
+
 def rows_are_the_document(case: Case) -> Found:
     """The rows that queries and the CHECK read say what the document says."""
     order = case.order
@@ -142,7 +183,7 @@ def rows_are_the_document(case: Case) -> Found:
     for payment in order.payments:
         row = payments.pop(payment.id, None)
         names = ("captured", "captured_peak", "pending_ours", "refunded_ours", "credited_ours")
-        for name in (*names, "authorized", "external", "disputed", "voiding", "voided"):
+        for name in (*names, *_BESIDE):
             if row is None or row[name] != getattr(payment, name):
                 yield case.wrong("I1", f"the row of {payment.id} has another {name}")
     legs = {row["id"]: row for row in case.rows["legs"]}

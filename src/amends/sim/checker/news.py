@@ -70,16 +70,22 @@ def _what(dispute: Dispute | DisputeThere) -> str:
 
 
 def captured_is_the_providers(case: Case) -> Found:
-    """We never take a payment for more than the provider captured, nor for less once a stored
-    message said how much."""
+    """We never take a payment for more than the provider captured, nor for less once stored
+    messages said how much. So with what captures took that failed later."""
     for payment in case.order.payments:
         there = case.provider.get(payment.psp_payment_id)
         if there is None or case.order.parked:
             continue
-        told = (there.psp_payment_id, there.captured) in case.told.captured
-        if payment.captured > there.captured or (told and payment.captured < there.captured):
-            what = f"{there.captured} of {there.psp_payment_id} is captured"
+        name = there.psp_payment_id
+        each = sum(case.told.captures.get(name, {}).values())
+        told = (name, there.taken) in case.told.captured or each >= there.taken > 0
+        if payment.captured > there.taken or (told and payment.captured < there.taken):
+            what = f"{there.taken} of {name} is captured"
             yield case.wrong("I1", f"{what}, {payment.id} says {payment.captured}")
+        failed = sum(case.told.undone.get(name, {}).values())
+        if not failed <= payment.uncaptured <= there.uncaptured:
+            what = f"{there.uncaptured} of {name} failed after its capture, {failed} told"
+            yield case.wrong("I1", f"{what}, {payment.id} says {payment.uncaptured}")
 
 
 def warnings_are_the_providers(case: Case) -> Found:

@@ -215,6 +215,8 @@ def _by_others(case: Case, leg: Leg, event: Event) -> bool:
     body = event.body
     if event.type == "dispute.updated":
         return body.get("payment") == leg.payment and int(body.get("withdrawn") or 0) > 0
+    if event.type == "payment.updated":
+        return body.get("payment") == leg.payment and int(body.get("uncaptured") or 0) > 0
     if event.type != "refund.adopted":
         return False
     found = (refund for refund in case.order.refunds if refund.id == body.get("refund"))

@@ -93,6 +93,7 @@ class Payment(msgspec.Struct):
     credited_ours: int = 0
     external: int = 0
     disputed: int = 0
+    uncaptured: int = 0
     voiding: int = 0
     voided: int = 0
     reread: bool = False
@@ -181,6 +182,12 @@ class Movement(msgspec.Struct):
     amount: int
     status: str
     psp_refund_id: str | None = None
+    key: str | None = None
+
+    @property
+    def asked(self) -> bool:
+        """A request made it, not people or the provider itself."""
+        return self.key is not None
 
     @property
     def live(self) -> bool:
@@ -189,18 +196,25 @@ class Movement(msgspec.Struct):
 
 
 class AtProvider(msgspec.Struct):
-    """A payment by the provider's own record."""
+    """A payment by the provider's own record; `uncaptured` is what captures took that failed later
+    and is not in `captured` any more."""
 
     psp_payment_id: str
     status: str
     authorized: int
     captured: int
     capturable: int
+    uncaptured: int = 0
+
+    @property
+    def taken(self) -> int:
+        """What captures took, whatever became of it."""
+        return self.captured + self.uncaptured
 
     @property
     def released(self) -> int:
         """How much of the authorization was let go."""
-        return self.authorized - self.captured - self.capturable
+        return self.authorized - self.taken - self.capturable
 
 
 class DisputeThere(msgspec.Struct):
@@ -217,7 +231,10 @@ class Told(msgspec.Struct):
 
     refunds: set[tuple[str, str]] = msgspec.field(default_factory=set)  # (id, status)
     disputes: set[tuple[str, str, int]] = msgspec.field(default_factory=set)  # status, withdrawn
-    captured: set[tuple[str, int]] = msgspec.field(default_factory=set)  # (psp_payment_id, amount)
+    captured: set[tuple[str, int]] = msgspec.field(default_factory=set)  # (payment, in all)
+    # By payment, where each capture is told by itself: its id and amount; and those that failed.
+    captures: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    undone: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     warnings: set[str] = msgspec.field(default_factory=set)
 
 
@@ -437,7 +454,9 @@ def _hear_item(told: Told, item: dict[str, Any]) -> None:
     elif event in ("REFUND_FAILED", "REFUNDED_REVERSED") and happened:
         told.refunds.add((name, "failed"))
     elif event == "CAPTURE" and happened:
-        told.captured.add((item["originalReference"], amount))
+        told.captures.setdefault(item["originalReference"], {})[name] = amount
+    elif event == "CAPTURE_FAILED" and happened:
+        told.undone.setdefault(item["originalReference"], {})[name] = amount
     elif event == "NOTIFICATION_OF_FRAUD":
         told.warnings.add(name)
     for takes in _TAKES.get(event, ()):
@@ -454,7 +473,8 @@ def _hear_event(told: Told, event: str, thing: dict[str, Any]) -> None:
     elif event == "PAYMENT.CAPTURE.COMPLETED":
         held = thing["supplementary_data"]["related_ids"].get("authorization_id")
         # Two decimals or none, as its currency has them: without the point, minor units.
-        told.captured.add((held or thing["id"], int(thing["amount"]["value"].replace(".", ""))))
+        amount = int(thing["amount"]["value"].replace(".", ""))
+        told.captures.setdefault(held or thing["id"], {})[thing["id"]] = amount
     elif event.startswith("CUSTOMER.DISPUTE."):
         ended = thing.get("dispute_outcome", {}).get("outcome_code")
         told.disputes.add((thing["dispute_id"], ended or thing["status"], 0))

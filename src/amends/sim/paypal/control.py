@@ -62,6 +62,12 @@ class OnOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     order: str
 
 
+class DashboardCapture(OnPayment, kw_only=True, forbid_unknown_fields=True):
+    """`dashboard_capture`. `final` False: the rest stays held."""
+
+    final: bool = True
+
+
 class RefundOutcome(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`refund_outcome`."""
 
@@ -262,11 +268,11 @@ def _dashboard_refund(books: Books, wish: OnPayment) -> Answer:
     return {"refund": given.id, "status": refunds.WORDS[given.status]}
 
 
-def _dashboard_capture(books: Books, wish: OnPayment) -> Answer:
+def _dashboard_capture(books: Books, wish: DashboardCapture) -> Answer:
     held = _held(books, wish.payment)
     if wish.amount is not None:
         money.check(wish.amount, held.payment.currency)
-    taken = payments.capture_held(books, held, wish.amount, BY_OTHERS, final=True)
+    taken = payments.capture_held(books, held, wish.amount, BY_OTHERS, final=wish.final)
     return {"payment": held.payment.id, "charge": taken.id, "status": _status(held.payment)}
 
 
@@ -461,7 +467,7 @@ COMMANDS: Commands = {
     "refusal": (Refuse, _refuse),
     "reverse": (Reverse, _reverse),
     "dashboard_refund": (OnPayment, _dashboard_refund),
-    "dashboard_capture": (OnPayment, _dashboard_capture),
+    "dashboard_capture": (DashboardCapture, _dashboard_capture),
     "dashboard_cancel": (OnPayment, _dashboard_cancel),
     "expire": (OnPayment, _expire),
     "open_dispute": (OpenDispute, _open_dispute),

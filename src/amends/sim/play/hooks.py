@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from amends.sim import wire
 from amends.sim.play.network import Provider
 from amends.sim.play.node import Gone
-from amends.sim.play.parties import Word
+from amends.sim.play.parties import ITEMS, Word
 
 if TYPE_CHECKING:
     from amends.sim.play.play import World
 
 HELD_S = 280.0  # so long a webhook may be on its way until its signature is too old
 LATE_S = 3 * 3600.0  # the longest that no attempt of one arrives; the provider tries again
+BATCHED = 0.3  # how often it comes with others, of how often a request is struck
 SWALLOWED_S = 60.0  # how long everything about an order may be lost
 
 
@@ -105,20 +106,29 @@ class Hooks:
         if provider.silent(number) and self.troubles.on:
             provider.delivered(delivery, None)
             return
-        status = await self.post(provider, delivery, prng, forged=trouble == "bad_signature")
-        if trouble == "bad_signature" and status not in (None, 503):
-            provider.struck(trouble, number)
-            if status != 401:
-                self.world.wrong(number, f"a forged webhook was answered {status}")
+        item = "" if trouble else self._beside(provider, number)
+        bad = "bad_signature" if trouble == "bad_signature" else item
+        trouble = trouble or item
+        status = await self.post(provider, delivery, prng, bad)
+        if bad and status not in (None, 503):
+            provider.struck(bad, number)
+            if status != (200 if bad == "foreign_item" else 401):
+                self.world.wrong(number, f"a webhook with {bad} was answered {status}")
         self._say(number, word, f"{status or 'no answer'}{f' ({trouble})' if trouble else ''}")
         provider.delivered(delivery, status)
         if status != 200:
             return
         self._heard[number] = self._heard.get(number, 0) + 1
         provider.heard(number)
-        self.world.journal.events.append(delivery.event_id)
+        if not item:  # a message with several is called otherwise
+            self.world.journal.events.append(delivery.event_id)
         if trouble in ("duplicate", "late_duplicate"):
             await self._again(provider, delivery, number, trouble, prng)
+
+    def _beside(self, provider: Provider, number: str) -> str:
+        """What comes in one message with a webhook, "" for nothing."""
+        kinds = tuple(kind for kind in provider.party.own if kind in ITEMS)
+        return self.troubles.own(number, kinds, BATCHED)
 
     async def _again(
         self,
@@ -134,15 +144,19 @@ class Hooks:
             provider.struck(trouble, number)
 
     async def post(
-        self, provider: Provider, delivery: wire.Delivery, prng: Random, forged: bool = False
+        self, provider: Provider, delivery: wire.Delivery, prng: Random, bad: str = ""
     ) -> int | None:
-        """The status we answer with, None if there is nobody to answer."""
+        """The status we answer with, None if there is nobody to answer. `bad`: what is wrong with
+        the message."""
         await asyncio.sleep(prng.uniform(0.002, 0.2))
         serving = [node for node in self.world.nodes if node.serves and node.sends]
         if not serving:
             return None
-        party = provider.party
-        body = party.forged(delivery.body) if forged else delivery.body
+        party, body = provider.party, delivery.body
+        if bad == "bad_signature":
+            body = party.forged(body)
+        elif bad:
+            body = party.batch(body, bad, first=prng.random() < 0.5)
         try:
             return await prng.choice(serving).hear(party.connection, body, dict(delivery.headers))
         except Gone:

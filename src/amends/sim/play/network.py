@@ -19,6 +19,8 @@ from amends.sim.play.parties import Party
 from amends.sim.play.trouble import Troubles
 
 WAY_S = (0.004, 0.060)  # one way over the wire
+REVOKED = 0.1  # how often a token is void, of how often a request is struck at all
+CERTIFICATE_AWAY_S = (30.0, 2 * 3600.0)
 
 T = TypeVar("T")
 
@@ -58,6 +60,7 @@ class Provider:
         self.outage_until = 0.0
         self.quiet_at = 0.0  # the next quiet point
         self._silent: dict[str, Silence] = {}  # by order number
+        self.certificate_away_until = 0.0
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.on_wire = 0
@@ -116,6 +119,7 @@ class Provider:
     def break_silence(self) -> None:
         """A quiet point ends every silence; no key was forgotten over it."""
         self._silent.clear()
+        self.certificate_away_until = 0.0
 
     def _after_silence(self, number: str) -> None:
         """A request gets through: if it is the first word about what was sent before, the provider
@@ -150,11 +154,32 @@ class Provider:
         if self.silent(number):
             return Failure(False, "no connection: refused"), ""
         self._after_silence(number)
+        own = self._own(request, number)
+        if own == "certificate_away":
+            return Response(503, {}, b""), own
+        if own == "token_revoked":
+            self.world.control({"op": "revoke_tokens"})
         kind = self.strikes(self.troubles.request(number, self._may_fall_silent(request)))
         answer, kind = await self._strike(kind, request, number, timeout_s)
         if kind:  # also where the process that sent it has ended meanwhile
             self.struck(kind, number)
+        if own and isinstance(answer, Response) and answer.status == 401:
+            self.struck(own, number)
+            kind = own
         return answer, kind
+
+    def _own(self, request: Request, number: str) -> str:
+        """What only this provider has, and strikes this request. Its certificate is away for a
+        while, once it is."""
+        kind = self.party.strikes_request(request)
+        drawn = self.troubles.own(number, (kind,), REVOKED if number else 1.0) if kind else ""
+        if kind != "certificate_away":
+            return drawn
+        if drawn and self._loop.time() >= self.certificate_away_until:
+            away = self.troubles.prng("", "certificate").uniform(*CERTIFICATE_AWAY_S)
+            self.certificate_away_until = self._loop.time() + away
+            self.struck(kind)
+        return kind if self._loop.time() < self.certificate_away_until else ""
 
     async def _strike(
         self, kind: str, request: Request, number: str, timeout_s: float

@@ -15,8 +15,9 @@ import msgspec
 
 from amends.gateways.spec import Request
 from amends.sim.adyen import AdyenWorld
+from amends.sim.adyen.books import sign
 from amends.sim.paypal import PayPalWorld
-from amends.sim.paypal.certificates import signer
+from amends.sim.paypal.certificates import PATH, signer
 from amends.sim.paypal.money import SUPPORTED
 from amends.sim.stripe import StripeWorld
 from amends.sim.wire import Clock, Plan, World
@@ -25,6 +26,7 @@ WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 HMAC_KEY = "73696D756C6174696F6E2D736563726574"
 WEBHOOK_ID = "5GP028458E2496506"
 PAYPAL_URL = "http://psp.sim/paypal"
+ITEMS = ("foreign_item", "bad_item")
 SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 
 
@@ -42,8 +44,10 @@ class Party(ABC):
     """A provider in the world, and our connection to it.
 
     `prefix` begins the ids of its payments; `silence_s` is longer than it keeps keys; `without` are
-    the kinds of trouble after which nobody would ever tell us what happened; `words` are its own
-    for what people do; `short`: its balance can run out.
+    the kinds of trouble after which nobody would ever tell us what happened, `own` those that only
+    it has. `in_parts` and `not_last`: what the commands `payment` and `dashboard_capture` say where
+    more than one capture is meant. `words` are its own for what people do; `short`: its balance can
+    run out.
     """
 
     gateway: str
@@ -52,6 +56,9 @@ class Party(ABC):
     secret: str
     silence_s: float
     without: frozenset[str] = frozenset()
+    own: tuple[str, ...] = ()
+    in_parts: Mapping[str, Any] = {}
+    not_last: Mapping[str, Any] = {}
     words: Mapping[str, str] = {}
     settings: Mapping[str, Any] = {}
     short = False
@@ -84,6 +91,19 @@ class Party(ABC):
     @abstractmethod
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         """What of the `payment` command is its own."""
+
+    def paid_in_parts(self, name: str, captures: list[dict[str, Any]]) -> dict[str, Any]:
+        """What a shop says besides of a payment captured in parts; `captures` as far as it knows
+        them."""
+        return {}
+
+    def strikes_request(self, request: Request) -> str:
+        """The kind of its own that may strike this request, "" for none."""
+        return ""
+
+    def batch(self, body: bytes, kind: str, first: bool) -> bytes:
+        """A webhook in one message with another item, which comes `first` or last."""
+        raise NotImplementedError
 
     @abstractmethod
     def payment(self, request: Request, world: World) -> str:
@@ -153,6 +173,8 @@ class _Adyen(Party):
     # Nothing can be looked up: a webhook that is lost for ever, and a 500 after which nothing was
     # done, leave only a report or a person to tell, and neither is played.
     without = frozenset(("lose", "error_500_undone"))
+    own = ("several_captures", "capture_failed", *ITEMS)
+    in_parts: Mapping[str, Any] = {"multicapture": True}
     words: Mapping[str, str] = {
         "needs_response": "chargeback",
         "warning_needs_response": "request_for_information",
@@ -193,6 +215,24 @@ class _Adyen(Party):
         yes, no = b'"success":"true"', b'"success":"false"'
         return body.replace(yes, no) if yes in body else body.replace(no, yes)
 
+    def batch(self, body: bytes, kind: str, first: bool) -> bytes:
+        """Foreign: genuine, and of another merchant account, which has a payment of the same name.
+        Bad: ours, but for the one word that was changed under the signature."""
+        message = json.loads(body)
+        ours: list[Any] = message["notificationItems"]
+        other = json.loads(body)["notificationItems"]
+        item = other[0]["NotificationRequestItem"]
+        if kind == "foreign_item":
+            item |= {"eventCode": "REFUND", "merchantAccountCode": "AnotherMerchant"}
+            item |= {"pspReference": f"{item['pspReference']}X", "success": "true"}
+            item.setdefault("originalReference", ours[0]["NotificationRequestItem"]["pspReference"])
+            alone = json.dumps(message | {"notificationItems": other}).encode()
+            other = json.loads(sign(HMAC_KEY, alone, 0, forged=False)[1])["notificationItems"]
+        else:
+            item["success"] = {"true": "false", "false": "true"}[item["success"]]
+        message["notificationItems"] = [*other, *ours] if first else [*ours, *other]
+        return json.dumps(message).encode()
+
 
 class _PayPal(Party):
     gateway, connection, prefix, secret = "paypal", "paypal-eu", "PP", WEBHOOK_ID
@@ -205,6 +245,8 @@ class _PayPal(Party):
     # Who sends back one unit after the other makes more refunds than PayPal takes of one capture.
     settings: Mapping[str, Any] = {"refunds_most": 100}
     short = True
+    own = ("several_captures", "token_revoked", "certificate_away")
+    not_last: Mapping[str, Any] = {"final": False}
 
     def name(self, name: str) -> str:
         return self.prefix + name.replace("_", "X")
@@ -233,6 +275,16 @@ class _PayPal(Party):
 
     def paying(self, name: str, amount: int, currency: str) -> dict[str, Any]:
         return {"currency": currency}
+
+    def paid_in_parts(self, name: str, captures: list[dict[str, Any]]) -> dict[str, Any]:
+        """It is called by its authorization, and refunded by its captures."""
+        return {"psp": {"authorization": name, "captures": captures}}
+
+    def strikes_request(self, request: Request) -> str:
+        if urlsplit(request.url).path.startswith(f"{self.base_path}{PATH}"):
+            return "certificate_away"
+        named = {name.lower(): value for name, value in request.headers}
+        return "token_revoked" if named.get("authorization", "").startswith("Bearer ") else ""
 
     def payment(self, request: Request, world: World) -> str:
         names = urlsplit(request.url).path.split("/")

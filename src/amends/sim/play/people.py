@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amends.sim.checker.spec import Ask
 from amends.sim.play.network import Provider
@@ -20,8 +20,21 @@ HOUR, DAY = 3600.0, 86400.0
 
 # One try of a call at one process; see World.answered.
 Call = Callable[[Node], Awaitable[tuple[int, Any]]]
+IN_PARTS, FAILS = 0.2, 0.12  # of the payments where it can be
+# What is left of their orders is nothing that these have reckoned up.
+EASY = frozenset("honest impatient returner disputer dashboard bounced waiting".split())
+SEVERAL = ("several_captures", "dashboard_capture")
 SHORT_FROM, SHORT_UNTIL = 3 * DAY, 5 * DAY  # when the balance in one currency is short
 SHORT = "CHF"
+
+
+class Parts(NamedTuple):
+    """A payment captured in two: `first`, and the rest `wait_s` seconds later; `known`: the shop
+    tells the provider's ids of them."""
+
+    first: int
+    wait_s: float
+    known: bool
 
 
 class Person:
@@ -34,6 +47,8 @@ class Person:
         self._tries = world.troubles.prng(plan.number, "tries")
         self._messages = 0
         self._asks = 0
+        self._parts: dict[str, Parts] = {}  # by payment
+        self._open = False  # whether what is asked fits depends on what the provider does
 
     async def live(self) -> None:
         """From placing the order to the last word about it."""
@@ -82,16 +97,79 @@ class Person:
         for tender in plan.report["tenders"]:
             names.append(tender["psp_payment_id"])
             party = self.world.at(names[-1]).party
+            first = self._first_part(tender)
             self._control(
                 "payment",
                 id=names[-1],
                 amount=tender["amount"],
                 **party.paying(names[-1], tender["amount"], plan.currency),
-                capture="automatic" if plan.captured else "manual",
+                **(party.in_parts if first else {}),
+                capture="automatic" if plan.captured and not first else "manual",
                 announce=self.prng.random() < 0.5,
             )
         paid = f"pays {plan.amount} {plan.currency}, {plan.captured} captured"
         self._say(f"{plan.persona} {paid}, as {' and '.join(names)}")
+        for tender in plan.report["tenders"]:
+            self._take(tender)
+
+    def _own(self, kind: str, tender: dict[str, Any]) -> Random | None:
+        """The source of what befalls a payment only at some providers, None at the others, and for
+        what is only authorized."""
+        own = self.world.at(tender["psp_payment_id"]).party.own
+        if kind not in own or self._left_out(kind) or not self.plan.captured:
+            return None
+        return self.world.troubles.prng(self.number, f"{kind} {tender['psp_payment_id']}")
+
+    def _first_part(self, tender: dict[str, Any]) -> int:
+        """What is captured of a payment first, 0 if it is captured at once. The rest comes before
+        the order is reported, or, where nobody minds, up to two days later; the shop knows the
+        provider's ids of its captures, or does not."""
+        prng = self._own("several_captures", tender)
+        if prng is None or prng.random() >= IN_PARTS:
+            return 0
+        step = STEP.get(self.plan.currency, 1)
+        first = int(tender["amount"] * prng.uniform(0.2, 0.8)) // step * step
+        if first:
+            late, known = prng.random() < 0.5, prng.random() < 0.5
+            wait = prng.uniform(0, 2 * DAY) if late and self.plan.persona in EASY else 0.0
+            self._parts[tender["psp_payment_id"]] = Parts(first, wait, known)
+        return first
+
+    def _take(self, tender: dict[str, Any]) -> None:
+        """Capture what is captured in parts; and some captures fail days later."""
+        name = tender["psp_payment_id"]
+        if parts := self._parts.get(name):
+            self._take_parts(tender, parts)
+        prng = self._own("capture_failed", tender)
+        if prng is not None and prng.random() < FAILS and self.plan.persona in EASY:
+            wait = prng.uniform(0, 6 * DAY)
+            self._befalls(wait, "capture_failed", "fail_capture", payment=name)
+
+    def _take_parts(self, tender: dict[str, Any], parts: Parts) -> None:
+        provider = self.world.at(tender["psp_payment_id"])
+        capture = {"payment": tender["psp_payment_id"]}
+        rest = tender["amount"] - parts.first
+        more = {**capture, "amount": parts.first, **provider.party.not_last}
+        made = self._control("dashboard_capture", **more)
+        taken = [(made, parts.first)]
+        if parts.wait_s:
+            self._befalls(parts.wait_s, *SEVERAL, **capture, amount=rest)
+        else:
+            taken.append((self._trouble(*SEVERAL, **capture, amount=rest) or {}, rest))
+        tender["captured"] = sum(amount for _, amount in taken)
+        named = [{"id": done.get("charge", ""), "amount": amount} for done, amount in taken]
+        known = named if parts.known else []
+        tender |= provider.party.paid_in_parts(capture["payment"], known)
+
+    def _befalls(self, wait_s: float, kind: str, op: str, **command: Any) -> None:
+        """Trouble made at the provider after a while; whether what is asked fits is then open."""
+
+        async def after_a_while() -> None:
+            await self.world.pause(wait_s)
+            self._trouble(kind, op, **command)
+
+        self._open = True
+        self.world.later(after_a_while())
 
     def _one(self) -> tuple[str, int]:
         """One payment of the order and its amount."""
@@ -179,7 +257,7 @@ class Person:
             by_message = self.prng.random() < 0.3
         door = "message" if by_message else "api"
         ask = Ask(name, at, self.number, body, "" if by_message else name, door)
-        ask.should_succeed = should
+        ask.should_succeed = should and not self._open
         self.world.journal.asks.append(ask)
         self._say(f"{name}: asks for {_short(body)} by {door}")
         if by_message:

@@ -42,6 +42,14 @@ STORY = (  # what people and banks do; part of an order's story, counted when it
     "fraud_warning",
     "capture_race",
 )
+OWN = (  # what only some providers have; see `Party.own`
+    "several_captures",  # the payment is captured in parts
+    "capture_failed",  # what was captured comes undone, after refunds or while they are out
+    "token_revoked",  # a request meets a 401: what we signed in with is void
+    "certificate_away",  # of the webhooks' signatures: it cannot be fetched for a while
+    "foreign_item",  # another account's item in one message with ours, signed by the same key
+    "bad_item",  # an item that nobody signed in one message with ours
+)
 GROUPS: dict[str, tuple[str, ...]] = {
     "request": (*REQUEST, SILENCE),
     "webhook": WEBHOOK,
@@ -49,6 +57,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "statement": STATEMENT,
     "world": WORLD,
     "story": STORY,
+    "own": OWN,
 }
 KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 
@@ -126,6 +135,13 @@ class Troubles:
 
     def shop(self, number: str) -> str:
         return self._draw(number, "shop", self.profile.shop, SHOP)
+
+    def own(self, number: str, kinds: tuple[str, ...], share: float = 1.0) -> str:
+        """Which of the kinds that are a provider's own strikes, "" for nothing; `share` of the
+        chance that a request is struck."""
+        if not kinds:
+            return ""
+        return self._draw(number, f"own {kinds[0]}", self.profile.request * share, kinds)
 
     def _draw(self, number: str, what: str, chance: float, kinds: tuple[str, ...]) -> str:
         prng = self.prng(number, what)
