@@ -43,7 +43,7 @@ def pgbench(place: Place, seconds: float) -> float:
         "INSERT INTO orders SELECT 'or_' || n, 'main', 'shop', 'o' || n, 1, 1, repeat('0', 64),"
         f" false, n, n, repeat('x', {STATE}) FROM generate_series(1, {ORDERS}) AS n",
         "INSERT INTO payments SELECT 'or_' || n, 'pay_' || n, 'psp', 'pi_' || n, 'EUR',"
-        " 10200, 10200, 10200, 0, 0, 0, 0, 0, 0, 0"
+        " 10200, 10200, 10200, 0, 0, 0, 0, 0, 0, 0, 0"
         f" FROM generate_series(1, {ORDERS}) AS n",
     )
     done = subprocess.run(

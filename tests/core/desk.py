@@ -277,8 +277,10 @@ def check_order(order: Order) -> None:
     for p in order.payments:
         mine = [g for g in legs if g.payment == p.id]
         ours = [g for g in mine if g.kind != "void" and not g.outside]
+        paid = [g for g in ours if g.state == "succeeded"]
         assert p.pending_ours == sum(g.amount for g in ours if g.state in LIVE)
-        assert p.refunded_ours == sum(g.amount for g in ours if g.state == "succeeded")
+        assert p.refunded_ours == sum(g.amount for g in paid if g.kind == "refund")
+        assert p.credited_ours == sum(g.amount for g in paid if g.kind in ("manual", "credit"))
         outside = [g for g in mine if g.outside and g.state in (*LIVE, "succeeded")]
         assert p.external == sum(g.amount for g in outside)
         voids = [g for g in mine if g.kind == "void"]

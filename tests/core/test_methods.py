@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from amends.core.decision import Method, Terms
 from amends.core.effects import LookupPaymentIntent, RefundIntent
-from amends.core.facts import CaptureReported, LookedUp, RefundRequested, Retried
+from amends.core.facts import CaptureReported, LookedUp, RefundRequested, Rejected, Retried
 from amends.core.order import shown_state
 from amends.core.requests import LinePick, PspIn, RefundIn, TenderIn
+from amends.kernel.ids import tail
 from amends.kernel.outcome import Accepted, CaptureState, Declined, PaymentState, Unknown
 from tests.core.desk import DAY, HOUR, SECOND, STRIPE, Desk, contract_order
 
@@ -31,10 +32,22 @@ def refused(desk: Desk, request: RefundIn = ONE_TEA) -> str:
     return decision.refused.reason if decision.refused else ""
 
 
-def test_a_method_that_gives_nothing_back() -> None:
+def by_hand(desk: Desk) -> str:
+    """Why the newest refund waits for a person to pay it, "" if its provider will."""
+    return desk.leg().failure if desk.leg().kind == "manual" else ""
+
+
+def test_edge_22_what_a_method_gives_nothing_back_of_a_person_pays() -> None:
     method = Method("klarna", refunds=False)
-    assert refused(paid(method)) == "method_not_refundable"
-    assert refused(paid(method, "visa")) == ""
+    desk = paid(method)
+    assert refused(desk) == ""
+    assert (by_hand(desk), desk.refund().stage) == ("method_not_refundable", "review")
+    assert desk.refund().verdict is not None
+    assert desk.refund().verdict.rule == "method-not-refundable"
+    assert desk.rows.keys() == {f"fx_{tail(desk.refund().id)}_by"}, "nothing is to be sent"
+    other = paid(method, "visa")
+    assert refused(other) == ""
+    assert by_hand(other) == ""
 
 
 def test_a_method_that_is_refunded_whole_or_not_at_all() -> None:
@@ -48,7 +61,9 @@ def test_a_method_with_a_most_number_of_refunds() -> None:
     desk = paid(Method("klarna", count=2))
     assert refused(desk, TEN) == ""
     assert refused(desk, TEN) == ""
-    assert refused(desk, TEN) == "too_many_refunds"
+    assert refused(desk, TEN) == ""
+    assert by_hand(desk) == "too_many_refunds"
+    desk.tell(Rejected(desk.refund().id))
     desk.due(desk.leg(0))
     desk.answer(Declined("no"), desk.leg(0))
     assert refused(desk, TEN) == ""
@@ -67,6 +82,10 @@ def test_past_its_limit_a_person_decides() -> None:
     assert desk.refund().stage == "review"
     assert desk.refund().verdict is not None
     assert desk.refund().verdict.rule == "past-refund-window"
+    assert desk.leg().kind == "refund", "when it was captured is known to a day or so"
+    desk.now += 2 * DAY
+    desk.tell(RefundRequested(ONE_TEA))
+    assert by_hand(desk) == "past_refund_limit"
 
 
 def test_the_first_method_that_fits_counts() -> None:

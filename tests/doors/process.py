@@ -88,6 +88,11 @@ class Running:
         assert found, f"it said nothing: {self.errors()}"
         return found
 
+    def rest(self) -> list[str]:
+        """What else it said, once it has ended."""
+        self._reader.join(DEADLINE_S)
+        return [self._lines.get() for _ in range(self._lines.qsize())]
+
     def errors(self) -> str:
         return (self._folder / "stderr.log").read_text()
 

@@ -175,6 +175,24 @@ def test_a_refund_is_decided_here_and_sent_elsewhere(shell: Shell) -> None:
     rows.close()
 
 
+def test_a_manual_payout_is_recorded(shell: Shell) -> None:
+    old = order_body() | {"placed_at": "2020-01-01T00:00:00Z"}
+    old["tenders"][0]["method"] = "bacs_debit"
+    shell("import", str(orders_file(shell.folder, old)))
+    told = shell("refund", "shop-1/1001", "--lines", "1:1")
+    assert (told.code, "older" in told.out, "payout" in told.out) == (0, True, True)
+    refund = told.out.partition(":")[0]
+    for words in (("--reference", "Ann Other"), ("--reference", "a", "--way", "cash")):
+        assert shell("payout", refund, *words).code == 1
+    assert shell("payout", "rf_no", "--reference", "SEPA-1").code == 1
+    paid = shell("payout", refund, "--reference", "SEPA-1", "--key", "k", "--json")
+    assert (paid.code, paid.json["state"], paid.json["task"]) == (0, "succeeded", None)
+    again = shell("payout", refund, "--reference", "SEPA-1", "--key", "k", "--json")
+    assert again.json == paid.json
+    second = shell("payout", refund, "--reference", "SEPA-2")
+    assert (second.code, "wrong_state" in second.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -278,7 +296,7 @@ def test_a_worker_does_not_share_a_sqlite_file(shell: Shell) -> None:
 def test_help_teaches_with_examples() -> None:
     runner = CliRunner()
     for words in (
-        *(["init"], ["serve"], ["worker"], ["sandbox"], ["refund"], ["import"]),
+        *(["init"], ["serve"], ["worker"], ["sandbox"], ["refund"], ["payout"], ["import"]),
         *(["key", "create"], ["key", "list"], ["key", "revoke"]),
         *(["audit", "verify"], ["audit", "checkpoint"]),
         *(["ledger", "balances"], ["ledger", "entries"], ["ledger", "export"]),

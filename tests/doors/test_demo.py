@@ -52,7 +52,7 @@ def assert_all_hold(result: dict[str, Any]) -> None:
     assert result["ok"] is True
     assert [check for check in result["checks"] if not check["ok"]] == []
     assert len(result["checks"]) >= 15
-    assert len(result["stories"]) == 14
+    assert len(result["stories"]) == 19
     assert all(story["ok"] and story["lines"] for story in result["stories"])
 
 
@@ -143,7 +143,7 @@ def evidence() -> tuple[Truth, Ours, Trail]:
         "id": "ord_1",
         "currency": "EUR",
         "parked": None,
-        "payments": [{"psp_payment_id": "pi_1", "remaining": 2000}],
+        "payments": [{"psp_payment_id": "pi_1", "remaining": 2000, "credited": 0}],
         "refunds": [refund],
     }
     common = {"order": "ord_1", "currency": "EUR"}
@@ -152,6 +152,7 @@ def evidence() -> tuple[Truth, Ours, Trail]:
         {**common, "number": 2, "psp_refund_id": "re_1", "postings": postings(CLEARING, -3000)},
     ]
     movement = {
+        "gateway": "stripe",
         "psp_payment_id": "pi_1",
         "psp_refund_id": "re_1",
         "kind": "refund",
@@ -165,7 +166,7 @@ def evidence() -> tuple[Truth, Ours, Trail]:
     keys = {"leg_1": frozenset({"leg_1-1"})}
     return (
         Truth([movement], [payment]),
-        Ours([order], entries, keys, frozenset({"rf_1"}), CLEARING),
+        Ours([order], entries, keys, frozenset({"rf_1"}), {"stripe": CLEARING}),
         Trail(message, message, 0, ()),
     )
 
@@ -224,10 +225,10 @@ def _request_lost(truth: Any, ours: Any) -> None:
 @pytest.mark.parametrize(
     ("tamper", "names"),
     [
-        (_forged, {"Each movement is on our books", "Clearing in EUR is the provider's"}),
+        (_forged, {"Each movement is on our books", "clearing:stripe-eu in EUR is theirs"}),
         (_twice, {"No leg was paid twice", "Each movement is on our books"}),
         (_other_amount, {"Each paid refund is one movement", "Each movement is on our books"}),
-        (_came_back, {"Each paid refund is one movement", "Clearing in EUR is the provider's"}),
+        (_came_back, {"Each paid refund is one movement", "clearing:stripe-eu in EUR is theirs"}),
         (_released_there, {"Each release here is a release there"}),
         (_over_refunded, {"No payment gave back more than it took"}),
         (_unknown_key, {"No leg was paid twice"}),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from amends.engine.config import parse
 
 from .conftest import order_body
 from .process import DEADLINE_S, SETTINGS, amends, environment, running
@@ -38,6 +42,25 @@ def folder(tmp_path: Path, sandbox_url: str) -> Path:
     control = {"op": "payment", "id": "pi_1", "amount": 10200, "currency": "eur"}
     httpx.post(f"{sandbox_url}/control", json=control).raise_for_status()
     return tmp_path
+
+
+def test_what_the_sandbox_prints_would_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = "http://127.0.0.1:9/webhooks"
+    with running(tmp_path, "sandbox", "--port", "0", "--webhooks", hooks) as sandbox:
+        assert sandbox.line().startswith("sandbox: http://127.0.0.1:")
+        assert sandbox.stop(signal.SIGINT) == 0
+        told = sandbox.rest()
+    assert f"Webhooks go to {hooks}/stripe-eu, /adyen-eu and /paypal-eu." in told
+    for line in told:
+        for name, secret in re.findall(r"(\w+)=(\S+)", line) if "export" in line else ():
+            monkeypatch.setenv(name, secret)
+    first = told.index("In amends.toml:") + 1
+    text = "\n".join(told[first : next(n for n, t in enumerate(told) if "Webhooks go" in t)])
+    found = parse(tomllib.loads(text), tmp_path / "amends.toml").connections
+    assert sorted(found) == ["adyen-eu", "paypal-eu", "stripe-eu"]
+    assert found["paypal-eu"].trust_anchors == (tmp_path / "paypal-root.pem").read_bytes().strip()
 
 
 def key(folder: Path, scopes: str = "admin") -> dict[str, str]:

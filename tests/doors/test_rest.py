@@ -120,6 +120,73 @@ async def test_a_failed_refund_is_tried_again(shop: Shop) -> None:
     assert again.status_code == 200
 
 
+def too_old() -> dict[str, Any]:
+    """An order whose provider refunds its method no more."""
+    body = order_body() | {"placed_at": "2020-01-01T00:00:00Z"}
+    body["tenders"][0]["method"] = "bacs_debit"
+    return body
+
+
+async def test_what_no_provider_pays_is_a_task_for_a_person(opening: Opening) -> None:
+    async with opening(policy={"second_person": True}) as shop:
+        await shop.call("POST", "/v1/orders", too_old())
+        order = {"connection": "shop-1", "order_id": "1001"}
+        quote = await shop.call("POST", "/v1/quotes", {"order": order, **TEA})
+        assert [tender["kind"] for tender in quote.json()["tenders"]] == ["manual"]
+        held = await shop.refund({"order": order, **TEA})
+        assert (held["state"], held["decision"]["rule"]) == ("review", "past-refund-limit")
+        task = held["task"]
+        assert (task["amount"], task["currency"], task["customer"]) == (3200, "EUR", "c-1")
+        assert "older" in task["why"]
+        assert "payout" in task["how"]
+        path, lead = f"/v1/refunds/{held['id']}", ("refunds:approve",)
+        assert await shop.code("POST", f"{path}/approve", scopes=lead) == "409 wrong_state"
+        said = {"reference": "SEPA-2026-1", "shown": held["shown"]}
+        assert await shop.code("POST", f"{path}/payout", said) == "403 self_approval"
+        support = ("refunds:write",)
+        assert await shop.code("POST", f"{path}/payout", said, scopes=support) == "403 forbidden"
+        for wrong in ({}, {"reference": ""}, {"reference": "Ann Other"}, {"reference": "x\n"}):
+            bad = await shop.code("POST", f"{path}/payout", wrong, scopes=lead)
+            assert bad == "422 validation"
+        credit = {"reference": "GC-7", "way": "store_credit"}
+        bad = await shop.code("POST", f"{path}/payout", credit, scopes=lead)
+        assert bad == "422 validation"
+        paid = await shop.call("POST", f"{path}/payout", said, scopes=lead, key="p")
+        assert (paid.json()["state"], paid.json()["task"]) == ("succeeded", None)
+        assert paid.json()["legs"][0]["bank_reference"] == "SEPA-2026-1"
+        assert paid.json()["expected_by"] is None
+        again = await shop.call("POST", f"{path}/payout", said, scopes=lead, key="p")
+        assert again.content == paid.content
+        other = await shop.code(
+            "POST", f"{path}/payout", {"reference": "SEPA-2"}, scopes=lead, key="p"
+        )
+        assert other == "409 idempotency_mismatch"
+        payment = (await shop.call("GET", "/v1/payments/pi_1")).json()
+        assert (payment["credited"], payment["remaining"]) == (3200, 7000)
+        types = [e["type"] for e in (await shop.call("GET", f"{path}/timeline")).json()["items"]]
+        assert types == ["refund.requested", "leg.moved", "refund.paid_outside"]
+
+
+async def test_a_failed_refund_says_what_a_person_can_do(shop: Shop) -> None:
+    order = await shop.order()
+    shop.sandbox.control({"op": "refund_outcome", "status": "failed", "count": 1})
+    refund = await shop.refund({"order": order, **TEA})
+    assert refund["task"]["amount"] == 3200
+    assert "retry" in refund["task"]["how"]
+    path = f"/v1/refunds/{refund['id']}/payout"
+    paid = await shop.call("POST", path, {"reference": "SEPA-1"})
+    assert (paid.json()["state"], paid.json()["amount_succeeded"]) == ("succeeded", 3200)
+
+
+async def test_a_paid_refund_says_when_the_customer_sees_it(shop: Shop) -> None:
+    refund = await shop.refund({"order": await shop.order(), **TEA})
+    days = refund["expected_by"]
+    assert days == refund["legs"][0]["expected_by"]
+    assert days["earliest"] < days["latest"]
+    timeline = (await shop.call("GET", f"/v1/refunds/{refund['id']}/timeline")).json()["items"]
+    assert timeline[-1]["body"]["expected_by"] == days["latest"]
+
+
 async def test_the_wait_is_asked_for_and_only_then(opening: Opening) -> None:
     async with opening(transport=Held()) as shop:
         order = await shop.order()
@@ -360,6 +427,11 @@ async def test_service_addresses(opening: Opening) -> None:
         text = (await shop.client.get("/metrics")).text
         assert 'amends_requests_sent_total{connection="stripe-eu",outcome="accepted"} 1.0' in text
         assert "amends_store_up 1.0" in text
+        shop.engine.deliverer.logins.counted["paypal-eu", "revoked"] += 2
+        shop.engine.certificates.counted["paypal-eu", "fetched"] += 3
+        more = (await shop.client.get("/metrics")).text
+        assert 'amends_logins_total{connection="paypal-eu",outcome="revoked"} 2.0' in more
+        assert 'amends_certificates_total{connection="paypal-eu",outcome="fetched"} 3.0' in more
         assert "amends_refunds_review 0.0" in text
         assert 'amends_http_answers_total{call="createRefund",status="201"} 1.0' in text
         await shop.engine.stop()

@@ -72,6 +72,7 @@ async def test_one_fetch_for_all_who_ask_within_an_hour() -> None:
     shelf.clock.forward(1)
     await shelf.trust()
     assert len(shelf.party.fetched) == 2
+    assert shelf.kept.counted == {(PAYPAL, "fetched"): 2}
 
 
 async def test_the_fetch_carries_nothing_and_goes_only_outside() -> None:

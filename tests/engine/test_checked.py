@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from amends.core.facts import PaidOutside
 from amends.core.requests import LineIn, LinePick, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
 from amends.engine import actions
 from amends.engine.actions import Caller
@@ -90,6 +91,26 @@ async def bounced_and_canceled(lab: Lab) -> None:
     await actions.cancel(lab.nodes[0].engine, Caller("key:a", "key:a"), refund)
 
 
+async def bounced_and_paid_by_hand(lab: Lab) -> None:
+    refund = await bounced(lab)
+    said = PaidOutside(refund, "SEPA-1")
+    await actions.payout(lab.nodes[0].engine, Caller("key:a", "key:a"), said)
+
+
+async def too_old_for_its_provider(lab: Lab) -> None:
+    """One is paid by hand, another in store credit, a third still waits for somebody."""
+    lab.control("payment", id="pi_9", amount=3347)
+    paid = TenderIn(3347, "payment", STRIPE, "pi_9", 3347, method="bacs_debit")
+    old = OrderIn(OrderKey("shop-1", "9"), "EUR", (), (paid,), placed_at="2020-01-01T00:00:00Z")
+    order = await lab.nodes[0].report(old)
+    for amount in (1000, 700, 300):
+        await lab.nodes[0].refund(order.id, amount=amount)
+    first, second, _ = (await lab.one(order.id)).refunds
+    engine, caller = lab.nodes[0].engine, Caller("key:a", "key:a")
+    await actions.payout(engine, caller, PaidOutside(first.id, "SEPA-1"))
+    await actions.payout(engine, caller, PaidOutside(second.id, "GC-7", "store_credit", "ticket-7"))
+
+
 async def disputed_after_a_refund(lab: Lab) -> None:
     order = await lab.order()
     await lab.nodes[0].refund(order.id, amount=4000)
@@ -160,7 +181,8 @@ TALES: dict[str, Callable[[Lab], Awaitable[None]]] = {
     tale.__name__: tale
     for tale in (
         *(itemised, dashboard_beside_ours, bounced_and_given_again, bounced_and_retried),
-        *(bounced_and_canceled, disputed_after_a_refund, partly_released),
+        *(bounced_and_canceled, bounced_and_paid_by_hand, too_old_for_its_provider),
+        *(disputed_after_a_refund, partly_released),
         *(captured_before_the_release, expired_before_the_release, without_money, slow_bank),
         *(a_message_and_a_review, two_orders_more_versions),
     )

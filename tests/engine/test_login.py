@@ -127,6 +127,7 @@ async def test_many_refused_at_once_take_one_new_token() -> None:
     found = await asyncio.gather(*(desk.send(f"leg_{n}-1") for n in range(10)))
     assert {status(item) for item in found} == {201}
     assert len(desk.party.logins) == 2
+    assert desk.logins.counted == {(PAYPAL, "taken"): 2, (PAYPAL, "revoked"): 1}
 
 
 async def test_a_token_another_took_meanwhile_is_not_taken_again() -> None:
@@ -170,6 +171,7 @@ async def test_without_a_login_nothing_is_sent(
     found = await asyncio.gather(*(desk.send(f"leg_{n}-1") for n in range(5)))
     assert list(found) == [Unauthorized(outcome, answered)] * 5
     assert (len(desk.party.logins), desk.party.requests) == (1, [])
+    assert desk.logins.counted == {(PAYPAL, "refused" if answered else "away"): 1}
     desk.party.login_answer = None
     assert status(await desk.send()) == 201, "the next one tries again"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Capabilities
 from amends.kernel.currency import EXPONENT
@@ -39,6 +39,7 @@ WORDS: dict[str, str] = {
     "decimals": "currencies, and their decimals where ISO 4217 has others",
     "multiple_of": "amounts only in multiples of (minor units)",
     "methods": "by payment method",
+    "arrivals": "the customer sees a refund after",
 }
 DURATIONS = ("lookup_delay", "key_ttl")
 
@@ -94,6 +95,8 @@ def _item(value: Any) -> str:
         return f"`{value}`"
     if isinstance(value, Method):
         return _method(value)
+    if isinstance(value, Arrival):
+        return _arrival(value)
     said = msgspec.to_builtins(value)
     return " ".join(f"{key} {item}" for key, item in said.items())
 
@@ -110,6 +113,13 @@ def _method(method: Method) -> str:
     )
     name = f"`{method.prefix}…`" if method.prefix else "all"
     return f"{name} {' and '.join(words for words in said if words)}"
+
+
+def _arrival(arrival: Arrival) -> str:
+    """Between how many days it is seen, and by which ways."""
+    ways = ", ".join(f"`{way}`" for way in arrival.ways) or "all others"
+    unit = "business days" if arrival.business else "days"
+    return f"{ways} {arrival.earliest} to {arrival.latest} {unit}"
 
 
 def _yes(value: bool) -> str:

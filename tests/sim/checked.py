@@ -429,7 +429,7 @@ MONEY = ("pending_ours", "refunded_ours", "credited_ours", "external", "disputed
 def _rows(order: Doc, table: str) -> list[Doc]:
     key = {"order_id": order["id"]}
     if table == "payments":
-        zero = dict.fromkeys((*MONEY, "voiding", "voided"), 0)
+        zero = dict.fromkeys((*MONEY, "uncaptured", "voiding", "voided"), 0)
         return [key | zero | payment for payment in order["payments"]]
     if table == "legs":
         return [key | leg for refund in order["refunds"] for leg in refund["legs"]]

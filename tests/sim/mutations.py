@@ -316,7 +316,7 @@ def hasty_no(patch: pytest.MonkeyPatch) -> None:
 
 def unreserved_review(patch: pytest.MonkeyPatch) -> None:
     _no_row_checks(patch)
-    whole, approve = asks.reserve, asks._approve_all
+    whole, approve = asks.reserve, asks.approve_all
 
     def reserve(work: Any, leg_id: str) -> None:
         refund, leg = work.leg(leg_id)
@@ -331,7 +331,7 @@ def unreserved_review(patch: pytest.MonkeyPatch) -> None:
         approve(work, refund_id)
 
     patch.setattr(asks, "reserve", reserve)
-    patch.setattr(asks, "_approve_all", approve_all)
+    patch.setattr(asks, "approve_all", approve_all)
 
 
 def lost_cents(patch: pytest.MonkeyPatch) -> None:

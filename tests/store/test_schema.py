@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
@@ -18,7 +19,7 @@ from amends.store.schema import AGGREGATE, APPEND_ONLY, ROUTING, metadata
 from amends.store.spec import Batch, Checkpoint, Head, RowRefused, Store, StoreUnavailable
 from tests.store.conftest import POSTGRES
 from tests.store.examples import NOW, an_order, recorded, refunded
-from tests.store.sql import cold, everything, run, write
+from tests.store.sql import cold, everything, rows_of, run, write
 
 
 def test_every_table_is_of_an_order_or_routes_and_is_keyed_so() -> None:
@@ -130,6 +131,28 @@ async def test_a_failed_migration_leaves_nothing(
         await store.migrate()
     async with cold(store).reading() as connection:
         assert await connection.run_sync(lambda c: inspect(c).get_table_names()) == []
+    await store.close()
+
+
+def to_revision(connection: Connection, revision: str) -> None:
+    config = migrate._config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+async def test_payments_of_before_keep_their_amounts(store_url: str) -> None:
+    store = connect(store_url)
+    amounts = "9, 8, 8, 1, 2, 3, 4, 5, 6, 7"
+    async with cold(store).writing() as connection:
+        await connection.run_sync(to_revision, "0002")
+        row = f"INSERT INTO payments VALUES ('ord_1', 'pay_1', 'psp', 'pi_1', 'EUR', {amounts})"
+        await connection.execute(text(row))
+    await store.migrate()
+    await store.open()
+    rows = await rows_of(store, "payments")
+    assert rows == [("ord_1", "pay_1", "psp", "pi_1", "EUR", *map(int, amounts.split(", ")), 0)]
+    with pytest.raises(RowRefused, match="payments_not_negative"):
+        await run(store, "UPDATE payments SET uncaptured = -1")
     await store.close()
 
 

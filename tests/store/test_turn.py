@@ -75,7 +75,7 @@ async def test_every_row_of_a_refund(store: Store) -> None:
         (order.id, leg.id, refund.id, leg.payment, "stripe-eu", "refund", "sending", 3200, "")
     ]
     assert found["payments"][0][2:] == (
-        *("stripe-eu", "pi_1", "EUR", 10200, 10200, 10200, 3200, 0, 0, 0, 0, 0, 0),
+        *("stripe-eu", "pi_1", "EUR", 10200, 10200, 10200, 3200, 0, 0, 0, 0, 0, 0, 0),
     )
     assert [row[1] for row in found["events"]] == [1, 2, 3]
     assert [row[3:6] for row in found["postings"]] == [
@@ -351,9 +351,9 @@ async def test_only_payments_that_changed_are_written(store: Store) -> None:
         await turn.lock([order.id])
         await turn.write(batch)
     assert (await store.counts(NOW))["orders_parked"] == 1
-    batch.orders[order.id] = payment_of(order, voided=5)
+    batch.orders[order.id] = payment_of(order, voided=5, uncaptured=7)
     await write(store, batch)
-    assert [row[-1] for row in await rows_of(store, "payments")] == [5]
+    assert [row[-2:] for row in await rows_of(store, "payments")] == [(5, 7)]
     assert (await store.counts(NOW))["orders_parked"] == 0
 
 

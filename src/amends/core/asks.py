@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from amends.core import claims, legs
 from amends.core.captures import refunds_made
-from amends.core.decision import ANY_METHOD, Method
 from amends.core.effects import Effect
 from amends.core.facts import (
     Approved,
     Canceled,
     LinesUnavailable,
     OrderCancelled,
+    PaidOutside,
     Recorded,
     RefundRequested,
     Rejected,
@@ -30,6 +30,7 @@ from amends.core.order import (
     SHOWN_ORDER,
     Dispute,
     Leg,
+    LegKind,
     Order,
     Payment,
     Refund,
@@ -41,16 +42,9 @@ from amends.core.order import (
     room_of,
     shown_state,
 )
+from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
 from amends.core.policy import Question, judge
-from amends.core.quote import (
-    Portion,
-    Quote,
-    compute,
-    counts,
-    fits,
-    taken_over,
-    unclaimed,
-)
+from amends.core.quote import Portion, Quote, compute, counts, fits, taken_over, unclaimed
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -85,7 +79,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     verdict = judge(_question(work, request, quote), work.ctx.policy)
     refund = _make(work, fact, quote, verdict, over)
     if verdict.outcome == "approve":
-        _approve_all(work, refund.id)
+        approve_all(work, refund.id)
     _record_request(work, refund.id, fact)
 
 
@@ -144,7 +138,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = not wants_all or beside.amount == quote.amount
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return quote, over
+    return set_apart(work, quote), over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -166,12 +160,7 @@ def _multiples(work: Work) -> dict[str, int]:
 
 
 def _by_capture(work: Work) -> frozenset[str]:
-    return frozenset(p.id for p in work.order.payments if _method(work, p).per_capture)
-
-
-def _method(work: Work, payment: Payment) -> Method:
-    terms = work.ctx.terms.get(payment.connection)
-    return terms.method(payment.method) if terms else ANY_METHOD
+    return frozenset(p.id for p in work.order.payments if method_of(work, p).per_capture)
 
 
 def check_methods(work: Work, portions: Sequence[Portion]) -> None:
@@ -181,7 +170,7 @@ def check_methods(work: Work, portions: Sequence[Portion]) -> None:
         parts = [p.amount for p in portions if (p.payment, p.kind) == (payment.id, "refund")]
         if not parts:
             continue
-        method = _method(work, payment)
+        method = method_of(work, payment)
         named = {"payment": payment.id, "method": payment.method}
         if not method.refunds:
             raise Refused(Reason.METHOD_NOT_REFUNDABLE, **named)
@@ -205,12 +194,7 @@ def _check_release(work: Work, payment: Payment, portions: Sequence[Portion]) ->
 def _past_limit(work: Work, portions: Sequence[Portion]) -> bool:
     """Whether a payment is older than its method is refunded. When it was captured is known to a
     day or so, so a person decides."""
-    for payment in work.order.payments:
-        within = _method(work, payment).within
-        late = within and 0 < payment.captured_at < work.now - within
-        if late and any((p.payment, p.kind) == (payment.id, "refund") for p in portions):
-            return True
-    return False
+    return any(p.kind == "refund" and past_limit(work, work.payment(p.payment)) for p in portions)
 
 
 def _ended(refund: Refund) -> bool:
@@ -227,6 +211,7 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
         reason=request.reason,
         disputed=any(_at_stake(d) for d in order.disputes),
         past_limit=_past_limit(work, quote.portions),
+        outside=next((p.why for p in quote.portions if p.why), ""),
         features=Features(
             refunds_before=sum(1 for r in order.refunds if counts(r)),
             share_refunded_bp=10_000 * gone // captured if captured else 0,
@@ -257,6 +242,7 @@ def _make(
             p.amount,
             "planned",
             capture=p.capture,
+            failure=p.why,
         )
         for n, p in enumerate(quote.portions, 1)
     )
@@ -282,11 +268,12 @@ def _make(
         reserve(work, leg.id)
     if verdict.outcome == "review":
         due = refund.decide_by
-        work.effect(Effect(_deadline_id(refund_id), work.order.id, "deadline", "", "", due))
+        work.effect(Effect(deadline_id(refund_id), work.order.id, "deadline", "", "", due))
     return refund
 
 
-def _deadline_id(refund_id: str) -> str:
+def deadline_id(refund_id: str) -> str:
+    """The effect that says when a review is overdue."""
     return f"fx_{tail(refund_id)}_by"
 
 
@@ -303,6 +290,7 @@ def _record_request(work: Work, refund_id: str, fact: RefundRequested) -> None:
         breakdown=_plain(refund.breakdown),
         legs=[
             {"leg": g.id, "kind": g.kind, "payment": g.payment, "amount": g.amount}
+            | ({"why": g.failure} if g.failure else {})
             for g in refund.legs
         ],
         state=shown_state(refund),
@@ -316,15 +304,20 @@ def _plain(struct: Any) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
-def _approve_all(work: Work, refund_id: str) -> None:
+def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
+    """It leaves, and what a person has `paid` is booked."""
     claims.take_over(work, refund_id)
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
-        legs.decide_leg(work, leg.id, "approve")
+        if paid is not None and leg.kind == "manual":
+            pay(work, leg.id, paid)
+        else:
+            legs.decide_leg(work, leg.id, "approve")
 
 
-def _find(work: Work, refund_id: str) -> Refund:
+def find(work: Work, refund_id: str) -> Refund:
+    """Raises Refused."""
     refund = work.order.refund(refund_id)
     if refund is None:
         raise Refused(Reason.UNKNOWN_REFUND, refund=refund_id)
@@ -333,7 +326,7 @@ def _find(work: Work, refund_id: str) -> Refund:
 
 
 def _in_review(work: Work, refund_id: str) -> Refund:
-    refund = _find(work, refund_id)
+    refund = find(work, refund_id)
     if refund.stage != "review":
         raise Refused(
             Reason.WRONG_STATE,
@@ -346,10 +339,31 @@ def _in_review(work: Work, refund_id: str) -> Refund:
 def approve(work: Work, fact: Approved) -> None:
     """A person says yes to exactly what was shown (I11)."""
     refund = _in_review(work, fact.refund)
+    if by_hand(refund):
+        raise Refused(
+            Reason.WRONG_STATE,
+            "Its provider cannot pay this; pay it by other means and say so with `payout`, or "
+            "decline it.",
+            state=shown_state(refund),
+        )
+    check_approver(work, refund, fact.shown)
+    check_still_there(work, refund)
+    work.put_refund(refund.id, decided_by=work.recorded.actor)
+    work.finish(deadline_id(refund.id))
+    approve_all(work, refund.id)
+    work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+
+
+def check_approver(work: Work, refund: Refund, shown: str) -> None:
+    """Somebody else than who asked, where that is wanted, and of what was shown. Raises Refused."""
     if work.ctx.policy.second_person and work.recorded.actor == refund.requested_by:
         raise Refused(Reason.SELF_APPROVAL)
-    if fact.shown and fact.shown != refund.shown:
+    if shown and shown != refund.shown:
         raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
+
+
+def check_still_there(work: Work, refund: Refund) -> None:
+    """Neither the money nor what it is for was taken while the refund waited. Raises Refused."""
     for leg in refund.legs:
         short = overdrawn(work.order, refund.id, leg.payment)
         if short:
@@ -365,10 +379,6 @@ def approve(work: Work, fact: Approved) -> None:
             "What this refund is for was given back by another one meanwhile; decline it instead.",
             remaining=0,
         )
-    work.put_refund(refund.id, decided_by=work.recorded.actor)
-    work.finish(_deadline_id(refund.id))
-    _approve_all(work, refund.id)
-    work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
 
 
 def reject(work: Work, fact: Rejected) -> None:
@@ -381,7 +391,7 @@ def reject(work: Work, fact: Rejected) -> None:
 
 def cancel(work: Work, fact: Canceled) -> None:
     """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
-    refund = _find(work, fact.refund)
+    refund = find(work, fact.refund)
     amount = refund.amount
     if refund.claimed and all_failed(refund) and not refund.external:
         claims.lapse(work, refund)
@@ -405,7 +415,7 @@ def cancel(work: Work, fact: Canceled) -> None:
 
 
 def _drop_all(work: Work, refund: Refund) -> None:
-    work.finish(_deadline_id(refund.id))
+    work.finish(deadline_id(refund.id))
     for leg in refund.legs:
         if not leg.replaced:
             legs.decide_leg(work, leg.id, "drop")
@@ -415,7 +425,19 @@ def _drop_all(work: Work, refund: Refund) -> None:
 
 def retry(work: Work, fact: Retried) -> None:
     """A failed refund once more: a new leg takes each failed one's place."""
-    refund = _find(work, fact.refund)
+    refund = find(work, fact.refund)
+    failed = failed_legs(work, refund)
+    for leg in failed:
+        kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
+        check_methods(work, [Portion(leg.payment, kind, leg.amount)])
+        legs.decide_leg(work, again(work, refund.id, leg, kind), "approve")
+    claims.claim(work, refund.id)
+    work.put_refund(refund.id, decided_by=work.recorded.actor)
+    work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
+
+
+def failed_legs(work: Work, refund: Refund) -> list[Leg]:
+    """What failed of a refund and may be paid another time. Raises Refused."""
     failed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
     if any(leg.surfaced for leg in failed):
         raise Refused(
@@ -426,7 +448,7 @@ def retry(work: Work, fact: Retried) -> None:
     if not failed or shown_state(refund) != SHOWN_ORDER[5] or refund.external:
         raise Refused(
             Reason.WRONG_STATE,
-            f"The refund is {shown_state(refund)}; only a failed one can be tried again.",
+            f"The refund is {shown_state(refund)}; only what failed can be paid another time.",
             state=shown_state(refund),
         )
     if not fits(work.order, refund):
@@ -435,28 +457,22 @@ def retry(work: Work, fact: Retried) -> None:
             "What this refund was for was given back by another one meanwhile.",
             remaining=work.order.remaining,
         )
-    for leg in failed:
-        room = room_of(work.payment(leg.payment))
-        if room < leg.amount:
-            raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
-        _replace(work, refund.id, leg)
-    claims.claim(work, refund.id)
-    work.put_refund(refund.id, decided_by=work.recorded.actor)
-    work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
+    return failed
 
 
-def _replace(work: Work, refund_id: str, leg: Leg) -> None:
-    """What takes a failed leg's place; of which captures, where that must be said, is settled when
-    it leaves, by the room they have then."""
-    legs_before = work.refund(refund_id).legs
-    kind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
-    name = f"{leg.id.rpartition('_')[0]}_{len(legs_before) + 1}"
+def again(work: Work, refund_id: str, leg: Leg, kind: LegKind) -> str:
+    """Set aside again what a failed leg was to pay, as a new leg; its id. Of which captures, where
+    that must be said, is settled when it leaves, by the room they have then. Raises Refused."""
+    room = room_of(work.payment(leg.payment))
+    if room < leg.amount:
+        raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
+    number = len(work.refund(refund_id).legs) + 1
+    name = f"{leg.id.rpartition('_')[0]}_{number}"
     fresh = Leg(name, kind, leg.payment, leg.amount, "planned")
-    check_methods(work, [Portion(leg.payment, kind, leg.amount)])
     work.put_leg(leg.id, replaced=True)
     work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
-    reserve(work, fresh.id)
-    legs.decide_leg(work, fresh.id, "approve")
+    reserve(work, name)
+    return name
 
 
 # -- what shops tell ---------------------------------------------------------------------------

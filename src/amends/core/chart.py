@@ -8,9 +8,13 @@ CHART: dict[str, str] = {
     "tax_payable": "Tax owed; a refund takes it back as it was charged.",
     "refunds_payable": "What customers are owed and have not been paid yet.",
     "clearing": "The balance at a provider, per connection.",
+    "manual_payouts": "Paid to customers by hand, outside every provider; cleared by the bank.",
+    "store_credit": "Store credit customers took instead of money, with their consent.",
     "memo_authorizations": "Off balance: money held for us at the customer's bank.",
     "memo_released": "Off balance: the counter side of authorizations released.",
 }
+
+OUTSIDE_ACCOUNT = {"manual": "manual_payouts", "credit": "store_credit"}  # by the kind of a leg
 
 
 def clearing(connection: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, heard, news
+from amends.core import asks, heard, news, payouts
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
@@ -25,6 +25,7 @@ from amends.core.facts import (
     LookedUp,
     OrderCancelled,
     OrderReported,
+    PaidOutside,
     PaymentReported,
     PaymentToRead,
     Recorded,
@@ -54,6 +55,7 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     Rejected: asks.reject,
     Canceled: asks.cancel,
     Retried: asks.retry,
+    PaidOutside: payouts.paid_outside,
     EffectDue: news.effect_due,
     Answered: news.answered,
     LookedUp: news.looked_up,

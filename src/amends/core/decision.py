@@ -38,6 +38,16 @@ class Method(msgspec.Struct, frozen=True, omit_defaults=True):
 ANY_METHOD = Method()
 
 
+class Arrival(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Between how many days a customer sees a refund that took one of these ways: its destination
+    where the provider told it, else the payment's method; no way named: whatever it took."""
+
+    earliest: int
+    latest: int
+    business: bool
+    ways: tuple[str, ...] = ()
+
+
 class Terms(msgspec.Struct, frozen=True):
     """How one connection's provider behaves, as far as a decision needs it; microseconds.
 
@@ -54,6 +64,11 @@ class Terms(msgspec.Struct, frozen=True):
     release_part: bool = True
     multiple_of: tuple[tuple[str, int], ...] = ()
     methods: tuple[Method, ...] = ()  # the first whose prefix fits counts
+    arrivals: tuple[Arrival, ...] = ()  # the first whose way fits counts
+
+    def arrival(self, way: str) -> Arrival | None:
+        """None where nobody says when."""
+        return next((a for a in self.arrivals if not a.ways or way in a.ways), None)
 
     def method(self, name: str) -> Method:
         return next((m for m in self.methods if name.startswith(m.prefix)), ANY_METHOD)

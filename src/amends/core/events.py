@@ -24,6 +24,7 @@ EventType = Literal[
     "refund.declined",
     "refund.canceled",
     "refund.retried",
+    "refund.paid_outside",
     "refund.adopted",
     "refund.superseded",
     "refund.overdue",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from amends.core.requests import LinePick, OrderIn, RefundIn
+from amends.core.requests import LinePick, OrderIn, PayoutWay, RefundIn
 from amends.kernel.outcome import (
     CaptureState,
     Outcome,
@@ -82,6 +82,17 @@ class Retried(_Fact, frozen=True, tag="retried"):
     """A person asks to try a failed refund again."""
 
     refund: str
+
+
+class PaidOutside(_Fact, frozen=True, tag="paid_outside"):
+    """A person paid the customer by other means what no provider would, and says how: under which
+    `reference`, and for store credit where the customer's consent is recorded."""
+
+    refund: str
+    reference: str
+    way: PayoutWay = "transfer"
+    consent: str = ""
+    shown: str = ""
 
 
 class EffectDue(_Fact, frozen=True, tag="effect_due"):
@@ -199,6 +210,7 @@ Fact = (
     | Rejected
     | Canceled
     | Retried
+    | PaidOutside
     | EffectDue
     | Answered
     | LookedUp

@@ -6,6 +6,7 @@ These numbers are those of invariant I1.
 from __future__ import annotations
 
 from amends.core import postings
+from amends.core.chart import OUTSIDE_ACCOUNT
 from amends.core.claims import claim, lapse
 from amends.core.order import Leg, Payment, Refund, remaining
 from amends.core.work import Work
@@ -56,7 +57,13 @@ def settle(work: Work, leg_id: str) -> None:
     elif refund.external:
         work.book(postings.external(work.order, refund, leg, work.now))
     else:
-        if not leg.outside:
+        if leg.kind in OUTSIDE_ACCOUNT:
+            work.put_payment(
+                payment.id,
+                pending_ours=payment.pending_ours - leg.amount,
+                credited_ours=payment.credited_ours + leg.amount,
+            )
+        elif not leg.outside:
             work.put_payment(
                 payment.id,
                 pending_ours=payment.pending_ours - leg.amount,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from amends.core.arrivals import UNDER_WAY, expect
 from amends.core.captures import capture_rooms, spread
 from amends.core.claims import claim
 from amends.core.effects import Effect, EffectKind
@@ -56,6 +57,8 @@ def move(work: Work, leg_id: str, news: News, **body: Any) -> None:
         work.put_leg(leg_id, state=to, moved=work.order.head_seq + 1 if provider else leg.moved)
     for action in actions:
         TABLE_ACTIONS[action](work, leg_id)
+    if to != leg.state and to in UNDER_WAY:
+        body |= expect(work, leg_id)
     if to != leg.state and "send" not in actions:
         work.event("leg.moved", leg=leg_id, was=leg.state, now=to, news=news, **body)
     elif body and actions:

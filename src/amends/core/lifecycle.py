@@ -34,6 +34,7 @@ Action = Literal[
 News = Literal[
     "approve",
     "drop",
+    "paid_outside",
     "due",
     "funds_due",
     "lost",
@@ -108,6 +109,7 @@ def _fill_asking() -> None:
     """Our own steps: approval, sending, and what the absence of a clear answer leads to."""
     _row(("planned",), "approve", "sending", "go")
     _row(("planned", "sending"), "drop", "canceled", "release")
+    _row(("planned",), "paid_outside", "succeeded", "settle")
     _row(("sending",), "due", None, "send")
     _row(("unknown", *_OPEN), "due", None, "probe")
     _row(("awaiting_funds",), "funds_due", "sending", "send")
@@ -194,8 +196,10 @@ def _fill_ignored() -> None:
 def _fill_impossible() -> None:
     """Nothing was sent for a planned leg, so nothing can be heard of it; what left or was decided
     is neither approved again nor dropped. `decide` refuses those requests before they get here."""
-    IMPOSSIBLE.update(("planned", news) for news in NEWS if news not in ("approve", "drop"))
-    IMPOSSIBLE.update((state, "approve") for state in STATES if state != "planned")
+    decided = ("approve", "drop", "paid_outside")
+    IMPOSSIBLE.update(("planned", news) for news in NEWS if news not in decided)
+    for news in ("approve", "paid_outside"):
+        IMPOSSIBLE.update((state, news) for state in STATES if state != "planned")
     IMPOSSIBLE.update((state, "drop") for state in ("unknown", *_OPEN, "succeeded"))
     IMPOSSIBLE.update((state, "funds_due") for state in STATES if state != "awaiting_funds")
 

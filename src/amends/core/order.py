@@ -16,7 +16,7 @@ from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState
 from amends.kernel.time import Instant
 
-LegKind = Literal["refund", "void", "reversal", "credit"]
+LegKind = Literal["refund", "void", "reversal", "credit", "manual"]
 
 LegState = Literal[
     "planned",  # reserved, waiting for an approval; not shown outside
@@ -209,6 +209,7 @@ class Leg(_Part, frozen=True):
     destination: str = ""  # these three as the provider tells them, for whoever looks for it
     bank_reference: str = ""
     bank_reference_type: str = ""
+    expected: tuple[str, ...] = ()  # first and last day on which the customer should see it
     psp_release_id: str = ""  # a void's: the cancellation or the capture of the rest, there
     told: tuple[str, ...] = ()  # of what a person was told while nothing was heard
     failure: str = ""

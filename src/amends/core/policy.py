@@ -29,6 +29,7 @@ class Question(msgspec.Struct, frozen=True):
     disputed: bool
     features: Features
     past_limit: bool = False  # the provider may refuse: its method is refunded only for a while
+    outside: str = ""  # why a part of it cannot be paid by its provider
 
 
 def built_in(auto_approve_up_to: int, second_person: bool = False) -> Policy:
@@ -46,6 +47,8 @@ def judge(question: Question, policy: Policy) -> Verdict:
     risk, reasons = score(question.features)
     if question.disputed:
         outcome, rule = "review", "payment-disputed"
+    elif question.outside:
+        outcome, rule = "review", question.outside.replace("_", "-")
     elif question.past_limit:
         outcome, rule = "review", "past-refund-window"
     elif question.functional_amount > policy.auto_approve_up_to:

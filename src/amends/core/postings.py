@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.chart import clearing
+from amends.core.chart import OUTSIDE_ACCOUNT, clearing
 from amends.core.order import Leg, Order, Refund
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
@@ -100,8 +100,8 @@ def _returned(refund: Refund) -> list[tuple[str, int]]:
 
 
 def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
-    """The provider paid: Dr refunds payable, Cr its clearing account."""
-    account = clearing(order.payment(leg.payment).connection)
+    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside."""
+    account = OUTSIDE_ACCOUNT.get(leg.kind) or clearing(order.payment(leg.payment).connection)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid + leg.amount, paid)

@@ -33,12 +33,13 @@ from amends.kernel.money import allocate, share
 
 class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one payment gives: kind "void" of an authorization, "refund" of captured money, where
-    it must be said of which capture."""
+    it must be said of which capture; "manual" for what its provider cannot pay, and `why`."""
 
     payment: str
     kind: LegKind
     amount: int
     capture: str = ""
+    why: str = ""
 
 
 class Quote(msgspec.Struct, frozen=True):

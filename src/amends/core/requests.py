@@ -137,6 +137,9 @@ class OrderIn(_Body, frozen=True):
     entity: Name = "main"
 
 
+PayoutWay = Literal["transfer", "store_credit"]
+
+
 class LinePick(_Body, frozen=True):
     """So many units of one line."""
 

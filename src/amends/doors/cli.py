@@ -14,6 +14,7 @@ from amends.doors import (
     commands_books,
     commands_import,
     commands_refund,
+    commands_sandbox,
     commands_serve,
     commands_setup,
     commands_simulate,
@@ -37,8 +38,9 @@ app.command("demo")(demo)
 app.command("init")(commands_setup.init)
 app.command("serve")(commands_serve.serve)
 app.command("worker")(commands_serve.worker)
-app.command("sandbox")(commands_serve.sandbox)
+app.command("sandbox")(commands_sandbox.sandbox)
 app.command("refund")(commands_refund.refund)
+app.command("payout")(commands_refund.payout)
 app.command("bench")(bench_cli.bench)
 app.command("simulate")(commands_simulate.simulate)
 app.command("import")(commands_import.import_)

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 
+from amends.core.facts import PaidOutside
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import LinePick, OrderKey, RefundIn
 from amends.doors.calls import decode, finish
-from amends.doors.refunds import render_new
+from amends.doors.refunds import render_acted, render_new
+from amends.doors.shapes import PayoutIn
 from amends.doors.shell import (
     DEFAULT_CONFIG,
     AsJson,
@@ -30,6 +32,7 @@ from amends.engine.config import Config
 from amends.kernel.money import major
 
 _REFUND = msgspec.json.Decoder(RefundIn)
+_PAYOUT = msgspec.json.Decoder(PayoutIn)
 
 
 def refund(
@@ -71,6 +74,48 @@ def refund(
         raise typer.Exit(1)
 
 
+def payout(
+    refund: Annotated[str, typer.Argument(metavar="REFUND", help="rf_…, as the API names it.")],
+    reference: Annotated[
+        str,
+        typer.Option(help="The id of the payment the customer got, as your bank or shop has it."),
+    ],
+    way: Annotated[str, typer.Option(help="transfer, or store_credit.")] = "transfer",
+    consent: Annotated[
+        str, typer.Option(help="For store credit: where the customer's consent is recorded.")
+    ] = "",
+    key: Annotated[str, typer.Option(help="Idempotency key.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Record that a customer was paid by other means, where the provider cannot pay or failed to.
+
+    Nothing is sent: it books what a person has paid and ends the refund. Whoever asked for the
+    refund cannot do it where a second person is required.
+
+    Example: amends payout rf_01m9c… --reference SEPA-2026-4711
+    """
+    body = {"reference": reference, "way": way} | ({"consent": consent} if consent else {})
+    said = decode(_PAYOUT, msgspec.json.encode(body))
+    fact = PaidOutside(refund, said.reference, said.way, said.consent or "")
+    answer = run(_payout(read_config(config), fact, key))
+    view = msgspec.json.decode(answer.body)
+    if as_json:
+        show_json(view)
+    elif answer.status == 200:
+        out.print(_told(view), markup=False)
+    else:
+        err.print(f"amends: {view['detail']} ({view['code']})", markup=False)
+    if answer.status != 200:
+        raise typer.Exit(1)
+
+
+async def _payout(config: Config, fact: PaidOutside, key: str) -> Rendered:
+    async with beside(config) as engine:
+        caller = Caller(who(), "cli", "amends payout", key, render_acted(fact.refund))
+        return finish(await actions.payout(engine, caller, fact))
+
+
 def _request(
     order: str, lines: list[str], amount: int | None, shipping: str, reason: str, note: str
 ) -> RefundIn:
@@ -109,4 +154,5 @@ def _told(view: dict[str, Any]) -> str:
         return f"{view['id']}: {view['detail']}"
     amount = f"{major(view['amount'], view['currency'])} {view['currency']}"
     rule = view["decision"]["rule"] if view["decision"] else ""
-    return f"{view['id']}: {amount}, {view['state']} (rule {rule})"
+    told = f"{view['id']}: {amount}, {view['state']} (rule {rule})"
+    return f"{told}\n{view['task']['why']} {view['task']['how']}" if view["task"] else told

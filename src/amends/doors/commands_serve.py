@@ -1,4 +1,4 @@
-"""`amends serve`, `amends worker` and `amends sandbox`: the processes that stay."""
+"""`amends serve` and `amends worker`: the processes that stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from amends.engine import heap
 from amends.engine.config import Config
 from amends.engine.wiring import Engine
 from amends.gateways.registry import HEARING
-from amends.sim import serve as look_alikes
 
 log = structlog.get_logger()
 
@@ -55,7 +54,7 @@ def serve(
     address = host or settings.server.host
     listener = _listen(address, settings.server.port if port < 0 else port)
     with listener, _logging(settings):
-        _stay(lambda stop: _serve(settings, listener, stop))
+        stay(lambda stop: _serve(settings, listener, stop))
 
 
 def worker(config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -67,44 +66,13 @@ def worker(config: ConfigPath = DEFAULT_CONFIG) -> None:
     if settings.store.url.startswith("sqlite"):
         fail("A SQLite file has one server, `amends serve`; workers share a PostgreSQL.")
     with _logging(settings):
-        _stay(lambda stop: _work(settings, stop))
-
-
-def sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any.")] = 9400,
-) -> None:
-    """Serve look-alikes of the payment providers, with faults to order, on 127.0.0.1.
-
-    Point a connection's base_url at it; the API key is sk_test_sandbox. `POST /control` orders
-    payments and faults, `GET /control/refunds` is what really happened.
-
-    Example: amends sandbox --port 9400
-    """
-
-    async def play(stop: asyncio.Event) -> None:
-        def ready(url: str) -> None:
-            served = ", ".join(f"{url}/{name}" for name in look_alikes.WORLDS)
-            out.print(f"sandbox: {served}, control: {url}/control", markup=False)
-
-        playing = asyncio.create_task(look_alikes.serve(port, ready=ready))
-        stopping = asyncio.create_task(stop.wait())
-        done, rest = await asyncio.wait({playing, stopping}, return_when="FIRST_COMPLETED")
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    try:
-        _stay(play)
-    except OSError as error:
-        fail(f"Port {port} cannot be used: {error.strerror}.")
+        stay(lambda stop: _work(settings, stop))
 
 
 # -- how a process stays -------------------------------------------------------------------------
 
 
-def _stay(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def stay(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run until the work is over; SIGTERM and SIGINT set its event."""
 
     async def main() -> None:

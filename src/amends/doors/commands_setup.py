@@ -42,13 +42,13 @@ functional_currency = "EUR"
 [policy]
 auto_approve_up_to = 10000                # minor units of the functional currency
 
-# One table for each account at an outside party.
+# One table for each account at an outside party: take the # off the ones you have. `amends sandbox`
+# prints the settings that point each at its look-alike.
 #
 # [connections.stripe-eu]
 # gateway = "stripe"
 # api_key = "env:STRIPE_KEY"
 # webhook_secrets = ["env:STRIPE_WHSEC"]  # a list: rotation keeps two
-# base_url = "http://127.0.0.1:9400/stripe"  # the sandbox; leave it out in production
 #
 # [connections.paypal-eu]
 # gateway = "paypal"
@@ -99,6 +99,8 @@ def init(
     out.print(f"Settings: {config}{' (new)' if made else ''}", markup=False)
     out.print("Database: ready", markup=False)
     out.print(f"Audit folder: {settings.audit_dir}", markup=False)
+    if made:
+        out.print(f"Next: name your providers in {config}, then amends key create.", markup=False)
 
 
 async def _migrate(config: Config) -> None:

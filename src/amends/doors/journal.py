@@ -28,6 +28,8 @@ _ROOTS = {
     "tax_payable": "Liabilities",
     "refunds_payable": "Liabilities",
     "clearing": "Assets",
+    "manual_payouts": "Assets",
+    "store_credit": "Liabilities",
     "memo_authorizations": "Equity",
     "memo_released": "Equity",
 }

@@ -60,6 +60,14 @@ class Meter:
         return generate_latest(self._registry) + generate_latest(state)
 
 
+def _counted(name: str, words: str, counts: Mapping[tuple[str, str], int]) -> Metric:
+    """A counter by connection and outcome."""
+    family = CounterMetricFamily(name, words, labels=["connection", "outcome"])
+    for (connection, outcome), count in sorted(counts.items()):
+        family.add_metric([connection, outcome], count)
+    return family
+
+
 class _State(Collector):
     """What is true at this moment."""
 
@@ -75,14 +83,12 @@ class _State(Collector):
             "amends_batch_size", words, count_value=turner.turns, sum_value=turner.folded
         )
         yield GaugeMetricFamily("amends_queue_length", "Asks that wait to turn.", turner.waiting)
-        sent = CounterMetricFamily(
-            "amends_requests_sent",
-            "Requests to providers, by connection and outcome.",
-            labels=["connection", "outcome"],
-        )
-        for (connection, outcome), count in sorted(deliverer.outcomes.items()):
-            sent.add_metric([connection, outcome], count)
-        yield sent
+        words = "Requests to providers, by connection and outcome."
+        yield _counted("amends_requests_sent", words, deliverer.outcomes)
+        words = "Logins by connection: tokens taken, logins refused or unanswered, tokens revoked."
+        yield _counted("amends_logins", words, deliverer.logins.counted)
+        words = "Certificates messages are signed by, by connection: fetched, absent or away."
+        yield _counted("amends_certificates", words, self._engine.certificates.counted)
         away = self._rows is None
         yield GaugeMetricFamily("amends_store_up", "1 if the database answers.", 0 if away else 1)
         for name, count in sorted((self._rows or {}).items()):

@@ -25,7 +25,12 @@ _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Repeating the request with the same key and body gives the first answer again.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]+$"},
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": KEY_MAX,
+        "pattern": "^[!-~]([ -~]*[!-~])?$",
+    },
 }
 _PREFER = {
     "name": "Prefer",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from amends.core.facts import PaidOutside
 from amends.core.order import Order, shown_state
 from amends.core.quote import Quote
 from amends.core.reasons import Reason
@@ -31,6 +32,7 @@ from amends.kernel.time import Instant
 
 _REFUND = msgspec.json.Decoder(RefundIn)
 _APPROVE = msgspec.json.Decoder(shapes.ApproveIn)
+_PAYOUT = msgspec.json.Decoder(shapes.PayoutIn)
 Act = Callable[[Engine, Caller, str], Awaitable[Told]]
 
 
@@ -50,7 +52,7 @@ def render_new(request: RefundIn) -> Callable[[Result], Rendered]:
     return render
 
 
-def _render_acted(refund_id: str) -> Callable[[Result], Rendered]:
+def render_acted(refund_id: str) -> Callable[[Result], Rendered]:
     def render(result: Result) -> Rendered:
         if result.refused is not None:
             return problem(result.refused)
@@ -128,14 +130,22 @@ async def page(asked: Asked) -> Rendered:
 async def approve(asked: Asked) -> Rendered:
     refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
     shown = decode(_APPROVE, asked.body).shown if asked.body else ""
-    caller = asked.caller(_render_acted(refund))
+    caller = asked.caller(render_acted(refund))
     return finish(await actions.approve(asked.engine, caller, refund, shown))
+
+
+async def payout(asked: Asked) -> Rendered:
+    refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
+    said = decode(_PAYOUT, asked.body)
+    fact = PaidOutside(refund, said.reference, said.way, said.consent or "", said.shown)
+    caller = asked.caller(render_acted(refund))
+    return finish(await actions.payout(asked.engine, caller, fact))
 
 
 def _acting(act: Act) -> Callable[[Asked], Awaitable[Rendered]]:
     async def run(asked: Asked) -> Rendered:
         refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
-        caller = asked.caller(_render_acted(refund))
+        caller = asked.caller(render_acted(refund))
         return finish(await act(asked.engine, caller, refund))
 
     return run
@@ -147,9 +157,7 @@ _HOW_MUCH = (
     *(Reason.UNKNOWN_ORDER, Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_LINE),
     *(Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT),
     Reason.AMOUNT_NOT_PAYABLE,
-    Reason.METHOD_NOT_REFUNDABLE,
     Reason.PARTIAL_NOT_POSSIBLE,
-    Reason.TOO_MANY_REFUNDS,
     Reason.RELEASE_NOT_POSSIBLE,
     Reason.CAPTURE_UNKNOWN,
 )
@@ -253,6 +261,24 @@ CALLS = (
     _action("cancel", "refunds:write", "Take back a refund before anything left.", actions.cancel),
     _action(
         *("retry", "refunds:write", "Try a failed refund again.", actions.retry),
-        (Reason.EXCEEDS_REMAINING,),
+        (
+            *(Reason.EXCEEDS_REMAINING, Reason.METHOD_NOT_REFUNDABLE),
+            *(Reason.PARTIAL_NOT_POSSIBLE, Reason.TOO_MANY_REFUNDS),
+        ),
+    ),
+    Call(
+        "payoutRefund",
+        "POST",
+        "/v1/refunds/{refund}/payout",
+        "Record that the customer was paid by other means, where no provider pays.",
+        payout,
+        scopes=("refunds:approve",),
+        body=shapes.PayoutIn,
+        key="optional",
+        answers={200: shapes.Refund},
+        refusals=(
+            *(*_ACTED, Reason.SELF_APPROVAL, Reason.SHOWN_CHANGED),
+            Reason.EXCEEDS_REMAINING,
+        ),
     ),
 )

@@ -11,9 +11,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from amends.core.requests import PayoutWay
+
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
 When = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Date = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 LegState = Literal[
     "sending",
     "unknown",
@@ -44,6 +47,20 @@ RefundState = Literal[
 class ApproveIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`shown` of the refund as the approver saw it; "" approves it as it is now."""
 
+    shown: Annotated[str, Meta(max_length=255)] = ""
+
+
+Reference = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
+
+
+class PayoutIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the customer was paid by other means: the `reference` of that payment, an id and no
+    name. For store credit also where the customer's `consent` is recorded. `shown` as for an
+    approval."""
+
+    reference: Reference
+    way: PayoutWay = "transfer"
+    consent: Reference | None = None
     shown: Annotated[str, Meta(max_length=255)] = ""
 
 
@@ -81,7 +98,8 @@ class LineItem(msgspec.Struct):
 
 
 class Payment(msgspec.Struct):
-    """The exposure on one payment; amounts in minor units."""
+    """The exposure on one payment; amounts in minor units. `uncaptured` is what captures took that
+    failed later, `releasable` what of the authorization is neither captured nor released."""
 
     id: str
     order: str
@@ -98,6 +116,7 @@ class Payment(msgspec.Struct):
     uncaptured: int
     voided: int
     voiding: int
+    releasable: int
     remaining: int
 
 
@@ -126,11 +145,29 @@ class Breakdown(msgspec.Struct):
     unallocated: int
 
 
+class Days(msgspec.Struct):
+    """Between which dates, UTC, the customer should see the money."""
+
+    earliest: Date
+    latest: Date
+
+
+class Task(msgspec.Struct):
+    """What a person has to do where no provider pays: `customer` is owed `amount`."""
+
+    what: Literal["manual_payout"]
+    amount: int
+    currency: str
+    customer: str | None
+    why: str
+    how: str
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment."""
 
     id: str
-    kind: Literal["refund", "void", "reversal", "credit"]
+    kind: Literal["refund", "void", "reversal", "credit", "manual"]
     connection: str
     psp_payment_id: str
     psp_refund_id: str | None
@@ -141,6 +178,7 @@ class Leg(msgspec.Struct):
     destination: str | None
     bank_reference: str | None
     bank_reference_type: str | None
+    expected_by: Days | None
 
 
 class Risk(msgspec.Struct):
@@ -179,6 +217,8 @@ class Refund(msgspec.Struct):
     shown: str | None
     decide_by: When | None
     created_at: When | None
+    expected_by: Days | None
+    task: Task | None
 
 
 class ParkedRefund(msgspec.Struct):

@@ -23,6 +23,7 @@ from amends.core.facts import (
     Canceled,
     Fact,
     OrderReported,
+    PaidOutside,
     Recorded,
     RefundRequested,
     Rejected,
@@ -204,17 +205,26 @@ async def retry(engine: Engine, caller: Caller, refund: str) -> Told:
     return await _on_refund(engine, caller, refund, Retried(refund))
 
 
+async def payout(engine: Engine, caller: Caller, fact: PaidOutside) -> Told:
+    """Record that a person paid by other means what no provider pays, and under which reference."""
+    more = {"reference": fact.reference, "way": fact.way, "consent": fact.consent}
+    return await _on_refund(engine, caller, fact.refund, fact, more)
+
+
 async def unpark(engine: Engine, caller: Caller, order: str, why: str = "") -> Told:
     """Let a parked order go on; what was stored is folded in order."""
     fact = Unparked(digest(why) if why else "")
     return await _submit(engine, caller, Addressed(fact, order=order), {"why": fact.why})
 
 
-async def _on_refund(engine: Engine, caller: Caller, refund: str, fact: Fact) -> Told:
+async def _on_refund(
+    engine: Engine, caller: Caller, refund: str, fact: Fact, more: dict[str, str] | None = None
+) -> Told:
     order = await engine.store.refund_order(refund)
     if order is None:
         raise Refused(Reason.UNKNOWN_REFUND)
     plain = {"refund": refund, "what": type(fact).__name__, "shown": getattr(fact, "shown", "")}
+    plain |= more or {}
     return await _submit(engine, caller, Addressed(fact, order=order), plain)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from functools import cache, partial
 
 import certifi
@@ -52,6 +53,8 @@ class Certificates:
         self._kept: dict[str, _Kept] = {}  # the longest fetched first
         self._new: dict[str, list[Instant]] = {}  # per connection: when, in the last minute
         self._once: Once[str, _Kept | str | None] = Once()
+        # By connection: "fetched", "absent" (none at that address), "away" (not to be had now).
+        self.counted: Counter[tuple[str, str]] = Counter()
 
     async def trust(self, connection: ConnectionConfig, url: str) -> Trust | None:
         """The chain at `url` and the roots it must lead to; None if there is no certificate at that
@@ -74,10 +77,12 @@ class Certificates:
                 self._count(connection.name, now)
             chain = await self._fetch(connection, url)
         except CertificateAway as error:
+            self.counted[connection.name, "away"] += 1
             if old is None:
                 return str(error)
             log.warning("an older certificate serves on", url=url, reason=str(error))
             return self._keep(url, _Kept(old.chain, now - FRESH + MINUTE))
+        self.counted[connection.name, "fetched" if chain else "absent"] += 1
         if not chain:
             self._kept.pop(url, None)
             return None

@@ -51,7 +51,7 @@ class Deliverer:
         self._ended = ended
         self._connections, self._limits = connections, limits
         self._transport, self._clock = transport, clock
-        self._logins = Logins(transport, clock)
+        self.logins = Logins(transport, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()  # by connection and kind of outcome
@@ -126,7 +126,7 @@ class Deliverer:
                 return Declined("unwritable", str(error)), True
             result: Response | Failure | Unauthorized
             if connection.settings.gateway in SIGNS_IN:
-                result = await self._logins.send(connection, request, TIMEOUT_SECONDS, until)
+                result = await self.logins.send(connection, request, TIMEOUT_SECONDS, until)
             else:
                 result = await self._transport.send(request, TIMEOUT_SECONDS)
             if isinstance(result, Unauthorized):

@@ -7,6 +7,8 @@ The token is put on last; what was decided to be sent is the same with any token
 
 from __future__ import annotations
 
+from collections import Counter
+
 import structlog
 from msgspec import Struct
 
@@ -43,6 +45,9 @@ class Logins:
         self._transport, self._clock = transport, clock
         self._kept: dict[str, _Kept] = {}
         self._once: Once[str, Token | Unauthorized] = Once()
+        # By connection: tokens "taken", logins "refused" or unanswered ("away"), and tokens
+        # "revoked": given up because a request with them was answered 401.
+        self.counted: Counter[tuple[str, str]] = Counter()
 
     async def send(
         self, connection: ConnectionConfig, request: Request, timeout_seconds: float, until: Instant
@@ -74,6 +79,7 @@ class Logins:
         kept = self._kept.get(connection)
         if kept is not None and kept.token is refused:
             del self._kept[connection]
+            self.counted[connection, "revoked"] += 1
         return self._valid(connection)
 
     async def _login(self, connection: ConnectionConfig) -> Token | Unauthorized:
@@ -81,12 +87,16 @@ class Logins:
         try:
             request = gateway.login(connection.settings)
         except Unwritable as error:
+            self.counted[connection.name, "refused"] += 1
             return Unauthorized(NotSent(f"no login: {error}", alert=True), True)
         result = await self._transport.send(request, LOGIN_SECONDS)
         token = gateway.token(result)
         if isinstance(token, NotSent):
             log.warning("login failed", connection=connection.name, reason=token.reason)
-            return Unauthorized(token, isinstance(result, Response))
+            answered = isinstance(result, Response)
+            self.counted[connection.name, "refused" if answered else "away"] += 1
+            return Unauthorized(token, answered)
+        self.counted[connection.name, "taken"] += 1
         margin = min(MARGIN, token.lifetime // 4)
         until = self._clock.monotonic() + token.lifetime - margin
         self._kept[connection.name] = _Kept(token, until)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from amends.core.arrivals import UNDER_WAY
 from amends.core.events import Event
 from amends.core.order import (
+    FAILED,
     Breakdown,
     Leg,
     LineShare,
@@ -19,9 +21,24 @@ from amends.core.order import (
     amount_succeeded,
     remaining,
     shown_state,
+    voidable,
 )
-from amends.core.quote import Quote
+from amends.core.outside import WHY
+from amends.core.quote import Quote, fits
 from amends.kernel.time import Instant, rfc3339
+
+_CREDIT = (
+    "Store credit in its place only with the customer's express consent, and where that is "
+    "recorded."
+)
+_IN_REVIEW = (
+    "Pay the customer by other means and record it with `payout` and the payment's reference, or "
+    f"decline the refund. {_CREDIT}"
+)
+_AFTER_FAILURE = (
+    "Try it again with `retry`, or pay the customer by other means and record it with `payout` and "
+    f"the payment's reference. {_CREDIT}"
+)
 
 
 def when(at: Instant) -> str | None:
@@ -72,6 +89,7 @@ def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
         "uncaptured": payment.uncaptured,
         "voided": payment.voided,
         "voiding": payment.voiding,
+        "releasable": voidable(payment),
         "remaining": remaining(payment),
     }
 
@@ -99,7 +117,46 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "shown": refund.shown or None,
         "decide_by": when(refund.decide_by),
         "created_at": when(refund.created_at),
+        "expected_by": _expected(order, refund),
+        "task": None if order.parked else _task(order, refund),
     }
+
+
+def _task(order: Order, refund: Refund) -> dict[str, Any] | None:
+    """What a person has to do where no provider pays: to whom is owed how much, why nothing moves
+    by itself, and how it ends. None for every other refund."""
+    if refund.stage == "review":
+        owed = [leg for leg in refund.legs if leg.kind == "manual"]
+    elif shown_state(refund) == "failed" and not refund.external:
+        owed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
+    else:
+        owed = []
+    given_up = any(leg.was_paid for leg in owed) and not refund.claimed
+    if not owed or given_up or any(leg.kind == "void" for leg in owed) or not fits(order, refund):
+        return None
+    first = owed[0]
+    return {
+        "what": "manual_payout",
+        "amount": sum(leg.amount for leg in owed),
+        "currency": order.currency,
+        "customer": order.customer or None,
+        "why": WHY.get(first.failure, f"Its provider did not pay: {first.failure or 'no reason'}."),
+        "how": _IN_REVIEW if refund.stage == "review" else _AFTER_FAILURE,
+    }
+
+
+def _expected(order: Order, refund: Refund) -> dict[str, str] | None:
+    """Between which days the customer should see the money: only while all of it is on its way or
+    paid, and wherever a provider says when."""
+    legs = [leg for leg in refund.legs if not leg.replaced and leg.kind != "void"]
+    known = [leg.expected for leg in legs if leg.state in UNDER_WAY and leg.expected]
+    if order.parked or not legs or len(known) < len(legs) or shown_state(refund) not in UNDER_WAY:
+        return None
+    return _days(min(first for first, _ in known), max(last for _, last in known))
+
+
+def _days(earliest: str, latest: str) -> dict[str, str]:
+    return {"earliest": earliest, "latest": latest}
 
 
 def parked_view(order: Order, refund_id: str) -> dict[str, Any]:
@@ -129,6 +186,7 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
         "destination": leg.destination or None,
         "bank_reference": leg.bank_reference or None,
         "bank_reference_type": leg.bank_reference_type or None,
+        "expected_by": _days(*leg.expected) if leg.expected and leg.state in UNDER_WAY else None,
     }
 
 

@@ -199,4 +199,5 @@ def _terms(connection: ConnectionConfig) -> Terms:
         release_part=able.release_part,
         multiple_of=tuple(sorted(able.multiple_of.items())),
         methods=able.methods,
+        arrivals=able.arrivals,
     )

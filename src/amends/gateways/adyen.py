@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
@@ -52,6 +52,8 @@ CAPABILITIES = Capabilities(
         # Of a PayPal payment captured in parts it must say which capture (`capturePspReference`).
         Method("paypal", per_capture=True),
     ),
+    # docs.adyen.com/online-payments/refund gives the longest of all methods, and none for each.
+    arrivals=(Arrival(0, 40, True),),
 )
 
 _KEY_MAX = 64  # characters of an idempotency key

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import Intent, LookupPaymentIntent, LookupRefundsIntent, RefundIntent
 from amends.core.facts import Addressed, RefundReported
 from amends.gateways.codecs import (
@@ -70,6 +70,15 @@ CAPABILITIES = Capabilities(
     settings=("api_key",),
     secrets=("api_key",),
     methods=(Method("paysafecard", refunds=False), Method("giftcard", refunds=False)),
+    # Mollie's help: processed on the next working day (article 115000327685), and seen up to three
+    # days later outside the Netherlands; on a card within 14 calendar days (115000106049).
+    arrivals=(
+        Arrival(1, 14, False, ways=("creditcard",)),
+        Arrival(
+            *(1, 4, True),
+            ways=("ideal", "bancontact", "banktransfer", "directdebit", "eps", "kbc", "belfius"),
+        ),
+    ),
 )
 
 _KEY_MAX = 36  # characters: Mollie recommends a UUID, and names no limit

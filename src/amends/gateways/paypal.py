@@ -14,7 +14,7 @@ import base64
 
 import msgspec
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
@@ -74,6 +74,9 @@ CAPABILITIES = Capabilities(
     multiple_of=MULTIPLE_OF,
     # A refund is of one capture, within 180 days of it (PayPal's help; REFUND_TIME_LIMIT_EXCEEDED).
     methods=(Method(per_capture=True, within=180 * DAY),),
+    # PayPal's help, "Where is my refund?" (faq1212): the same day on its own balance, on a card
+    # mostly two to five business days but up to 30 days; how a wallet was filled is not told here.
+    arrivals=(Arrival(2, 30, False, ways=("card",)), Arrival(0, 30, False)),
 )
 
 _KEY_MAX = 108  # characters of a request id in Orders v2; Payments v2 names no limit

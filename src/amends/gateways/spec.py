@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import Intent
 from amends.core.facts import Addressed
 from amends.kernel.outcome import NotSent, Outcome
@@ -35,6 +35,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     decimals: Mapping[str, int] = {}  # of an amount there, per currency; none: as in ISO 4217
     multiple_of: Mapping[str, int] = {}  # amounts must be multiples, per currency
     methods: tuple[Method, ...] = ()  # what payment methods allow; the first that fits counts
+    arrivals: tuple[Arrival, ...] = ()  # when customers see refunds; the first that fits counts
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

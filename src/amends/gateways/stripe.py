@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.core.decision import Method
+from amends.core.decision import Arrival, Method
 from amends.core.effects import (
     CancelIntent,
     CaptureRestIntent,
@@ -64,6 +64,14 @@ CAPABILITIES = Capabilities(
     multiple_of=MULTIPLE_OF,
     # docs.stripe.com/refunds; cards have no limit there.
     methods=(Method("bacs_debit", within=180 * DAY), Method("multibanco", within=180 * DAY)),
+    # What banks take (support.stripe.com, "Customer refund processing time"). A card reversal makes
+    # the charge vanish instead, and of wallets and instalments nothing is said.
+    arrivals=(
+        Arrival(
+            *(5, 10, True),
+            ways=("card", "sepa_debit", "bacs_debit", "us_bank_account", "ideal", "bancontact"),
+        ),
+    ),
 )
 
 _KEY_MAX = 255  # characters of an idempotency key

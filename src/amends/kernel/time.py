@@ -49,6 +49,18 @@ def rfc3339(at: Instant) -> str:
     return to_datetime(at).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+def day_after(at: Instant, days: int, business: bool) -> str:
+    """The date, UTC, so many days after an instant: `2026-11-30`. Business days are Monday to
+    Friday; no country's holidays are known here."""
+    date = to_datetime(at).date()
+    if not business:
+        return (date + timedelta(days=days)).isoformat()
+    while days:
+        date += timedelta(days=1)
+        days -= date.weekday() < 5
+    return date.isoformat()
+
+
 def parse_rfc3339(text: str) -> Instant:
     """The instant an RFC 3339 text names. Raises ValueError."""
     return from_datetime(datetime.fromisoformat(text))

@@ -93,6 +93,7 @@ def payment(order: Order, p: Payment) -> Row:
         p.disputed,
         p.voiding,
         p.voided,
+        p.uncaptured,
     )
 
 

@@ -87,7 +87,7 @@ orders = _table(
 
 _MONEY = (
     *("authorized", "captured", "captured_peak", "pending_ours", "refunded_ours"),
-    *("credited_ours", "external", "disputed", "voiding", "voided"),
+    *("credited_ours", "external", "disputed", "voiding", "voided", "uncaptured"),
 )
 
 payments = _narrow(

@@ -46,7 +46,7 @@ class Ours(msgspec.Struct, frozen=True):
     entries: Sequence[Json]
     keys: Mapping[str, frozenset[str]]
     accepted: frozenset[str]
-    clearing: str  # the account of the provider's balance
+    clearing: Mapping[str, str]  # gateway -> the account of the balance there
 
 
 class Trail(msgspec.Struct, frozen=True):
@@ -131,10 +131,11 @@ def _refunds_are_movements(truth: Truth, ours: Ours) -> Check:
 
 
 def _booked(ours: Ours) -> dict[str, int]:
-    """What is on the provider's clearing account, by the provider's refund id."""
+    """What is on the providers' clearing accounts, by the provider's refund id."""
     booked: dict[str, int] = {}
     for entry in ours.entries:
-        on_clearing = [p["amount"] for p in entry["postings"] if p["account"] == ours.clearing]
+        accounts = ours.clearing.values()
+        on_clearing = [p["amount"] for p in entry["postings"] if p["account"] in accounts]
         if on_clearing:
             name = entry["psp_refund_id"]
             booked[name] = booked.get(name, 0) + sum(on_clearing)
@@ -203,12 +204,13 @@ def _within_captured(truth: Truth) -> Check:
 
 
 def _remaining_agrees(truth: Truth, ours: Ours) -> Check:
+    """What a person paid by other means (`credited`) is still there, and no longer to be given."""
     there = {p["psp_payment_id"]: p["captured"] - p["refunded"] for p in truth.payments}
     payments = [payment for order in ours.orders for payment in order["payments"]]
     wrong = [
         f"{p['psp_payment_id']}: {p['remaining']} here, {there.get(p['psp_payment_id'])} there"
         for p in payments
-        if p["remaining"] != there.get(p["psp_payment_id"])
+        if p["remaining"] + p["credited"] != there.get(p["psp_payment_id"])
     ]
     good, all_ = len(payments) - len(wrong), len(payments)
     name = "What is left here is what is left there"
@@ -225,20 +227,20 @@ def _sums(ours: Ours, account: str) -> dict[str, int]:
     return sums
 
 
-def _clearing_agrees(truth: Truth, ours: Ours) -> list[Check]:
-    there: dict[str, int] = {}
-    for movement in _paid(truth):
-        amount, currency = _amount(movement)
-        there[currency] = there.get(currency, 0) - (amount if _stands(movement) else 0)
-    here = _sums(ours, ours.clearing)
-    return [
-        _check(
-            f"Clearing in {currency} is the provider's",
-            str(Money(there.get(currency, 0), currency)),
-            str(Money(here.get(currency, 0), currency)),
-        )
-        for currency in sorted(here.keys() | there.keys())
-    ]
+def _clearing_agrees(truth: Truth, ours: Ours) -> Iterable[Check]:
+    for gateway, account in ours.clearing.items():
+        there: dict[str, int] = {}
+        for movement in _paid(truth):
+            if movement["gateway"] == gateway:
+                amount, currency = _amount(movement)
+                there[currency] = there.get(currency, 0) - (amount if _stands(movement) else 0)
+        here = _sums(ours, account)
+        for currency in sorted(here.keys() | there.keys()):
+            yield _check(
+                f"{account} in {currency} is theirs",
+                str(Money(there.get(currency, 0), currency)),
+                str(Money(here.get(currency, 0), currency)),
+            )
 
 
 def _payable_explained(ours: Ours) -> Check:

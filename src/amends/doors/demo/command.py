@@ -31,10 +31,10 @@ def demo(
         int | None, typer.Option(help="The same ids in every run (not with --store).")
     ] = None,
 ) -> None:
-    """Play fourteen small stories against a provider that misbehaves, and check the books.
+    """Play nineteen small stories against providers that misbehave, and check the books.
 
-    It starts a payment provider's look-alike and `amends serve` on this machine, on a temporary
-    SQLite file unless --store names another. It ends with 0 only if every check holds.
+    It starts look-alikes of three payment providers and `amends serve` on this machine, on a
+    temporary SQLite file unless --store names another. It ends with 0 only if every check holds.
 
     Example: amends demo --store postgresql://user@localhost/amends_demo
     """
@@ -91,7 +91,7 @@ def _invite(json: bool, stage: Stage) -> None:
     console.print("Sandbox and server stay up until Ctrl-C, which stops both.")
     console.print(f"  API      {stage.server_url}/v1  described at /openapi.json")
     console.print(f"  key      {key}")
-    console.print(f"  sandbox  {stage.sandbox_url}/stripe  its truth at /control/refunds")
+    console.print(f"  sandbox  {stage.sandbox_url}  its truth at /control/refunds")
     console.print(f"  files    {stage.folder}")
     console.print(
         f'  curl -H "Authorization: Bearer {key}" {stage.server_url}/v1/refunds', style="dim"

@@ -9,7 +9,16 @@ import msgspec
 
 from amends.core.chart import clearing
 from amends.doors.demo.checks import Ours, Trail, Truth
-from amends.doors.demo.parties import PROVIDER, SHOP, Caller, Json, Provider, Sale, Shop
+from amends.doors.demo.parties import (
+    GATEWAYS,
+    PROVIDER,
+    SHOP,
+    Caller,
+    Json,
+    Provider,
+    Sale,
+    Shop,
+)
 from amends.engine import audit
 from amends.engine.config import Config
 from amends.store.spec import Store
@@ -48,8 +57,9 @@ async def of_books(books: Caller, support: Caller, sales: Sequence[Sale]) -> Our
         for event in await books.pages(f"/v1/audit?stream={sale.id}"):
             if event["type"] == "leg.sending":
                 keys.setdefault(event["body"]["leg"], set()).add(event["body"]["key"])
+    accounts = {gateway: clearing(name) for name, gateway in GATEWAYS.items()}
     sent = {leg: frozenset(found) for leg, found in keys.items()}
-    return Ours(orders, entries, sent, frozenset(support.accepted), clearing(PROVIDER))
+    return Ours(orders, entries, sent, frozenset(support.accepted), accounts)
 
 
 async def of_disk(

@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 SHOP = "shop-1"
 PROVIDER = "stripe-eu"
+ADYEN, PAYPAL = "adyen-eu", "paypal-eu"
+GATEWAYS = {PROVIDER: "stripe", ADYEN: "adyen", PAYPAL: "paypal"}
+METHODS = {ADYEN: "visa", PAYPAL: "paypal"}  # as these two name what was paid with
 PATIENCE = 30.0  # seconds until something that should happen counts as not happening
 POLL = 0.02  # seconds between two looks
 
@@ -236,39 +239,47 @@ class Shop:
     def __init__(
         self, session: aiohttp.ClientSession, url: str, secret: str, tag: str, provider: Provider
     ) -> None:
-        self._session, self._url = session, f"{url}/webhooks/{SHOP}"
+        self._session, self._hooks = session, f"{url}/webhooks"
         self._signer, self._tag, self._provider = Webhook(secret), tag, provider
         self._messages = self._orders = 0
         self.sales: list[Sale] = []
         self.acknowledged: set[str] = set()
 
     async def sells(
-        self, reader: Caller, currency: str, lines: Sequence[Line], paid: bool = True
+        self,
+        reader: Caller,
+        currency: str,
+        lines: Sequence[Line],
+        paid: bool = True,
+        at: str = PROVIDER,
     ) -> Sale:
-        """An order the customer paid (or, `paid` False, only authorized): the provider has the
+        """An order the customer paid (or, `paid` False, only authorized): the provider `at` has the
         money, the shop's order.created arrives."""
-        body = await self.rings_up(currency, lines, paid)
+        body = await self.rings_up(currency, lines, paid, at)
         (await self.tells("order.created", body)).good(200)
         number, payment = body["source"]["order_id"], body["tenders"][0]["psp_payment_id"]
         ours = (await reader.get(f"/v1/payments/{payment}"))["order"]
         return self.keeps(number, ours, body)
 
-    async def rings_up(self, currency: str, lines: Sequence[Line], paid: bool = True) -> Json:
+    async def rings_up(
+        self, currency: str, lines: Sequence[Line], paid: bool = True, at: str = PROVIDER
+    ) -> Json:
         """The payment at the provider, and the order as the shop would report it."""
         self._orders += 1
         number = f"{self._tag}-{self._orders:02}"
-        payment = f"pi_{number.replace('-', '')}"
+        payment = _payment_id(number.replace("-", ""), at)
         total = sum(line.total for line in lines)
         await self._provider.does(
             {
                 "op": "payment",
+                "gateway": GATEWAYS[at],
                 "id": payment,
                 "amount": total,
                 "currency": currency.lower(),
                 "capture": "automatic" if paid else "manual",
             }
         )
-        return order_body(number, payment, currency, lines, paid)
+        return order_body(number, payment, currency, lines, paid, at)
 
     def keeps(self, number: str, ours: str, body: Json) -> Sale:
         tender = body["tenders"][0]
@@ -288,10 +299,15 @@ class Shop:
             "content-type": "application/json",
         }
 
+    async def posts(self, connection: str, raw: bytes, headers: Mapping[str, str]) -> Answer:
+        """Somebody's message, as it is, to the address of a connection."""
+        url = f"{self._hooks}/{connection}"
+        async with self._session.post(url, data=raw, headers=headers) as answer:
+            return Answer(answer.status, await answer.read(), answer.headers)
+
     async def delivers(self, raw: bytes, headers: Json) -> Answer:
         """Post a message; what is answered 2xx must be on disk."""
-        async with self._session.post(self._url, data=raw, headers=headers) as answer:
-            found = Answer(answer.status, await answer.read(), answer.headers)
+        found = await self.posts(SHOP, raw, headers)
         if found.status == 200:
             self.acknowledged.add(headers["webhook-id"])
         return found
@@ -300,7 +316,16 @@ class Shop:
         return await self.delivers(*self.message(kind, data))
 
 
-def order_body(number: str, payment: str, currency: str, lines: Sequence[Line], paid: bool) -> Json:
+def _payment_id(number: str, at: str) -> str:
+    """A payment's name as that provider would give it."""
+    return {PROVIDER: f"pi_{number}", ADYEN: number.rjust(16, "8"), PAYPAL: number.ljust(17, "0")}[
+        at
+    ]
+
+
+def order_body(
+    number: str, payment: str, currency: str, lines: Sequence[Line], paid: bool, at: str
+) -> Json:
     """An order as `POST /v1/orders` and `order.created` take it."""
     total = sum(line.total for line in lines)
     return {
@@ -323,10 +348,11 @@ def order_body(number: str, payment: str, currency: str, lines: Sequence[Line], 
         "tenders": [
             {
                 "kind": "payment",
-                "connection": PROVIDER,
+                "connection": at,
                 "psp_payment_id": payment,
                 "amount": total,
                 "captured": total if paid else 0,
+                "method": METHODS.get(at, ""),
             }
         ],
     }

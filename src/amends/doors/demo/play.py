@@ -12,10 +12,19 @@ from random import Random
 import aiohttp
 import msgspec
 
-from amends.doors.demo import crash, everyday, evidence, trouble
+from amends.doors.demo import crash, everyday, evidence, others, trouble
 from amends.doors.demo.cast import Cast
 from amends.doors.demo.checks import Check, judge
-from amends.doors.demo.parties import Caller, Provider, Shop, Unexpected
+from amends.doors.demo.parties import (
+    ADYEN,
+    GATEWAYS,
+    PAYPAL,
+    PROVIDER,
+    Caller,
+    Provider,
+    Shop,
+    Unexpected,
+)
 from amends.doors.demo.stage import Stage
 from amends.doors.demo.told import Story, Teller
 from amends.store.spec import StoreUnavailable
@@ -42,6 +51,11 @@ AFTER: tuple[tuple[str, Telling], ...] = (
     ("Out of stock before the money is taken", everyday.unavailable),
     ("Yen and dinars", everyday.exponents),
     ("An HTTP 500 that did the work", trouble.stored_error),
+    ("Adyen: received, refunded, and failed days later", others.failed_days_later),
+    ("Adyen: a lost answer, where nothing can be looked up", others.same_bytes),
+    ("PayPal: its tokens are revoked in the middle", others.revoked),
+    ("PayPal: a forged message whose signature holds", others.same_crc),
+    ("PayPal: one of two things is out of stock", others.rest_captured),
 )
 
 
@@ -170,12 +184,16 @@ async def _set(
         await asyncio.gather(stage.open_store(), stage.start_sandbox(session))
         began = await evidence.before(stage.store)
         await asyncio.gather(stage.make_keys(), stage.start_server(session))
-    provider = Provider(session, stage.sandbox_url, stage.secrets.stripe_key)
-    hook = f"{stage.server_url}/webhooks/stripe-eu"
-    await provider.does(
-        {"op": "webhook", "url": hook, "secret": stage.secrets.stripe_secret},
-        {"op": "webhook_retries", "retry_after_s": RETRIES},
-    )
+    provider = Provider(session, stage.sandbox_url, stage.secrets.providers_key)
+    told = {
+        PROVIDER: stage.secrets.stripe_secret,
+        ADYEN: stage.secrets.adyen_hmac,
+        PAYPAL: stage.secrets.paypal_webhook,
+    }
+    for name, secret in told.items():
+        at = {"gateway": GATEWAYS[name]}
+        hook = {"op": "webhook", "url": f"{stage.server_url}/webhooks/{name}", "secret": secret}
+        await provider.does(hook | at, {"op": "webhook_retries", "retry_after_s": RETRIES} | at)
     shop = Shop(session, stage.server_url, stage.secrets.shop_secret, tag, provider)
     keys, url = stage.keys, stage.server_url
     support = Caller(session, url, "support", keys.support)

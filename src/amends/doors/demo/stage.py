@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from amends.doors.demo.parties import PROVIDER, SHOP, Unexpected, until
+from amends.doors.demo.parties import ADYEN, PAYPAL, PROVIDER, SHOP, Unexpected, until
 from amends.engine import actions, config
 from amends.engine.wiring import Engine
 from amends.store.open import connect
@@ -30,6 +30,7 @@ from amends.store.spec import Store
 HOST = "127.0.0.1"
 START = 60.0  # seconds a process may take until it answers
 STOP = 10.0  # seconds it may take to end in order
+ROOT = "paypal-root.pem"  # what the look-alike's certificate leads to; another in every process
 FLIGHTS = 4  # requests on the wire at once: few, so that some wait when the server is killed
 
 _CONFIG = """\
@@ -52,10 +53,27 @@ second_person = true         # who asked may not approve
 
 [connections.{provider}]
 gateway = "stripe"
-api_key = "env:AMENDS_DEMO_STRIPE_KEY"
+api_key = "env:AMENDS_DEMO_PROVIDERS_KEY"
 webhook_secrets = ["env:AMENDS_DEMO_STRIPE_SECRET"]
 base_url = "{sandbox}/stripe"
 concurrency = {flights}
+
+[connections.{adyen}]
+gateway = "adyen"
+api_key = "env:AMENDS_DEMO_PROVIDERS_KEY"
+merchant_account = "TestMerchant"
+environment = "test"
+hmac_keys = ["env:AMENDS_DEMO_ADYEN_HMAC"]
+base_url = "{sandbox}/adyen"
+
+[connections.{paypal}]
+gateway = "paypal"
+client_id = "sandbox"
+client_secret = "env:AMENDS_DEMO_PROVIDERS_KEY"
+environment = "sandbox"
+webhook_secrets = ["env:AMENDS_DEMO_PAYPAL_WEBHOOK"]
+base_url = "{sandbox}/paypal"
+trust_anchors = "file:{root}"
 
 [connections.{shop}]
 gateway = "standard"
@@ -70,22 +88,28 @@ _SUPPORT = ("orders:write", "refunds:write", "refunds:approve")
 class Secrets(msgspec.Struct, frozen=True):
     """Made for one run; they reach the server by its environment and are never written down."""
 
-    stripe_key: str
+    providers_key: str  # one for all three: their look-alikes have one
     stripe_secret: str
+    adyen_hmac: str
+    paypal_webhook: str  # the id of the webhook, which is what PayPal signs for
     shop_secret: str
 
     def environment(self) -> dict[str, str]:
         return {
-            "AMENDS_DEMO_STRIPE_KEY": self.stripe_key,
+            "AMENDS_DEMO_PROVIDERS_KEY": self.providers_key,
             "AMENDS_DEMO_STRIPE_SECRET": self.stripe_secret,
+            "AMENDS_DEMO_ADYEN_HMAC": self.adyen_hmac,
+            "AMENDS_DEMO_PAYPAL_WEBHOOK": self.paypal_webhook,
             "AMENDS_DEMO_SHOP_SECRET": self.shop_secret,
         }
 
 
 def fresh_secrets() -> Secrets:
     return Secrets(
-        stripe_key=f"sk_test_{secrets.token_hex(16)}",
+        providers_key=f"sk_test_{secrets.token_hex(16)}",
         stripe_secret=f"whsec_{secrets.token_hex(16)}",
+        adyen_hmac=secrets.token_hex(32),
+        paypal_webhook=secrets.token_hex(8).upper(),
         shop_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
     )
 
@@ -128,6 +152,9 @@ class Stage:
             host=HOST,
             port=port,
             provider=PROVIDER,
+            adyen=ADYEN,
+            paypal=PAYPAL,
+            root=ROOT,
             shop=SHOP,
             sandbox=self.sandbox_url,
             flights=FLIGHTS,
@@ -166,13 +193,17 @@ class Stage:
             await engine.transport.close()
 
     async def start_sandbox(self, session: aiohttp.ClientSession) -> None:
-        """Start the provider and wait until it answers."""
+        """Start the providers and wait until they answer."""
         self.sandbox = await self._start(
             *("sandbox.log", "-m", "amends.sim.serve", "--port", str(self._sandbox_port)),
-            *("--api-key", self.secrets.stripe_key, "--seed", str(self._seed)),
+            *("--api-key", self.secrets.providers_key, "--seed", str(self._seed)),
         )
         url = f"{self.sandbox_url}/control/status"
         await self._answers(session, url, self.sandbox, self.folder / "sandbox.log")
+        wish = {"op": "trust_anchors", "gateway": "paypal"}
+        async with session.post(f"{self.sandbox_url}/control", json=wish) as answer:
+            pem: str = (await answer.json())["pem"]
+        (self.folder / ROOT).write_text(pem, encoding="utf-8")
 
     async def start_server(self, session: aiohttp.ClientSession) -> None:
         """Start `amends serve` and wait until it is ready."""

@@ -21,6 +21,8 @@ _WHO = {
     "support": "blue",
     "lead": "blue",
     "provider": "yellow",
+    "adyen": "yellow",
+    "paypal": "yellow",
     "stranger": "red",
     "machine": "red",
     "amends": "cyan",
@@ -70,7 +72,8 @@ class Teller:
     def cast(self, sandbox: str, server: str, store: str) -> None:
         """Who plays, before the first story."""
         self.note("amends demo", "bold")
-        self.note(f"  provider  a look-alike of Stripe at {sandbox}; loses answers on request")
+        self.note(f"  providers look-alikes of Stripe, Adyen and PayPal at {sandbox}")
+        self.note("            that lose answers, repeat themselves and fail when told to")
         self.note("  shop      signs its webhooks (Standard Webhooks); support calls over REST")
         self.note(f"  amends    `amends serve` at {server}, on {store}")
 
@@ -131,7 +134,7 @@ class Teller:
         if self._console is None:
             return
         self._console.print()
-        title = "Our books against the provider's own truth"
+        title = "Our books against the providers' own truth"
         head = f"{title:{NAME + 4}}{'expected':>{VALUE}}  {'found':>{VALUE}}"
         self._console.print(
             Text.assemble((head[: len(title)], "bold"), (head[len(title) :], "dim"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from amends.sim.checker.money import unheard_bounce
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import GONE, OPEN, Case, Entry, Leg, Movement, Refund
+from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Leg, Movement, Refund
 
 Found = Iterator[Violation]
 
@@ -15,7 +15,7 @@ _RETURNED = ("sales_returns", "shipping_refunds", "tax_payable")
 ACCOUNTS: dict[str, tuple[str, ...]] = {
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
-    "payout": ("refunds_payable", "clearing:"),
+    "payout": ("refunds_payable", "clearing:", *BY_HAND.values()),
     "payout_failed": ("refunds_payable", "clearing:"),
     "external": (*_RETURNED, "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
@@ -132,7 +132,8 @@ def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
             yield case.wrong("I5", f"{leg.id} is a void, {leg.state}, with entries {booked}")
         return
     payment = next(p for p in case.order.payments if p.id == leg.payment)
-    moved = [-e.on(f"clearing:{payment.connection}") for e in own]
+    account = BY_HAND.get(leg.kind, f"clearing:{payment.connection}")
+    moved = [-e.on(account) for e in own]
     expected = [leg.amount if turn % 2 == 0 else -leg.amount for turn in range(len(moved))]
     if moved != expected:
         yield case.wrong("I5", f"{leg.id} of {leg.amount} moved {moved} on the clearing account")

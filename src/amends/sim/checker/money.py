@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from amends.sim.checker.spec import Violation
 from amends.sim.checker.view import (
+    BY_HAND,
     GONE,
     OPEN,
     Case,
@@ -44,9 +45,12 @@ def columns_are_the_legs(case: Case) -> Found:
     for payment in case.order.payments:
         legs = [g for g in case.order.legs if g.payment == payment.id]
         expected = {
-            "pending_ours": _sum(_counted(case, payment, OPEN)),
+            "pending_ours": _sum(_counted(case, payment, OPEN))
+            + _sum([g for g in legs if g.kind in BY_HAND and g.state in OPEN]),
             "refunded_ours": _sum(_counted(case, payment, ("succeeded",))),
-            "credited_ours": _sum([g for g in legs if g.kind == "credit" and g.state not in GONE]),
+            "credited_ours": _sum(
+                [g for g in legs if g.kind in BY_HAND and g.state == "succeeded"]
+            ),
             "external": _sum([g for g in legs if g.outside and g.state not in GONE]),
             "voiding": _sum([g for g in legs if g.kind == "void" and g.state in OPEN]),
             "disputed": sum(d.withdrawn for d in case.order.disputes if d.payment == payment.id),
@@ -169,6 +173,9 @@ def _others_took(event: Event, payment: Payment, taken: dict[str, int], case: Ca
     return any(leg.payment == payment.id for refund in found for leg in refund.legs)
 
 
+_BESIDE = ("authorized", "external", "disputed", "uncaptured", "voiding", "voided")
+
+
 def rows_are_the_document(case: Case) -> Found:
     """The rows that queries and the CHECK read say what the document says."""
     order = case.order
@@ -176,7 +183,7 @@ def rows_are_the_document(case: Case) -> Found:
     for payment in order.payments:
         row = payments.pop(payment.id, None)
         names = ("captured", "captured_peak", "pending_ours", "refunded_ours", "credited_ours")
-        for name in (*names, "authorized", "external", "disputed", "voiding", "voided"):
+        for name in (*names, *_BESIDE):
             if row is None or row[name] != getattr(payment, name):
                 yield case.wrong("I1", f"the row of {payment.id} has another {name}")
     legs = {row["id"]: row for row in case.rows["legs"]}
@@ -356,4 +363,5 @@ def never_both(case: Case) -> Found:
 
 def _live(case: Case, refund: Refund) -> int:
     made = (case.movement_of(leg) for leg in refund.legs)
-    return sum(m.amount for m in made if m is not None and m.live)
+    by_hand = [g for g in refund.legs if g.kind in BY_HAND and g.state == "succeeded"]
+    return sum(m.amount for m in made if m is not None and m.live) + _sum(by_hand)

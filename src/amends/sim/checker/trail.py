@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from amends.sim.checker.spec import Ask, Row, Violation
-from amends.sim.checker.view import GONE, OPEN, Case, Entry, Event, Leg, Refund, surfaced
+from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Event, Leg, Refund, surfaced
 
 Found = Iterator[Violation]
 GENESIS = "0" * 64
@@ -21,7 +21,7 @@ SHOP_NEWS = ("order.cancelled", "inventory.unavailable")
 # was not leads on only where the provider made it live again: see `revived`.
 _ASKED = ("pending", "requires_action", "awaiting_funds", "succeeded", "failed", "canceled")
 NEXT: dict[str, tuple[str, ...]] = {
-    "planned": ("sending", "canceled"),
+    "planned": ("sending", "canceled"),  # or paid by hand, which no provider tells
     "sending": ("unknown", *_ASKED),
     "unknown": ("sending", *_ASKED),  # to sending: settled as not executed, a new attempt
     "pending": _ASKED,
@@ -109,6 +109,8 @@ def _needed(event: Event, kinds: dict[str, str]) -> tuple[str, ...]:
         return ("leg", "refund", "key", "amount", "connection", "psp_payment_id")
     if event.type == "refund.adopted":
         return ("refund", "psp_refund_id", "amount")
+    if event.type == "leg.moved" and event.body.get("was") == "planned":
+        return ("leg", "bank_reference")
     answered = event.type == "leg.moved" and event.body.get("now") in (
         *("succeeded", "pending", "requires_action"),
     )
@@ -132,7 +134,7 @@ def legs_never_go_back(case: Case) -> Found:
             yield case.wrong("I10", f"event {event.row['seq']} is of {name}, which is no leg")
         elif was in GONE and now not in GONE and revived(case, legs[name]):
             continue
-        elif now not in NEXT.get(was, ()):
+        elif now not in _next(legs[name], was):
             yield case.wrong("I9", f"{name} went from {was} back to {now}")
         elif was == "succeeded" and not _taken_back(case, legs[name]):
             yield case.wrong("I9", f"{name} went from succeeded to {now}; it is still paid")
@@ -140,6 +142,12 @@ def legs_never_go_back(case: Case) -> Found:
     for leg in legs.values():
         if leg.state in told and leg.id in last and last[leg.id] != leg.state:
             yield case.wrong("I10", f"{leg.id} is {leg.state}, the trail says {last[leg.id]}")
+
+
+def _next(leg: Leg, was: str) -> tuple[str, ...]:
+    """Where it may go from there; what a person pays goes straight to its end."""
+    paid = ("succeeded",) if was == "planned" and leg.kind in BY_HAND else ()
+    return (*NEXT.get(was, ()), *paid)
 
 
 def _taken_back(case: Case, leg: Leg) -> bool:

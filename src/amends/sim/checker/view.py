@@ -18,6 +18,8 @@ GONE = (
     "failed",
     "canceled",
 )  # of a movement: the money is the merchant's; of a leg: it ended unpaid
+# Kinds of legs that no provider moves: a person paid, and the account it is booked on.
+BY_HAND = {"manual": "manual_payouts", "credit": "store_credit"}
 OPEN = ("planned", "sending", "unknown", "pending", "requires_action", "awaiting_funds")
 
 
