@@ -230,6 +230,24 @@ def test_a_retry_is_of_a_capture_that_has_the_money_now() -> None:
     assert leaves(desk, retried) == ("B", 3200)
 
 
+def test_edge_09_a_retry_of_what_was_sent_stays_one_so_that_it_can_be_stopped() -> None:
+    """The first one pays after all, before the retry leaves: several could not be told to be it."""
+    desk = of_captures(("A", 6000), ("B", 4200))
+    desk.tell(RefundRequested(RefundIn(amount=6000)))
+    assert leaves(desk, desk.leg()) == ("A", 6000)
+    desk.answer(Declined("no"))
+    by_hand = RefundState("re_by_hand", "succeeded", 1000, "EUR", psp_capture_id="A")
+    told(desk, RefundReported(STRIPE, ("pi_1",), by_hand))
+    desk.tell(Retried(desk.refund(0).id))
+    assert desk.due(desk.refund(0).legs[-1]) is None
+    read(desk, ("A", 6000), ("B", 4200))
+    assert desk.due(desk.refund(0).legs[-1]) is None
+    assert (shown_state(desk.refund(0)), desk.raised()) == ("failed", ["no_such_capture"])
+    desk.tell(RefundRequested(RefundIn(amount=6000)))
+    asked = [(leg.capture, leg.amount) for leg in desk.refund().legs]
+    assert asked == [("A", 5000), ("B", 1000)]
+
+
 def test_what_no_capture_holds_is_read_and_then_given_back_from_several() -> None:
     """The shop told of one capture of two: the other is found, and the refund is of both."""
     desk = of_captures(("A", 6000))

@@ -251,10 +251,18 @@ def _has_capture(work: Work, leg: Leg) -> bool:
     if not payment.captures:
         return True  # the payment is called by its capture
     parts = spread(leg.amount, capture_rooms(work.order, payment, sending=leg.id))
-    if sum(amount for _, amount in parts) < leg.amount:
+    if sum(amount for _, amount in parts) < leg.amount or (parts[1:] and _follows(work, leg)):
         return _read_first(work, leg)
     _split(work, leg, parts)
     return True
+
+
+def _follows(work: Work, leg: Leg) -> bool:
+    """Whether it takes the place of one that was sent: should that pay after all, it is found by
+    its amount and stopped, so it stays one. What is asked for anew may be several."""
+    refund, _ = work.leg(leg.id)
+    same = (leg.payment, leg.amount)
+    return any(g.replaced and g.attempts and (g.payment, g.amount) == same for g in refund.legs)
 
 
 def _split(work: Work, leg: Leg, parts: list[tuple[str, int]]) -> None:
