@@ -32,14 +32,14 @@ async def settle(store: Store, sandbox: Sandbox, seconds: float) -> float:
     """Wait until nothing is due within the hour, no webhook waits and nothing is to change at the
     provider by itself any more; how long that took. Raises TimeoutError."""
     assert isinstance(store, Reads)
-    began = time.monotonic()
+    began, stripe = time.monotonic(), sandbox.worlds["stripe"]
     query = select(func.count()).where(effects.c.due < SystemClock().now() + HOUR)
     async with asyncio.timeout(seconds):
         while True:
             (row,) = await store.fetch(query)
-            change = sandbox.stripe.next_due()  # an authorization that expires in days may wait
+            change = stripe.next_due()  # an authorization that expires in days may wait
             rests = change is None or change > time.time() + 60
-            if row[0] == 0 and sandbox.stripe.webhooks_pending == 0 and rests:
+            if row[0] == 0 and stripe.webhooks_pending == 0 and rests:
                 return time.monotonic() - began
             await asyncio.sleep(0.2)
 

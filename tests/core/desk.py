@@ -122,8 +122,15 @@ class Desk:
         if decision.refund and decision.refund not in self.refund_ids:
             self.refund_ids.append(decision.refund)
         check_order(self.order)
+        self.check_released()
         self.check_rows()
         return decision
+
+    def check_released(self) -> None:
+        """What is called released was not captured, or a person was told that it was."""
+        for p in self.order.payments:
+            both = p.voided and p.voided + p.captured > p.authorized
+            assert not both or "captured_after_release" in self.raised(), "released and captured"
 
     def check_rows(self) -> None:
         """Whoever keeps a payment busy holds a lease, so a crash is noticed; and every leg that is
@@ -282,7 +289,6 @@ def check_order(order: Order) -> None:
         assert p.pending_ours + p.refunded_ours + p.credited_ours <= p.captured_peak
         counters = (p.pending_ours, p.refunded_ours, p.external, p.disputed, p.voiding, p.voided)
         assert min(counters) >= 0
-        assert p.voided + p.captured_peak <= p.authorized or not p.voided, "released and captured"
     for refund in order.refunds:
         if refund.stage != "declined":
             assert refund.breakdown.total == refund.amount

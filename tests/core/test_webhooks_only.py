@@ -20,18 +20,25 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
-from amends.core.decision import Terms
-from amends.core.effects import CancelIntent, CaptureRestIntent, RefundIntent
+from amends.core.decision import Method, Terms
+from amends.core.effects import CancelIntent, CaptureRestIntent, Effect, RefundIntent
 from amends.core.facts import (
     Answered,
+    Approved,
+    Canceled,
     CaptureReported,
+    DisputeReported,
     EffectDue,
+    PaymentReported,
     RefundReported,
     RefundRequested,
+    Rejected,
     ReleaseReported,
     Retried,
 )
+from amends.core.policy import built_in
 from amends.core.requests import LinePick, RefundIn
 from amends.kernel.outcome import (
     Accepted,
@@ -69,6 +76,7 @@ class Provider:
     made: list[Made] = field(default_factory=list)
     keys: dict[str, Made] = field(default_factory=dict)
     told: list[Any] = field(default_factory=list)
+    several: bool = False  # a capture leaves the rest open
 
     def total(self, what: str, *states: str) -> int:
         return sum(m.amount for m in self.made if m.what == what and m.state in states)
@@ -79,8 +87,10 @@ class Provider:
 
     @property
     def ended(self) -> bool:
-        """Nothing can be captured any more: canceled, or captured (the rest is let go)."""
-        return bool(self.total("capture", "done", "undone") or self.total("cancel", "done"))
+        """Nothing can be captured any more: canceled, or captured (the rest is let go, unless there
+        may be several captures)."""
+        captured = self.total("capture", "done", "undone")
+        return bool((captured and not self.several) or self.total("cancel", "done"))
 
     def take_up(self, what: str, amount: int, leg: str = "", epoch: int = 0) -> Made:
         made = Made(f"MOD{len(self.made) + 1}", what, amount, leg, epoch)
@@ -106,7 +116,8 @@ class Provider:
             room = self.captured - self.total("refund", "done")
             made.state = "done" if made.amount <= room else "no"
         else:
-            made.state = "no" if self.ended else "done"
+            taken = self.total("capture", "done", "undone") if made.what == "capture" else 0
+            made.state = "no" if self.ended or taken + made.amount > 10_200 else "done"
         self.tell(made)
 
     def undo(self, made: Made) -> None:
@@ -136,11 +147,13 @@ class Provider:
 
 
 class WebhooksOnly(RuleBasedStateMachine):
-    @initialize()
-    def start(self) -> None:
+    @initialize(several=st.booleans(), up_to=st.sampled_from([10**9, 10**9, 3000]))
+    def start(self, several: bool, up_to: int) -> None:
         report = contract_order(tenders=(card(10_200, 0),))
-        self.desk = Desk(report, terms={STRIPE: TERMS})
-        self.provider = Provider()
+        methods = (Method(per_capture=True),) if several else ()
+        terms = replace(TERMS, methods=methods)
+        self.desk = Desk(report, policy=built_in(up_to), terms={STRIPE: terms})
+        self.provider = Provider(several=several)
         self.answers: list[Answered] = []
 
     # -- people and the wire -------------------------------------------------------------------
@@ -154,17 +167,19 @@ class WebhooksOnly(RuleBasedStateMachine):
         self.desk.tell(RefundRequested(RefundIn()))
 
     @precondition(lambda self: self.desk.order.refunds)
-    @rule(pick=st.integers(0, 20))
-    def retry(self, pick: int) -> None:
+    @rule(pick=st.integers(0, 20), fact=st.sampled_from([Approved, Rejected, Canceled, Retried]))
+    def decide_on_a_refund(self, pick: int, fact: Any) -> None:
         refunds = self.desk.order.refunds
-        self.desk.tell(Retried(refunds[pick % len(refunds)].id))
+        self.desk.tell(fact(refunds[pick % len(refunds)].id), "person:lead")
 
     @precondition(lambda self: self.desk.rows)
     @rule(pick=st.integers(0, 20), how=st.sampled_from(["heard", "late", "lost", "never"]))
     def send(self, pick: int, how: str) -> None:
         """A row comes due: its request arrives or not, its answer is heard, late or lost."""
         rows = sorted(self.desk.rows.values(), key=lambda e: e.due)
-        row = rows[pick % len(rows)]
+        self.turn(rows[pick % len(rows)], how)
+
+    def turn(self, row: Effect, how: str) -> None:
         lost = row.id in self.desk.leased
         self.desk.now = max(self.desk.now + (30 * SECOND if lost else 0), row.due)
         decision = self.desk.tell(EffectDue(row.id, lost), "system:deliver")
@@ -199,6 +214,31 @@ class WebhooksOnly(RuleBasedStateMachine):
     @rule(what=st.sampled_from(["capture", "capture", "cancel", "refund"]), whole=st.booleans())
     def by_hand(self, what: str, whole: bool) -> None:
         self.provider.decide(self.provider.take_up(what, 10_200 if whole else 3000))
+
+    @precondition(lambda self: not self.provider.ended and not self.provider.captured)
+    @rule()
+    def expires(self) -> None:
+        self.provider.take_up("cancel", 10_200).state = "done"
+        gone = PaymentState(canceled=True, capturable=0)
+        self.provider.told.append(PaymentReported(STRIPE, ("pi_1",), gone))
+
+    @precondition(lambda self: any(m.state == "undone" for m in self.provider.made))
+    @rule()
+    def captured_again(self) -> None:
+        """What a failed capture had taken is captured once more, under a new id."""
+        undone = next(m for m in self.provider.made if m.state == "undone")
+        if undone.what == "capture" and not self.provider.total("cancel", "done"):
+            undone.state = "done again"
+            again = self.provider.take_up("capture", undone.amount)
+            again.state = "done"
+            self.provider.tell(again)
+
+    @rule(amount=st.sampled_from([0, 3000]), step=st.integers(1, 3))
+    def dispute(self, amount: int, step: int) -> None:
+        fact = DisputeReported(
+            STRIPE, ("pi_1",), "D", 3000, "EUR", f"step {step}", True, amount, step
+        )
+        self.desk.tell(fact, f"connection:{STRIPE}")
 
     @precondition(lambda self: any(m.state == "received" for m in self.provider.made))
     @rule(pick=st.integers(0, 20))
@@ -247,9 +287,10 @@ class WebhooksOnly(RuleBasedStateMachine):
             told, self.provider.told = self.provider.told, []
             for fact in told:
                 self.hear(fact)
-            if not self.desk.rows:
+            rows = [row for row in self.desk.rows.values() if row.kind != "deadline"]
+            if not rows:
                 break
-            self.send(0, "heard")
+            self.turn(min(rows, key=lambda row: row.due), "heard")
         self.compare()
 
     def compare(self) -> None:
@@ -262,7 +303,8 @@ class WebhooksOnly(RuleBasedStateMachine):
                 paid[made.leg] = paid.get(made.leg, 0) + made.amount
         for _, leg in self.desk.legs():
             silent = leg.state == "unknown" and "key_ended" in leg.told  # it never arrived
-            assert leg.state in ENDED or silent, f"{leg.id} rests {leg.state}"
+            planned = leg.state == "planned"
+            assert leg.state in ENDED or silent or planned, f"{leg.id} rests {leg.state}"
             if leg.kind == "refund" and not leg.outside:
                 assert paid.get(leg.id, 0) <= leg.amount, "a leg paid twice"
                 assert (leg.state == "succeeded") == (leg.id in paid) or self.contradicted(leg.id)

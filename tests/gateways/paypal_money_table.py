@@ -353,10 +353,10 @@ _ORDERS = (
         _declined("INVALID_RESOURCE_ID"),
     ),
     Asked(
-        "read: voided, or expired",
+        "read: voided, or expired; a part may have been captured before",
         READ,
         answer(200, authorization(status="VOIDED")),
-        _accepted(payment=PaymentState(10000, -1, -1, True, 0)),
+        _accepted(payment=PaymentState(10000, -1, -1, True, 0), next=ORDER),
     ),
 )
 

@@ -134,6 +134,7 @@ def page(*captures: dict[str, Any], refunds: Any = (), **changes: Any) -> dict[s
 
 WHOLE_AUTH = authorization(amount=money("102.00"))
 GONE_AUTH = authorization(amount=money("102.00"), status="CAPTURED")
+VOID_AUTH = authorization(amount=money("102.00"), status="VOIDED")
 
 
 def test_a_refund_over_two_captures_is_a_leg_for_each() -> None:
@@ -254,8 +255,21 @@ def test_an_authorization_that_still_stands_is_one_page() -> None:
 def test_an_authorization_voided_by_others_is_found_so() -> None:
     desk = Account()
     desk.hears("PAYMENT.AUTHORIZATION.VOIDED", WHOLE_AUTH, "authorization")
-    desk.reads(authorization(amount=money("102.00"), status="VOIDED"))
+    desk.reads(VOID_AUTH, page(status="VOIDED"))
     assert (desk.payment().voided, desk.order.remaining) == (10_200, 0)
+
+
+def test_edge_20_what_was_captured_before_a_void_is_found_and_told() -> None:
+    """A void lets go what is left; that something was captured before it is only in the order."""
+    desk = Account()
+    desk.tell(RefundRequested(RefundIn()))
+    intent = desk.leaves()
+    desk.says(desk.leg(), intent, Response(204, {}, b""))
+    assert desk.leg().state == "succeeded"
+    desk.hears("PAYMENT.AUTHORIZATION.VOIDED", WHOLE_AUTH, "authorization")
+    desk.reads(VOID_AUTH, page(taken(FIRST, "30.00"), status="VOIDED"))
+    assert (desk.payment().captured, desk.order.remaining) == (3000, 3000)
+    assert desk.raised() == ["captured_after_release"]
 
 
 def test_edge_21_a_void_in_doubt_that_lost_against_a_capture_becomes_a_refund_of_it() -> None:

@@ -41,6 +41,8 @@ as failed none has, if it rests as succeeded it has once; and some way leads to 
 BOUNDS = """The bounds: one leg, two workers, at most two requests on the wire, two keys. Durations
 are small numbers of ticks; a retention of four ticks stands for Stripe's 24 hours. Amounts, other
 legs of the payment, refunds that are pending or fail later are not in it (`tests/core` has those).
+Nor are authorizations, captures, and providers that answer no look-up (`test_webhooks_only.py`
+there) or tell nothing but by look-ups (`test_by_look.py`).
 Both workers read one clock: what is newest is told by counting events, but "not found" counts by
 instants, so `lookup_delay` must be more than clocks differ.
 A third key is where the search ends; it counts as a way to rest.

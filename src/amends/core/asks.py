@@ -23,13 +23,16 @@ from amends.core.facts import (
     ReturnReceived,
     Unparked,
 )
+from amends.core.heard import payment_of
 from amends.core.holds import reserve
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
+    Dispute,
     Leg,
     LegKind,
     Order,
+    Payment,
     Refund,
     Verdict,
     all_failed,
@@ -141,13 +144,10 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
 def _payment_named(order: Order, request: RefundIn) -> str:
     invariant(request.payment is not None, "only called for a request that names its payment")
     name = request.payment
-    for payment in order.payments:
-        if name and (payment.connection, payment.psp_payment_id) == (
-            name.connection,
-            name.psp_payment_id,
-        ):
-            return payment.id
-    raise Refused(Reason.UNKNOWN_PAYMENT, pointer="/payment")
+    found = name and payment_of(order, name.connection, (name.psp_payment_id,))
+    if not found:
+        raise Refused(Reason.UNKNOWN_PAYMENT, pointer="/payment")
+    return found.id
 
 
 def _multiples(work: Work) -> dict[str, int]:
@@ -166,6 +166,7 @@ def _by_capture(work: Work) -> frozenset[str]:
 def check_methods(work: Work, portions: Sequence[Portion]) -> None:
     """What the payment methods do not allow is refused here instead of there. Raises Refused."""
     for payment in work.order.payments:
+        _check_release(work, payment, portions)
         parts = [p.amount for p in portions if (p.payment, p.kind) == (payment.id, "refund")]
         if not parts:
             continue
@@ -177,6 +178,17 @@ def check_methods(work: Work, portions: Sequence[Portion]) -> None:
             raise Refused(Reason.PARTIAL_NOT_POSSIBLE, **named, captured=payment.captured)
         if method.count and refunds_made(work.order, payment) + len(parts) > method.count:
             raise Refused(Reason.TOO_MANY_REFUNDS, **named, limit=method.count)
+
+
+def _check_release(work: Work, payment: Payment, portions: Sequence[Portion]) -> None:
+    """What is only authorized is released whole, or in part, where the provider does that."""
+    amount = sum(p.amount for p in portions if (p.payment, p.kind) == (payment.id, "void"))
+    terms = work.ctx.terms.get(payment.connection)
+    if not amount or terms is None:
+        return
+    whole = amount == payment.authorized - payment.voided
+    if not (terms.void if whole else terms.release_part):
+        raise Refused(Reason.RELEASE_NOT_POSSIBLE, payment=payment.id)
 
 
 def _past_limit(work: Work, portions: Sequence[Portion]) -> bool:
@@ -197,7 +209,7 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
     return Question(
         functional_amount=convert(quote.amount, order.rate),
         reason=request.reason,
-        disputed=any(d.status not in ("won", "lost", "closed") for d in order.disputes),
+        disputed=any(_at_stake(d) for d in order.disputes),
         past_limit=_past_limit(work, quote.portions),
         outside=next((p.why for p in quote.portions if p.why), ""),
         features=Features(
@@ -208,6 +220,12 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
             ad_hoc_amount=request.amount is not None,
         ),
     )
+
+
+def _at_stake(dispute: Dispute) -> bool:
+    """Whether a dispute may still take money, or took some that nobody told us of."""
+    untold = dispute.status == "lost" and not dispute.withdrawn and dispute.amount > 0
+    return untold or dispute.status not in ("won", "lost", "closed")
 
 
 def _make(
@@ -411,7 +429,7 @@ def retry(work: Work, fact: Retried) -> None:
     failed = failed_legs(work, refund)
     for leg in failed:
         kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
-        check_methods(work, [Portion(leg.payment, kind, leg.amount, leg.capture)])
+        check_methods(work, [Portion(leg.payment, kind, leg.amount)])
         legs.decide_leg(work, again(work, refund.id, leg, kind), "approve")
     claims.claim(work, refund.id)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
@@ -443,13 +461,14 @@ def failed_legs(work: Work, refund: Refund) -> list[Leg]:
 
 
 def again(work: Work, refund_id: str, leg: Leg, kind: LegKind) -> str:
-    """Set aside again what a failed leg was to pay, as a new leg; its id. Raises Refused."""
+    """Set aside again what a failed leg was to pay, as a new leg; its id. Of which captures, where
+    that must be said, is settled when it leaves, by the room they have then. Raises Refused."""
     room = room_of(work.payment(leg.payment))
     if room < leg.amount:
         raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
     number = len(work.refund(refund_id).legs) + 1
     name = f"{leg.id.rpartition('_')[0]}_{number}"
-    fresh = Leg(name, kind, leg.payment, leg.amount, "planned", capture=leg.capture)
+    fresh = Leg(name, kind, leg.payment, leg.amount, "planned")
     work.put_leg(leg.id, replaced=True)
     work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
     reserve(work, name)

@@ -53,6 +53,7 @@ class Terms(msgspec.Struct, frozen=True):
 
     `key_ttl`: how long it keeps an idempotency key. `lookup_delay`: "not found" counts only this
     long after the last byte. `indeterminate_after`: see invariant I3. `lookup`: it can be asked.
+    `void`: an authorization can be released whole; `release_part`: in part, by capturing the rest.
     """
 
     key_ttl: int
@@ -62,7 +63,6 @@ class Terms(msgspec.Struct, frozen=True):
     void: bool = True
     release_part: bool = True
     multiple_of: tuple[tuple[str, int], ...] = ()
-    currencies: tuple[str, ...] = ()
     methods: tuple[Method, ...] = ()  # the first whose prefix fits counts
     arrivals: tuple[Arrival, ...] = ()  # the first whose way fits counts
 

@@ -21,12 +21,17 @@ from amends.core.work import Work
 from amends.kernel.outcome import CaptureState, ReleaseState
 
 
-def payment_of(order: Order, connection: str, named: tuple[str, ...]) -> Payment | None:
-    """The payment a message is about, by any of the ids its provider knows it by."""
+def payments_of(order: Order, connection: str, named: tuple[str, ...]) -> tuple[Payment, ...]:
+    """The payments a message may be about: the one it calls as we do, else all that its provider
+    knows by any of its ids; several may hang in one order there."""
     here = [payment for payment in order.payments if payment.connection == connection]
-    exact = (payment for payment in here if payment.psp_payment_id in named)
-    known = (payment for payment in here if not psp_ids(payment).isdisjoint(named))
-    return next(exact, None) or next(known, None)
+    exact = [payment for payment in here if payment.psp_payment_id in named]
+    return tuple(exact[:1] or [p for p in here if not psp_ids(p).isdisjoint(named)])
+
+
+def payment_of(order: Order, connection: str, named: tuple[str, ...]) -> Payment | None:
+    """The payment a message is about."""
+    return next(iter(payments_of(order, connection, named)), None)
 
 
 def refund_reported(work: Work, fact: RefundReported) -> None:
@@ -59,8 +64,7 @@ def payment_reported(work: Work, fact: PaymentReported) -> None:
 
 def payment_to_read(work: Work, fact: PaymentToRead) -> None:
     """Look at the payment, whatever it is."""
-    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
-    if payment is not None:
+    for payment in payments_of(work.order, fact.connection, fact.psp_payment_ids):
         reread(work, payment.id, open_too=True)
 
 
@@ -97,17 +101,20 @@ def _captured(work: Work, payment_id: str, state: CaptureState) -> None:
     work.put_payment(payment_id, captures=captures)
     added = sum(amount for _, amount in captures)
     captured = max(payment.captured, min(added, payment.authorized))  # never too much
+    work.put_payment(payment_id, uncaptured=_undone(work.payment(payment_id)))
     if captured > payment.captured:
         news.take_more(work, payment_id, captured, psp_capture_id=name)
     else:
         work.event("payment.updated", payment=payment_id, psp_capture_id=name, captured=captured)
         releases.after_capture(work, payment_id)
-    payment = work.payment(payment_id)
-    if payment.voided and captured + payment.voided > payment.authorized:
-        over = captured + payment.voided - payment.authorized
-        work.event(
-            "exception.raised", what="captured_after_release", payment=payment_id, amount=over
-        )
+
+
+def _undone(payment: Payment) -> int:
+    """What captures took that failed, less what was captured again in their place: all captures
+    together come to more than was authorized then."""
+    undone = sum(n for name, n in payment.captures if name in payment.failed_captures)
+    added = sum(amount for _, amount in payment.captures)
+    return max(0, undone - max(0, added - payment.authorized))
 
 
 def _capture_failed(work: Work, payment_id: str, state: CaptureState) -> None:
@@ -117,7 +124,8 @@ def _capture_failed(work: Work, payment_id: str, state: CaptureState) -> None:
         return
     amount = dict(payment.captures)[name]
     failed = (*payment.failed_captures, name)
-    work.put_payment(payment_id, failed_captures=failed, uncaptured=payment.uncaptured + amount)
+    payment = work.put_payment(payment_id, failed_captures=failed)
+    work.put_payment(payment_id, uncaptured=_undone(payment))
     work.event(
         "payment.updated",
         payment=payment_id,
@@ -139,8 +147,8 @@ def release_reported(work: Work, fact: ReleaseReported) -> None:
     if not state.done:
         if leg is not None:
             releases.refused(work, leg, state.failure_reason or "refused")
-    elif not payment.captured_peak:
-        releases.gone(work, payment.id)
+    else:
+        releases.done(work, payment.id, leg)
     legs.kick(work, payment.id)
 
 

@@ -34,7 +34,8 @@ def release(work: Work, leg_id: str) -> None:
     payment = work.payment(leg.payment)
     work.put_leg(leg_id, failure=leg.failure or leg.declined)
     if leg.kind == "void":
-        work.put_payment(payment.id, voiding=payment.voiding - leg.amount)
+        released = payment.voided + (leg.amount if payment.gone else 0)
+        work.put_payment(payment.id, voiding=payment.voiding - leg.amount, voided=released)
     elif leg.outside:
         work.put_payment(payment.id, external=payment.external - leg.amount)
     else:
@@ -80,6 +81,7 @@ def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None
     if leg.rest:  # part of it was released by capturing the rest
         captured = max(leg.rest, payment.captured)
         changes |= {"captured": captured, "captured_peak": max(captured, payment.captured_peak)}
+        changes["captured_at"] = payment.captured_at or work.now
     work.put_payment(payment.id, **changes)
     work.book(postings.void(work.order, refund, leg, work.now))
 

@@ -36,7 +36,7 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
             amount=leg.amount,
             reason=refund.reason,
             full=leg.full,
-            charge=payment.charge,
+            charge=leg.charge,
             capture=leg.capture,
             method=payment.method,
             lines=tuple(RefundLine(x.id, x.quantity, x.gross, x.tax) for x in leg.lines),
@@ -71,9 +71,11 @@ def _open(order: Order, payment: Payment) -> Intent:
 
 def _captured(order: Order, payment: Payment, capture: str) -> Intent:
     first = payment.captures[0][0] if payment.captures else ""
+    # Called by one of several captures, only its own refunds would be found.
+    several = len(payment.captures) > 1 and payment.authorization
     return LookupRefundsIntent(
         payment.connection,
-        payment.psp_payment_id,
+        payment.authorization if several else payment.psp_payment_id,
         order.currency,
         charge=payment.charge,
         capture=capture or first,

@@ -170,6 +170,9 @@ def _send(work: Work, leg_id: str) -> None:
         if _left_uncaptured(work, leg) or not as_refund(work, leg_id):
             return
         leg = work.leg(leg_id)[1]
+    if leg.kind == "void" and work.payment(leg.payment).gone and not leg.attempts:
+        move(work, leg_id, "said_succeeded")
+        return
     if not leg.doubt and leg.kind == "refund" and overdrawn(work.order, refund.id, leg.payment):
         _taken(work, leg)
         return
@@ -229,16 +232,19 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     lines: tuple[LineShare, ...] = ()
     if work.ctx.terms[payment.connection].method(payment.method).lines:
         lines = refund_lines(work.leg(leg.id)[0], leg)
-    return work.put_leg(leg.id, full=leg.amount == payment.captured, lines=lines)
+    full, charge = leg.amount == payment.captured, payment.charge
+    return work.put_leg(leg.id, full=full, lines=lines, charge=charge)
 
 
 def _has_capture(work: Work, leg: Leg) -> bool:
     """Settles which capture a refund gives back from, where that must be said. If none is known yet
     the payment is read first; if no one holds it, it is one movement for each of several; if all
-    together do not, it is not sent at all, and a person is told."""
+    together do not, it is read first too, and then not sent at all, and a person is told. One that
+    failed since it was chosen holds nothing."""
     payment = work.payment(leg.payment)
     terms = work.ctx.terms[payment.connection]
-    if leg.capture or payment.charge or not terms.method(payment.method).per_capture:
+    chosen = leg.capture and leg.capture not in payment.failed_captures
+    if chosen or payment.charge or not terms.method(payment.method).per_capture:
         return True
     if unknown_capture(payment) and terms.lookup:
         return _read_first(work, leg)
@@ -246,8 +252,7 @@ def _has_capture(work: Work, leg: Leg) -> bool:
         return True  # the payment is called by its capture
     parts = spread(leg.amount, capture_rooms(work.order, payment, sending=leg.id))
     if sum(amount for _, amount in parts) < leg.amount:
-        _fail(work, leg, "no_such_capture")
-        return False
+        return _read_first(work, leg)
     _split(work, leg, parts)
     return True
 
@@ -277,7 +282,7 @@ def _split(work: Work, leg: Leg, parts: list[tuple[str, int]]) -> None:
 
 def _read_first(work: Work, leg: Leg) -> bool:
     payment = work.payment(leg.payment)
-    if leg.tries and not payment.reread:
+    if (leg.tries and not payment.reread) or not can_look(work, leg.payment):
         _fail(work, leg, "no_such_capture")
         return False
     work.put_leg(leg.id, tries=1)

@@ -11,6 +11,7 @@ from typing import Any
 from amends.core import legs, releases
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
+from amends.core.intents import unknown_capture
 from amends.core.lifecycle import News
 from amends.core.order import Leg, Order, Payment, Refund
 from amends.core.patience import can_look, settles_at
@@ -274,7 +275,10 @@ def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> 
     if isinstance(outcome, Accepted):
         _reread_found(work, payment, outcome, asked)
     elif isinstance(outcome, Declined):
-        work.put_payment(payment.id, reread_tries=0)
+        # What was reported before it was captured counts as an authorization until this says that
+        # there is none: then it is a capture whose money was to come.
+        held = "" if unknown_capture(payment) else payment.authorization
+        work.put_payment(payment.id, reread_tries=0, authorization=held)
         work.finish(reread_id(payment.id))
         work.event(
             "exception.raised", what="reread_declined", payment=payment.id, code=outcome.code
@@ -298,14 +302,32 @@ def _reread_found(work: Work, payment: Payment, found: Accepted, asked: int) -> 
         _captures_listed(work, payment.id, found.payment)
         payment_news(work, payment.id, found.payment)
     _listed(work, payment.id, found.refunds, asked)
+    if found.payment is not None and not was_open:
+        _tell_unlisted(work, payment.id, found.payment)
     if was_open and work.payment(payment.id).captured_peak and not found.refunds:
         reread(work, payment.id)  # what was given back of the capture was not asked for yet
 
 
-def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
-    """The captures a provider lists are all there are: more cannot have been captured."""
-    _name_captures(work, payment_id, state)
+def _tell_unlisted(work: Work, payment_id: str, state: PaymentState) -> None:
+    """More went back than the refunds that are listed: the provider took it, and of whose claim is
+    not said. It cannot be booked from this; a person is told."""
     payment = work.payment(payment_id)
+    ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
+    more = state.refunded - ours - payment.external - payment.disputed
+    if more > 0:
+        told = {"what": "refunded_unlisted", "payment": payment_id, "amount": more}
+        work.event("exception.raised", **told)
+
+
+def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
+    """The captures a provider lists are all there are: more cannot have been captured, and one that
+    is known and not listed (declined, or its money is still to come) has nothing to give back."""
+    _name_captures(work, payment_id, state)
+    listed = {c.psp_capture_id for c in state.captures}
+    payment = work.payment(payment_id)
+    if listed:
+        empty = tuple(name for name, _ in payment.captures if name not in listed)
+        payment = work.put_payment(payment_id, failed_captures=empty)
     if state.captures and 0 <= state.captured < payment.captured:
         work.put_payment(payment_id, captured=state.captured)
         work.event("payment.updated", payment=payment_id, captured=state.captured)
@@ -314,7 +336,8 @@ def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
 
 def _name_captures(work: Work, payment_id: str, state: PaymentState) -> None:
     payment = work.payment(payment_id)
-    if any(capture.psp_capture_id == payment.psp_payment_id for capture in state.captures):
+    held = payment.authorization == payment.psp_payment_id
+    if held and any(c.psp_capture_id == payment.psp_payment_id for c in state.captures):
         payment = work.put_payment(payment_id, authorization="")  # it was a capture all along
     known = {payment.psp_payment_id, *dict(payment.captures)}
     fresh = tuple(
@@ -354,8 +377,13 @@ def _absent_or_found(
 
 
 def _void_looked_up(work: Work, leg: Leg, state: PaymentState, fact: LookedUp) -> None:
-    if not releases.void_news(work, leg, state, fact.asked):
-        _absent_or_found(work, leg.id, (), fact.asked_at)
+    if releases.void_news(work, leg, state, fact.asked):
+        return
+    if leg.state == "pending" and state.capturable > 0 and "not_released" not in leg.told:
+        # It was taken up, and all of it stands: it came to nothing, or nothing shows yet.
+        work.put_leg(leg.id, told=(*leg.told, "not_released"))
+        work.event("exception.raised", what="not_released", leg=leg.id, amount=leg.amount)
+    _absent_or_found(work, leg.id, (), fact.asked_at)
 
 
 def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
@@ -465,6 +493,12 @@ def payment_news(work: Work, payment_id: str, state: PaymentState) -> None:
     payment = work.payment(payment_id)
     if state.captured > payment.captured:
         take_more(work, payment_id, state.captured)
+    elif state.canceled and state.captured == 0 and payment.captured:
+        # A shop's word or a guess of ours: it is gone, and never was captured.
+        work.put_payment(payment_id, captured=0)
+        work.event("payment.updated", payment=payment_id, captured=0)
+        releases.gone(work, payment_id)
+        raise_if_overpaid(work, payment_id)
     elif state.canceled and not payment.captured_peak:
         releases.gone(work, payment_id)
 
@@ -477,6 +511,7 @@ def take_more(work: Work, payment_id: str, captured: int, psp_capture_id: str = 
         "payment.updated", payment=payment_id, captured=captured, psp_capture_id=psp_capture_id
     )
     releases.after_capture(work, payment_id)
+    releases.tell_if_both(work, payment_id)
     adopt_early(work, payment_id)
     legs.kick(work, payment_id)
 

@@ -82,10 +82,12 @@ class Payment(_Part, frozen=True):
 
     What we send out is checked (I1): pending_ours + refunded_ours + credited_ours <= captured_peak.
     `external`, `disputed` and `uncaptured` left by others' hand and are recorded whole, unchecked;
-    the last is what captures took that failed later. `captures` are those known one by one, with
-    their amounts, `failed_captures` the ids among them that came undone. `early` holds refunds by
-    others that were told before any capture was, at a provider that lists none.
-    `voiding` is the part of an authorization being released, `voided` the part that was.
+    the last is what captures took that failed later and was not captured again. `captures` are
+    those known one by one, with their amounts, `failed_captures` the ids among them that came
+    undone or took nothing. `early` holds refunds by others that were told before any capture was,
+    at a provider that lists none.
+    `voiding` is the part of an authorization being released, `voided` the part that was; once it is
+    `gone` as a whole, by whoever's hand, nothing of it is left to release.
     `busy` is the leg (or "reread") whose effect is out right now; one at a time.
     """
 
@@ -103,6 +105,7 @@ class Payment(_Part, frozen=True):
     uncaptured: int = 0
     voiding: int = 0
     voided: int = 0
+    gone: bool = False
     busy: str = ""
     reread: bool = False  # a look-up of the whole payment is due, after the one that may be out
     reread_tries: int = 0  # consecutive fruitless ones
@@ -200,6 +203,7 @@ class Leg(_Part, frozen=True):
     unfunded: bool = False  # that "no" was for want of money there: it is tried again later
     surfaced: bool = False  # an attempt closed as not executed paid after all: send nothing more
     capture: str = ""  # the one it gives back from, where that must be said
+    charge: str = ""  # of the payment, if known with the first send: fixed like `full`
     lines: tuple[LineShare, ...] = ()  # what it says it is for, fixed like `full`
     psp_refund_id: str = ""
     destination: str = ""  # these three as the provider tells them, for whoever looks for it
@@ -363,7 +367,7 @@ def remaining(payment: Payment) -> int:
 
 def voidable(payment: Payment) -> int:
     """What of an authorization can still be released; 0 once anything was captured."""
-    if payment.captured_peak:
+    if payment.captured_peak or payment.gone:
         return 0
     return max(0, payment.authorized - payment.voiding - payment.voided)
 

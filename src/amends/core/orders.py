@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -17,9 +17,11 @@ from amends.core.order import (
     Shipping,
     Tax,
     Tender,
+    psp_ids,
 )
 from amends.core.quote import left_over
 from amends.core.reasons import Reason, Refused
+from amends.core.releases import tell_if_both
 from amends.core.requests import LineIn, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
 from amends.core.work import Work
 from amends.kernel.currency import known
@@ -126,6 +128,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
     _check_connections(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
+    before = {payment.id: payment.captured for payment in order.payments}
     payments, tenders = _payments(order, report, work.now)
     new = order.version == 0
     work.change(
@@ -152,6 +155,8 @@ def report_order(work: Work, fact: OrderReported) -> None:
     for payment in payments:
         if payment.reread:  # it may wait for the capture that was just reported
             legs.kick(work, payment.id)
+        if payment.captured > before.get(payment.id, 0):
+            tell_if_both(work, payment.id)
         adopt_early(work, payment.id)
 
 
@@ -206,13 +211,24 @@ def _payments(
         if tender.kind != "payment":
             tenders.append(Tender(tender.kind, tender.amount))
             continue
-        identifier = payment_id(tender.connection, tender.psp_payment_id)
+        before = _same(known_now.values(), tender)
+        identifier = before.id if before else payment_id(tender.connection, tender.psp_payment_id)
         tenders.append(Tender("payment", tender.amount, identifier))
-        payment = _payment(identifier, tender, known_now.get(identifier))
+        payment = _payment(identifier, tender, before)
         if payment.captured_peak and not payment.captured_at:
             payment = replace(payment, captured_at=placed_at)
         known_now[identifier] = payment
     return tuple(known_now.values()), tuple(tenders)
+
+
+def _same(payments: Iterable[Payment], tender: TenderIn) -> Payment | None:
+    """The payment a tender is about. Shops name it by its authorization first and later by a
+    capture of it: counted as two it could be given back twice."""
+    here = [payment for payment in payments if payment.connection == tender.connection]
+    name, of = tender.psp_payment_id, tender.psp.authorization
+    exact = (payment for payment in here if payment.psp_payment_id == name)
+    known = (p for p in here if name in psp_ids(p) - {p.psp_order} or p.psp_payment_id == of)
+    return next(exact, None) or next(known, None)
 
 
 def _payment(identifier: str, tender: TenderIn, before: Payment | None) -> Payment:
@@ -233,11 +249,16 @@ def _payment(identifier: str, tender: TenderIn, before: Payment | None) -> Payme
             captures=tuple((c.id, c.amount) for c in psp.captures),
         )
     known = dict(before.captures)
-    more = tuple((c.id, c.amount) for c in psp.captures if c.id not in known)
-    captured = max(before.captured, tender.captured)
+    named = [(c.id, c.amount) for c in psp.captures]
+    captured, authorized = tender.captured, max(before.authorized, tender.amount)
+    if tender.psp_payment_id not in psp_ids(before):  # one more capture, and what it took
+        named.append((tender.psp_payment_id, tender.captured))
+        captured = min(sum({**known, **dict(named)}.values()), authorized)
+    more = tuple((name, amount) for name, amount in named if name not in known and amount)
+    captured = max(before.captured, captured)
     return replace(
         before,
-        authorized=max(before.authorized, tender.amount),
+        authorized=authorized,
         captured=captured,
         captured_peak=max(before.captured_peak, captured),
         method=before.method or tender.method,

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     METHOD_NOT_REFUNDABLE = "method_not_refundable"
     PARTIAL_NOT_POSSIBLE = "partial_not_possible"
     TOO_MANY_REFUNDS = "too_many_refunds"
+    RELEASE_NOT_POSSIBLE = "release_not_possible"
     CAPTURE_UNKNOWN = "capture_unknown"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
@@ -80,6 +81,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.METHOD_NOT_REFUNDABLE: "The provider gives nothing back on this payment method.",
     Reason.PARTIAL_NOT_POSSIBLE: "This payment method is refunded whole or not at all.",
     Reason.TOO_MANY_REFUNDS: "The provider makes no further refund of this payment.",
+    Reason.RELEASE_NOT_POSSIBLE: "Nothing of the payment is captured yet, and its provider "
+    "releases no authorization, or none in part; ask again once it is captured.",
     Reason.CAPTURE_UNKNOWN: "It is not known which capture of the payment the money is left on; "
     "look at the payment at its provider.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",

@@ -78,9 +78,10 @@ def after_capture(work: Work, payment_id: str) -> None:
 
 def gone(work: Work, payment_id: str) -> None:
     """The whole authorization is gone: our void did it, or others' hand, or it expired. A part that
-    was to be captured is gone with it."""
+    was to be captured is gone with it, and what waited to be released need not be asked for."""
+    work.put_payment(payment_id, gone=True)
     for leg in _of(work, payment_id):
-        if leg.kind == "void" and leg.attempts and leg.state in LIVE:
+        if leg.kind == "void" and leg.state in LIVE:
             lost = leg.rest
             work.put_leg(leg.id, rest=0)
             legs.move(work, leg.id, "heard_succeeded", psp_release_id=leg.psp_release_id)
@@ -91,6 +92,27 @@ def gone(work: Work, payment_id: str) -> None:
     if left > 0:
         work.put_payment(payment.id, voided=payment.voided + left)
         work.event("payment.updated", payment=payment.id, released=left)
+    tell_if_both(work, payment_id)
+
+
+def done(work: Work, payment_id: str, leg: Leg | None) -> None:
+    """A cancellation was done, by `leg` if that is one of ours. What a shop calls captured it may
+    only have asked for: then our release stands beside it."""
+    if not work.payment(payment_id).captured_peak:
+        gone(work, payment_id)
+    elif leg is not None and leg.state in LIVE:
+        legs.move(work, leg.id, "heard_succeeded", psp_release_id=leg.psp_release_id)
+        tell_if_both(work, payment_id)
+
+
+def tell_if_both(work: Work, payment_id: str) -> None:
+    """Part of the authorization counts as captured and as released (what was captured before is no
+    part of what a release lets go): a person is told how much."""
+    payment = work.payment(payment_id)
+    over = payment.captured + payment.voided - payment.authorized
+    if payment.voided and over > 0:
+        told = {"what": "captured_after_release", "payment": payment_id, "amount": over}
+        work.event("exception.raised", **told)
 
 
 def refused(work: Work, leg: Leg, failure: str) -> None:

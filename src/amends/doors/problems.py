@@ -40,6 +40,7 @@ STATUS: dict[Reason, int] = {
     Reason.METHOD_NOT_REFUNDABLE: 409,
     Reason.PARTIAL_NOT_POSSIBLE: 409,
     Reason.TOO_MANY_REFUNDS: 409,
+    Reason.RELEASE_NOT_POSSIBLE: 409,
     Reason.CAPTURE_UNKNOWN: 409,
     Reason.WRONG_STATE: 409,
     Reason.SELF_APPROVAL: 403,

@@ -160,16 +160,17 @@ def _ordered(
 
 
 def _authorized(intent: LookupPaymentIntent, body: Json, reference: str) -> Accepted:
-    """An authorization does not say how much of it was captured, or by which captures: if it was,
-    the second page (the cursor is the order's id) is its order, where that is named. What is no
-    authorization is a capture whose money is still to come: that names its order."""
+    """An authorization does not say how much of it was captured, or by which captures, also not one
+    that is void: what was not captured before is let go by a void. If some may be, the second page
+    (the cursor is the order's id) is its order, where that is named. What is no authorization is a
+    capture whose money is still to come: that names its order."""
     if intent.cursor.startswith(OF_CAPTURE):
         return Accepted(next=_order_of_capture(body, intent.psp_payment_id), reference=reference)
     if intent.cursor:
         return _ordered(intent, body, reference)
     _check_id(body, intent.psp_payment_id)
     state = authorization_state(body, intent.currency)
-    order = "" if state.captured == 0 or state.canceled else _order_of(body) or intent.psp_order
+    order = "" if state.captured == 0 else _order_of(body) or intent.psp_order
     return Accepted(payment=state, next=order, reference=reference)
 
 
