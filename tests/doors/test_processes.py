@@ -63,6 +63,14 @@ def test_what_the_sandbox_prints_would_be_taken(
     assert found["paypal-eu"].trust_anchors == (tmp_path / "paypal-root.pem").read_bytes().strip()
 
 
+def test_a_server_without_a_provider_says_so(tmp_path: Path) -> None:
+    assert amends(tmp_path, "init").returncode == 0
+    with running(tmp_path, "serve", "--port", "0") as server:
+        assert server.line().startswith("amends serves http://")
+        assert "no provider" in server.line()
+        assert server.stop() == 0
+
+
 def key(folder: Path, scopes: str = "admin") -> dict[str, str]:
     made = amends(folder, "key", "create", "--name", "test", "--scopes", scopes, "--json")
     assert made.returncode == 0, made.stderr

@@ -150,6 +150,8 @@ async def _serve(config: Config, listener: socket.socket, stop: asyncio.Event) -
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         out.print(f"amends serves {url}", markup=False)
+        if not engine.limits:
+            out.print("It has no provider yet: name one in the settings.", markup=False)
         log.info("serving", url=url, connections=sorted(engine.connections))
         await _until(stop, engine)
         engine.hurry()
