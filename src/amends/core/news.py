@@ -328,10 +328,13 @@ def _captures_listed(work: Work, payment_id: str, state: PaymentState) -> None:
     if listed:
         empty = tuple(name for name, _ in payment.captures if name not in listed)
         payment = work.put_payment(payment_id, failed_captures=empty)
-    if state.captures and 0 <= state.captured < payment.captured:
+    never = state.canceled and state.captured == 0  # captured by a shop's word, or a guess of ours
+    if (state.captures or never) and 0 <= state.captured < payment.captured:
         work.put_payment(payment_id, captured=state.captured)
         work.event("payment.updated", payment=payment_id, captured=state.captured)
         raise_if_overpaid(work, payment_id)
+        if never:
+            releases.gone(work, payment_id)
 
 
 def _name_captures(work: Work, payment_id: str, state: PaymentState) -> None:
@@ -493,12 +496,6 @@ def payment_news(work: Work, payment_id: str, state: PaymentState) -> None:
     payment = work.payment(payment_id)
     if state.captured > payment.captured:
         take_more(work, payment_id, state.captured)
-    elif state.canceled and state.captured == 0 and payment.captured:
-        # A shop's word or a guess of ours: it is gone, and never was captured.
-        work.put_payment(payment_id, captured=0)
-        work.event("payment.updated", payment=payment_id, captured=0)
-        releases.gone(work, payment_id)
-        raise_if_overpaid(work, payment_id)
     elif state.canceled and not payment.captured_peak:
         releases.gone(work, payment_id)
 
