@@ -353,3 +353,47 @@ def test_a_quote_is_not_committed_again_beside_the_claim_of_its_first_commit() -
     desk.tell(RefundRequested(ONE_TEA, bound, desk.now + HOUR))
     desk.tell(Retried(desk.refund(0).id))
     assert sum(r.claimed for r in desk.order.refunds) == 3200, "one quote, two teas"
+
+
+# -- what others gave back, explained ------------------------------------------------------------
+
+
+def explained(desk: Desk) -> None:
+    """All of the order went back by others' hand: each component whole, and so booked."""
+    (others,) = [refund for refund in desk.order.refunds if refund.external]
+    parts = others.breakdown
+    assert (others.amount, parts.unallocated) == (10_200, 0)
+    taxes = sum(t.amount for part in (*parts.lines, *parts.shipping) for t in part.taxes)
+    assert desk.balance("tax_payable") == taxes > 0
+    assert desk.balance("shipping_refunds") == sum(part.net for part in parts.shipping)
+    assert desk.balance("sales_returns") == sum(part.net for part in parts.lines)
+    assert desk.balance("clearing:stripe-eu") == -10_200
+    assert desk.balance("refunds_payable") == 0
+
+
+def test_edge_10_what_others_gave_back_is_explained_by_ours_that_ended_unpaid() -> None:
+    """All is refunded by hand while it is unknown what became of ours; ours is refused for that."""
+    desk = sent()
+    desk.answer(Unknown("no answer in time"))
+    desk.hear(dashboard(10_200))
+    assert desk.refund(1).breakdown.unallocated == 3200
+    while desk.leg(0).state == "unknown":
+        if isinstance(desk.due(desk.leg(0)), RefundIntent):
+            desk.answer(Declined("charge_already_refunded", kind="refunded"), desk.leg(0))
+        else:
+            desk.found(dashboard(10_200), leg=desk.leg(0))
+    assert shown_state(desk.refund(0)) == "failed"
+    assert "refund.reallocated" in [event.type for event in desk.events]
+    explained(desk)
+
+
+@pytest.mark.parametrize("ended", ["declined", "taken back"])
+def test_edge_10_nor_does_a_refund_that_was_never_approved_leave_it_unexplained(
+    ended: str,
+) -> None:
+    desk = Desk(policy=built_in(0))
+    desk.tell(RefundRequested(ONE_TEA))
+    desk.hear(dashboard(10_200, status="pending"))
+    desk.tell(Rejected(desk.refund(0).id) if ended == "declined" else Canceled(desk.refund(0).id))
+    desk.hear(dashboard(10_200))
+    explained(desk)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from amends.core import postings
 from amends.core.order import FAILED, Refund, all_failed, partly_failed
-from amends.core.quote import shrunk
+from amends.core.quote import adopted, counts, shrunk
 from amends.core.work import Work
 
 
@@ -58,3 +60,20 @@ def give_up_rest(work: Work, refund_id: str) -> int:
     if before.claimed:
         work.book(postings.claim_reduced(work.order, before, after, work.now))
     return before.amount - amount
+
+
+def explain_others(work: Work) -> None:
+    """What others gave back, and nothing was left to explain when it was adopted, is for what was
+    left since by refunds that ended unpaid."""
+    for refund in work.order.refunds:
+        if not refund.external or not refund.breakdown.unallocated or not counts(refund):
+            continue
+        parts = adopted(work.order, refund.amount, refund.id)
+        if parts.unallocated >= refund.breakdown.unallocated:
+            continue
+        (leg,) = refund.legs
+        after = work.put_refund(refund.id, breakdown=parts)
+        if leg.paid_at:
+            work.book(postings.external(work.order, refund, leg, work.now, back=True))
+            work.book(postings.external(work.order, after, leg, work.now))
+        work.event("refund.reallocated", refund=refund.id, breakdown=msgspec.to_builtins(parts))

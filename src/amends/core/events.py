@@ -26,6 +26,7 @@ EventType = Literal[
     "refund.retried",
     "refund.paid_outside",
     "refund.adopted",
+    "refund.reallocated",
     "refund.superseded",
     "refund.overdue",
     "leg.sending",

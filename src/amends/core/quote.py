@@ -101,9 +101,10 @@ def compute(
     return _bind(order, breakdown, money, room, multiple_of or {}, by_capture)
 
 
-def adopted(order: Order, amount: int) -> Breakdown:
-    """How an amount others gave back is allocated: over what is left, the rest unallocated."""
-    return _spread(amount, *left_over(order))
+def adopted(order: Order, amount: int, refund: str = "") -> Breakdown:
+    """How an amount others gave back, adopted as `refund`, is allocated: over what all the others
+    leave; the rest stays unallocated."""
+    return _spread(amount, *left_over(order, without=refund))
 
 
 def fits(order: Order, refund: Refund) -> bool:
