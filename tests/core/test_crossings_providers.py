@@ -9,7 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from amends.core.decision import Method, Terms
-from amends.core.effects import LookupPaymentIntent, LookupRefundsIntent, RefundIntent
+from amends.core.effects import (
+    LookupPaymentIntent,
+    LookupRefundsIntent,
+    RefundIntent,
+    ReverseIntent,
+)
 from amends.core.facts import (
     Approved,
     CaptureReported,
@@ -143,6 +148,19 @@ def test_edge_21_a_release_that_won_against_the_capture_a_shop_had_asked_for(ter
         canceled(desk)
     assert (desk.leg().state, desk.raised()) == ("succeeded", ["captured_after_release"])
     assert not desk.rows
+
+
+@pytest.mark.parametrize("reversal", [True, False])
+def test_edge_21_a_refused_release_is_reversed_only_where_that_is_done(reversal: bool) -> None:
+    desk = paid(replace(WEBHOOKS_ONLY, reversal=reversal))
+    desk.tell(RefundRequested(RefundIn()))
+    desk.due()
+    desk.answer(Accepted(payment=PaymentState(psp_release_id="CANCEL1")))
+    told(desk, ReleaseReported(STRIPE, ("pi_1",), ReleaseState("CANCEL1", False)))
+    assert desk.due() is None
+    assert isinstance(desk.due(), ReverseIntent) == reversal
+    assert desk.leg().state == ("sending" if reversal else "failed")
+    assert desk.raised() == ([] if reversal else ["release_refused"])
 
 
 def test_a_shop_that_calls_captured_what_was_released_is_told_of() -> None:

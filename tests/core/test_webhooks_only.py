@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from amends.core.decision import Method, Terms
-from amends.core.effects import CancelIntent, CaptureRestIntent, Effect, RefundIntent
+from amends.core.effects import CancelIntent, CaptureRestIntent, Effect, RefundIntent, ReverseIntent
 from amends.core.facts import (
     Answered,
     Approved,
@@ -37,6 +37,7 @@ from amends.core.facts import (
     Rejected,
     ReleaseReported,
     Retried,
+    ReversalReported,
 )
 from amends.core.policy import built_in
 from amends.core.requests import LinePick, RefundIn
@@ -52,11 +53,11 @@ from amends.kernel.outcome import (
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 from tests.core.desk import ENDED, STRIPE, Desk, card, contract_order
 
-TERMS = Terms(7 * DAY, 0, 7 * DAY, lookup=False)
+TERMS = Terms(7 * DAY, 0, 7 * DAY, lookup=False, reversal=True)
 # A webhook moves a leg only this way; a refused release is unknown until its capture explains it.
 RANK = {"sending": 0, "pending": 1, "unknown": 1, "succeeded": 2, "failed": 3, "canceled": 3}
 
-Asked = RefundIntent | CancelIntent | CaptureRestIntent
+Asked = RefundIntent | CancelIntent | CaptureRestIntent | ReverseIntent
 
 
 @dataclass
@@ -64,11 +65,12 @@ class Made:
     """One modification there: taken up, then decided, then perhaps undone."""
 
     id: str
-    what: str  # "refund", "cancel" or "capture"
+    what: str  # "refund", "cancel", "capture" or "reverse"; that one becomes what it does
     amount: int
     leg: str = ""
     epoch: int = 0
     state: str = "received"
+    reverses: bool = False
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Provider:
     keys: dict[str, Made] = field(default_factory=dict)
     told: list[Any] = field(default_factory=list)
     several: bool = False  # a capture leaves the rest open
+    unsaid: bool = False  # something was captured of which nothing is told
 
     def total(self, what: str, *states: str) -> int:
         return sum(m.amount for m in self.made if m.what == what and m.state in states)
@@ -98,12 +101,16 @@ class Provider:
         return made
 
     def asked(self, intent: Asked) -> Outcome:
-        amount = 10_200 if isinstance(intent, CancelIntent) else intent.amount
+        amount = 10_200 if isinstance(intent, CancelIntent | ReverseIntent) else intent.amount
         kinds = {RefundIntent: "refund", CancelIntent: "cancel", CaptureRestIntent: "capture"}
-        what, made = kinds[type(intent)], self.keys.get(intent.key)
+        what, made = kinds.get(type(intent), "reverse"), self.keys.get(intent.key)
         if made is None:
             made = self.take_up(what, amount, intent.leg, intent.epoch)
+            made.reverses = what == "reverse"
             self.keys[intent.key] = made
+        elif made.reverses:
+            assert what == "reverse", "one key, two bodies"
+            return Accepted(payment=PaymentState(psp_release_id=made.id))
         assert (made.what, made.amount) == (what, amount), "one key, two bodies"
         if made.what != "refund":
             return Accepted(payment=PaymentState(psp_release_id=made.id))
@@ -112,6 +119,9 @@ class Provider:
 
     def decide(self, made: Made) -> None:
         """What becomes of it, by what is left there, and the webhook that says so."""
+        if made.what == "reverse":
+            made.what = "refund" if self.captured else "cancel"
+            made.amount = self.captured or made.amount
         if made.what == "refund":
             room = self.captured - self.total("refund", "done")
             made.state = "done" if made.amount <= room else "no"
@@ -126,6 +136,11 @@ class Provider:
 
     def tell(self, made: Made) -> None:
         done = made.state == "done"
+        if made.reverses and made.state != "undone":
+            status: Any = "succeeded" if done else "failed"
+            state = RefundState(made.id, status, made.amount, "EUR", made.leg, made.epoch)
+            self.told.append(ReversalReported(STRIPE, ("pi_1",), state))
+            return
         if made.what == "refund":
             state = RefundState(
                 made.id,
@@ -141,20 +156,26 @@ class Provider:
             release = ReleaseState(made.id, done, made.leg, made.epoch)
             self.told.append(ReleaseReported(STRIPE, ("pi_1",), release))
         else:
-            status: Any = {"done": "succeeded", "no": "refused", "undone": "failed"}[made.state]
+            status = {"done": "succeeded", "no": "refused", "undone": "failed"}[made.state]
             capture = CaptureState(made.id, made.amount, "EUR", status, made.leg, made.epoch)
             self.told.append(CaptureReported(STRIPE, ("pi_1",), capture))
 
 
 class WebhooksOnly(RuleBasedStateMachine):
-    @initialize(several=st.booleans(), up_to=st.sampled_from([10**9, 10**9, 3000]))
-    def start(self, several: bool, up_to: int) -> None:
+    @initialize(
+        several=st.booleans(),
+        up_to=st.sampled_from([10**9, 10**9, 3000]),
+        automatic=st.sampled_from([0, 0, 3000, 10_200]),
+    )
+    def start(self, several: bool, up_to: int, automatic: int) -> None:
         report = contract_order(tenders=(card(10_200, 0),))
         methods = (Method(per_capture=True),) if several else ()
         terms = replace(TERMS, methods=methods)
         self.desk = Desk(report, policy=built_in(up_to), terms={STRIPE: terms})
         self.provider = Provider(several=several)
         self.answers: list[Answered] = []
+        if automatic:
+            self.captured_by_itself(automatic)
 
     # -- people and the wire -------------------------------------------------------------------
 
@@ -188,7 +209,7 @@ class WebhooksOnly(RuleBasedStateMachine):
                 continue
             assert effect.kind == "send", "nothing can be looked up"
             intent = effect.intent
-            assert isinstance(intent, RefundIntent | CancelIntent | CaptureRestIntent)
+            assert isinstance(intent, Asked)
             outcome = Unknown("timeout") if how == "never" else self.provider.asked(intent)
             if how == "lost":
                 outcome = Unknown("timeout")
@@ -214,6 +235,11 @@ class WebhooksOnly(RuleBasedStateMachine):
     @rule(what=st.sampled_from(["capture", "capture", "cancel", "refund"]), whole=st.booleans())
     def by_hand(self, what: str, whole: bool) -> None:
         self.provider.decide(self.provider.take_up(what, 10_200 if whole else 3000))
+
+    def captured_by_itself(self, amount: int) -> None:
+        """Automatic capture: nothing is told of it, unless it is undone."""
+        made = self.provider.take_up("capture", amount)
+        made.state, self.provider.unsaid = "done", True
 
     @precondition(lambda self: not self.provider.ended and not self.provider.captured)
     @rule()
@@ -308,6 +334,9 @@ class WebhooksOnly(RuleBasedStateMachine):
             if leg.kind == "refund" and not leg.outside:
                 assert paid.get(leg.id, 0) <= leg.amount, "a leg paid twice"
                 assert (leg.state == "succeeded") == (leg.id in paid) or self.contradicted(leg.id)
+        if provider.unsaid:  # how much was captured only a reversal can show
+            assert payment.refunded_ours <= sum(paid.values()) or self.desk.raised()
+            return
         assert payment.captured - payment.uncaptured == provider.captured
         if "contradicted" not in self.desk.raised():
             theirs = provider.total("refund", "done")

@@ -120,7 +120,7 @@ async def asleep_before_sending(lab: Lab) -> list[str]:
 
 
 def without_retention(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(legs, "_key_may_be_gone", lambda work, leg: False)
+    patch.setattr(legs, "key_may_be_gone", lambda work, leg: False)
 
 
 def without_doubt(patch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core.effects import Intent, RefundIntent, RefundLine
+from amends.core.effects import Intent, RefundIntent, RefundLine, ReverseIntent
 from amends.gateways import adyen
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
@@ -23,6 +23,16 @@ from tests.gateways.adyen_table import ACCOUNT, PSP, REFUND_PSP, SETTINGS
 from tests.gateways.table import Amounts, Asked, MoneyTable, dumps, first_intents
 
 REFUND, CANCEL, CAPTURE = first_intents("adyen-eu", PSP)
+REVERSE = ReverseIntent(
+    connection="adyen-eu",
+    psp_payment_id=PSP,
+    currency="EUR",
+    key="leg_02-2",
+    order="ord_01",
+    refund="rf_02",
+    leg="leg_02",
+    epoch=2,
+)
 
 
 def _refund(currency: str, amount: int, reason: str, leg: str, epoch: int = 1) -> RefundIntent:
@@ -54,6 +64,7 @@ INTENTS: dict[str, Intent] = {
         REFUND, method="paypal", capture="CAPTURE000TABLE2"
     ),
     "cancel": CANCEL,
+    "reversal": REVERSE,
     "capture the rest": CAPTURE,
 }
 
@@ -140,6 +151,18 @@ _DONE = (
             refund=RefundState(REFUND_PSP, "pending", 999, "EUR", "leg_01", 1),
             reference=REFERENCE,
         ),
+    ),
+    Asked(
+        "reversal received",
+        REVERSE,
+        answer(201, bare(reference="amends.leg_02.2")),
+        Accepted(payment=PaymentState(psp_release_id=REFUND_PSP), reference=REFERENCE),
+    ),
+    Asked(
+        "the answer to a cancellation under the key of its reversal",
+        REVERSE,
+        answer(201, bare(reference="amends.leg_02.1")),
+        _unread("reference is not the one asked for"),
     ),
     Asked(
         "cancellation received",

@@ -15,6 +15,7 @@ from amends.core.facts import (
     PaymentReported,
     RefundReported,
     ReleaseReported,
+    ReversalReported,
 )
 from amends.gateways import adyen
 from amends.gateways.spec import Settings
@@ -151,6 +152,11 @@ def capture_fact(status: Any = "succeeded", failure: str = "", **changes: Any) -
     return Addressed(CaptureReported("adyen-eu", (PSP,), state), payments=(("adyen-eu", PSP),))
 
 
+def reversal_fact(**changes: Any) -> Addressed:
+    state = RefundState(REFUND_PSP, **{"amount": 3200, "currency": "EUR", **changes})
+    return Addressed(ReversalReported("adyen-eu", (PSP,), state), payments=(("adyen-eu", PSP),))
+
+
 def release_fact(done: bool, failure: str = "", leg: str = "", epoch: int = 0) -> Addressed:
     state = ReleaseState(REFUND_PSP, done, leg, epoch, failure)
     return Addressed(ReleaseReported("adyen-eu", (PSP,), state), payments=(("adyen-eu", PSP),))
@@ -229,14 +235,18 @@ _REFUNDS = (
     Heard(
         "reversed, said to be a refund: what is not signed decides nothing",
         one("CANCEL_OR_REFUND", extra={"modification.action": "refund"}),
-        (others(), CANCELED),
+        (reversal_fact(status="succeeded"),),
     ),
     Heard(
-        "reversed, said to be a cancellation: the same facts",
+        "reversed, said to be a cancellation: the same fact",
         one("CANCEL_OR_REFUND", extra={"modification.action": "cancel"}),
-        (others(), CANCELED),
+        (reversal_fact(status="succeeded"),),
     ),
-    Heard("not reversed", one("CANCEL_OR_REFUND", success="false"), ()),
+    Heard(
+        "not reversed, as we had asked",
+        ours("CANCEL_OR_REFUND", success="false"),
+        (reversal_fact(status="failed", leg="leg_01", epoch=1, failure_reason="refused"),),
+    ),
 )
 
 _PAYMENTS = (

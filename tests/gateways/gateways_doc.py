@@ -30,6 +30,7 @@ WORDS: dict[str, str] = {
     "partial": "refunds a part",
     "void": "cancels an authorization",
     "release_part": "releases part of an authorization",
+    "reversal": "reverses a payment, captured or not",
     "lookup": "can be asked what became of it",
     "lookup_delay": 'its "not found" counts after',
     "key_ttl": "keeps an idempotency key for",

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from amends.core.decision import Terms
-from amends.core.effects import CancelIntent, CaptureRestIntent, RefundIntent
-from amends.core.facts import Answered, LinesUnavailable, OrderReported, RefundRequested, Retried
+from amends.core.effects import CancelIntent, CaptureRestIntent, RefundIntent, ReverseIntent
+from amends.core.facts import Answered, LinesUnavailable, OrderReported, RefundRequested
 from amends.core.order import Leg
 from amends.core.requests import LinePick, RefundIn, TenderIn
 from amends.gateways import adyen
@@ -33,11 +33,13 @@ from tests.gateways.adyen_table import (
 from tests.gateways.table import NOW, dumps
 
 ABLE = adyen.CAPABILITIES
-TERMS = Terms(ABLE.key_ttl, ABLE.lookup_delay, ABLE.key_ttl, lookup=ABLE.lookup)
+TERMS = Terms(
+    ABLE.key_ttl, ABLE.lookup_delay, ABLE.key_ttl, lookup=ABLE.lookup, reversal=ABLE.reversal
+)
 ONE_TEA = RefundIn(lines=(LinePick("1", 1),))
 TIMEOUT = Failure(True, "no answer in 6 s")
 
-Sendable = RefundIntent | CancelIntent | CaptureRestIntent
+Sendable = RefundIntent | CancelIntent | CaptureRestIntent | ReverseIntent
 
 
 def paid(captured: int = 10_200) -> Desk:
@@ -49,7 +51,7 @@ def paid(captured: int = 10_200) -> Desk:
 def sends(desk: Desk) -> Sendable:
     """What leaves now, for the leg that was made last."""
     intent = desk.due()
-    assert isinstance(intent, RefundIntent | CancelIntent | CaptureRestIntent)
+    assert isinstance(intent, Sendable)
     return intent
 
 
@@ -351,21 +353,6 @@ def test_edge_21_the_refusal_is_told_before_the_answer() -> None:
     assert desk.leg().state == "unknown", "an answer that says received takes no refusal back"
     hear(desk, one("CAPTURE", value=10_200))
     assert desk.leg().kind == "refund"
-
-
-def test_a_refused_cancellation_without_a_capture_ends_and_a_person_is_told() -> None:
-    desk = paid(captured=0)
-    intent = asked(desk, RefundIn())
-    answers(desk, intent, taken_up(intent))
-    hear(desk, one("CANCELLATION", success="false", merchantReference=reference(intent)))
-    assert (desk.leg().state, desk.payment().voiding) == ("unknown", 10_200)
-    assert desk.due() is None
-    assert (desk.leg().state, desk.leg().failure) == ("failed", "release_refused")
-    assert (desk.raised(), desk.payment().voiding) == (["release_refused"], 0)
-    assert not desk.rows
-    hear(desk, one("CAPTURE", value=10_200))  # it was captured after all
-    desk.tell(Retried(desk.refund().id))
-    assert isinstance(sends(desk), RefundIntent)
 
 
 def test_edge_21_a_refusal_of_what_the_shop_said_was_captured_is_a_refund_at_once() -> None:

@@ -38,6 +38,7 @@ from amends.core import (
 )
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
+from amends.core.patience import pause_of
 from amends.engine import actions, deliver, fold, intake, turn
 from amends.engine.asks import Ask, Told
 from amends.engine.fold import Fold
@@ -92,12 +93,12 @@ def new_keys(patch: pytest.MonkeyPatch) -> None:
 def no_look_up(patch: pytest.MonkeyPatch) -> None:
     def again(work: Any, leg_id: str) -> None:
         _, leg = work.leg(leg_id)
-        pause = legs._pause(leg)
+        pause = pause_of(leg)
         legs._round(work, leg_id, resend=True)
         work.put_leg(leg_id, doubt=True)
         legs.schedule(work, leg_id, "send", work.now + pause)
 
-    patch.setattr(legs, "_key_may_be_gone", lambda work, leg: False)
+    patch.setattr(legs, "key_may_be_gone", lambda work, leg: False)
     patch.setitem(legs.TABLE_ACTIONS, "look", again)
     patch.setitem(legs.TABLE_ACTIONS, "again", again)
 

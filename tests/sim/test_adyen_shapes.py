@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_schema_validator import OAS31Validator
 
-from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
+from amends.core.effects import (
+    CancelIntent,
+    CaptureRestIntent,
+    Intent,
+    RefundIntent,
+    ReverseIntent,
+)
 from amends.gateways import adyen as gateway
 from amends.gateways.adyen_objects import mark
 from amends.gateways.spec import Response
@@ -185,6 +191,7 @@ INTENTS: dict[str, Intent] = {
     "refunds": REFUND,
     "captures": CaptureRestIntent(**MARKS, amount=7_000),
     "cancels": CancelIntent(**MARKS, reason="cancelled"),
+    "reversals": ReverseIntent(**MARKS),
 }
 
 

@@ -35,6 +35,7 @@ from amends.core.facts import (
     ReleaseReported,
     Retried,
     ReturnReceived,
+    ReversalReported,
     Unparked,
 )
 from amends.core.order import Order
@@ -63,6 +64,7 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     PaymentReported: heard.payment_reported,
     CaptureReported: heard.capture_reported,
     ReleaseReported: heard.release_reported,
+    ReversalReported: heard.reversal_reported,
     PaymentToRead: heard.payment_to_read,
     DisputeReported: heard.dispute_reported,
     FraudWarned: heard.fraud_warned,

@@ -54,6 +54,7 @@ class Terms(msgspec.Struct, frozen=True):
     `key_ttl`: how long it keeps an idempotency key. `lookup_delay`: "not found" counts only this
     long after the last byte. `indeterminate_after`: see invariant I3. `lookup`: it can be asked.
     `void`: an authorization can be released whole; `release_part`: in part, by capturing the rest.
+    `reversal`: it can be asked to give all of a payment back, by release or refund as it finds it.
     """
 
     key_ttl: int
@@ -62,6 +63,7 @@ class Terms(msgspec.Struct, frozen=True):
     lookup: bool = True
     void: bool = True
     release_part: bool = True
+    reversal: bool = False
     multiple_of: tuple[tuple[str, int], ...] = ()
     methods: tuple[Method, ...] = ()  # the first whose prefix fits counts
     arrivals: tuple[Arrival, ...] = ()  # the first whose way fits counts

@@ -56,6 +56,16 @@ class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):
     reason: str
 
 
+class ReverseIntent(_Intent, frozen=True, tag="reverse", kw_only=True):
+    """Give all of a payment back: its provider refunds what was captured, or releases it."""
+
+    key: str
+    order: str
+    refund: str
+    leg: str
+    epoch: int
+
+
 class CaptureRestIntent(_Intent, frozen=True, tag="capture_rest", kw_only=True):
     """Release part of an authorization by capturing the rest, `amount`, for good."""
 
@@ -83,7 +93,14 @@ class LookupPaymentIntent(_Intent, frozen=True, tag="lookup_payment", kw_only=Tr
     psp_order: str = ""
 
 
-Intent = RefundIntent | CancelIntent | CaptureRestIntent | LookupRefundsIntent | LookupPaymentIntent
+Intent = (
+    RefundIntent
+    | CancelIntent
+    | ReverseIntent
+    | CaptureRestIntent
+    | LookupRefundsIntent
+    | LookupPaymentIntent
+)
 EffectKind = Literal["send", "lookup", "deadline"]
 
 

@@ -162,6 +162,15 @@ class ReleaseReported(_Fact, frozen=True, tag="release_reported"):
     release: ReleaseState
 
 
+class ReversalReported(_Fact, frozen=True, tag="reversal_reported"):
+    """A webhook about one reversal: all of a payment was given back, or it was refused. As a refund
+    or by a release is not said where it could be believed."""
+
+    connection: str
+    psp_payment_ids: tuple[str, ...]
+    refund: RefundState
+
+
 class PaymentToRead(_Fact, frozen=True, tag="payment_to_read"):
     """Something happened to this payment, captured or not, and the message is not to be believed
     further than that: read it at the provider."""
@@ -218,6 +227,7 @@ Fact = (
     | PaymentReported
     | CaptureReported
     | ReleaseReported
+    | ReversalReported
     | PaymentToRead
     | DisputeReported
     | FraudWarned

@@ -14,11 +14,12 @@ from amends.core.facts import (
     PaymentToRead,
     RefundReported,
     ReleaseReported,
+    ReversalReported,
 )
 from amends.core.order import Dispute, Order, Payment, psp_ids
 from amends.core.rereads import reread
 from amends.core.work import Work
-from amends.kernel.outcome import CaptureState, ReleaseState
+from amends.kernel.outcome import CaptureState, PaymentState, ReleaseState
 
 
 def payments_of(order: Order, connection: str, named: tuple[str, ...]) -> tuple[Payment, ...]:
@@ -149,6 +150,31 @@ def release_reported(work: Work, fact: ReleaseReported) -> None:
             releases.refused(work, leg, state.failure_reason or "refused")
     else:
         releases.done(work, payment.id, leg)
+    legs.kick(work, payment.id)
+
+
+def reversal_reported(work: Work, fact: ReversalReported) -> None:
+    """All of a payment went back, or did not. By whose hand decides what it was: the cancel of ours
+    was refused, so it was refunded; of others' the order knows whether there was a capture."""
+    payment = payment_of(work.order, fact.connection, fact.psp_payment_ids)
+    state = fact.refund
+    if payment is None or _foreign(work, payment, state.currency):
+        return
+    leg = releases.reversed_by(work, payment.id, state)
+    if state.status != "succeeded":
+        if leg is not None and leg.kind == "void":
+            releases.refused(work, leg, state.failure_reason or "refused")
+    elif leg is None:
+        news.refund_heard(work, payment.id, state)
+        news.payment_news(work, payment.id, PaymentState(canceled=True, capturable=0))
+    elif leg.kind == "void" and leg.state in releases.LIVE:
+        state = releases.given_back(work, leg, state)
+        news.refund_heard(work, payment.id, state)
+        news.adopt_early(work, payment.id)
+        news.raise_if_overpaid(work, payment.id)
+    elif leg.kind == "void":
+        # It was released as well, or is called failed: a person looks which it was.
+        work.event("exception.raised", what="contradicted", leg=leg.id, state=leg.state)
     legs.kick(work, payment.id)
 
 

@@ -13,6 +13,7 @@ from amends.core.effects import (
     LookupRefundsIntent,
     RefundIntent,
     RefundLine,
+    ReverseIntent,
 )
 from amends.core.order import Leg, LineShare, Order, Payment, Refund
 from amends.core.quote import shrunk
@@ -43,6 +44,8 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
         )
     if leg.rest:
         return CaptureRestIntent(**common, amount=leg.rest)
+    if leg.reverse:
+        return ReverseIntent(**common)
     return CancelIntent(**common, reason=refund.reason)
 
 

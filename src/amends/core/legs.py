@@ -19,20 +19,23 @@ from amends.core.holds import release, reserve, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
 from amends.core.order import FAILED, Leg, LineShare, overdrawn, remaining
-from amends.core.patience import KEY_MARGIN, can_look, next_look, tell_late
+from amends.core.patience import (
+    BACKOFF,
+    LONGER,
+    can_look,
+    key_may_be_gone,
+    next_look,
+    pause_of,
+    tell_late,
+)
 from amends.core.quote import refit
 from amends.core.rereads import reread, reread_id, schedule_reread
+from amends.core.reversals import REFUSED, reversible, tell_refused
 from amends.core.work import Work
 from amends.kernel.check import invariant
-from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Instant
+from amends.kernel.time import DAY, HOUR, Instant
 
-# An unknown outcome is first looked into after a second; later rounds wait longer, to ten minutes.
-BACKOFF = (1 * SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE)
-# Where nothing can be looked up, rounds go on for days: the same bytes seldom tell more the tenth
-# time. About thirty requests in a retention of seven days.
-LONGER = (*BACKOFF, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR)
 CAPTURE_WAIT = 4 * HOUR  # a refused release: the capture that explains it is told by then
-REFUSED = "release_refused"
 FUNDS_AGAIN = 1 * HOUR  # a refused balance is seldom topped up sooner
 FUNDS_LONG = 24  # rounds until a person is told
 WATCH = 1 * DAY  # a pending refund is looked in on, in case its webhook is lost
@@ -173,6 +176,9 @@ def _send(work: Work, leg_id: str) -> None:
     if leg.kind == "void" and work.payment(leg.payment).gone and not leg.attempts:
         move(work, leg_id, "said_succeeded")
         return
+    if leg.kind == "void" and leg.reverse and not leg.attempts and not reversible(work, leg):
+        not_released(work, leg, "said_failed")
+        return
     if not leg.doubt and leg.kind == "refund" and overdrawn(work.order, refund.id, leg.payment):
         _taken(work, leg)
         return
@@ -180,7 +186,7 @@ def _send(work: Work, leg_id: str) -> None:
         if not _has_capture(work, leg):
             return
         leg = work.leg(leg_id)[1]
-    invariant(leg.attempts == 0 or not _key_may_be_gone(work, leg), "a key may have been forgotten")
+    invariant(leg.attempts == 0 or not key_may_be_gone(work, leg), "a key may have been forgotten")
     if not leg.attempts:
         leg = _fix_bytes(work, leg)
     leg = work.put_leg(
@@ -323,7 +329,7 @@ def as_refund(work: Work, leg_id: str) -> bool:
             "exception.raised", what="exceeds_captured", leg=leg_id, captured=payment.captured
         )
         return False
-    work.put_leg(leg_id, kind="refund", declined="")
+    work.put_leg(leg_id, kind="refund", declined="", reverse=False)
     work.put_payment(
         payment.id,
         voiding=payment.voiding - leg.amount,
@@ -347,14 +353,6 @@ def _fail(work: Work, leg: Leg, why: str) -> None:
     work.event("exception.raised", what=why, leg=leg.id, amount=leg.amount)
 
 
-def _key_may_be_gone(work: Work, leg: Leg) -> bool:
-    """Whether the provider may have forgotten the key; it has not if it never took it up."""
-    if not leg.first_sent_at:
-        return False
-    terms = work.ctx.terms[work.payment(leg.payment).connection]
-    return work.now >= leg.first_sent_at + max(0, terms.key_ttl - KEY_MARGIN)
-
-
 # -- asking again ------------------------------------------------------------------------------
 
 
@@ -363,12 +361,12 @@ def _probe(work: Work, leg_id: str) -> None:
     _, leg = work.leg(leg_id)
     look = can_look(work, leg.payment)
     if not look and leg.declined == REFUSED:
-        _not_released(work, leg)
+        _refused_for_good(work, leg)
         return
     if not look:
         leg = tell_late(work, leg)
     resend = leg.state == "unknown" and leg.resend and not leg.surfaced
-    if resend and not _key_may_be_gone(work, leg):
+    if resend and not key_may_be_gone(work, leg):
         _send(work, leg_id)
         return
     if not look:  # only a webhook or a statement can tell now
@@ -399,15 +397,22 @@ def _await_capture(work: Work, leg_id: str) -> None:
     schedule(work, leg_id, "lookup", work.now + CAPTURE_WAIT)
 
 
-def _not_released(work: Work, leg: Leg) -> None:
-    """A release was refused, and no capture that would explain it was told."""
-    move(work, leg.id, "not_found_declined", code=REFUSED)
+def _refused_for_good(work: Work, leg: Leg) -> None:
+    """No capture that would explain it was told: some are never told, and only a reversal finds
+    them. It has a key of its own; the cancel under the first one was refused for certain."""
+    if not reversible(work, leg):
+        not_released(work, leg, "not_found_declined")
+        return
+    work.put_leg(leg.id, reverse=True)
+    move(work, leg.id, "reversible", code=REFUSED)
+
+
+def not_released(work: Work, leg: Leg, news: News) -> None:
+    """It ends so."""
+    work.put_leg(leg.id, failure=REFUSED)
+    move(work, leg.id, news, code=REFUSED)
     work.finish(effect_id(leg.id))
-    work.event("exception.raised", what=REFUSED, leg=leg.id, amount=leg.amount)
-
-
-def _pause(leg: Leg, rounds: tuple[int, ...] = BACKOFF) -> int:
-    return rounds[min(leg.tries, len(rounds) - 1)]
+    tell_refused(work, leg)
 
 
 def _round(work: Work, leg_id: str, resend: bool) -> Leg:
@@ -424,7 +429,7 @@ def _look(work: Work, leg_id: str) -> None:
         _await_capture(work, leg_id)
         return
     look = can_look(work, leg.payment)
-    pause = _pause(leg) if look else _pause(leg, LONGER)
+    pause = pause_of(leg) if look else pause_of(leg, LONGER)
     if not look and leg.stored:  # the same bytes are not to be sent again
         pause = WATCH
     _round(work, leg_id, resend=not look and not leg.stored)
@@ -437,7 +442,7 @@ def _again(work: Work, leg_id: str) -> None:
     stored error, only look-ups (I3)."""
     _, leg = work.leg(leg_id)
     long = leg.state == "unknown" and not can_look(work, leg.payment)
-    pause = _pause(leg, LONGER) if long else _pause(leg)
+    pause = pause_of(leg, LONGER) if long else pause_of(leg)
     if leg.state == "unknown" and _only_look(work, leg, pause):
         _round(work, leg_id, resend=False)
         schedule(work, leg_id, "lookup", next_look(work, leg, pause))
@@ -453,7 +458,7 @@ def _only_look(work: Work, leg: Leg, pause: int) -> bool:
     terms = work.ctx.terms[work.payment(leg.payment).connection]
     closing = work.now + pause >= leg.first_sent_at + terms.indeterminate_after
     enough = leg.stored >= STORED_ENOUGH or (leg.stored > 0 and closing)
-    return enough or leg.surfaced or _key_may_be_gone(work, leg)
+    return enough or leg.surfaced or key_may_be_gone(work, leg)
 
 
 def _renew(work: Work, leg_id: str) -> None:

@@ -44,6 +44,7 @@ News = Literal[
     "not_sent",
     "unclear",
     "refused",
+    "reversible",
     "not_found",
     "not_found_declined",
     "not_found_no_funds",
@@ -123,6 +124,7 @@ def _fill_asking() -> None:
     _row(_OUT, "not_sent", None, "again")
     _row(_OUT, "unclear", "unknown", "look")
     _row((*_OUT, *_OPEN), "refused", "unknown", "await_capture")
+    _row(("unknown",), "reversible", "sending", "renew")
     _row(("unknown",), "not_found", None, "again")
     _row(("unknown",), "not_found_declined", "failed", "release")
     _row(("unknown",), "not_found_no_funds", "awaiting_funds", "wait_funds")
@@ -187,6 +189,7 @@ def _fill_ignored() -> None:
     overtaken: tuple[News, ...] = ("declined", "doubted", "no_funds", "not_sent", "unclear")
     _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken)
     _ignore(("succeeded", *_ENDED), "refused")
+    _ignore(("sending", *_OPEN, "succeeded", *_ENDED), "reversible")
     settled: tuple[News, ...] = ("not_found_declined", "not_found_no_funds", "not_found_late")
     _ignore(("sending", "succeeded", *_ENDED), "not_found", *settled, "lookup_failed")
     _ignore(_OPEN, *settled)

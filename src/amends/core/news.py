@@ -14,9 +14,10 @@ from amends.core.holds import reserve
 from amends.core.intents import unknown_capture
 from amends.core.lifecycle import News
 from amends.core.order import Leg, Order, Payment, Refund
-from amends.core.patience import can_look, settles_at
+from amends.core.patience import BACKOFF, can_look, settles_at
 from amends.core.quote import adopted
 from amends.core.rereads import reread, reread_id, schedule_reread, start_reread
+from amends.core.reversals import REFUSED, tell_refused
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import derived, tail
@@ -141,7 +142,7 @@ def _release_accepted(
         leg = work.put_leg(leg.id, psp_release_id=state.psp_release_id)
     _name_captures(work, leg.payment, state)
     done = releases.void_news(work, leg, state, asked)
-    if not done and leg.declined != legs.REFUSED:  # its refusal may be told before its answer
+    if not done and leg.declined != REFUSED:  # its refusal may be told before its answer
         legs.move(work, leg.id, legs.asked_status(leg, "pending", asked), **body)
 
 
@@ -240,6 +241,8 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
     else:
         work.put_leg(leg.id, failure=outcome.code)
         legs.move(work, leg.id, "declined", **body)
+        if leg.kind == "void" and leg.reverse and leg.state in ("sending", "unknown"):
+            tell_refused(work, leg)
         if outcome.kind == "refunded":  # somebody else gave it back: see what
             reread(work, leg.payment)
 
@@ -290,7 +293,7 @@ def _reread_answered(work: Work, payment: Payment, outcome: Any, asked: int) -> 
             work.event("exception.raised", **told)
         again = {"reread": True, "look": not payment.captured_peak, "reread_tries": tries}
         work.put_payment(payment.id, **again)
-        pause = legs.BACKOFF[min(tries, len(legs.BACKOFF) - 1)]
+        pause = BACKOFF[min(tries, len(BACKOFF) - 1)]
         schedule_reread(work, payment.id, work.now + pause)
 
 

@@ -195,6 +195,7 @@ class Leg(_Part, frozen=True):
     in_flight: bool = False
     full: bool = False  # fixed with the first send of the epoch: the whole of what was captured
     rest: int = 0  # likewise: what a partial release captures, 0 if the whole is released
+    reverse: bool = False  # a void whose cancel was refused: asked for as a reversal now
     doubt: bool = False
     stored: int = 0
     resend: bool = False  # the next round sends the same bytes; else it looks up

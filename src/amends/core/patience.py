@@ -5,10 +5,20 @@ from __future__ import annotations
 
 from amends.core.order import Leg
 from amends.core.work import Work
-from amends.kernel.time import DAY, MINUTE, Instant
+from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Instant
 
+# An unknown outcome is first looked into after a second; later rounds wait longer, to ten minutes.
+BACKOFF = (1 * SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE)
+# Where nothing can be looked up, rounds go on for days: the same bytes seldom tell more the tenth
+# time. About thirty requests in a retention of seven days.
+LONGER = (*BACKOFF, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR)
 KEY_MARGIN = 10 * MINUTE  # no resend so close to the end of the provider's key retention
 UNHEARD_AFTER = 2 * DAY  # of the last byte, and no webhook: a person is told
+
+
+def pause_of(leg: Leg, rounds: tuple[int, ...] = BACKOFF) -> int:
+    """How long to wait before the next round."""
+    return rounds[min(leg.tries, len(rounds) - 1)]
 
 
 def can_look(work: Work, payment_id: str) -> bool:
@@ -41,6 +51,14 @@ def tell_late(work: Work, leg: Leg) -> Leg:
                 "exception.raised", what=what, leg=leg.id, state=leg.state, key=leg.key, due=at
             )
     return leg
+
+
+def key_may_be_gone(work: Work, leg: Leg) -> bool:
+    """Whether the provider may have forgotten the key; it has not if it never took it up."""
+    if not leg.first_sent_at:
+        return False
+    terms = work.ctx.terms[work.payment(leg.payment).connection]
+    return work.now >= leg.first_sent_at + max(0, terms.key_ttl - KEY_MARGIN)
 
 
 def next_look(work: Work, leg: Leg, pause: int) -> Instant:

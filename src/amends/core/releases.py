@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from amends.core import legs
+from amends.core.claims import claim
 from amends.core.order import Leg
 from amends.core.work import Work
-from amends.kernel.outcome import CaptureState, PaymentState, ReleaseState
+from amends.kernel.outcome import CaptureState, PaymentState, RefundState, ReleaseState
 
 LIVE = ("sending", "unknown", "pending")
 
@@ -72,7 +75,8 @@ def after_capture(work: Work, payment_id: str) -> None:
     """What was captured settles the releases that are out: it is the rest they left, or they came
     too late and give back captured money."""
     for leg in _of(work, payment_id):
-        if leg.kind == "void" and leg.attempts and leg.state in LIVE:
+        out = leg.kind == "void" and leg.attempts and leg.state in LIVE
+        if out and not leg.reverse:  # a reversal gives back what was captured as well
             void_news(work, leg, PaymentState(captured=work.payment(payment_id).captured), 0)
 
 
@@ -122,6 +126,8 @@ def refused(work: Work, leg: Leg, failure: str) -> None:
         return
     if work.payment(leg.payment).captured_peak:
         captured_first(work, leg, None)
+    elif leg.reverse:
+        legs.not_released(work, leg, "heard_failed")
     else:
         legs.move(
             work,
@@ -131,3 +137,45 @@ def refused(work: Work, leg: Leg, failure: str) -> None:
             failure=failure,
             code=failure,
         )
+
+
+def reversed_by(work: Work, payment_id: str, state: RefundState) -> Leg | None:
+    """Our leg that asked for this reversal, as `released_by`; or that it was found to have paid."""
+    for leg in _of(work, payment_id):
+        ids = (leg.psp_release_id, leg.psp_refund_id)
+        mine = state.psp_refund_id in ids or (leg.id, leg.epoch) == (state.leg, state.epoch)
+        if leg.reverse and leg.attempts and mine:
+            return leg
+    return None
+
+
+def given_back(work: Work, leg: Leg, state: RefundState) -> RefundState:
+    """Our reversal was done: the money is with the customer. Its cancel was refused, so it had been
+    captured and this refunded it. Of a capture of less than all the rest was let go before."""
+    payment = work.payment(leg.payment)
+    said = state.amount if 0 < state.amount < leg.amount else leg.amount
+    paid = min(payment.captured_peak or said, leg.amount)
+    if not payment.captured_peak:
+        take_capture(work, payment.id, paid)
+        work.event("payment.updated", payment=payment.id, captured=paid)
+    name = state.psp_refund_id
+    work.put_leg(leg.id, kind="refund", amount=paid, psp_refund_id=name, psp_release_id=name)
+    payment = work.payment(payment.id)
+    work.put_payment(
+        payment.id, voiding=payment.voiding - paid, pending_ours=payment.pending_ours + paid
+    )
+    refund, _ = work.leg(leg.id)
+    if paid < leg.amount:
+        number = len(refund.legs) + 1
+        rest = Leg(
+            f"{leg.id.rpartition('_')[0]}_{number}",
+            "void",
+            payment.id,
+            leg.amount - paid,
+            "sending",
+        )
+        work.put_refund(refund.id, legs=(*refund.legs, rest))
+        legs.move(work, rest.id, "said_succeeded")
+    claim(work, refund.id)
+    work.event("leg.news", leg=leg.id, news="reversed", kind="refund", amount=paid)
+    return replace(state, amount=paid)

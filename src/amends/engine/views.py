@@ -175,7 +175,7 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
     payment = order.payment(leg.payment)
     return {
         "id": leg.id,
-        "kind": leg.kind,
+        "kind": "reversal" if leg.kind == "void" and leg.reverse else leg.kind,
         "connection": payment.connection,
         "psp_payment_id": payment.psp_payment_id,
         "psp_refund_id": leg.psp_refund_id or None,

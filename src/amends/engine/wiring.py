@@ -197,6 +197,7 @@ def _terms(connection: ConnectionConfig) -> Terms:
         lookup=able.lookup,
         void=able.void,
         release_part=able.release_part,
+        reversal=able.reversal,
         multiple_of=tuple(sorted(able.multiple_of.items())),
         methods=able.methods,
         arrivals=able.arrivals,

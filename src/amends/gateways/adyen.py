@@ -12,7 +12,13 @@ import re
 from typing import Any
 
 from amends.core.decision import Arrival, Method
-from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
+from amends.core.effects import (
+    CancelIntent,
+    CaptureRestIntent,
+    Intent,
+    RefundIntent,
+    ReverseIntent,
+)
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
 from amends.gateways.adyen_items import is_key, verify
@@ -37,6 +43,8 @@ CAPABILITIES = Capabilities(
     # By a partial capture, after which Adyen cancels the rest; not on accounts for which Adyen's
     # support has switched on multiple partial captures: there the rest stays open.
     release_part=True,
+    # Of the full amount, and not after several partial captures.
+    reversal=True,
     lookup=False,
     # "At least 7 days", per company account; other copies of the page say 14 and 31. A region away
     # from the one that took the request keeps none, so one connection uses one endpoint.
@@ -88,6 +96,8 @@ def write(intent: Intent, settings: Settings) -> Request:
         return _post("captures", intent, {"amount": _amount(intent)}, settings)
     if isinstance(intent, CancelIntent):
         return _post("cancels", intent, {}, settings)
+    if isinstance(intent, ReverseIntent):
+        return _post("reversals", intent, {}, settings)
     raise Unwritable("Adyen answers no look-ups: only its webhooks and reports tell")
 
 
@@ -98,7 +108,7 @@ def _amount(intent: RefundIntent | CaptureRestIntent) -> dict[str, Any]:
 
 def _post(
     action: str,
-    intent: RefundIntent | CaptureRestIntent | CancelIntent,
+    intent: RefundIntent | CaptureRestIntent | CancelIntent | ReverseIntent,
     fields: dict[str, Any],
     settings: Settings,
 ) -> Request:

@@ -7,7 +7,13 @@ carries the header `transient-error: true` may be repeated), Adyen's OpenAPI Che
 
 from __future__ import annotations
 
-from amends.core.effects import CancelIntent, CaptureRestIntent, Intent, RefundIntent
+from amends.core.effects import (
+    CancelIntent,
+    CaptureRestIntent,
+    Intent,
+    RefundIntent,
+    ReverseIntent,
+)
 from amends.gateways.adyen_objects import from_wire, mark, scrub
 from amends.gateways.codecs import (
     Json,
@@ -37,6 +43,8 @@ _TEXT_MAX = 300  # characters of a provider's sentence worth keeping
 # Of the idempotency layer: its store is away; the key is at work, or its request was processed.
 _KEY_CODES = ("703", "704")
 
+_Sendable = RefundIntent | CancelIntent | ReverseIntent | CaptureRestIntent
+
 
 def parse(intent: Intent, result: Response | Failure) -> Outcome:
     """What an answer, or none, means for `intent`. Never raises."""
@@ -54,10 +62,10 @@ def parse(intent: Intent, result: Response | Failure) -> Outcome:
 
 
 def _received(intent: Intent, body: Json, reference: str) -> Accepted:
-    """Taken up, under a reference of its own. Neither a cancel nor a capture says anything of the
+    """Taken up, under a reference of its own. No cancel, reversal or capture says anything of the
     payment yet. Raises Malformed, also where the answer is to another request than ours: Adyen does
     not say what a key does that is used for two."""
-    if not isinstance(intent, RefundIntent | CancelIntent | CaptureRestIntent):
+    if not isinstance(intent, _Sendable):
         raise Malformed("Adyen has no look-up, so nobody asked")
     if text(body, "status") != "received":
         raise Malformed("status is not received")
@@ -71,7 +79,7 @@ def _received(intent: Intent, body: Json, reference: str) -> Accepted:
     return Accepted(payment=PaymentState(psp_release_id=psp_reference), reference=reference)
 
 
-def _check_is_ours(intent: RefundIntent | CancelIntent | CaptureRestIntent, body: Json) -> None:
+def _check_is_ours(intent: _Sendable, body: Json) -> None:
     asked = {
         "paymentPspReference": intent.psp_payment_id,
         "reference": mark(intent.leg, intent.epoch),

@@ -24,6 +24,7 @@ from amends.core.facts import (
     PaymentReported,
     RefundReported,
     ReleaseReported,
+    ReversalReported,
 )
 from amends.gateways.adyen_items import ITEMS, Item, items
 from amends.gateways.adyen_objects import WIRE_EXPONENT, from_wire, marked
@@ -230,13 +231,27 @@ def _canceled(item: Item, connection: str) -> _Facts:
     return _payment(item, connection, PaymentState(canceled=True, capturable=0))
 
 
-def _reversed(item: Item, connection: str) -> _Facts:
-    """All of the payment went back, as a refund or by cancelling it; which of the two is not
-    signed. Both are told: the order knows whether there was a capture, and only one can be."""
-    return (
-        *_refund_as("succeeded")(item, connection),
-        *_canceled(item, connection),
-    )
+def _reversed_as(status: RefundStatus) -> Callable[[Item, str], _Facts]:
+    """A reader of items about one reversal: all of the payment went back, as a refund or by
+    cancelling it. Which of the two is not signed, so it is left out: the order knows."""
+
+    def reader(item: Item, connection: str) -> _Facts:
+        leg, epoch = marked(item.merchant_reference)
+        state = RefundState(
+            psp_refund_id=item.psp_reference,
+            status=status,
+            amount=_amount(item),
+            currency=item.currency,
+            leg=leg,
+            epoch=epoch,
+            failure_reason=_label(item.reason) if status == "failed" else "",
+            bank_reference=item.arn,
+            bank_reference_type="acquirer_reference_number" if item.arn else "",
+        )
+        payment = _modified(item)
+        return (_addressed(ReversalReported(connection, (payment,), state), connection, payment),)
+
+    return reader
 
 
 # -- disputes ------------------------------------------------------------------------------------
@@ -316,7 +331,8 @@ _READERS: dict[tuple[str, str], Callable[[Item, str], _Facts]] = {
     ("REFUNDED_REVERSED", _HAPPENED): _refund_as("failed", "refunded_reversed"),
     ("POSTPONED_REFUND", _HAPPENED): _refund_as("pending"),
     ("REFUND_WITH_DATA", _HAPPENED): _unreferenced,
-    ("CANCEL_OR_REFUND", _HAPPENED): _reversed,
+    ("CANCEL_OR_REFUND", _HAPPENED): _reversed_as("succeeded"),
+    ("CANCEL_OR_REFUND", "false"): _reversed_as("failed"),
     ("AUTHORISATION", _HAPPENED): _authorised,
     ("CAPTURE", _HAPPENED): _capture_as("succeeded"),
     ("CAPTURE", "false"): _capture_as("refused"),

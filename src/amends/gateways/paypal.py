@@ -21,6 +21,7 @@ from amends.core.effects import (
     Intent,
     LookupRefundsIntent,
     RefundIntent,
+    ReverseIntent,
 )
 from amends.gateways.codecs import Json
 from amends.gateways.paypal_answers import parse, token
@@ -95,6 +96,8 @@ def write(intent: Intent, settings: Settings) -> Request:
     if isinstance(intent, CaptureRestIntent):
         path = _authorization(intent, "/capture")
         return _post(path, _capture_body(intent), intent.key, settings)
+    if isinstance(intent, ReverseIntent):
+        raise Unwritable("PayPal has no reversal that finds out by itself what to do")
     if intent.cursor.startswith(OF_CAPTURE):
         capture = segment(intent.cursor.removeprefix(OF_CAPTURE))
         return _get(f"/v2/payments/captures/{capture}", settings)

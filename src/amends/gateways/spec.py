@@ -26,6 +26,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     partial: bool = False
     void: bool = False
     release_part: bool = False  # part of an authorization can be released
+    reversal: bool = False  # all of a payment can be given back, captured or not as it finds it
     lookup: bool = False
     lookup_delay: int = 0  # "not found" counts only so long after the last byte sent
     key_ttl: int = 0  # how long an idempotency key is kept

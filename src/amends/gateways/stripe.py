@@ -17,6 +17,7 @@ from amends.core.effects import (
     LookupPaymentIntent,
     LookupRefundsIntent,
     RefundIntent,
+    ReverseIntent,
 )
 from amends.gateways.signatures import (
     header,
@@ -100,6 +101,8 @@ def write(intent: Intent, settings: Settings) -> Request:
         if intent.cursor:
             query = (*query, ("starting_after", intent.cursor))
         return _get(f"/v1/refunds?{form(query)}", settings)
+    if isinstance(intent, ReverseIntent):
+        raise Unwritable("Stripe has no reversal that finds out by itself what to do")
     return _get(_payment_path(intent), settings)
 
 
