@@ -112,7 +112,7 @@ def test_the_checker_reads_adyens_webhooks() -> None:
     bench = AdyenBench()
     bench.listen()
     bench.payment(capture="manual")
-    bench.modify("captures", 9_000)
+    capture = bench.modify("captures", 9_000)["pspReference"]
     bench.now += 1
     bench.world.books.run_due(bench.now)
     names = [bench.modify("refunds", amount)["pspReference"] for amount in (1_000, 2_000, 99_000)]
@@ -123,7 +123,7 @@ def test_the_checker_reads_adyens_webhooks() -> None:
     bench.control("close_dispute", payment=PSP, status="won")
     warning = bench.control("fraud_warning", payment=PSP)["warning"]
     told = heard(bench)
-    assert told.captured == {(PSP, 9_000)} and told.warnings == {warning}
+    assert told.captures == {PSP: {capture: 9_000}} and told.warnings == {warning}
     assert told.refunds == {
         *((names[0], "succeeded"), (names[1], "succeeded"), (names[1], "failed")),
         (names[2], "failed"),
