@@ -26,7 +26,7 @@ from bench import curves, growth, naive, plot, psp, stock
 from bench.__main__ import chosen
 from bench.facts import facts
 from bench.machine import ROOT
-from bench.ours import stock_name
+from bench.ours import picked, stock_name
 from bench.places import Places
 from bench.plan import Curve, Plan, Round, Row, summed_up
 from bench.references import SCRIPT
@@ -84,6 +84,14 @@ def test_growth_on_tiny_stocks(postgres_server: str) -> None:
 
 
 @pytest.mark.slow
+def test_no_order_of_a_stock_is_picked_twice() -> None:
+    wish = {"stock": 120, "parts": 2, "seeds": 3}
+    wishes = [{**wish, "part": part, "seed": seed} for part in range(2) for seed in range(3)]
+    found = [order for one in wishes for order in picked(one, 20)]
+    assert len(set(found)) == len(found) == 120
+    assert picked(wishes[0], 20) == found[:20]  # a seed picks the same again
+
+
 def test_a_stock_is_what_the_engine_would_have_left(postgres_server: str) -> None:
     """Loaded rows agree with the documents beside them, and the indexes are as they were."""
     with ExitStack() as stack:
