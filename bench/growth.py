@@ -26,7 +26,7 @@ class Stocked:
     paced: list[Round] = field(default_factory=list)  # RATE refunds a second
 
     def measure(self, plan: Plan, number: int) -> None:
-        picks = {"stock": self.orders, "seed": 2 * number}
+        picks = {"stock": self.orders, "seeds": 2 * plan.rounds, "seed": 2 * number}
         self.full.append(engines(plan, self.place, KIND, **picks))
         picks["seed"] += 1
         count = max(1, int(RATE * plan.seconds) // PROCESSES[KIND])

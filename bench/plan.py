@@ -46,7 +46,7 @@ class Plan:
     long: bool = False
     plot: bool = False
     sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)
-    short_sizes: tuple[int, ...] = (10_000, 100_000)
+    short_sizes: tuple[int, ...] = (20_000, 200_000)
 
     def count(self, a_second: int) -> int:
         return max(20, int(self.seconds * a_second))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -22,11 +23,11 @@ from amends.core.requests import OrderKey
 from amends.doors import bench_cli
 from amends.doors.cli import app
 from amends.store.rows import to_order
-from bench import curves, growth, naive, plot, psp, stock
+from bench import curves, growth, naive, ours, plot, psp, stock
 from bench.__main__ import chosen
 from bench.facts import facts
 from bench.machine import ROOT
-from bench.ours import stock_name
+from bench.ours import picked, stock_name
 from bench.places import Places
 from bench.plan import Curve, Plan, Round, Row, summed_up
 from bench.references import SCRIPT
@@ -81,6 +82,29 @@ def test_growth_on_tiny_stocks(postgres_server: str) -> None:
         (400, True),
         (1200, True),
     ]
+
+
+def test_no_order_of_a_stock_is_picked_twice() -> None:
+    wish = {"stock": 120, "parts": 2, "seeds": 3}
+    wishes = [{**wish, "part": part, "seed": seed} for part in range(2) for seed in range(3)]
+    found = [order for one in wishes for order in picked(one, 20)]
+    assert len(set(found)) == len(found) == 120
+    assert picked(wishes[0], 20) == found[:20]  # a seed picks the same again
+
+
+def test_a_refund_that_does_not_end_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not heard of here, and nowhere in the store either."""
+
+    async def asked(*given: Any) -> Any:
+        return SimpleNamespace(results=[SimpleNamespace(refund="rf_1")])
+
+    async def nothing(*given: Any) -> None:
+        return None
+
+    monkeypatch.setattr(ours.actions, "request_refund", asked)
+    engine: Any = SimpleNamespace(wait_for=nothing, store=SimpleNamespace(order=nothing))
+    with pytest.raises(RuntimeError, match="nothing was measured"):
+        asyncio.run(ours.Run(engine, {})._refund("ord_1"))
 
 
 @pytest.mark.slow
