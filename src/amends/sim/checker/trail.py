@@ -189,7 +189,8 @@ def unpaid_has_a_cause(case: Case) -> Found:
 
 def _said_no(case: Case, refund: Refund, leg: Leg) -> bool:
     """Since the leg was sent last the trail has a decline with its code, which want of money at the
-    provider is not, or tells that others left too little; or people gave it up since it moved."""
+    provider is not, or tells that others left too little, in all or of each capture; or people gave
+    it up since it moved."""
     no = dropped = others = False
     for event in case.events:
         body, what = event.body, event.body.get("what")
@@ -205,7 +206,7 @@ def _said_no(case: Case, refund: Refund, leg: Leg) -> bool:
         if event.type in ("leg.moved", "leg.news"):
             no = no or body.get("code", "") not in ("", NO_FUNDS)
         elif event.type == "exception.raised":
-            no = no or (what == "taken_by_others" and others)
+            no = no or (what in ("taken_by_others", "no_such_capture") and others)
             no = no or (what == "exceeds_captured" and _captured(case, leg))
     return no or dropped
 
