@@ -156,6 +156,14 @@ def test_a_capture_that_fails_later(adyen: Any) -> None:
         adyen.control("fail_capture", payment=PSP)
 
 
+def test_what_was_captured_unsaid_is_told_after_all(adyen: Any) -> None:
+    adyen.listen()
+    adyen.payment()
+    assert adyen.told() == []
+    adyen.control("tell_captures", payment=PSP)
+    assert adyen.told() == [("CAPTURE", "true", 10_000)]
+
+
 def test_a_cancel_of_what_is_only_authorised(adyen: Any) -> None:
     adyen.listen()
     adyen.payment(capture="manual")
@@ -321,6 +329,7 @@ def test_by_hand(adyen: Any) -> None:
         {"op": "settle_refund", "refund": "NOBODY"},
         {"op": "fail_refund", "refund": "NOBODY"},
         {"op": "fail_capture", "payment": PSP, "capture": "NOBODY"},
+        {"op": "tell_captures", "payment": "OPEN"},
         {"op": "dashboard_refund", "payment": "NOBODY"},
         {"op": "dashboard_capture", "payment": PSP},
         {"op": "dashboard_capture", "payment": "OPEN", "amount": 10_001},

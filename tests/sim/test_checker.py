@@ -27,6 +27,7 @@ from tests.sim.broken_causes import (
     tell,
     unpaid,
 )
+from tests.sim.broken_holds import refused_unsaid
 from tests.sim.broken_news import (
     captured_more,
     dispute_not_taken,
@@ -242,6 +243,11 @@ def captured_in_two(w: World) -> None:
     w.hear_item("CAPTURE", "cap_2", 6000)
 
 
+def refused_and_released(w: World) -> None:
+    refused_unsaid(w)
+    w.hear_item("CANCELLATION", "cancel_1", 2000, success="false")
+
+
 def warning_unheard(w: World) -> None:
     warning_not_taken(w)
     w.rows["inbox"].pop()
@@ -290,6 +296,7 @@ ALLOWED: dict[str, Change] = {
     "a capture that failed, nobody told us of": failure_unheard,
     "overdrawn by a capture that failed, and said": uncaptured_and_raised,
     "left alone since a capture failed": left_alone_as_a_capture_failed,
+    "a release that was refused, and done after all": refused_and_released,
     "a fraud warning": lambda w: w.warn(),
     "a fraud warning nobody told us of": warning_unheard,
     "paid and open again by the provider's word": paid_and_open_again,

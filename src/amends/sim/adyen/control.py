@@ -279,6 +279,16 @@ def _fail_capture(books: Books, wish: FailCapture) -> Answer:
     return {"capture": named[-1].psp_reference, "amount": named[-1].amount}
 
 
+def _tell_captures(books: Books, wish: OnPayment) -> Answer:
+    payment = _payment(books, wish.payment)
+    standing = payment.captures("succeeded")
+    if not standing:
+        raise CommandRefused(f"{wish.payment} is {payment.status}: there is no capture to tell of.")
+    for made in standing:
+        books.told(made, "CAPTURE")
+    return {"payment": wish.payment, "status": payment.status}
+
+
 def _open_dispute(books: Books, wish: OpenDispute) -> Answer:
     payment = _payment(books, wish.payment)
     if not payment.captured:
@@ -333,6 +343,7 @@ COMMANDS: Commands = {
     "dashboard_cancel": (OnPayment, _dashboard_cancel),
     "expire": (OnPayment, _expire),
     "fail_capture": (FailCapture, _fail_capture),
+    "tell_captures": (OnPayment, _tell_captures),
     "open_dispute": (OpenDispute, _open_dispute),
     "charge_back": (OnDispute, _charge_back),
     "close_dispute": (CloseDispute, _close_dispute),

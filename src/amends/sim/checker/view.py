@@ -236,6 +236,8 @@ class Told(msgspec.Struct):
     captures: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     undone: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     warnings: set[str] = msgspec.field(default_factory=set)
+    # Captures and cancellations that took or released nothing: ids.
+    refused: set[str] = msgspec.field(default_factory=set)
 
 
 class Entry(msgspec.Struct):
@@ -455,6 +457,9 @@ def _hear_item(told: Told, item: dict[str, Any]) -> None:
         told.refunds.add((name, "failed"))
     elif event == "CAPTURE" and happened:
         told.captures.setdefault(item["originalReference"], {})[name] = amount
+    elif event in ("CAPTURE", "CANCELLATION"):
+        if not happened:
+            told.refused.add(name)
     elif event == "CAPTURE_FAILED" and happened:
         told.undone.setdefault(item["originalReference"], {})[name] = amount
     elif event == "NOTIFICATION_OF_FRAUD":
