@@ -156,14 +156,6 @@ def test_a_capture_that_fails_later(adyen: Any) -> None:
         adyen.control("fail_capture", payment=PSP)
 
 
-def test_what_was_captured_unsaid_is_told_after_all(adyen: Any) -> None:
-    adyen.listen()
-    adyen.payment()
-    assert adyen.told() == []
-    adyen.control("tell_captures", payment=PSP)
-    assert adyen.told() == [("CAPTURE", "true", 10_000)]
-
-
 def test_a_cancel_of_what_is_only_authorised(adyen: Any) -> None:
     adyen.listen()
     adyen.payment(capture="manual")

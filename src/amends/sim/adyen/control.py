@@ -70,11 +70,13 @@ class SettleRefund(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class FailCapture(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`fail_capture`: the named one, or the last one of the payment."""
+    """`fail_capture`: the named one, or the last one of the payment. `again`: what it took can be
+    captured again."""
 
     payment: str
     capture: str | None = None
     failure_reason: str = "Capture failed at the scheme"
+    again: bool = False
 
 
 class OpenDispute(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -276,6 +278,7 @@ def _fail_capture(books: Books, wish: FailCapture) -> Answer:
     if not named:
         raise CommandRefused(f"{wish.payment} has no such capture that could fail.")
     outcomes.fail_capture(books, named[-1], wish.failure_reason)
+    payment.open += named[-1].amount if wish.again else 0
     return {"capture": named[-1].psp_reference, "amount": named[-1].amount}
 
 

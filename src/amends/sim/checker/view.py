@@ -208,13 +208,19 @@ class AtProvider(msgspec.Struct):
 
     @property
     def taken(self) -> int:
-        """What captures took, whatever became of it."""
-        return self.captured + self.uncaptured
+        """What captures took, whatever became of it; what was captured again in the place of what
+        failed counts once."""
+        return max(self.captured, min(self.captured + self.uncaptured, self.authorized))
+
+    @property
+    def missing(self) -> int:
+        """What captures took that failed and was not captured again."""
+        return self.taken - self.captured
 
     @property
     def released(self) -> int:
         """How much of the authorization was let go."""
-        return self.authorized - self.taken - self.capturable
+        return max(0, self.authorized - self.taken - self.capturable)
 
 
 class DisputeThere(msgspec.Struct):

@@ -21,7 +21,7 @@ HOUR, DAY = 3600.0, 86400.0
 
 # One try of a call at one process; see World.answered.
 Call = Callable[[Node], Awaitable[tuple[int, Any]]]
-IN_PARTS, FAILS, UNSAID = 0.2, 0.12, 0.5  # of the payments where it can be
+IN_PARTS, FAILS, AGAIN, UNSAID = 0.2, 0.12, 0.5, 0.5  # of the payments where it can be
 REVERSED = 4 * HOUR  # after its cancel was refused; both take two seconds at the provider
 TOLD_LATE, BY_HAND = 0.3, 0.5  # of what was captured unsaid: told later; else refunded by hand
 # What is left of their orders is nothing that these have reckoned up.
@@ -179,8 +179,20 @@ class Person:
             self._take_parts(tender, parts)
         prng = self._own("capture_failed", tender)
         if prng is not None and prng.random() < FAILS and self.plan.persona in EASY:
-            wait = prng.uniform(0, 6 * DAY)
-            self._befalls(wait, "capture_failed", "fail_capture", payment=name)
+            wait, again = prng.uniform(0, 6 * DAY), prng.random() < AGAIN
+            again_s = prng.uniform(0, 2 * DAY) if again else 0.0
+            self._open = True
+            self.world.later(self._capture_fails(name, wait, again_s))
+
+    async def _capture_fails(self, payment: str, wait_s: float, again_s: float) -> None:
+        """After a while; with `again_s` it is captured once more so long after that."""
+        kind, again = "captured_again", bool(again_s)
+        await self.world.pause(wait_s)
+        more = {"payment": payment, "again": again and not self._left_out(kind)}
+        failed = self._trouble("capture_failed", "fail_capture", **more)
+        if failed is not None and again:
+            await self.world.pause(again_s)
+            self._trouble(kind, "dashboard_capture", payment=payment, amount=failed["amount"])
 
     def _take_parts(self, tender: dict[str, Any], parts: Parts) -> None:
         provider = self.world.at(tender["psp_payment_id"])
