@@ -18,7 +18,7 @@ from amends.core.effects import Effect, EffectKind
 from amends.core.holds import release, reserve, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import FAILED, Leg, LineShare, overdrawn, remaining
+from amends.core.order import FAILED, LIVE, Leg, LineShare, overdrawn, remaining
 from amends.core.patience import (
     BACKOFF,
     LONGER,
@@ -538,15 +538,16 @@ def _resume(work: Work, leg_id: str) -> None:
 
 
 def stop_retry(work: Work, leg_id: str) -> None:
-    """A leg that was tried again turns out to pay. What took its place does not leave any more: it
-    ends and the first one counts again, or, if it may have left, nothing follows it."""
+    """A leg that was tried again turns out to pay. What took its place (of several alike, one that
+    has not left) ends and the first one counts again, or, if it may have left, nothing follows."""
     refund, leg = work.leg(leg_id)
-    later = [g for g in refund.legs if not g.replaced and g.id != leg_id]
-    heir = next((g for g in later if (g.payment, g.amount) == (leg.payment, leg.amount)), None)
+    same = (leg.payment, leg.amount)
+    later = (g for g in refund.legs if not g.replaced and g.state in LIVE)
+    heir = max((g for g in later if (g.payment, g.amount) == same), key=unsent, default=None)
     if not leg.replaced or heir is None:
         return
     if not unsent(heir):
-        work.put_leg(heir.id, surfaced=heir.state not in ("succeeded", "failed", "canceled"))
+        work.put_leg(heir.id, surfaced=True)
         return
     work.put_leg(leg_id, replaced=False)
     work.put_leg(heir.id, replaced=True)
