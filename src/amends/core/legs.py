@@ -441,6 +441,9 @@ def _again(work: Work, leg_id: str) -> None:
     """The same bytes under the same key; once the key may be gone, or the provider keeps giving its
     stored error, only look-ups (I3)."""
     _, leg = work.leg(leg_id)
+    if leg.declined == REFUSED:
+        _await_capture(work, leg_id)
+        return
     long = leg.state == "unknown" and not can_look(work, leg.payment)
     pause = pause_of(leg, LONGER) if long else pause_of(leg)
     if leg.state == "unknown" and _only_look(work, leg, pause):

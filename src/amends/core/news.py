@@ -413,7 +413,8 @@ def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
 def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
     """A refund made by others, or by an attempt of ours that was closed as not executed: recorded
     whole, allocated, and raised where it pays what we pay too (edges 9 and 10)."""
-    if not work.payment(payment_id).captured_peak:
+    reversal = releases.reversed_by(work, payment_id, state)
+    if not work.payment(payment_id).captured_peak or (reversal and reversal.kind == "void"):
         _too_early(work, payment_id, state)
         return
     refund_id = derived("rf", payment_id, state.psp_refund_id)
