@@ -281,6 +281,31 @@ def test_a_cancellation_after_all_and_its_reversal_are_never_both(first: str) ->
     assert desk.raised() == ["contradicted"]
 
 
+@pytest.mark.parametrize("value", [6000, 10_200])
+def test_edge_08_a_reversal_of_a_part_fails_whole(value: int) -> None:
+    """Whose amount a failure of it tells is not documented."""
+    desk, intent = reversing()
+    answers(desk, intent, taken_up(intent))
+    hear(desk, one("CAPTURE", value=6000, **CAPTURE))
+    hear(desk, told(intent))
+    hear(desk, one("REFUND_FAILED", value=value, pspReference=REVERSAL))
+    legs = [(leg.kind, leg.amount, leg.state) for _, leg in desk.legs()]
+    assert legs == [("refund", 6000, "failed"), ("void", 4200, "succeeded")]
+    assert desk.balance("refunds_payable") == -6000
+
+
+def test_a_reversal_refused_while_a_repeat_is_out_keeps_its_lease() -> None:
+    desk, intent = reversing()
+    answers(desk, intent, TIMEOUT)
+    again = sends(desk)
+    hear(desk, told(intent, success="false"))
+    assert (desk.leg().state, desk.payment().busy) == ("failed", desk.leg().id)
+    desk.due(lost=True)  # nobody answered
+    assert (desk.payment().busy, desk.rows) == ("", {})
+    answers(desk, again, taken_up(again))
+    assert (desk.leg().state, desk.raised()) == ("failed", ["release_refused"])
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_edge_08_a_reversal_that_fails_days_later_puts_the_money_back(first: bool) -> None:
     desk, intent = reversing()

@@ -171,7 +171,7 @@ def reversal_reported(work: Work, fact: ReversalReported) -> None:
         news.refund_heard(work, payment.id, state)
         news.payment_news(work, payment.id, PaymentState(canceled=True, capturable=0))
     elif leg.kind == "void" and leg.state in releases.LIVE:
-        state = releases.given_back(work, leg, state)
+        releases.given_back(work, leg, state)
         news.refund_heard(work, payment.id, state)
         news.adopt_early(work, payment.id)
         news.raise_if_overpaid(work, payment.id)

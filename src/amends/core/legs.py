@@ -411,7 +411,7 @@ def not_released(work: Work, leg: Leg, news: News) -> None:
     """It ends so."""
     work.put_leg(leg.id, failure=REFUSED)
     move(work, leg.id, news, code=REFUSED)
-    work.finish(effect_id(leg.id))
+    _finish(work, leg.id)
     tell_refused(work, leg)
 
 

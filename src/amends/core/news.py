@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from amends.core import legs, releases
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
@@ -523,6 +525,8 @@ def refund_heard(work: Work, payment_id: str, state: RefundState) -> None:
     if leg is None:
         _adopt(work, payment_id, state)
         return
+    if leg.reverse:  # we asked for no amount: where this one is another, a person was told
+        state = replace(state, amount=leg.amount)
     _check_echo(work, leg, state)
     _apply_refund(work, leg, state, 0)
 

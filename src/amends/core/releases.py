@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from amends.core import legs
 from amends.core.claims import claim
 from amends.core.order import Leg
@@ -164,7 +162,7 @@ def reversed_by_others(work: Work, payment_id: str, amount: int) -> None:
         work.event("payment.updated", payment=payment_id, captured=captured)
 
 
-def given_back(work: Work, leg: Leg, state: RefundState) -> RefundState:
+def given_back(work: Work, leg: Leg, state: RefundState) -> None:
     """Our reversal was done: the money is with the customer. Its cancel was refused, so it had been
     captured and this refunded it. Of a capture of less than all the rest was let go before."""
     payment = work.payment(leg.payment)
@@ -196,4 +194,3 @@ def given_back(work: Work, leg: Leg, state: RefundState) -> RefundState:
         legs.move(work, rest.id, "said_succeeded")
     claim(work, refund.id)
     work.event("leg.news", leg=leg.id, news="reversed", kind="refund", amount=paid)
-    return replace(state, amount=paid)
