@@ -261,6 +261,7 @@ def check_decision(before: Order | None, decision: Decision) -> None:
     for entry in decision.entries:
         number += 1
         assert entry.number == number
+        assert entry.postings
         assert sum(p.amount for p in entry.postings) == 0
         assert sum(p.functional for p in entry.postings) == 0
     assert decision.order.entries == number

@@ -18,7 +18,7 @@ from amends.core.legs import effect_id
 from amends.core.order import Breakdown, shown_state
 from amends.core.quote import shrunk
 from amends.core.reasons import Reason
-from amends.core.requests import LinePick, RefundIn
+from amends.core.requests import LineIn, LinePick, RefundIn
 from amends.kernel.outcome import Accepted, Declined, RefundState, RefundStatus
 from tests.core.desk import Desk, card, contract_order
 
@@ -84,6 +84,21 @@ def test_cancel_gives_up_what_failed() -> None:
     found = balances(desk)
     assert (found["refunds_payable"], found["clearing:stripe-eu"]) == (0, -5000)
     assert found["sales_returns"] + found["shipping_refunds"] + found["tax_payable"] == 5000
+
+
+def test_giving_up_an_authorization_that_was_not_released_books_nothing() -> None:
+    """It was never owed: what was claimed is what was paid."""
+    line = LineIn("1", 1, 10_000)
+    both = (card(5000), card(5000, 0, name="pi_2"))
+    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=both))
+    desk.tell(RefundRequested(RefundIn()))
+    paid(desk, 0)
+    desk.due(desk.leg(1))
+    declined(desk, 1)
+    assert [leg.kind for leg in desk.refund().legs] == ["refund", "void"]
+    desk.tell(Canceled(desk.refund().id))
+    assert (desk.refund().amount, desk.refund().claimed) == (5000, 5000)
+    assert desk.kinds() == ["claim", "payout"]
 
 
 def test_asking_for_the_rest_takes_its_tax_along() -> None:

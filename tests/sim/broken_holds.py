@@ -30,6 +30,26 @@ def captured_too(w: World) -> None:
     w.movements.append(w.movement(None) | {"kind": "capture", "amount": 600})
 
 
+def refused_unsaid(w: World) -> None:
+    """A release that was under way is to be found out about again, and nobody had said no to it."""
+    steps = [("sending", "pending"), ("pending", "unknown"), ("unknown", "succeeded")]
+    named = {"leg": "leg_v", "psp_release_id": "cancel_1"}
+    told = [("leg.moved", named | {"was": was, "now": now}, ()) for was, now in steps]
+    w.story["ord_2"][-1:] = [*told[:-1], (*told[-1][:2], (1,))]
+
+
+def refused_another(w: World) -> None:
+    refused_unsaid(w)
+    w.hear_item("CANCELLATION", "cancel_1", 2000)
+    w.hear_item("CANCELLATION", "cancel_2", 2000, success="false")
+
+
+def never_told(w: World) -> None:
+    """Its provider took it up, and that is all that was ever heard."""
+    leg = w.orders["ord_2"]["refunds"][0]["legs"][0]
+    leg["state"] = w.story["ord_2"][-1][1]["now"] = "pending"
+
+
 HOLDS: dict[str, tuple[Callable[[World], object], str]] = {
     "overdrawn by a capture that failed": (
         lambda w: w.uncapture(12_000),
@@ -50,5 +70,14 @@ HOLDS: dict[str, tuple[Callable[[World], object], str]] = {
     "captured and let go, nobody told": (
         lambda w: w.orders["ord_2"]["payments"][0].update(captured=500, captured_peak=500),
         "I1: pay_2 of 2000 has 500 captured and 2000 released, unsaid",
+    ),
+    "a release refused, nobody told": (
+        refused_unsaid,
+        "I9: leg_v went from pending back to unknown",
+    ),
+    "another release refused": (refused_another, "I9: leg_v went from pending back to unknown"),
+    "a release nobody ever told of": (
+        never_told,
+        "liveness: leg_v is pending, whether it was released was never said",
     ),
 }

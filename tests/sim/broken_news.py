@@ -68,6 +68,20 @@ def failure_not_taken(w: World) -> None:
     w.payment["uncaptured"] = 0
 
 
+def captured_again(w: World) -> None:
+    """What failed was captured again, under another id; both were told, and nothing is missing."""
+    w.uncapture(12_000)
+    w.tell("paid_twice", 4100)
+    w.provider[0]["captured"] = 12_000
+    w.hear_item("CAPTURE", "cap_2", 12_000)
+    w.payment["uncaptured"] = 0
+
+
+def captured_again_and_not_taken(w: World) -> None:
+    captured_again(w)
+    w.payment["uncaptured"] = 12_000
+
+
 def failure_nobody_told_of(w: World) -> None:
     w.uncapture(2000)
     w.rows["inbox"].pop()
@@ -128,6 +142,10 @@ NEWS: dict[str, tuple[Callable[[World], object], str]] = {
     "a failed capture that is nowhere": (
         failure_not_taken,
         "I1: 2000 of pi_1 failed after its capture, 2000 told, pay_1 says 0",
+    ),
+    "a failed capture that was made again": (
+        captured_again_and_not_taken,
+        "I1: 0 of pi_1 failed after its capture, 0 told, pay_1 says 12000",
     ),
     "a failed capture made up": (
         lambda w: w.payment.update(uncaptured=2000),

@@ -76,12 +76,12 @@ class World:
         raw = json.dumps({"id": name, "data": {"object": thing}}).encode()
         self.rows["inbox"].append(_message(STRIPE, name, "refund.updated") | {"raw": raw})
 
-    def hear_item(self, event: str, capture: str, amount: int) -> None:
-        """An item of Adyen's about a capture of payment 1 has reached us."""
-        item = {"eventCode": event, "pspReference": capture, "originalReference": "pi_1"}
-        item |= {"amount": {"value": amount, "currency": "EUR"}, "success": "true"}
+    def hear_item(self, event: str, name: str, amount: int, success: str = "true") -> None:
+        """An item of Adyen's about a capture or cancellation of payment 1 has reached us."""
+        item = {"eventCode": event, "pspReference": name, "originalReference": "pi_1"}
+        item |= {"amount": {"value": amount, "currency": "EUR"}, "success": success}
         raw = json.dumps({"notificationItems": [{"NotificationRequestItem": item}]}).encode()
-        self.rows["inbox"].append(_message(STRIPE, f"{event}-{capture}", event) | {"raw": raw})
+        self.rows["inbox"].append(_message(STRIPE, f"{event}-{name}", event) | {"raw": raw})
 
     def uncapture(self, amount: int) -> None:
         """A capture of payment 1 failed, and we were told and wrote it down."""

@@ -35,6 +35,7 @@ from amends.core import (
     order,
     postings,
     quote,
+    releases,
 )
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
@@ -271,6 +272,17 @@ def whole_for_a_part(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(legs, "_fix_bytes", fix)
 
 
+def reversed_is_released(patch: pytest.MonkeyPatch) -> None:
+    """What a reversal gave back is taken for an authorization that it let go."""
+
+    def reported(work: Any, fact: facts.ReversalReported) -> None:
+        payment = heard.payment_of(work.order, fact.connection, fact.psp_payment_ids)
+        if payment is not None and fact.refund.status == "succeeded":
+            releases.gone(work, payment.id)
+
+    patch.setitem(decide.HANDLERS, facts.ReversalReported, reported)
+
+
 def late_failure_unbooked(patch: pytest.MonkeyPatch) -> None:
     whole = legs.TABLE_ACTIONS["unsettle"]
 
@@ -458,6 +470,9 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "whole for a part": Mutation(
         "a part of an authorization is released by capturing the rest", whole_for_a_part, "held"
+    ),
+    "reversal taken for a release": Mutation(
+        "what was captured unsaid and is reversed was refunded", reversed_is_released, "held"
     ),
     "review reserves nothing": Mutation(
         "what waits for a person is set aside", unreserved_review, "quiet"

@@ -182,3 +182,23 @@ def test_a_key_that_is_no_hex_is_refused(adyen: Any) -> None:
     for secret in ("whsec_x", ""):
         with pytest.raises(CommandRefused):
             adyen.control("webhook", url="http://shop.test/hook", secret=secret)
+
+
+def test_a_capture_that_failed_may_be_made_again(adyen: Any) -> None:
+    adyen.listen()
+    adyen.payment()
+    adyen.control("fail_capture", payment=PSP, again=True)
+    adyen.control("dashboard_capture", payment=PSP)
+    assert adyen.told() == [("CAPTURE_FAILED", "true", 10_000), ("CAPTURE", "true", 10_000)]
+    row = adyen.row()
+    assert (row["captured"], row["uncaptured"], row["capturable"]) == (10_000, 10_000, 0)
+    adyen.modify("refunds", 10_000)
+    assert adyen.told() == [("REFUND", "true", 10_000)]
+
+
+def test_what_was_captured_unsaid_is_told_after_all(adyen: Any) -> None:
+    adyen.listen()
+    adyen.payment()
+    assert adyen.told() == []
+    adyen.control("tell_captures", payment=PSP)
+    assert adyen.told() == [("CAPTURE", "true", 10_000)]

@@ -321,6 +321,7 @@ def test_by_hand(adyen: Any) -> None:
         {"op": "settle_refund", "refund": "NOBODY"},
         {"op": "fail_refund", "refund": "NOBODY"},
         {"op": "fail_capture", "payment": PSP, "capture": "NOBODY"},
+        {"op": "tell_captures", "payment": "OPEN"},
         {"op": "dashboard_refund", "payment": "NOBODY"},
         {"op": "dashboard_capture", "payment": PSP},
         {"op": "dashboard_capture", "payment": "OPEN", "amount": 10_001},

@@ -27,7 +27,10 @@ from tests.sim.broken_causes import (
     tell,
     unpaid,
 )
+from tests.sim.broken_holds import refused_unsaid
 from tests.sim.broken_news import (
+    captured_again,
+    captured_again_and_not_taken,
     captured_more,
     dispute_not_taken,
     failure_nobody_told_of,
@@ -223,6 +226,11 @@ def failure_unheard(w: World) -> None:
     w.payment["uncaptured"] = 0
 
 
+def captured_again_unheard(w: World) -> None:
+    captured_again_and_not_taken(w)
+    w.rows["inbox"].pop()
+
+
 def uncaptured_and_raised(w: World) -> None:
     w.uncapture(12_000)
     w.tell("paid_twice", 4100)
@@ -240,6 +248,11 @@ def left_alone_as_a_capture_failed(w: World) -> None:
 def captured_in_two(w: World) -> None:
     w.hear_item("CAPTURE", "cap_1", 6000)
     w.hear_item("CAPTURE", "cap_2", 6000)
+
+
+def refused_and_released(w: World) -> None:
+    refused_unsaid(w)
+    w.hear_item("CANCELLATION", "cancel_1", 2000, success="false")
 
 
 def warning_unheard(w: World) -> None:
@@ -288,8 +301,11 @@ ALLOWED: dict[str, Change] = {
     "captured in two": captured_in_two,
     "a capture that failed": lambda w: w.uncapture(2000),
     "a capture that failed, nobody told us of": failure_unheard,
+    "a capture made again": captured_again,
+    "a capture made again, nobody told us of": captured_again_unheard,
     "overdrawn by a capture that failed, and said": uncaptured_and_raised,
     "left alone since a capture failed": left_alone_as_a_capture_failed,
+    "a release that was refused, and done after all": refused_and_released,
     "a fraud warning": lambda w: w.warn(),
     "a fraud warning nobody told us of": warning_unheard,
     "paid and open again by the provider's word": paid_and_open_again,

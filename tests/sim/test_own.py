@@ -73,6 +73,27 @@ def test_refunds_of_several_captures_are_paid(monkeypatch: pytest.MonkeyPatch) -
     assert said(report, "wrote leg.news", "news split")
 
 
+def test_what_was_captured_unsaid_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a reversal, or by a refund if it is told of before that leaves; what others gave back
+    meanwhile is not given back twice."""
+    for name, share in (("UNSAID", 1.0), ("BY_HAND", 0.8)):
+        monkeypatch.setattr(people, name, share)
+    given: dict[str, Any] = {"personas": ("canceller",), "orders": 120, "providers": ("adyen",)}
+    report = played("unsaid_capture", seed=3, **given)
+    assert report.violations == []
+    for words in (
+        ("sent POST /v72/payments/ad_", "/reversals: 201"),
+        ("webhook CANCEL_OR_REFUND:true",),
+        ("webhook CANCEL_OR_REFUND:false",),
+        ("wrote leg.news", "news reversed"),
+        ("wrote leg.news", "news captured_first"),
+        ("webhook CAPTURE:true",),
+        ("shop's payment.captured",),
+        ("wrote exception.raised", "release_refused"),
+    ):
+        assert said(report, *words), words
+
+
 def test_an_item_of_another_account_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken for ours it would be money that nobody moved."""
     whole = adyen_items.items

@@ -57,8 +57,9 @@ def give_up_rest(work: Work, refund_id: str) -> int:
         breakdown=shrunk(before.breakdown, amount),
         claimed=min(before.claimed, owed),
     )
-    if before.claimed:
-        work.book(postings.claim_reduced(work.order, before, after, work.now))
+    entry = postings.claim_reduced(work.order, before, after, work.now)
+    if entry.postings:  # none if all that is given up was an authorization
+        work.book(entry)
     return before.amount - amount
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from amends.core.arrivals import UNDER_WAY, expect
 from amends.core.captures import capture_rooms, spread
 from amends.core.claims import claim
-from amends.core.effects import Effect, EffectKind
+from amends.core.effects import Effect, EffectKind, Intent
 from amends.core.holds import release, reserve, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
@@ -199,23 +199,7 @@ def _send(work: Work, leg_id: str) -> None:
         unfunded=False,
     )
     payment = work.put_payment(leg.payment, busy=leg_id)
-    intent = send_intent(work.order, refund, leg, payment)
-    work.effect(
-        Effect(
-            effect_id(leg_id),
-            work.order.id,
-            "send",
-            payment.connection,
-            payment.id,
-            work.now,
-            leg_id,
-            leg.epoch,
-            leg.attempts,
-            True,
-            intent,
-            asked=work.order.head_seq,
-        )
-    )
+    _hand_out(work, leg, "send", send_intent(work.order, refund, leg, payment))
     if leg.attempts == 1:
         work.event(
             "leg.sending",
@@ -374,19 +358,25 @@ def _probe(work: Work, leg_id: str) -> None:
         schedule(work, leg_id, "lookup", next_look(work, leg, WATCH))
         return
     payment = work.put_payment(leg.payment, busy=leg_id)
+    _hand_out(work, leg, "lookup", look_intent(work.order, leg, payment))
+
+
+def _hand_out(work: Work, leg: Leg, kind: EffectKind, intent: Intent) -> None:
+    """The request of a leg that has its payment to itself leaves with this commit."""
+    payment = work.payment(leg.payment)
     work.effect(
         Effect(
-            effect_id(leg_id),
+            effect_id(leg.id),
             work.order.id,
-            "lookup",
+            kind,
             payment.connection,
             payment.id,
             work.now,
-            leg_id,
+            leg.id,
             leg.epoch,
             leg.attempts,
             True,
-            look_intent(work.order, leg, payment),
+            intent,
             asked=work.order.head_seq,
         )
     )

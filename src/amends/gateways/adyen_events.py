@@ -141,8 +141,14 @@ def _amount(item: Item) -> int:
 # -- refunds -------------------------------------------------------------------------------------
 
 
-def _refund_as(status: RefundStatus, failure: str = "") -> Callable[[Item, str], _Facts]:
-    """A reader of items about one refund, which they name by its own pspReference."""
+def _refund_as(
+    status: RefundStatus,
+    failure: str = "",
+    fact: type[RefundReported | ReversalReported] = RefundReported,
+) -> Callable[[Item, str], _Facts]:
+    """A reader of items about one refund, which they name by its own pspReference; or about one
+    reversal: all of the payment went back, as a refund or by cancelling it. Which of the two is not
+    signed, so it is left out: the order knows."""
 
     def reader(item: Item, connection: str) -> _Facts:
         leg, epoch = marked(item.merchant_reference)
@@ -158,8 +164,7 @@ def _refund_as(status: RefundStatus, failure: str = "") -> Callable[[Item, str],
             bank_reference_type="acquirer_reference_number" if item.arn else "",
         )
         payment = _modified(item)
-        fact = RefundReported(connection, (payment,), state)
-        return (_addressed(fact, connection, payment),)
+        return (_addressed(fact(connection, (payment,), state), connection, payment),)
 
     return reader
 
@@ -229,29 +234,6 @@ def _canceled(item: Item, connection: str) -> _Facts:
     if item.event == "TECHNICAL_CANCEL" and not item.original_reference:
         return ()
     return _payment(item, connection, PaymentState(canceled=True, capturable=0))
-
-
-def _reversed_as(status: RefundStatus) -> Callable[[Item, str], _Facts]:
-    """A reader of items about one reversal: all of the payment went back, as a refund or by
-    cancelling it. Which of the two is not signed, so it is left out: the order knows."""
-
-    def reader(item: Item, connection: str) -> _Facts:
-        leg, epoch = marked(item.merchant_reference)
-        state = RefundState(
-            psp_refund_id=item.psp_reference,
-            status=status,
-            amount=_amount(item),
-            currency=item.currency,
-            leg=leg,
-            epoch=epoch,
-            failure_reason=_label(item.reason) if status == "failed" else "",
-            bank_reference=item.arn,
-            bank_reference_type="acquirer_reference_number" if item.arn else "",
-        )
-        payment = _modified(item)
-        return (_addressed(ReversalReported(connection, (payment,), state), connection, payment),)
-
-    return reader
 
 
 # -- disputes ------------------------------------------------------------------------------------
@@ -331,8 +313,8 @@ _READERS: dict[tuple[str, str], Callable[[Item, str], _Facts]] = {
     ("REFUNDED_REVERSED", _HAPPENED): _refund_as("failed", "refunded_reversed"),
     ("POSTPONED_REFUND", _HAPPENED): _refund_as("pending"),
     ("REFUND_WITH_DATA", _HAPPENED): _unreferenced,
-    ("CANCEL_OR_REFUND", _HAPPENED): _reversed_as("succeeded"),
-    ("CANCEL_OR_REFUND", "false"): _reversed_as("failed"),
+    ("CANCEL_OR_REFUND", _HAPPENED): _refund_as("succeeded", fact=ReversalReported),
+    ("CANCEL_OR_REFUND", "false"): _refund_as("failed", fact=ReversalReported),
     ("AUTHORISATION", _HAPPENED): _authorised,
     ("CAPTURE", _HAPPENED): _capture_as("succeeded"),
     ("CAPTURE", "false"): _capture_as("refused"),

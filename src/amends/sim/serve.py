@@ -80,7 +80,9 @@ Adyen (with `"gateway": "adyen"`), where it is not as above
         The first webhook says `succeeded` or `failed`, or none comes (`pending`); then `succeeded`
         or `failed` after `pending`, `failed` (REFUND_FAILED) or `reversed` after `succeeded`.
     {"op": "fail_refund", "refund": "…", "reversed": false}   what had succeeded comes back
-    {"op": "fail_capture", "payment": "8815…"}                CAPTURE_FAILED, of the last capture
+    {"op": "fail_capture", "payment": "8815…", "again": true} CAPTURE_FAILED, of the last capture,
+        which can be made again if `again` says so.
+    {"op": "tell_captures", "payment": "8815…"}               CAPTURE, also of what none was told of
     {"op": "open_dispute", "payment": "8815…", "status": "notification"}
         `request_for_information` and `notification` take no money, `chargeback` (default) does.
     {"op": "charge_back", "payment": "8815…"}                 a notification becomes a chargeback

@@ -70,11 +70,13 @@ class SettleRefund(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class FailCapture(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`fail_capture`: the named one, or the last one of the payment."""
+    """`fail_capture`: the named one, or the last one of the payment. `again`: what it took can be
+    captured again."""
 
     payment: str
     capture: str | None = None
     failure_reason: str = "Capture failed at the scheme"
+    again: bool = False
 
 
 class OpenDispute(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -276,7 +278,18 @@ def _fail_capture(books: Books, wish: FailCapture) -> Answer:
     if not named:
         raise CommandRefused(f"{wish.payment} has no such capture that could fail.")
     outcomes.fail_capture(books, named[-1], wish.failure_reason)
+    payment.open += named[-1].amount if wish.again else 0
     return {"capture": named[-1].psp_reference, "amount": named[-1].amount}
+
+
+def _tell_captures(books: Books, wish: OnPayment) -> Answer:
+    payment = _payment(books, wish.payment)
+    standing = payment.captures("succeeded")
+    if not standing:
+        raise CommandRefused(f"{wish.payment} is {payment.status}: there is no capture to tell of.")
+    for made in standing:
+        books.told(made, "CAPTURE")
+    return {"payment": wish.payment, "status": payment.status}
 
 
 def _open_dispute(books: Books, wish: OpenDispute) -> Answer:
@@ -333,6 +346,7 @@ COMMANDS: Commands = {
     "dashboard_cancel": (OnPayment, _dashboard_cancel),
     "expire": (OnPayment, _expire),
     "fail_capture": (FailCapture, _fail_capture),
+    "tell_captures": (OnPayment, _tell_captures),
     "open_dispute": (OpenDispute, _open_dispute),
     "charge_back": (OnDispute, _charge_back),
     "close_dispute": (CloseDispute, _close_dispute),

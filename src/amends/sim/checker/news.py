@@ -71,20 +71,23 @@ def _what(dispute: Dispute | DisputeThere) -> str:
 
 def captured_is_the_providers(case: Case) -> Found:
     """We never take a payment for more than the provider captured, nor for less once stored
-    messages said how much. So with what captures took that failed later."""
+    messages said how much. So with what captures took that failed later and was not captured
+    again: that is known by captures coming to more than was authorized."""
     for payment in case.order.payments:
         there = case.provider.get(payment.psp_payment_id)
         if there is None or case.order.parked:
             continue
         name = there.psp_payment_id
-        each = sum(case.told.captures.get(name, {}).values())
+        made, undone = (of.get(name, {}) for of in (case.told.captures, case.told.undone))
+        each = sum(made.values())
         told = (name, there.taken) in case.told.captured or each >= there.taken > 0
         if payment.captured > there.taken or (told and payment.captured < there.taken):
             what = f"{there.taken} of {name} is captured"
             yield case.wrong("I1", f"{what}, {payment.id} says {payment.captured}")
-        failed = sum(case.told.undone.get(name, {}).values())
-        if not failed <= payment.uncaptured <= there.uncaptured:
-            what = f"{there.uncaptured} of {name} failed after its capture, {failed} told"
+        again = max(0, sum((made | undone).values()) - there.authorized)
+        failed = max(0, sum(undone.values()) - again)
+        if not failed <= payment.uncaptured <= max(failed, there.missing):
+            what = f"{there.missing} of {name} failed after its capture, {failed} told"
             yield case.wrong("I1", f"{what}, {payment.id} says {payment.uncaptured}")
 
 

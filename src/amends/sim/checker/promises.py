@@ -130,6 +130,10 @@ def everything_ended(case: Case) -> Found:
             movement = case.movement_of(leg)
             if leg.state in ("sending", "unknown", "awaiting_funds"):
                 yield case.wrong("liveness", f"{leg.id} is still {leg.state}")
+            elif leg.kind == "void" and leg.state == "pending":
+                yield case.wrong(
+                    "liveness", f"{leg.id} is pending, whether it was released was never said"
+                )
             elif leg.state in ("pending", "requires_action") and leg.kind == "refund":
                 status = movement.status if movement else "nowhere"
                 if status not in ("pending", "requires_action"):

@@ -28,7 +28,7 @@ NEXT: dict[str, tuple[str, ...]] = {
     "requires_action": _ASKED,
     "awaiting_funds": ("sending", *_ASKED),
     "succeeded": ("failed", "canceled", "requires_action", "pending", "awaiting_funds"),
-    # see `_taken_back`
+    # see `_taken_back`; and `_by_their_word` for a release that was pending and refused
     "failed": (),
     "canceled": (),
 }
@@ -132,7 +132,7 @@ def legs_never_go_back(case: Case) -> Found:
         last[name] = now
         if name not in legs:
             yield case.wrong("I10", f"event {event.row['seq']} is of {name}, which is no leg")
-        elif was in GONE and now not in GONE and revived(case, legs[name]):
+        elif _by_their_word(case, legs[name], event):
             continue
         elif now not in _next(legs[name], was):
             yield case.wrong("I9", f"{name} went from {was} back to {now}")
@@ -148,6 +148,15 @@ def _next(leg: Leg, was: str) -> tuple[str, ...]:
     """Where it may go from there; what a person pays goes straight to its end."""
     paid = ("succeeded",) if was == "planned" and leg.kind in BY_HAND else ()
     return (*NEXT.get(was, ()), *paid)
+
+
+def _by_their_word(case: Case, leg: Leg, event: Event) -> bool:
+    """The provider said what the lattice does not have: that it is alive after all; or that it did
+    not release what was to be released, and whether that was captured before is open."""
+    was, now = event.body.get("was"), event.body.get("now")
+    if (was, now) == ("pending", "unknown"):
+        return event.body.get("psp_release_id") in case.told.refused
+    return was in GONE and now not in GONE and revived(case, leg)
 
 
 def _taken_back(case: Case, leg: Leg) -> bool:

@@ -208,13 +208,19 @@ class AtProvider(msgspec.Struct):
 
     @property
     def taken(self) -> int:
-        """What captures took, whatever became of it."""
-        return self.captured + self.uncaptured
+        """What captures took, whatever became of it; what was captured again in the place of what
+        failed counts once."""
+        return max(self.captured, min(self.captured + self.uncaptured, self.authorized))
+
+    @property
+    def missing(self) -> int:
+        """What captures took that failed and was not captured again."""
+        return self.taken - self.captured
 
     @property
     def released(self) -> int:
         """How much of the authorization was let go."""
-        return self.authorized - self.taken - self.capturable
+        return max(0, self.authorized - self.taken - self.capturable)
 
 
 class DisputeThere(msgspec.Struct):
@@ -236,6 +242,8 @@ class Told(msgspec.Struct):
     captures: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     undone: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     warnings: set[str] = msgspec.field(default_factory=set)
+    # Captures and cancellations that took or released nothing: ids.
+    refused: set[str] = msgspec.field(default_factory=set)
 
 
 class Entry(msgspec.Struct):
@@ -455,6 +463,9 @@ def _hear_item(told: Told, item: dict[str, Any]) -> None:
         told.refunds.add((name, "failed"))
     elif event == "CAPTURE" and happened:
         told.captures.setdefault(item["originalReference"], {})[name] = amount
+    elif event in ("CAPTURE", "CANCELLATION"):
+        if not happened:
+            told.refused.add(name)
     elif event == "CAPTURE_FAILED" and happened:
         told.undone.setdefault(item["originalReference"], {})[name] = amount
     elif event == "NOTIFICATION_OF_FRAUD":

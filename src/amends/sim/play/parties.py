@@ -173,7 +173,10 @@ class _Adyen(Party):
     # Nothing can be looked up: a webhook that is lost for ever, and a 500 after which nothing was
     # done, leave only a report or a person to tell, and neither is played.
     without = frozenset(("lose", "error_500_undone"))
-    own = ("several_captures", "capture_failed", *ITEMS)
+    own = (
+        *("several_captures", "capture_failed", "captured_again", "unsaid_capture"),
+        *ITEMS,
+    )
     in_parts: Mapping[str, Any] = {"multicapture": True}
     words: Mapping[str, str] = {
         "needs_response": "chargeback",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,9 @@ HOUR, DAY = 3600.0, 86400.0
 
 # One try of a call at one process; see World.answered.
 Call = Callable[[Node], Awaitable[tuple[int, Any]]]
-IN_PARTS, FAILS = 0.2, 0.12  # of the payments where it can be
+IN_PARTS, FAILS, AGAIN, UNSAID = 0.2, 0.12, 0.5, 0.5  # of the payments where it can be
+REVERSED = 4 * HOUR  # after its cancel was refused; both take two seconds at the provider
+TOLD_LATE, BY_HAND = 0.3, 0.5  # of what was captured unsaid: told later; else refunded by hand
 # What is left of their orders is nothing that these have reckoned up.
 EASY = frozenset("honest impatient returner disputer dashboard bounced waiting".split())
 SEVERAL = ("several_captures", "dashboard_capture")
@@ -48,6 +51,9 @@ class Person:
         self._messages = 0
         self._asks = 0
         self._parts: dict[str, Parts] = {}  # by payment
+        self._news: list[
+            Callable[[], Coroutine[Any, Any, None]]
+        ] = []  # of payments captured unsaid
         self._open = False  # whether what is asked fits depends on what the provider does
 
     async def live(self) -> None:
@@ -97,14 +103,15 @@ class Person:
         for tender in plan.report["tenders"]:
             names.append(tender["psp_payment_id"])
             party = self.world.at(names[-1]).party
-            first = self._first_part(tender)
+            first, unsaid = self._first_part(tender), self._unsaid(tender)
+            at_once = unsaid or (plan.captured and not first)
             self._control(
                 "payment",
                 id=names[-1],
                 amount=tender["amount"],
                 **party.paying(names[-1], tender["amount"], plan.currency),
                 **(party.in_parts if first else {}),
-                capture="automatic" if plan.captured and not first else "manual",
+                capture="automatic" if at_once else "manual",
                 announce=self.prng.random() < 0.5,
             )
         paid = f"pays {plan.amount} {plan.currency}, {plan.captured} captured"
@@ -112,13 +119,43 @@ class Person:
         for tender in plan.report["tenders"]:
             self._take(tender)
 
-    def _own(self, kind: str, tender: dict[str, Any]) -> Random | None:
-        """The source of what befalls a payment only at some providers, None at the others, and for
-        what is only authorized."""
+    def _own(self, kind: str, tender: dict[str, Any], captured: bool = True) -> Random | None:
+        """The source of what befalls a payment only at some providers, None at the others, and
+        where the shop does not know it `captured` (or does)."""
         own = self.world.at(tender["psp_payment_id"]).party.own
-        if kind not in own or self._left_out(kind) or not self.plan.captured:
+        if kind not in own or self._left_out(kind) or bool(self.plan.captured) != captured:
             return None
         return self.world.troubles.prng(self.number, f"{kind} {tender['psp_payment_id']}")
+
+    def _unsaid(self, tender: dict[str, Any]) -> bool:
+        """Whether a payment the shop believes to be only authorized is captured, and nobody says
+        so."""
+        kind, name = "unsaid_capture", tender["psp_payment_id"]
+        prng = self._own(kind, tender, captured=False)
+        if prng is None or prng.random() >= UNSAID:
+            return False
+        self.world.at(name).struck(kind, self.number)
+        way, by_shop = prng.random(), prng.random() < 0.5
+        wait_s = prng.choice((prng.uniform(0, 6 * HOUR), REVERSED + prng.uniform(2, 5)))
+        if way < TOLD_LATE:
+            self._news.append(partial(self._told_late, tender, by_shop, wait_s))
+        elif way < BY_HAND:
+            self._open = True
+            self._news.append(partial(self._refunded_by_hand, name, tender["amount"], wait_s))
+        return True
+
+    async def _told_late(self, tender: dict[str, Any], by_shop: bool, wait_s: float) -> None:
+        """The shop finds out that it was captured, and says so; or the provider does."""
+        await self.world.pause(wait_s)
+        if by_shop:
+            await self._captured(tender["psp_payment_id"], tender["amount"])
+        else:
+            self._control("tell_captures", payment=tender["psp_payment_id"])
+
+    async def _refunded_by_hand(self, payment: str, whole: int, wait_s: float) -> None:
+        """Somebody at the provider sees what we cannot."""
+        await self.world.pause(wait_s)
+        self._refund_by_hand(payment, self._part(0.25, whole))
 
     def _first_part(self, tender: dict[str, Any]) -> int:
         """What is captured of a payment first, 0 if it is captured at once. The rest comes before
@@ -142,8 +179,20 @@ class Person:
             self._take_parts(tender, parts)
         prng = self._own("capture_failed", tender)
         if prng is not None and prng.random() < FAILS and self.plan.persona in EASY:
-            wait = prng.uniform(0, 6 * DAY)
-            self._befalls(wait, "capture_failed", "fail_capture", payment=name)
+            wait, again = prng.uniform(0, 6 * DAY), prng.random() < AGAIN
+            again_s = prng.uniform(0, 2 * DAY) if again else 0.0
+            self._open = True
+            self.world.later(self._capture_fails(name, wait, again_s))
+
+    async def _capture_fails(self, payment: str, wait_s: float, again_s: float) -> None:
+        """After a while; with `again_s` it is captured once more so long after that."""
+        kind, again = "captured_again", bool(again_s)
+        await self.world.pause(wait_s)
+        more = {"payment": payment, "again": again and not self._left_out(kind)}
+        failed = self._trouble("capture_failed", "fail_capture", **more)
+        if failed is not None and again:
+            await self.world.pause(again_s)
+            self._trouble(kind, "dashboard_capture", payment=payment, amount=failed["amount"])
 
     def _take_parts(self, tender: dict[str, Any], parts: Parts) -> None:
         provider = self.world.at(tender["psp_payment_id"])
@@ -367,6 +416,8 @@ class Person:
 
     async def _canceller(self) -> None:
         """Wants the order no more while it is only authorized, or first only some of it."""
+        for news in self._news:
+            self.world.later(news())
         races, wait = self.prng.random() < 0.3, self.prng.uniform(0, 0.6)
         in_parts, (payment, amount) = self.prng.random() < 0.3, self._one()
         if races and not self._left_out("capture_race"):
@@ -384,14 +435,18 @@ class Person:
         captured = self._trouble("capture_race", "dashboard_capture", payment=payment)
         await asked
         if captured is not None:
-            told = {
-                "connection": self.world.at(payment).party.connection,
-                "psp_payment_id": payment,
-                "amount": amount,
-                "authorized": amount,
-                "currency": self.plan.currency,
-            }
-            await self.message("payment.captured", told)
+            await self._captured(payment, amount)
+
+    async def _captured(self, payment: str, amount: int) -> None:
+        """The shop says that all of a payment was captured."""
+        told = {
+            "connection": self.world.at(payment).party.connection,
+            "psp_payment_id": payment,
+            "amount": amount,
+            "authorized": amount,
+            "currency": self.plan.currency,
+        }
+        await self.message("payment.captured", told)
 
     async def _dashboard(self) -> None:
         """Somebody refunds at the provider, by hand."""
@@ -399,12 +454,15 @@ class Person:
         if before:
             await self.ask(False, amount=self._part(0.5))
         payment, whole = self._one()
-        by_hand = {"payment": payment, "amount": self._part(0.25, whole)}
+        self._refund_by_hand(payment, self._part(0.25, whole))
+        await self._pause(0, 3 * HOUR)
+        await self.ask(False, amount=self._part(0.2))
+
+    def _refund_by_hand(self, payment: str, amount: int) -> None:
+        by_hand = {"payment": payment, "amount": amount}
         made = self._trouble("dashboard_refund", "dashboard_refund", **by_hand)
         if made is not None:
             self.world.journal.dashboard.append(made["refund"])
-        await self._pause(0, 3 * HOUR)
-        await self.ask(False, amount=self._part(0.2))
 
     async def _bounced(self) -> None:
         """The bank sends the money back days later; then it is asked for again."""

@@ -45,6 +45,8 @@ STORY = (  # what people and banks do; part of an order's story, counted when it
 OWN = (  # what only some providers have; see `Party.own`
     "several_captures",  # the payment is captured in parts
     "capture_failed",  # what was captured comes undone, after refunds or while they are out
+    "captured_again",  # … and is captured again, under another id
+    "unsaid_capture",  # what the shop believes only authorized is captured, and nobody says so
     "token_revoked",  # a request meets a 401: what we signed in with is void
     "certificate_away",  # of the webhooks' signatures: it cannot be fetched for a while
     "foreign_item",  # another account's item in one message with ours, signed by the same key
