@@ -397,3 +397,40 @@ def test_edge_10_nor_does_a_refund_that_was_never_approved_leave_it_unexplained(
     desk.tell(Rejected(desk.refund(0).id) if ended == "declined" else Canceled(desk.refund(0).id))
     desk.hear(dashboard(10_200))
     explained(desk)
+
+
+# -- what failed, and a review is to take over ---------------------------------------------------
+
+
+def taking_over() -> Desk:
+    """All of it failed late and is still owed; a review asks for one tea of it."""
+    desk = paid(ALL)
+    desk.hear(desk.state("failed"))
+    desk.policy = built_in(0)
+    desk.tell(RefundRequested(ONE_TEA))
+    assert desk.refund().takes_over == (desk.refund(0).id,)
+    desk.policy = built_in(10**9)
+    return desk
+
+
+def test_what_a_review_is_to_take_over_is_not_there_for_another_refund() -> None:
+    desk = taking_over()
+    refused = desk.tell(RefundRequested(ONE_TEA)).refused
+    assert refused is not None
+    assert refused.reason == Reason.EXCEEDS_QUANTITY
+    desk.tell(Rejected(desk.refund(1).id))
+    assert sum(refund.claimed for refund in desk.order.refunds) == 10_200
+
+
+@pytest.mark.parametrize("end", [Approved, Rejected])
+def test_edge_10_what_others_give_back_meanwhile_wedges_no_order(end: type) -> None:
+    desk = taking_over()
+    for amount in (5000, 3000):
+        desk.hear(RefundState(f"re_{amount}", "succeeded", amount, "EUR"))
+    desk.tell(end(desk.refund(1).id))
+    desk.hear(RefundState("re_500", "succeeded", 500, "EUR"))
+    others = [refund for refund in desk.order.refunds if refund.external]
+    explained = 8500 - sum(refund.breakdown.unallocated for refund in others)
+    assert desk.payment().external == 8500
+    # Too little is left for the tea: it is not approved, and both are for a person to decide.
+    assert (explained, desk.refund(0).claimed) == (0, 10_200)

@@ -265,6 +265,24 @@ def test_edge_09_a_retry_of_what_was_sent_stays_one_so_that_it_can_be_stopped() 
     assert asked == [("A", 5000), ("B", 1000)]
 
 
+def test_edge_09_of_two_retries_alike_the_one_that_has_not_left_is_stopped() -> None:
+    desk = of_captures(("A", 2000), ("B", 2000), ("C", 6200))
+    desk.tell(RefundRequested(RefundIn(amount=7000)))
+    for number in (0, 1, 2):
+        leaves(desk, desk.leg(number))
+        desk.accept("succeeded" if number == 2 else "pending", desk.leg(number))
+    for number in (0, 1):
+        desk.hear(desk.state("failed", desk.leg(number)))
+    desk.tell(Retried(desk.refund().id))
+    leaves(desk, desk.leg(3))
+    desk.accept("succeeded", desk.leg(3))
+    desk.hear(desk.state("succeeded", desk.leg(1)))  # the second one pays after all
+    desk.due_reread()
+    desk.reread(desk.state("succeeded", desk.leg(1)))
+    assert desk.leg(4).state == "failed", "2000 more would leave than was asked for"
+    assert (desk.payment().refunded_ours, shown_state(desk.refund())) == (7000, "succeeded")
+
+
 def test_what_no_capture_holds_is_read_and_then_given_back_from_several() -> None:
     """The shop told of one capture of two: the other is found, and the refund is of both."""
     desk = of_captures(("A", 6000))

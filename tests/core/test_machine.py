@@ -394,7 +394,11 @@ class Refunds(RuleBasedStateMachine):
         raise AssertionError(f"never quiet: {self.due_rows()}")
 
     def is_look_in(self, effect: Effect) -> bool:
-        return bool(effect.leg) and self.leg(effect.leg).state in OPEN and effect.kind == "lookup"
+        if not effect.leg or effect.kind != "lookup":
+            return False
+        leg = self.leg(effect.leg)
+        # What waits for funds and was never made is sent then, not looked up.
+        return leg.state in OPEN and (leg.state != "awaiting_funds" or bool(leg.psp_refund_id))
 
     def leg(self, leg_id: str) -> Leg:
         return next(g for _, g in self.desk.legs() if g.id == leg_id)

@@ -31,6 +31,8 @@ from amends.core.facts import (
     CaptureReported,
     DisputeReported,
     EffectDue,
+    OrderCancelled,
+    PaidOutside,
     PaymentReported,
     RefundReported,
     RefundRequested,
@@ -120,6 +122,11 @@ class Provider:
     def decide(self, made: Made) -> None:
         """What becomes of it, by what is left there, and the webhook that says so."""
         if made.what == "reverse":
+            captures = [m for m in self.made if (m.what, m.state) == ("capture", "done")]
+            if len(captures) > 1:  # not after several partial ones
+                made.state = "no"
+                self.tell(made)
+                return
             made.what = "refund" if self.captured else "cancel"
             made.amount = self.captured or made.amount
         if made.what == "refund":
@@ -168,6 +175,9 @@ class WebhooksOnly(RuleBasedStateMachine):
         automatic=st.sampled_from([0, 0, 3000, 10_200]),
     )
     def start(self, several: bool, up_to: int, automatic: int) -> None:
+        self.begin(several, up_to, automatic)
+
+    def begin(self, several: bool, up_to: int, automatic: int) -> None:
         report = contract_order(tenders=(card(10_200, 0),))
         methods = (Method(per_capture=True),) if several else ()
         terms = replace(TERMS, methods=methods)
@@ -192,6 +202,12 @@ class WebhooksOnly(RuleBasedStateMachine):
     def decide_on_a_refund(self, pick: int, fact: Any) -> None:
         refunds = self.desk.order.refunds
         self.desk.tell(fact(refunds[pick % len(refunds)].id), "person:lead")
+
+    @precondition(lambda self: self.desk.order.refunds)
+    @rule(pick=st.integers(0, 20))
+    def paid_by_a_person(self, pick: int) -> None:
+        refunds = self.desk.order.refunds
+        self.desk.tell(PaidOutside(refunds[pick % len(refunds)].id, "TR-1"), "person:lead")
 
     @precondition(lambda self: self.desk.rows)
     @rule(pick=st.integers(0, 20), how=st.sampled_from(["heard", "late", "lost", "never"]))
@@ -240,6 +256,17 @@ class WebhooksOnly(RuleBasedStateMachine):
         """Automatic capture: nothing is told of it, unless it is undone."""
         made = self.provider.take_up("capture", amount)
         made.state, self.provider.unsaid = "done", True
+
+    @precondition(lambda self: self.provider.unsaid and self.provider.made[0].state == "done")
+    @rule()
+    def told_of_late(self) -> None:
+        """The automatic capture is told of after all."""
+        self.provider.unsaid = False
+        self.provider.tell(self.provider.made[0])
+
+    @rule()
+    def order_cancelled(self) -> None:
+        self.desk.tell(OrderCancelled())
 
     @precondition(lambda self: not self.provider.ended and not self.provider.captured)
     @rule()
@@ -336,23 +363,50 @@ class WebhooksOnly(RuleBasedStateMachine):
                 assert (leg.state == "succeeded") == (leg.id in paid) or self.contradicted(leg.id)
         if provider.unsaid:  # how much was captured only a reversal can show
             assert payment.refunded_ours <= sum(paid.values()) or self.desk.raised()
+            if not self.desk.raised():
+                early = sum(told.amount for told in payment.early if told.status == "succeeded")
+                known = payment.refunded_ours + payment.external + early
+                assert known == provider.total("refund", "done")
             return
         assert payment.captured - payment.uncaptured == provider.captured
+        if any(leg.reverse for _, leg in self.desk.legs()) and self.desk.raised():
+            return  # a capture that failed before or after it: only a person can tell
         if "contradicted" not in self.desk.raised():
             theirs = provider.total("refund", "done")
             assert payment.refunded_ours + payment.external == theirs
 
     def contradicted(self, leg_id: str) -> bool:
-        """A success was told after a failure: only a person can tell which is so."""
-        return any(
+        """A success was told after a failure, or of a reversal what does not fit the captures: only
+        a person can tell which is so."""
+        reversed_ = any(leg.id == leg_id and leg.reverse for _, leg in self.desk.legs())
+        return (reversed_ and "capture_failed" in self.desk.raised()) or any(
             e.type == "exception.raised" and e.body.get("leg") == leg_id for e in self.desk.events
         )
 
 
+class Reversing(WebhooksOnly):
+    """It begins with a cancel that was refused, and its reversal out."""
+
+    @initialize(
+        automatic=st.sampled_from([3000, 6000, 10_200]),
+        how=st.sampled_from(["heard", "late", "lost", "never"]),
+    )
+    def start(self, automatic: int, how: str) -> None:
+        self.begin(False, 10**9, automatic)
+        self.desk.tell(RefundRequested(RefundIn()))
+        self.turn(next(iter(self.desk.rows.values())), "heard")
+        self.provider.decide(self.provider.made[-1])
+        self.hear(self.provider.told.pop())
+        for each in ("heard", how):  # the capture is waited for, and is not told
+            self.turn(next(iter(self.desk.rows.values())), each)
+        assert self.desk.leg().reverse
+
+
 @pytest.mark.slow
-def test_webhooks_alone_in_any_order() -> None:
+@pytest.mark.parametrize("machine", [WebhooksOnly, Reversing])
+def test_webhooks_alone_in_any_order(machine: type[WebhooksOnly]) -> None:
     run_state_machine_as_test(
-        WebhooksOnly,
+        machine,
         settings=settings(
             max_examples=300,
             stateful_step_count=40,

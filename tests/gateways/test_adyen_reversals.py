@@ -16,6 +16,7 @@ from amends.core.order import shown_state
 from amends.core.requests import LinePick, RefundIn
 from amends.engine.views import _leg_view
 from amends.gateways import adyen
+from amends.gateways.spec import Failure
 from tests.core.desk import Desk
 from tests.gateways.adyen_money_table import error
 from tests.gateways.adyen_table import SETTINGS, disputed, one
@@ -280,6 +281,31 @@ def test_a_cancellation_after_all_and_its_reversal_are_never_both(first: str) ->
     assert desk.raised() == ["contradicted"]
 
 
+@pytest.mark.parametrize("value", [6000, 10_200])
+def test_edge_08_a_reversal_of_a_part_fails_whole(value: int) -> None:
+    """Whose amount a failure of it tells is not documented."""
+    desk, intent = reversing()
+    answers(desk, intent, taken_up(intent))
+    hear(desk, one("CAPTURE", value=6000, **CAPTURE))
+    hear(desk, told(intent))
+    hear(desk, one("REFUND_FAILED", value=value, pspReference=REVERSAL))
+    legs = [(leg.kind, leg.amount, leg.state) for _, leg in desk.legs()]
+    assert legs == [("refund", 6000, "failed"), ("void", 4200, "succeeded")]
+    assert desk.balance("refunds_payable") == -6000
+
+
+def test_a_reversal_refused_while_a_repeat_is_out_keeps_its_lease() -> None:
+    desk, intent = reversing()
+    answers(desk, intent, TIMEOUT)
+    again = sends(desk)
+    hear(desk, told(intent, success="false"))
+    assert (desk.leg().state, desk.payment().busy) == ("failed", desk.leg().id)
+    desk.due(lost=True)  # nobody answered
+    assert (desk.payment().busy, desk.rows) == ("", {})
+    answers(desk, again, taken_up(again))
+    assert (desk.leg().state, desk.raised()) == ("failed", ["release_refused"])
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_edge_08_a_reversal_that_fails_days_later_puts_the_money_back(first: bool) -> None:
     desk, intent = reversing()
@@ -301,3 +327,73 @@ def test_edge_11_a_chargeback_while_a_reversal_is_out_is_seen_to_pay_twice() -> 
     hear(desk, told(intent))
     assert (desk.leg().state, desk.payment().refunded_ours) == ("succeeded", 10_200)
     assert desk.raised() == ["paid_twice", "paid_twice"]  # once known, and once it was paid
+
+
+# -- when what is told does not fit --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_edge_08_a_failure_told_before_the_reversal_it_is_of_is_kept(marked: bool) -> None:
+    desk, intent = reversing()
+    answers(desk, intent, taken_up(intent, pspReference=REVERSAL))
+    hear(desk, one("CAPTURE", value=10_200, **CAPTURE))
+    mark = {"merchantReference": reference(intent)} if marked else {}
+    hear(desk, one("REFUND_FAILED", value=10_200, pspReference=REVERSAL, **mark))
+    assert desk.leg().state == "pending"
+    hear(desk, told(intent))
+    assert (desk.leg().state, desk.payment().refunded_ours) == ("failed", 0)
+    assert desk.kinds() == ["claim", "payout", "payout_failed"]
+    assert desk.raised() == []
+
+
+def test_edge_07_a_reversal_told_as_refused_after_it_was_done_is_looked_at() -> None:
+    desk, intent = reversing()
+    answers(desk, intent, taken_up(intent))
+    hear(desk, told(intent))
+    hear(desk, told(intent, success="false"))
+    given_back(desk)
+    assert desk.raised() == ["contradicted"]
+
+
+@pytest.mark.parametrize(("known", "value"), [(0, 12_000), (10_200, 6000), (6000, 3000)])
+def test_a_reversal_of_another_amount_than_what_is_known_is_told(known: int, value: int) -> None:
+    desk, intent = reversing()
+    answers(desk, intent, taken_up(intent))
+    if known:
+        hear(desk, one("CAPTURE", value=known, **CAPTURE))
+    hear(desk, told(intent, value=value))
+    assert desk.payment().refunded_ours == (known or 10_200)
+    assert desk.raised() == ["reversed_amount"]
+
+
+def test_the_capture_is_waited_for_as_long_where_a_repeat_was_out_when_it_was_refused() -> None:
+    desk = paid(captured=0)
+    cancel = asked(desk, RefundIn())
+    answers(desk, cancel, TIMEOUT)
+    again = sends(desk)
+    hear(desk, one("CANCELLATION", success="false", merchantReference=reference(cancel)))
+    began = desk.now
+    answers(desk, again, Failure(False, "connection refused"))
+    assert desk.due() is None
+    assert desk.now - began >= CAPTURE_WAIT
+    assert isinstance(sends(desk), ReverseIntent)
+
+
+@pytest.mark.parametrize("when", ["waiting", "reversing"])
+def test_edge_10_what_refused_its_cancel_and_others_reversed_was_captured(when: str) -> None:
+    if when == "waiting":
+        desk, _ = refused()
+    else:
+        desk, intent = reversing()
+        answers(desk, intent, taken_up(intent))
+    for _ in range(2):
+        hear(desk, one("CANCEL_OR_REFUND", value=10_200, pspReference="OTHERS0000TABLE82"))
+    if when == "reversing":
+        hear(desk, told(intent, success="false"))
+    assert desk.due(desk.leg(0)) is None
+    payment = desk.payment()
+    assert (payment.captured, payment.external, payment.voided) == (10_200, 10_200, 0)
+    assert (desk.leg(0).state, desk.order.remaining) == ("failed", 0)
+    assert desk.kinds()[0] == "external"
+    assert desk.balance("refunds_payable") == 0
+    assert desk.raised() in (["release_refused"], ["exceeds_captured"])

@@ -16,7 +16,7 @@ from amends.core.facts import (
     ReleaseReported,
     ReversalReported,
 )
-from amends.core.order import Dispute, Order, Payment, psp_ids
+from amends.core.order import Dispute, Leg, Order, Payment, psp_ids
 from amends.core.rereads import reread
 from amends.core.work import Work
 from amends.kernel.outcome import CaptureState, PaymentState, ReleaseState
@@ -164,18 +164,25 @@ def reversal_reported(work: Work, fact: ReversalReported) -> None:
     if state.status != "succeeded":
         if leg is not None and leg.kind == "void":
             releases.refused(work, leg, state.failure_reason or "refused")
+        elif leg is not None and leg.state == "succeeded":
+            _contradicted(work, leg)
     elif leg is None:
+        releases.reversed_by_others(work, payment.id, state.amount)
         news.refund_heard(work, payment.id, state)
         news.payment_news(work, payment.id, PaymentState(canceled=True, capturable=0))
     elif leg.kind == "void" and leg.state in releases.LIVE:
-        state = releases.given_back(work, leg, state)
+        releases.given_back(work, leg, state)
         news.refund_heard(work, payment.id, state)
         news.adopt_early(work, payment.id)
         news.raise_if_overpaid(work, payment.id)
     elif leg.kind == "void":
-        # It was released as well, or is called failed: a person looks which it was.
-        work.event("exception.raised", what="contradicted", leg=leg.id, state=leg.state)
+        _contradicted(work, leg)  # it was released as well, or is called failed
     legs.kick(work, payment.id)
+
+
+def _contradicted(work: Work, leg: Leg) -> None:
+    """Two words on one reversal cannot both be so: a person looks which is."""
+    work.event("exception.raised", what="contradicted", leg=leg.id, state=leg.state)
 
 
 # -- disputes and warnings ----------------------------------------------------------------------

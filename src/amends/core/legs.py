@@ -18,7 +18,7 @@ from amends.core.effects import Effect, EffectKind, Intent
 from amends.core.holds import release, reserve, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import FAILED, Leg, LineShare, overdrawn, remaining
+from amends.core.order import FAILED, LIVE, Leg, LineShare, overdrawn, remaining
 from amends.core.patience import (
     BACKOFF,
     LONGER,
@@ -401,7 +401,7 @@ def not_released(work: Work, leg: Leg, news: News) -> None:
     """It ends so."""
     work.put_leg(leg.id, failure=REFUSED)
     move(work, leg.id, news, code=REFUSED)
-    work.finish(effect_id(leg.id))
+    _finish(work, leg.id)
     tell_refused(work, leg)
 
 
@@ -431,6 +431,9 @@ def _again(work: Work, leg_id: str) -> None:
     """The same bytes under the same key; once the key may be gone, or the provider keeps giving its
     stored error, only look-ups (I3)."""
     _, leg = work.leg(leg_id)
+    if leg.declined == REFUSED:
+        _await_capture(work, leg_id)
+        return
     long = leg.state == "unknown" and not can_look(work, leg.payment)
     pause = pause_of(leg, LONGER) if long else pause_of(leg)
     if leg.state == "unknown" and _only_look(work, leg, pause):
@@ -528,15 +531,16 @@ def _resume(work: Work, leg_id: str) -> None:
 
 
 def stop_retry(work: Work, leg_id: str) -> None:
-    """A leg that was tried again turns out to pay. What took its place does not leave any more: it
-    ends and the first one counts again, or, if it may have left, nothing follows it."""
+    """A leg that was tried again turns out to pay. What took its place (of several alike, one that
+    has not left) ends and the first one counts again, or, if it may have left, nothing follows."""
     refund, leg = work.leg(leg_id)
-    later = [g for g in refund.legs if not g.replaced and g.id != leg_id]
-    heir = next((g for g in later if (g.payment, g.amount) == (leg.payment, leg.amount)), None)
+    same = (leg.payment, leg.amount)
+    later = (g for g in refund.legs if not g.replaced and g.state in LIVE)
+    heir = max((g for g in later if (g.payment, g.amount) == same), key=unsent, default=None)
     if not leg.replaced or heir is None:
         return
     if not unsent(heir):
-        work.put_leg(heir.id, surfaced=heir.state not in ("succeeded", "failed", "canceled"))
+        work.put_leg(heir.id, surfaced=True)
         return
     work.put_leg(leg_id, replaced=False)
     work.put_leg(heir.id, replaced=True)

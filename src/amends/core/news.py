@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from amends.core import legs, releases
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
@@ -413,7 +415,8 @@ def _match(order: Order, payment_id: str, state: RefundState) -> Leg | None:
 def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
     """A refund made by others, or by an attempt of ours that was closed as not executed: recorded
     whole, allocated, and raised where it pays what we pay too (edges 9 and 10)."""
-    if not work.payment(payment_id).captured_peak:
+    reversal = releases.reversed_by(work, payment_id, state)
+    if not work.payment(payment_id).captured_peak or (reversal and reversal.kind == "void"):
         _too_early(work, payment_id, state)
         return
     refund_id = derived("rf", payment_id, state.psp_refund_id)
@@ -522,6 +525,8 @@ def refund_heard(work: Work, payment_id: str, state: RefundState) -> None:
     if leg is None:
         _adopt(work, payment_id, state)
         return
+    if leg.reverse:  # we asked for no amount: where this one is another, a person was told
+        state = replace(state, amount=leg.amount)
     _check_echo(work, leg, state)
     _apply_refund(work, leg, state, 0)
 

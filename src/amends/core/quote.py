@@ -74,6 +74,13 @@ class _Left(msgspec.Struct):
         for tax in share_.taxes:
             self.taxes[tax.name] = self.taxes.get(tax.name, 0) - tax.amount
 
+    def hold(self, one: _Left, other: _Left) -> None:
+        """Less by what is left in the `one` case and not in the `other`."""
+        self.quantity -= max(0, one.quantity - other.quantity)
+        self.net -= max(0, one.net - other.net)
+        for name in one.taxes:
+            self.taxes[name] -= max(0, one.taxes[name] - other.taxes[name])
+
 
 def compute(
     order: Order,
@@ -160,15 +167,30 @@ def left_over(
     order: Order, freed: Collection[str] = (), without: str = ""
 ) -> tuple[dict[str, _Left], dict[str, _Left]]:
     """What is left of each line and shipping charge after every refund that counts, all but
-    `without`. Of those that are `freed`, or that a review is to take over, what failed is left."""
-    given = taken_over(order) if any(r.takes_over for r in order.refunds) else frozenset()
+    `without`. Of those that are `freed` what failed is left. What a review is to take over is there
+    for the review alone: what it does not need of that is owed still, should it be declined."""
+    reviews = [r for r in order.refunds if r.takes_over and r.stage == "review" and r.id != without]
+    given = {*freed, *(name for review in reviews for name in review.takes_over)}
+    left = _after(order, given, {without})
+    if reviews:
+        approved = _after(order, given, {without})
+        for review in reviews:
+            declined = _after(order, given - {*review.takes_over}, {without, review.id})
+            for parts, one, other in zip(left, approved, declined, strict=True):
+                for name, part in parts.items():
+                    part.hold(one[name], other[name])
+    return left
+
+
+def _after(
+    order: Order, freed: set[str], without: set[str]
+) -> tuple[dict[str, _Left], dict[str, _Left]]:
     lines = {line.id: _whole(line, line.quantity) for line in order.lines}
     shipping = {charge.id: _whole(charge, 1) for charge in order.shipping}
     for refund in order.refunds:
-        if not counts(refund) or refund.id == without:
+        if not counts(refund) or refund.id in without:
             continue
-        freely = refund.id in freed or refund.id in given
-        parts = _not_failed(refund) if freely else refund.breakdown
+        parts = _not_failed(refund) if refund.id in freed else refund.breakdown
         for part in parts.lines:
             lines[part.id].take(part)
         for part in parts.shipping:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from amends.core import legs
 from amends.core.claims import claim
 from amends.core.order import Leg
+from amends.core.reversals import REFUSED
 from amends.core.work import Work
 from amends.kernel.outcome import CaptureState, PaymentState, RefundState, ReleaseState
 
@@ -149,7 +148,21 @@ def reversed_by(work: Work, payment_id: str, state: RefundState) -> Leg | None:
     return None
 
 
-def given_back(work: Work, leg: Leg, state: RefundState) -> RefundState:
+def reversed_by_others(work: Work, payment_id: str, amount: int) -> None:
+    """Others gave all of a payment back of which no capture is known. If it refused a release of
+    ours, it had been captured all the same."""
+    payment = work.payment(payment_id)
+    refused_ours = any(
+        leg.kind == "void" and (leg.reverse or REFUSED in (leg.declined, leg.failure))
+        for leg in _of(work, payment_id)
+    )
+    if refused_ours and not (payment.captured_peak or payment.gone):
+        captured = min(amount, payment.authorized)
+        take_capture(work, payment_id, captured)
+        work.event("payment.updated", payment=payment_id, captured=captured)
+
+
+def given_back(work: Work, leg: Leg, state: RefundState) -> None:
     """Our reversal was done: the money is with the customer. Its cancel was refused, so it had been
     captured and this refunded it. Of a capture of less than all the rest was let go before."""
     payment = work.payment(leg.payment)
@@ -158,6 +171,9 @@ def given_back(work: Work, leg: Leg, state: RefundState) -> RefundState:
     if not payment.captured_peak:
         take_capture(work, payment.id, paid)
         work.event("payment.updated", payment=payment.id, captured=paid)
+    if state.amount not in (paid, leg.amount):
+        told = {"what": "reversed_amount", "leg": leg.id, "amount": state.amount}
+        work.event("exception.raised", **told)
     name = state.psp_refund_id
     work.put_leg(leg.id, kind="refund", amount=paid, psp_refund_id=name, psp_release_id=name)
     payment = work.payment(payment.id)
@@ -178,4 +194,3 @@ def given_back(work: Work, leg: Leg, state: RefundState) -> RefundState:
         legs.move(work, rest.id, "said_succeeded")
     claim(work, refund.id)
     work.event("leg.news", leg=leg.id, news="reversed", kind="refund", amount=paid)
-    return replace(state, amount=paid)
