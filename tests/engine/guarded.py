@@ -144,9 +144,13 @@ class Guarded:
         self.config, self.engine, self.clock, self.party = found, engine, clock, party
 
     async def order(
-        self, number: str = "1", psp_payment_id: str = CAPTURE, connection: str = PAYPAL
+        self,
+        number: str = "1",
+        psp_payment_id: str = CAPTURE,
+        connection: str = PAYPAL,
+        captured: int = 10_000,
     ) -> Order:
-        tender = TenderIn(10_000, "payment", connection, psp_payment_id, 10_000)
+        tender = TenderIn(10_000, "payment", connection, psp_payment_id, captured)
         line = LineIn("1", 1, 10_000, fulfilled=1)
         told = await actions.report_order(
             self.engine,

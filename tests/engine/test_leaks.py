@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
+import pytest
+
+from amends.core.legs import CAPTURE_WAIT
 from amends.core.requests import LineIn, OrderIn, OrderKey, RefundIn, TenderIn
 from amends.engine import actions
 from amends.engine.actions import Caller
 from amends.engine.asks import Rendered, Result
+from amends.engine.intake import receive
+from amends.gateways.spec import Request, Response
+from tests.engine.guarded import ADYEN, guarded
 from tests.engine.lab import STRIPE, Lab, states
+from tests.gateways.adyen_table import PSP, SECRET, one, seal
 
 
 def authorized(number: str, amount: int) -> OrderIn:
@@ -34,6 +43,33 @@ async def test_a_leg_that_fails_as_it_is_due_gives_its_start_back(lab: Lab) -> N
     await lab.settle()
     assert "failed" in states(await lab.one(order.id))
     assert limit.in_flight == 0, "a start that never ends starves the connection"
+
+
+async def test_what_is_due_and_leaves_anew_has_one_start(
+    db_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused release that is due is asked for as a reversal at once."""
+    sent: list[Request] = []
+
+    async def received(request: Request, timeout_seconds: float) -> Response:
+        sent.append(request)
+        made = {"status": "received", "pspReference": f"MADE{len(sent)}TABLE00082"}
+        taken_up = json.loads(request.body) | made | {"paymentPspReference": PSP}
+        return Response(201, {}, json.dumps(taken_up).encode())
+
+    async with guarded(db_url, tmp_path) as house:
+        monkeypatch.setattr(house.party, "send", received)
+        order = await house.order(psp_payment_id=PSP, connection=ADYEN, captured=0)
+        await house.refund(order, 10_000)
+        await house.quiet()
+        mark = json.loads(sent[0].body)["reference"]
+        no = one("CANCELLATION", success="false", value=10_000, merchantReference=mark)
+        await receive(house.engine, ADYEN, json.dumps(seal(no, SECRET)).encode(), {})
+        house.clock.forward(CAPTURE_WAIT)
+        await house.engine.sweeper.claim()
+        await house.quiet()
+        assert [request.url.rpartition("/")[2] for request in sent] == ["cancels", "reversals"]
+        assert house.engine.limits[ADYEN].in_flight == 0
 
 
 async def test_one_defect_in_a_batch_fails_one_caller(lab: Lab) -> None:

@@ -76,7 +76,8 @@ def test_refunds_of_several_captures_are_paid(monkeypatch: pytest.MonkeyPatch) -
 def test_what_was_captured_unsaid_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a reversal, or by a refund if it is told of before that leaves; what others gave back
     meanwhile is not given back twice."""
-    for name, share in (("UNSAID", 1.0), ("BY_HAND", 0.8)):
+    shares = {"UNSAID": 1.0, "BY_HAND": 0.4, "BOUNCES": 0.7, "DISPUTED": 0.9}
+    for name, share in shares.items():
         monkeypatch.setattr(people, name, share)
     given: dict[str, Any] = {"personas": ("canceller",), "orders": 120, "providers": ("adyen",)}
     report = played("unsaid_capture", seed=3, **given)
@@ -90,6 +91,8 @@ def test_what_was_captured_unsaid_is_given_back(monkeypatch: pytest.MonkeyPatch)
         ("webhook CAPTURE:true",),
         ("shop's payment.captured",),
         ("wrote exception.raised", "release_refused"),
+        ("fail_refund at the provider: refund ",),
+        ("open_dispute at the provider: payment ", "status chargeback"),
     ):
         assert said(report, *words), words
 

@@ -7,6 +7,7 @@ decides in one transaction, so no process can decide a later fact before an earl
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -82,6 +83,8 @@ class Fold:
         self.outgoing: list[Outgoing] = []
         self._taken: list[str] = []  # starts reserved in this fold, given back if it is undone
         self._spare: list[str] = []  # starts reserved before it that turned out not to be needed
+        # By connection: how many more leave than starts were reserved for in this fold.
+        self._unpaid: Counter[str] = Counter()
         self._orders: dict[str, Order] = {}
         self._routes: dict[tuple[str, str], str] = {}
         self._answers: dict[AnswerKey, Answer] = {}
@@ -175,9 +178,9 @@ class Fold:
             return Told(answer=first, replayed=True, mismatch=differs)
         if ask.message and self._is_known(ask.message, ask.late):
             return Told(duplicate=True)
-        before = len(self.outgoing)
+        before = self._unpaid[ask.slot]
         results = tuple(self._fact(ask, item) for item in ask.facts)
-        if ask.slot and not self._left(ask, before):
+        if ask.slot and self._unpaid[ask.slot] == before:
             self._spare.append(ask.slot)
         self._beside(ask, results)
         self.batch.quotes += ask.quotes
@@ -199,11 +202,6 @@ class Fold:
             waits = any((row.connection, row.message) == key for row in self._waiting)
             return not waits or key in self.batch.inbox
         return key in self._seen
-
-    def _left(self, ask: Ask, before: int) -> bool:
-        """Whether the effect that was due really leaves."""
-        due = {item.fact.effect for item in ask.facts if isinstance(item.fact, EffectDue)}
-        return any(out.effect.id in due for out in self.outgoing[before:])
 
     def _answer(self, ask: Ask, results: tuple[Result, ...]) -> Told:
         if ask.render is None:
@@ -385,24 +383,26 @@ class Fold:
                 lease = Lease(self.world.holder, self._now + self.world.lease_us)
                 self.batch.effects[(effect.order, effect.id)] = (effect, lease)
                 self.outgoing.append(Outgoing(effect, self._mono + self.world.lease_us))
+                self._unpaid[effect.connection] += 1
             elif (
                 effect.connection and effect.due <= self._now and self.world.take(effect.connection)
             ):
-                self._taken.append(effect.connection)
-                if not self._leave(effect):
-                    self._taken.remove(effect.connection)
-                    self.world.give_back(effect.connection)
+                self._leave(effect)
 
-    def _leave(self, effect: Effect) -> bool:
-        """Whether it does: deciding it may let another effect go instead, with its own start."""
-        order = self._orders[effect.order]
-        if order.parked:
-            return False
-        due = Recorded(self.world.new_id(), self._now, "system:deliver", EffectDue(effect.id))
-        before = len(self.outgoing)
-        self._fold(order, due)
-        left = {(out.effect.order, out.effect.id) for out in self.outgoing[before:]}
-        return (effect.order, effect.id) in left
+    def _leave(self, effect: Effect) -> None:
+        """With the start that was reserved for it, which is given back if it does not: deciding it
+        may let another effect go instead, or the same one anew, with a start of its own."""
+        connection, order = effect.connection, self._orders[effect.order]
+        before = self._unpaid[connection]
+        self._taken.append(connection)
+        if not order.parked:
+            due = Recorded(self.world.new_id(), self._now, "system:deliver", EffectDue(effect.id))
+            self._fold(order, due)
+        if self._unpaid[connection] > before:
+            self._unpaid[connection] -= 1
+        else:
+            self._taken.remove(connection)
+            self.world.give_back(connection)
 
     # -- poison --------------------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ HOUR, DAY = 3600.0, 86400.0
 Call = Callable[[Node], Awaitable[tuple[int, Any]]]
 IN_PARTS, FAILS, AGAIN, UNSAID = 0.2, 0.12, 0.5, 0.5  # of the payments where it can be
 REVERSED = 4 * HOUR  # after its cancel was refused; both take two seconds at the provider
-TOLD_LATE, BY_HAND = 0.3, 0.5  # of what was captured unsaid: told later; else refunded by hand
+# Of what was captured unsaid: told later, else refunded by hand, given back in vain, disputed.
+TOLD_LATE, BY_HAND, BOUNCES, DISPUTED = 0.3, 0.45, 0.6, 0.7
 # What is left of their orders is nothing that these have reckoned up.
 EASY = frozenset("honest impatient returner disputer dashboard bounced waiting".split())
 SEVERAL = ("several_captures", "dashboard_capture")
@@ -137,11 +138,16 @@ class Person:
         self.world.at(name).struck(kind, self.number)
         way, by_shop = prng.random(), prng.random() < 0.5
         wait_s = prng.choice((prng.uniform(0, 6 * HOUR), REVERSED + prng.uniform(2, 5)))
+        later_s = prng.choice((REVERSED + prng.uniform(4, 30), prng.uniform(4 * HOUR, 2 * DAY)))
         if way < TOLD_LATE:
             self._news.append(partial(self._told_late, tender, by_shop, wait_s))
         elif way < BY_HAND:
-            self._open = True
             self._news.append(partial(self._refunded_by_hand, name, tender["amount"], wait_s))
+        elif way < BOUNCES:
+            self._news.append(partial(self._bounces, name, later_s))
+        elif way < DISPUTED:
+            self._news.append(partial(self._disputed, name, wait_s))
+        self._open = self._open or TOLD_LATE <= way < DISPUTED
         return True
 
     async def _told_late(self, tender: dict[str, Any], by_shop: bool, wait_s: float) -> None:
@@ -151,6 +157,20 @@ class Person:
             await self._captured(tender["psp_payment_id"], tender["amount"])
         else:
             self._control("tell_captures", payment=tender["psp_payment_id"])
+
+    async def _bounces(self, payment: str, wait_s: float) -> None:
+        """The bank sends back what the reversal gave."""
+        await self.world.pause(wait_s)
+        made = self.world.at(payment).world.movements()
+        mine = (m for m in made if (m.psp_payment_id, m.kind) == (payment, "refund"))
+        refund = next((m.psp_refund_id for m in mine if m.status == "succeeded"), None)
+        if refund and self._trouble("late_failure", "fail_refund", refund=refund) is not None:
+            self.world.journal.bounced.append(refund)
+
+    async def _disputed(self, payment: str, wait_s: float) -> None:
+        """The shopper's bank takes what we do not know to be there."""
+        await self.world.pause(wait_s)
+        self._trouble("dispute", "open_dispute", payment=payment, status="needs_response")
 
     async def _refunded_by_hand(self, payment: str, whole: int, wait_s: float) -> None:
         """Somebody at the provider sees what we cannot."""
@@ -308,12 +328,12 @@ class Person:
         ask = Ask(name, at, self.number, body, "" if by_message else name, door)
         ask.should_succeed = should and not self._open
         self.world.journal.asks.append(ask)
-        self._say(f"{name}: asks for {_short(body)} by {door}")
+        self._say(f"{name}: asks for {short(body)} by {door}")
         if by_message:
             ask.status, ask.message = await self.message("refund.requested", body, repeats)
         else:
             await asyncio.gather(*(self._call(ask) for _ in range(repeats + 1)))
-            self._say(f"{name}: answered {ask.status} {_short(ask.answer or {})}")
+            self._say(f"{name}: answered {ask.status} {short(ask.answer or {})}")
         return ask
 
     async def _call(self, ask: Ask) -> None:
@@ -391,7 +411,7 @@ class Person:
     async def _refused(self, body: dict[str, Any]) -> None:
         ask = await self.ask(False, by_message=False, **body)
         if ask.status // 100 == 2:
-            self.world.wrong(self.number, f"{ask.id} had to be refused: {_short(body)}")
+            self.world.wrong(self.number, f"{ask.id} had to be refused: {short(body)}")
 
     async def _disputer(self) -> None:
         first = self.prng.random() < 0.5
@@ -492,7 +512,7 @@ class Person:
         """Asks what it would come to, and then for just that."""
         body = {"order": {"connection": SHOP, "order_id": self.number}, **self._some()}
         status, quote = await self._until_answered(lambda node: node.quote("key:support", body))
-        self._say(f"quote: {status} {_short(quote)}")
+        self._say(f"quote: {status} {short(quote)}")
         if status != 201:
             self.world.wrong(self.number, f"a quote of what fits was refused: {quote}")
             return
@@ -536,7 +556,7 @@ class Person:
     async def _act(self, what: str, refund: str, actor: str) -> None:
         status, body = await self._until_answered(lambda node: node.act(what, actor, refund))
         who = "the desk" if actor == "key:lead" else "support"
-        self._say(f"{who}: {what} {refund}: {status} {_short(body)}")
+        self._say(f"{who}: {what} {refund}: {status} {short(body)}")
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
         """At the provider by hand, if it can be done there."""
@@ -545,47 +565,10 @@ class Person:
         except CommandRefused as refused:
             self._say(f"{op} at the provider: {refused}")
             return None
-        self._say(f"{op} at the provider: {_short({**command, **done})}")
+        self._say(f"{op} at the provider: {short({**command, **done})}")
         return done
 
 
-class Desk:
-    """The support desk: looks at reviews a few times a day."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    async def work(self) -> None:
-        while True:
-            await self.world.pause(6 * HOUR)
-            await self.look()
-
-    async def look(self) -> None:
-        for refund, number in self.world.reviews():
-            prng = self.world.troubles.prng(number, "desk")
-            tries = self.world.troubles.prng(number, "desk-tries")
-            what = "decline" if prng.random() < 0.15 else "approve"
-            if what == "decline" and refund not in self.world.declined:
-                self.world.declined.add(refund)
-                self._excuse(number, refund)
-            await self._act(tries, number, what, refund)
-
-    def _excuse(self, number: str, refund: str) -> None:
-        """A request by message was told no id: the first of its order that may be meant."""
-        asks = [ask for ask in self.world.journal.asks if ask.number == number]
-        if any(ask.answer and ask.answer.get("id") == refund for ask in asks):
-            return  # see World.turned_down
-        for ask in asks:
-            if ask.door == "message" and ask.should_succeed:
-                ask.should_succeed = False
-                return
-
-    async def _act(self, prng: Random, number: str, what: str, refund: str) -> None:
-        status, body = await self.world.answered(
-            number, prng, lambda node: node.act(what, "key:lead", refund)
-        )
-        self.world.say(number, f"the desk: {what} {refund}: {status} {_short(body)}")
-
-
-def _short(body: dict[str, Any]) -> str:
+def short(body: dict[str, Any]) -> str:
+    """For the chronicle."""
     return ", ".join(f"{k} {v}" for k, v in body.items() if k not in ("order", "reason") and v)

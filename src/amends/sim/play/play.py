@@ -18,12 +18,13 @@ from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.checker.spec import Snapshot
 from amends.sim.play.bridge import Bridge
+from amends.sim.play.desk import Desk
 from amends.sim.play.evidence import TABLES, in_review, snapshot
 from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.parties import WHSEC, Word, parties
-from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Desk, Person
+from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Person
 from amends.sim.play.story import SHOP, Plan, make, spread
 from amends.sim.play.trouble import STATEMENT, Troubles
 from amends.sim.play.wish import Line, Wish, settings
@@ -507,8 +508,19 @@ class World:
             if self.loop.time() > began + CALM_S:
                 self._found("liveness", "", "the world never becomes quiet")
                 break
+        else:
+            self._starts_have_ended()
         if check:
             await self._check(final=False)
+
+    def _starts_have_ended(self) -> None:
+        """What was reserved for requests that are not on the wire would be lost for ever: after an
+        outage a process that seems to wait for one sends no other."""
+        for node in self.nodes:
+            for name, limit in node.engine.limits.items():
+                if limit.in_flight:
+                    what = f"{limit.in_flight} starts at {name} that never end"
+                    self._found("defect", "", f"{node.name} holds {what}")
 
     def _go(self) -> None:
         self.troubles.on = True

@@ -1,0 +1,49 @@
+"""The support desk: what waits for a person is approved or declined."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from amends.sim.play.people import HOUR, short
+
+if TYPE_CHECKING:
+    from amends.sim.play.play import World
+
+
+class Desk:
+    """The support desk: looks at reviews a few times a day."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def work(self) -> None:
+        while True:
+            await self.world.pause(6 * HOUR)
+            await self.look()
+
+    async def look(self) -> None:
+        for refund, number in self.world.reviews():
+            prng = self.world.troubles.prng(number, "desk")
+            tries = self.world.troubles.prng(number, "desk-tries")
+            what = "decline" if prng.random() < 0.15 else "approve"
+            if what == "decline" and refund not in self.world.declined:
+                self.world.declined.add(refund)
+                self._excuse(number, refund)
+            await self._act(tries, number, what, refund)
+
+    def _excuse(self, number: str, refund: str) -> None:
+        """A request by message was told no id: the first of its order that may be meant."""
+        asks = [ask for ask in self.world.journal.asks if ask.number == number]
+        if any(ask.answer and ask.answer.get("id") == refund for ask in asks):
+            return  # see World.turned_down
+        for ask in asks:
+            if ask.door == "message" and ask.should_succeed:
+                ask.should_succeed = False
+                return
+
+    async def _act(self, prng: Random, number: str, what: str, refund: str) -> None:
+        status, body = await self.world.answered(
+            number, prng, lambda node: node.act(what, "key:lead", refund)
+        )
+        self.world.say(number, f"the desk: {what} {refund}: {status} {short(body)}")
