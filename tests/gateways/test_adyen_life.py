@@ -12,8 +12,16 @@ import pytest
 
 from amends.core.decision import Terms
 from amends.core.effects import CancelIntent, CaptureRestIntent, RefundIntent, ReverseIntent
-from amends.core.facts import Answered, LinesUnavailable, OrderReported, RefundRequested
+from amends.core.facts import (
+    Answered,
+    Canceled,
+    LinesUnavailable,
+    OrderReported,
+    RefundRequested,
+    Rejected,
+)
 from amends.core.order import Leg
+from amends.core.policy import built_in
 from amends.core.requests import LinePick, RefundIn, TenderIn
 from amends.gateways import adyen
 from amends.gateways.spec import Failure, Genuine, Response
@@ -344,6 +352,25 @@ def test_edge_21_the_capture_is_told_while_the_cancellation_is_on_the_wire() -> 
     assert (refund.amount, refund.epoch) == (10_200, 2)
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_edge_21_taken_back_while_the_cancellation_is_on_the_wire_it_keeps_its_lease(
+    lost: bool,
+) -> None:
+    desk = paid(captured=0)
+    intent = asked(desk, RefundIn())
+    hear(desk, one("CAPTURE", value=10_200, pspReference="CAPTURED00TABLE82"))
+    desk.tell(Canceled(desk.refund().id))
+    assert (desk.leg().state, desk.payment().busy) == ("canceled", desk.leg().id)
+    if lost:  # nobody waits for the answer any more
+        assert desk.due(lost=True) is None
+    else:
+        desk.now += 50_000
+        late = Answered(desk.leg().id, 1, 1, adyen.parse(intent, taken_up(intent)))
+        desk.tell(late, "connection:adyen-eu")
+    assert (desk.payment().busy, desk.rows) == ("", {})
+    assert isinstance(asked(desk, RefundIn()), RefundIntent)
+
+
 def test_edge_21_the_refusal_is_told_before_the_answer() -> None:
     desk = paid(captured=0)
     intent = asked(desk, RefundIn())
@@ -510,3 +537,17 @@ def test_repeats_grow_rare_within_the_retention() -> None:
         answers(desk, intent, TIMEOUT)
     assert 20 < sent < 50
     assert told > DAY, "a person is told well before the key may be forgotten"
+
+
+@pytest.mark.parametrize("captured", [3000, 10_200])
+def test_what_was_captured_is_not_let_go_by_a_review_that_is_declined(captured: int) -> None:
+    """The rest ran out, and that is told before the capture."""
+    desk = paid(captured=0)
+    desk.policy = built_in(0)
+    desk.tell(RefundRequested(RefundIn()))
+    hear(desk, one("EXPIRE", value=10_200, originalReference="", pspReference=PSP))
+    hear(desk, one("CAPTURE", value=captured))
+    desk.tell(Rejected(desk.refund().id))
+    payment = desk.payment()
+    assert (payment.captured, payment.voided) == (captured, 10_200 - captured)
+    assert desk.order.remaining == captured

@@ -95,6 +95,8 @@ def test_edge_21_what_was_captured_unsaid_is_reversed() -> None:
     answers(desk, intent, taken_up(intent))
     assert (desk.leg().state, desk.payment().voiding) == ("pending", 10_200)
     assert _leg_view(desk.order, desk.leg())["kind"] == "reversal"
+    sent = [event.body["kind"] for event in desk.events if event.type == "leg.sending"]
+    assert sent == ["void", "reversal"]
     assert desk.order.remaining == 0
     hear(desk, told(intent))
     given_back(desk)

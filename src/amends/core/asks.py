@@ -419,7 +419,6 @@ def _drop_all(work: Work, refund: Refund) -> None:
     for leg in refund.legs:
         if not leg.replaced:
             legs.decide_leg(work, leg.id, "drop")
-            work.finish(legs.effect_id(leg.id))
             legs.kick(work, leg.payment)
 
 

@@ -34,7 +34,8 @@ def release(work: Work, leg_id: str) -> None:
     payment = work.payment(leg.payment)
     work.put_leg(leg_id, failure=leg.failure or leg.declined)
     if leg.kind == "void":
-        released = payment.voided + (leg.amount if payment.gone else 0)
+        open_ = max(0, payment.authorized - payment.captured - payment.voided)
+        released = payment.voided + (min(leg.amount, open_) if payment.gone else 0)
         work.put_payment(payment.id, voiding=payment.voiding - leg.amount, voided=released)
     elif leg.outside:
         work.put_payment(payment.id, external=payment.external - leg.amount)

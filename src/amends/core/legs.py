@@ -205,7 +205,7 @@ def _send(work: Work, leg_id: str) -> None:
             "leg.sending",
             refund=refund.id,
             leg=leg_id,
-            kind=leg.kind,
+            kind="reversal" if leg.kind == "void" and leg.reverse else leg.kind,
             key=leg.key,
             amount=leg.amount,
             connection=payment.connection,

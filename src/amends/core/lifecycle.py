@@ -109,7 +109,7 @@ def _ignore(states: tuple[LegState, ...], *news: News) -> None:
 def _fill_asking() -> None:
     """Our own steps: approval, sending, and what the absence of a clear answer leads to."""
     _row(("planned",), "approve", "sending", "go")
-    _row(("planned", "sending"), "drop", "canceled", "release")
+    _row(("planned", "sending"), "drop", "canceled", "release", "finish")
     _row(("planned",), "paid_outside", "succeeded", "settle")
     _row(("sending",), "due", None, "send")
     _row(("unknown", *_OPEN), "due", None, "probe")

@@ -114,8 +114,10 @@ def _needed(event: Event, kinds: dict[str, str]) -> tuple[str, ...]:
     answered = event.type == "leg.moved" and event.body.get("now") in (
         *("succeeded", "pending", "requires_action"),
     )
-    # A released authorization has no reference of its own; its leg.sending names the payment.
-    if answered and kinds.get(str(event.body.get("leg")), "refund") != "void":
+    # A released authorization has no reference of its own; its leg.sending names the payment. Nor
+    # has a reversal, before it is known what it did.
+    kind = kinds.get(str(event.body.get("leg")), "refund")
+    if answered and kind not in ("void", "reversal"):
         return ("leg", "psp_refund_id", "psp_at")
     return ()
 
