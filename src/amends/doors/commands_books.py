@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from amends.core.chart import Names
 from amends.doors import journal
 from amends.doors.shell import (
     DEFAULT_CONFIG,
@@ -24,7 +26,7 @@ from amends.doors.shell import (
     run,
     show_json,
 )
-from amends.engine import queries
+from amends.engine import proof, queries
 from amends.engine.audit import Report, verify
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
@@ -46,6 +48,12 @@ class Format(StrEnum):
     HLEDGER = "hledger"
     CSV = "csv"
 
+
+WRITERS: dict[Format, Callable[[Names], journal.Writer]] = {
+    Format.BEANCOUNT: journal.Beancount,
+    Format.HLEDGER: journal.Hledger,
+    Format.CSV: journal.Csv,
+}
 
 # -- audit ---------------------------------------------------------------------------------------
 
@@ -122,13 +130,14 @@ def ledger_balances(
         show_json(found)
         return
     functional = found["functional_currency"]
-    table = Table("account", "amount", "", f"in {functional}", box=None)
+    table = Table("account", "amount", "", f"in {functional}", "", box=None)
     for row in found["balances"]:
         table.add_row(
             row["account"],
             major(row["amount"], row["currency"]),
             row["currency"],
             major(row["functional_amount"], functional),
+            f"{row['number']} {row['name']}".strip(),
         )
     out.print(table)
 
@@ -163,6 +172,36 @@ def ledger_entries(
     run(_write(read_config(config, connections=False), filters, journal.Each(shape)))
 
 
+@ledger_group.command("check")
+def ledger_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Prove the books from the database alone: entries balance in both currencies, numbers have no
+    gaps, payable and clearing accounts are what the refunds say.
+
+    Ends with 0 only if nothing is wrong; otherwise every finding is listed.
+
+    Example: amends ledger check --json
+    """
+    report = run(_check(read_config(config, connections=False)))
+    if as_json:
+        show_json(msgspec.to_builtins(report))
+    else:
+        for finding in report.findings:
+            entry = f" entry {finding.entry}" if finding.entry else ""
+            out.print(f"{finding.order}{entry}: {finding.what}", markup=False)
+        out.print(
+            f"{report.orders} orders, {report.entries} entries: "
+            + ("in order." if report.ok else f"{len(report.findings)} findings."),
+            markup=False,
+        )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+async def _check(config: Config) -> proof.Report:
+    async with opened(config) as store:
+        return await proof.prove(store)
+
+
 @ledger_group.command("export")
 def ledger_export(
     format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
@@ -172,12 +211,8 @@ def ledger_export(
 
     Example: amends ledger export --format beancount > refunds.beancount
     """
-    writers: dict[Format, journal.Writer] = {
-        Format.BEANCOUNT: journal.Beancount(),
-        Format.HLEDGER: journal.Each(journal.hledger),
-        Format.CSV: journal.Csv(),
-    }
-    run(_write(read_config(config, connections=False), {}, writers[format_]))
+    settings = read_config(config, connections=False)
+    run(_write(settings, {}, WRITERS[format_](settings.accounts)))
 
 
 async def _write(config: Config, filters: dict[str, str], writer: journal.Writer) -> None:
@@ -190,3 +225,4 @@ async def _write(config: Config, filters: dict[str, str], writer: journal.Writer
                 sys.stdout.write(writer.entry(item))
             cursor, first = page.next, False
             await asyncio.to_thread(sys.stdout.flush)
+        sys.stdout.write(writer.end())

@@ -377,12 +377,14 @@ class EntryPage(msgspec.Struct):
 
 
 class Balance(msgspec.Struct):
-    """One account in one currency."""
+    """One account in one currency; `number` and `name` are the merchant's own, "" if not given."""
 
     account: str
     currency: str
     amount: int
     functional_amount: int
+    number: str
+    name: str
 
 
 class Balances(msgspec.Struct):

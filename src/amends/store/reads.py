@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from amends.core.events import Event
 from amends.core.order import Order, Payment
+from amends.core.postings import Entry
 from amends.kernel.canon import canonical
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
@@ -52,6 +53,7 @@ from amends.store.schema import (
     refunds,
 )
 from amends.store.spec import (
+    Books,
     Checkpoint,
     Head,
     Inbound,
@@ -62,6 +64,8 @@ from amends.store.spec import (
     QuoteRow,
     StoreUnavailable,
 )
+
+STRANGERS = 100  # named at once; more would say no more
 
 # The connections that have effects, by one look into the index for each.
 _LANES = (
@@ -282,6 +286,33 @@ class Reads(ABC):
                 return found
             cursor = page.next
 
+    async def books(self, after: str, limit: int, only: str = "") -> list[Books]:
+        wanted = orders.c.id == only if only else orders.c.id > after
+        query = select(orders.c.id, orders.c.state).where(wanted).order_by(orders.c.id)
+        async with self.reading() as connection:
+            found = (await connection.execute(query.limit(limit))).all()
+            mine = entries.c.order_id.in_([id_ for id_, _ in found])
+            heads = select(entries).where(mine).order_by(entries.c.order_id, entries.c.number)
+            booked = (await connection.execute(heads)).all()
+            lines = await _lines_of(connection, [id_ for id_, _ in found])
+        made: dict[str, list[Entry]] = {id_: [] for id_, _ in found}
+        for e in booked:
+            item = _entry_item(e, lines.get((e.order_id, e.number), []))
+            made[e.order_id].append(rows.to_entry(item))
+        return [Books(rows.to_order(state), tuple(made[id_])) for id_, state in found]
+
+    async def strangers(self) -> list[str]:
+        found: set[str] = set()
+        for table in (entries, postings):
+            there = exists().where(orders.c.id == table.c.order_id)
+            query = select(table.c.order_id).where(~there).distinct().limit(STRANGERS)
+            found |= {id_ for (id_,) in await self.fetch(query)}
+        lost = exists().where(
+            entries.c.order_id == postings.c.order_id, entries.c.number == postings.c.entry
+        )
+        query = select(postings.c.order_id).where(~lost).distinct().limit(STRANGERS)
+        return sorted(found | {id_ for (id_,) in await self.fetch(query)})
+
     async def quote(self, quote_id: str) -> QuoteRow | None:
         found = await self.fetch(select(quotes).where(quotes.c.id == quote_id))
         return rows.to_quote(found[0]) if found else None
@@ -455,6 +486,19 @@ async def _lines(
     for row in await connection.execute(query):
         item = {"account": row.account, "amount": row.amount, "functional": row.functional}
         lines[row.order_id, row.entry].append(item)
+    return lines
+
+
+async def _lines_of(
+    connection: AsyncConnection, order_ids: list[str]
+) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """All postings of these orders, as items."""
+    line = postings.c
+    query = select(postings).where(line.order_id.in_(order_ids))
+    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in await connection.execute(query.order_by(line.order_id, line.entry, line.line)):
+        item = {"account": row.account, "amount": row.amount, "functional": row.functional}
+        lines.setdefault((row.order_id, row.entry), []).append(item)
     return lines
 
 

@@ -211,6 +211,13 @@ class Page(msgspec.Struct, frozen=True):
     next: str
 
 
+class Books(msgspec.Struct, frozen=True):
+    """One order and all its journal entries, by number."""
+
+    order: Order
+    entries: tuple[Entry, ...]
+
+
 class Principal(msgspec.Struct, frozen=True):
     """Who holds an API key. Only the SHA-256 of the key is stored."""
 
@@ -339,6 +346,14 @@ class Store(Protocol):
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
         """`Entry.hash` recomputed from the rows of one order's entries and postings, by number."""
+        ...
+
+    async def books(self, after: str, limit: int, only: str = "") -> list[Books]:
+        """Orders by id, each with its entries as the rows have them; `only` this order."""
+        ...
+
+    async def strangers(self) -> list[str]:
+        """Orders that entries or postings name and that are not there; some of them, by id."""
         ...
 
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
