@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from amends.core.postings import Entry
 from amends.core.requests import OrderKey, RefundIn
 from amends.kernel.check import InvariantBroken
 from amends.kernel.money import Rate, convert
+from amends.kernel.time import from_datetime
 from tests.core.desk import STRIPE, Desk, contract_order
 
 AMOUNTS = st.integers(0, 10**9)
@@ -150,3 +153,17 @@ def test_an_entry_that_does_not_balance_is_a_defect() -> None:
     order = Desk().order
     with pytest.raises(InvariantBroken, match="does not balance"):
         postings._entry(order, 1, "payout", "rf", "leg", "", [("refunds_payable", 1)])
+
+
+@given(refund=refunds(), day=st.dates(date(1971, 1, 1), date(2200, 1, 1)), ahead=st.integers(0, 40))
+def test_an_entry_is_posted_into_an_open_period(refund: Refund, day: date, ahead: int) -> None:
+    order, at = Desk().order, from_datetime(datetime(day.year, day.month, day.day, 23, tzinfo=UTC))
+    entry = postings.claim(order, refund, refund.amount, at)
+    before = (day.replace(day=1) - timedelta(days=1)).isoformat()[:7]
+    assert postings.dated(entry, before) is entry
+    assert postings.dated(entry, "") is entry
+    closed = (day + timedelta(days=31 * ahead)).isoformat()[:7]
+    late = postings.dated(entry, closed)
+    month_after = (date.fromisoformat(f"{closed}-01") + timedelta(days=32)).replace(day=1)
+    assert late.posted_on == month_after.isoformat()
+    assert replace(late, posted_on="").hash == entry.hash

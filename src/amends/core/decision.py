@@ -77,19 +77,22 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Ctx(msgspec.Struct, frozen=True, dict=True):
-    """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn."""
+    """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
+    `closed` the last closed period of each legal entity's books."""
 
     now: Instant
     policy: Policy
     functional: str
     terms: Mapping[str, Terms] = {}
     rates: Mapping[str, Rate] = {}
+    closed: Mapping[str, str] = {}
 
     @cached_property
     def digest(self) -> str:
         """Hash of what decisions may depend on; goes into every event (a decision is replayable).
 
-        A rate is not in it: the one used is written into the event that records the order.
+        A rate is not in it: the one used is written into the event that records the order. Nor is
+        a closed period: an entry that met one says on which day it was posted instead.
         """
         return digest([self.now, self.policy.version, self.functional, dict(self.terms)])
 

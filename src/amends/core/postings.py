@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing
 from amends.core.order import Leg, Order, Refund
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert
-from amends.kernel.time import Instant
+from amends.kernel.time import Instant, day_of
 
 EntryKind = Literal["claim", "payout", "payout_failed", "claim_lapsed", "void", "external"]
 
@@ -31,8 +32,12 @@ class Posting(msgspec.Struct, frozen=True):
     functional: int
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A balanced journal entry of one order; `number` counts from 1 without gaps per order."""
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A balanced journal entry of one order; `number` counts from 1 without gaps per order.
+
+    It was recorded `at` an instant, whose day, UTC, is that of its document and the one its tax
+    belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD).
+    """
 
     order: str
     number: int
@@ -45,11 +50,25 @@ class Entry(msgspec.Struct, frozen=True):
     leg: str
     psp_refund_id: str
     postings: tuple[Posting, ...]
+    posted_on: str = ""
 
     @property
     def hash(self) -> str:
         """Goes into the event that booked it, so that the audit chain seals the books too."""
         return digest(self)
+
+
+def dated(entry: Entry, closed: str) -> Entry:
+    """The entry as it can be posted when the books are closed up to a period ("2026-10", "" if
+    none is): on the first open day, if its own is in a closed period."""
+    late = closed and day_of(entry.at)[:7] <= closed
+    return replace(entry, posted_on=first_open(closed)) if late else entry
+
+
+def first_open(closed: str) -> str:
+    """The first day after a period: that of "2026-12" is "2027-01-01"."""
+    year, month = int(closed[:4]), int(closed[5:])
+    return f"{year + month // 12:04}-{month % 12 + 1:02}-01"
 
 
 def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:

@@ -11,7 +11,7 @@ from amends.core.effects import Effect
 from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
 from amends.core.order import Leg, Order, Payment, Refund
-from amends.core.postings import Entry
+from amends.core.postings import Entry, dated
 from amends.core.reasons import Refusal
 from amends.kernel.time import Instant
 
@@ -62,7 +62,8 @@ class Work:
         self.order = replace(order, head_seq=event.seq, head_hash=event.hash)
 
     def book(self, entry: Entry) -> None:
-        """A journal entry; the next event seals it."""
+        """A journal entry, dated into an open period; the next event seals it."""
+        entry = dated(entry, self.ctx.closed.get(entry.entity, ""))
         self.entries.append(entry)
         self._booked.append(entry.hash)
         self.order = replace(self.order, entries=entry.number)

@@ -25,8 +25,9 @@ from amends.doors.shell import (
     read_config,
     run,
     show_json,
+    who,
 )
-from amends.engine import proof, queries
+from amends.engine import actions, proof, queries
 from amends.engine.audit import Report, verify
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
@@ -172,6 +173,26 @@ def ledger_entries(
     run(_write(read_config(config, connections=False), filters, journal.Each(shape)))
 
 
+@ledger_group.command("close")
+def ledger_close(
+    period: Annotated[str, typer.Argument(help="The month, like 2026-10.")],
+    entity: Annotated[str, typer.Option(help="The legal entity whose books it is.")] = "main",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Close a month of the books, and all before it, for good. What is late for it is posted on
+    the first open day, with its own date as its document's.
+
+    Example: amends ledger close 2026-10
+    """
+    run(_close(read_config(config, connections=False), period, entity))
+    out.print(f"{period} is closed for {entity}.", markup=False)
+
+
+async def _close(config: Config, period: str, entity: str) -> None:
+    async with looking(config) as engine:
+        await actions.close_period(engine, period, entity, who())
+
+
 @ledger_group.command("check")
 def ledger_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Prove the books from the database alone: entries balance in both currencies, numbers have no
@@ -219,10 +240,12 @@ async def _write(config: Config, filters: dict[str, str], writer: journal.Writer
     async with opened(config) as store:
         sys.stdout.write(writer.begin())
         cursor, first = "", True
+        waiting = journal.ByDay()
         while first or cursor:
             page = await store.entries(filters, cursor, PAGE)
             for item in page.items:
-                sys.stdout.write(writer.entry(item))
+                sys.stdout.writelines(map(writer.entry, waiting.put(item)))
             cursor, first = page.next, False
             await asyncio.to_thread(sys.stdout.flush)
+        sys.stdout.writelines(map(writer.entry, waiting.rest()))
         sys.stdout.write(writer.end())

@@ -8,6 +8,7 @@ balance by, so each account's balance is asserted at the end: no cent can change
 from __future__ import annotations
 
 import csv
+import heapq
 import io
 import json
 import re
@@ -17,14 +18,14 @@ from typing import Any, Protocol
 
 from amends.core.chart import Names, called, root
 from amends.kernel.money import major
-from amends.kernel.time import rfc3339
+from amends.kernel.time import day_of, rfc3339
 
 Item = dict[str, Any]
 
 COLUMNS = (
     *("at", "order", "number", "kind", "entity", "refund", "leg", "psp_refund_id"),
     *("account", "amount", "currency", "functional_amount", "functional_currency"),
-    *("account_number", "account_name"),
+    *("account_number", "account_name", "posted_on", "tax_point", "document_date"),
 )
 
 
@@ -45,6 +46,27 @@ class Writer(Protocol):
     def entry(self, item: Item) -> str: ...
 
     def end(self) -> str: ...
+
+
+class ByDay:
+    """Entries, which come in the order they were recorded in, by the day they are posted on: late
+    ones wait until that day is reached."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, int, Item]] = []
+        self._count = 0
+
+    def put(self, item: Item) -> Iterator[Item]:
+        """One more; those whose turn it is."""
+        self._count += 1
+        heapq.heappush(self._waiting, (item["posted_on"], self._count, item))
+        day = day_of(item["at"])
+        while self._waiting and self._waiting[0][0] <= day:
+            yield heapq.heappop(self._waiting)[2]
+
+    def rest(self) -> Iterator[Item]:
+        while self._waiting:
+            yield heapq.heappop(self._waiting)[2]
 
 
 class Each:
@@ -124,7 +146,7 @@ class Beancount:
         return _BEANCOUNT
 
     def entry(self, item: Item) -> str:
-        day = _day(item)
+        day = item["posted_on"]
         names = [ledger_account(posting["account"], self._names) for posting in item["postings"]]
         fresh = [name for name in dict.fromkeys(names) if name not in self._open]
         self._open.update(fresh)
@@ -135,6 +157,7 @@ class Beancount:
             f"  {name}: {_quoted(item[name])}"
             for name in ("order", "leg", "psp_refund_id", "entity")
         ]
+        lines += [f"  document_date: {item['document_date']}"]
         lines += [f"  number: {item['number']}"]
         for name, posting in zip(names, item["postings"], strict=True):
             for amount, currency, price in _amounts(posting, item):
@@ -167,8 +190,9 @@ class Hledger:
         return ""
 
     def entry(self, item: Item) -> str:
-        day = _day(item)
+        day = item["posted_on"]
         tags = {name: item[name] for name in ("order", "leg", "psp_refund_id", "entity")}
+        tags |= {"document_date": item["document_date"]}
         said = ", ".join(f"{name}:{_plain(value)}" for name, value in tags.items() if value)
         code = f"({item['refund']}) " if item["refund"] else ""
         lines = [f"{day} * {code}{item['kind']}  ; {said}"]
@@ -226,10 +250,6 @@ def _quoted(text: str) -> str:
 def _plain(text: str) -> str:
     """A tag's value ends at a comma or with its line."""
     return re.sub(r"[,\s]+", " ", text)
-
-
-def _day(item: Item) -> str:
-    return rfc3339(item["at"])[:10]
 
 
 def _amounts(posting: Item, item: Item) -> list[tuple[int, str, str]]:

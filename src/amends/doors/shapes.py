@@ -354,7 +354,8 @@ class Posting(msgspec.Struct):
 
 
 class Entry(msgspec.Struct):
-    """A balanced journal entry."""
+    """A balanced journal entry; its three dates are YYYY-MM-DD, UTC. `tax_point` is null where
+    nothing of it is tax."""
 
     order: str
     number: int
@@ -366,6 +367,9 @@ class Entry(msgspec.Struct):
     refund: str
     leg: str
     psp_refund_id: str
+    posted_on: str
+    tax_point: str | None
+    document_date: str
     postings: list[Posting]
 
 

@@ -57,6 +57,10 @@ class World(Protocol):
 
     def new_id(self) -> str: ...
 
+    async def learn_closed(self) -> None:
+        """Read which periods of the books are closed."""
+        ...
+
     def take(self, connection: str) -> bool:
         """Reserve one start at a connection, if its limits allow one now."""
         ...

@@ -26,6 +26,7 @@ BEAT = 2 * SECOND
 DEAD_AFTER = 10 * SECOND
 UNMATCHED = 5 * SECOND
 SEAL = 1 * MINUTE
+SETTLED = 10 * MINUTE  # older entries seldom come: balances kept then stay kept
 RAW_KEPT = 30 * DAY  # raw inbound bodies (I15)
 DEADLINES_AT_ONCE = 100
 
@@ -151,6 +152,8 @@ class Sweeper:
             await self._match_late()
         if self._is_time("seal", SEAL):
             await self._sealer.seal()
+        if self._is_time("balances", HOUR) and await self._store.last_kept() < now - DAY:
+            await self._store.keep_balances(now - SETTLED)
         if self._is_time("raw", HOUR):
             await self._store.expire_raw(now - RAW_KEPT)
 

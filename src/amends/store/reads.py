@@ -317,16 +317,6 @@ class Reads(ABC):
         found = await self.fetch(select(quotes).where(quotes.c.id == quote_id))
         return rows.to_quote(found[0]) if found else None
 
-    async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
-        line = postings.c
-        query = select(
-            line.account, line.currency, func.sum(line.amount), func.sum(line.functional)
-        ).group_by(line.account, line.currency)
-        if at is not None:
-            query = query.where(line.at <= at)
-        query = query.order_by(line.account, line.currency)
-        return [(a, c, int(amount), int(ours)) for a, c, amount, ours in await self.fetch(query)]
-
     async def last_checkpoint(self) -> Checkpoint | None:
         query = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
         found = await self.fetch(query)
@@ -514,5 +504,6 @@ def _entry_item(e: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:
         "refund": e.refund_id,
         "leg": e.leg_id,
         "psp_refund_id": e.psp_refund_id,
+        **rows.dates(e.at, e.posted_on, lines),
         "postings": lines,
     }

@@ -15,6 +15,7 @@ from amends.core.events import Event
 from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
 from amends.core.postings import Entry, Posting
 from amends.kernel.canon import canonical
+from amends.kernel.time import Instant, day_of
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -155,6 +156,7 @@ def entry(e: Entry) -> Row:
         e.refund,
         e.leg,
         e.psp_refund_id,
+        e.posted_on,
     )
 
 
@@ -304,7 +306,20 @@ def to_entry(item: dict[str, Any]) -> Entry:
         item["leg"],
         item["psp_refund_id"],
         lines,
+        "" if item["posted_on"] == day_of(item["at"]) else item["posted_on"],
     )
+
+
+def dates(at: Instant, posted_on: str, lines: Sequence[dict[str, Any]]) -> dict[str, str | None]:
+    """The dates of an entry as its item has them. That of its document, and the one its tax belongs
+    to, is the day it was recorded, UTC."""
+    day = day_of(at)
+    taxed = any(line["account"] == "tax_payable" for line in lines)
+    return {
+        "posted_on": posted_on or day,
+        "tax_point": day if taxed else None,
+        "document_date": day,
+    }
 
 
 def to_note(row: Sequence[Any]) -> NoteText:

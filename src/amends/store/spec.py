@@ -35,6 +35,11 @@ class Retry(Exception):
     again from its first read. Nothing of it is on disk."""
 
 
+class PeriodClosed(Retry):
+    """An entry fell into a closed period: read `closed` and run the turn again. Nothing of it is on
+    disk."""
+
+
 class RowRefused(Exception):
     """A constraint or trigger refused a row, or a value does not fit its column: the batch holds a
     poisoned fact. `detail` says which constraint. Nothing of the batch is on disk."""
@@ -341,7 +346,8 @@ class Store(Protocol):
         """Journal entries with their postings, oldest first by (order, number) or, with no order
         filter, by (at, order, number); filters: order, refund, account, currency. Items: order,
         number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
-        postings (account, amount, functional; debit positive)."""
+        posted_on, tax_point (None: nothing of it is tax) and document_date as YYYY-MM-DD, postings
+        (account, amount, functional; debit positive)."""
         ...
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
@@ -357,7 +363,29 @@ class Store(Protocol):
         ...
 
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
-        """(account, currency, amount, functional amount) of all entries up to `at`."""
+        """(account, currency, amount, functional amount) of all entries up to `at`: what was kept
+        last before it, and the entries since."""
+        ...
+
+    async def keep_balances(self, at: Instant) -> bool:
+        """Keep the balances of that instant. False if nothing is kept: they are there already, or
+        an older entry came meanwhile. An older entry that comes later takes them back."""
+        ...
+
+    async def last_kept(self) -> Instant:
+        """Of when the newest kept balances are, 0 if there are none."""
+        ...
+
+    async def closed(self) -> dict[str, str]:
+        """The last closed period ("2026-10") of each legal entity that has closed one."""
+        ...
+
+    async def close_period(
+        self, entity: str, period: str, at: Instant, actor: str, make: Callable[[Head], Event]
+    ) -> bool:
+        """Close a period and those before it, with the event that `make` appends to
+        `system:ledger`. Waits for turns under way; from then on `write` raises PeriodClosed for an
+        entry in them. False if it is closed already."""
         ...
 
     async def streams(self, after: str, limit: int) -> list[Head]:
