@@ -7,6 +7,7 @@ from functools import cached_property
 
 import msgspec
 
+from amends.core.documents import DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order
@@ -98,7 +99,8 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """New state, events, balanced entries, effects. `done` names effects no longer wanted.
+    """New state, events, balanced entries and the documents they call for, effects. `done` names
+    effects no longer wanted.
 
     `refused`: nothing was done, and why. `refund`: id of the refund made or acted on.
     """
@@ -110,3 +112,4 @@ class Decision(msgspec.Struct, frozen=True):
     done: tuple[str, ...] = ()
     refused: Refusal | None = None
     refund: str = ""
+    documents: tuple[DueDocument, ...] = ()

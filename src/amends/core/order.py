@@ -296,6 +296,7 @@ class Order(_Part, frozen=True):
     placed_at: Instant = 0
     customer: str = ""
     country: str = ""
+    invoice: str = ""  # the number of its own document, which credit notes refer to
     lines: tuple[Line, ...] = ()
     shipping: tuple[Shipping, ...] = ()
     tenders: tuple[Tender, ...] = ()

@@ -135,6 +135,7 @@ class OrderIn(_Body, frozen=True):
     customer: CustomerIn | None = None
     shipping: Annotated[tuple[ShippingIn, ...], Meta(max_length=20)] = ()
     entity: Name = "main"
+    invoice: Text = ""  # the number of the order's own invoice, for the credit notes that follow
 
 
 PayoutWay = Literal["transfer", "store_credit"]

@@ -208,7 +208,8 @@ def ledger_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -
     else:
         for finding in report.findings:
             entry = f" entry {finding.entry}" if finding.entry else ""
-            out.print(f"{finding.order}{entry}: {finding.what}", markup=False)
+            where = f"{finding.order}{entry}: " if finding.order else ""
+            out.print(f"{where}{finding.what}", markup=False)
         out.print(
             f"{report.orders} orders, {report.entries} entries: "
             + ("in order." if report.ok else f"{len(report.findings)} findings."),
@@ -221,6 +222,36 @@ def ledger_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -
 async def _check(config: Config) -> proof.Report:
     async with opened(config) as store:
         return await proof.prove(store)
+
+
+@ledger_group.command("credit-notes")
+def ledger_credit_notes(
+    order: Annotated[str, typer.Option(help="Only of this order.")] = "",
+    refund: Annotated[str, typer.Option(help="Only of this refund.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Numbered credit notes and the documents that reverse them, then those that wait for a number.
+    With --json one a line, with its parts and taxes.
+
+    Example: amends ledger credit-notes --refund rf_01h8
+    """
+    filters = {name: text for name, text in (("order", order), ("refund", refund)) if text}
+    run(_credit_notes(read_config(config, connections=False), filters, as_json))
+
+
+async def _credit_notes(config: Config, filters: dict[str, str], as_json: bool) -> None:
+    async with opened(config) as store:
+        cursor, first = "", True
+        while first or cursor:
+            page = await store.credit_notes(filters, cursor, PAGE)
+            for item in page.items:
+                show_json(item) if as_json else out.print(journal.credit_note(item), markup=False)
+            cursor, first = page.next, False
+        for due in await store.documents_due(PAGE):
+            item = {"name": "", **msgspec.to_builtins(due.document)}
+            if all(item[name] == value for name, value in filters.items()):
+                show_json(item) if as_json else out.print(journal.credit_note(item), markup=False)
 
 
 @ledger_group.command("export")

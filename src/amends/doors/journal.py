@@ -269,6 +269,16 @@ def json_line(item: Item) -> str:
     return json.dumps({**item, "at": rfc3339(item["at"])}) + "\n"
 
 
+def credit_note(item: Item) -> str:
+    """A document in one line."""
+    amount = f"{major(item['gross'], item['currency'])} {item['currency']}"
+    reverses = f" reverses {', '.join(item['reverses'])}" if item["reverses"] else ""
+    return (
+        f"{item['name'] or 'without number':<16} {item['document_date']} {item['kind']:<11} "
+        f"{amount:>16} {item['refund']}{reverses}"
+    )
+
+
 def plain(item: Item) -> str:
     """For reading."""
     said = f"{rfc3339(item['at'])[:19]}Z {item['kind']} {item['refund']} {item['order']}\n"

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from cryptography import x509
@@ -44,11 +44,14 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92").
-    `accounts`: a file with the merchant's own numbers and names of accounts."""
+    `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
+    issuer, which numbers them."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
     accounts: str = ""
+    credit_note_issuer: Literal["amends", "erp"] = "amends"
+    credit_note_series: Annotated[str, Meta(pattern="^[0-9A-Za-z/-]{1,20}$")] = "CN"
 
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

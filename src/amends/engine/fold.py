@@ -369,6 +369,7 @@ class Fold:
         batch.orders[order.id] = order
         batch.events += decision.events
         batch.entries += decision.entries
+        batch.documents += decision.documents
         for effect in decision.effects:
             batch.effects[(order.id, effect.id)] = (effect, None)
             batch.done.discard((order.id, effect.id))

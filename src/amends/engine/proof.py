@@ -2,8 +2,8 @@
 
 Every entry balances in both currencies and in the order's own; an order's numbers have no gaps;
 what is payable is what was claimed and not paid; each provider's clearing account, and each account
-paid from by hand, holds what succeeded less what failed later. An order that moves while it is read
-is read again.
+paid from by hand, holds what succeeded less what failed later; numbered documents have no gaps.
+An order that moves while it is read is read again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGE = 200  # orders read at once
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that does not add up. `entry` is 0 where it is not of one entry."""
+    """One thing that does not add up. `order` is "" where it is of none, `entry` 0 likewise."""
 
     order: str
     entry: int
@@ -54,6 +54,12 @@ async def prove(store: Store) -> Report:
     findings += [
         Finding(order, 0, "The books have entries of it, and there is no such order.")
         for order in await store.strangers()
+    ]
+    findings += [
+        Finding(
+            "", 0, f"Series {series} of {entity} has {count} documents, and its last is {last}."
+        )
+        for entity, series, count, last in await store.number_gaps()
     ]
     return Report(not findings, orders, entries, tuple(findings))
 

@@ -71,6 +71,8 @@ class Engine:
         self.sweeper = Sweeper(
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
         )
+        if config.ledger.credit_note_issuer == "amends":
+            self.sweeper.series = config.ledger.credit_note_series
         self.deliverer = Deliverer(
             self.connections, self.limits, self.transport, self.clock, self.sweeper.room
         )

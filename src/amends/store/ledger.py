@@ -6,16 +6,27 @@ instant, numbered documents. All of it is rare; what guards it against turns are
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import delete, exists, func, insert, select, text, update
+from msgspec import to_builtins
+from msgspec.structs import replace
+from sqlalchemy import delete, exists, func, insert, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from amends.core.documents import DueDocument
 from amends.core.events import Event
 from amends.kernel.time import Instant
+from amends.store import rows
 from amends.store.cold import Cold
-from amends.store.schema import balance_lines, balance_marks, periods
-from amends.store.spec import Head
+from amends.store.reads import decode_cursor, page_of
+from amends.store.schema import (
+    balance_lines,
+    balance_marks,
+    credit_notes,
+    documents_due,
+    periods,
+)
+from amends.store.spec import CreditNote, Head, Page
 
 # What stands at an instant: the last balances kept before it, and every entry since. One statement,
 # so that an entry that takes kept balances back is seen together with that.
@@ -97,3 +108,84 @@ class Ledger(Cold):
             await connection.execute(insert(periods).values(row))
             await self.append_event(connection, "system:ledger", make)
         return True
+
+    # -- documents -------------------------------------------------------------------------------
+    async def number_documents(self, series: str, at: Instant, limit: int) -> int:
+        due = documents_due.c
+        query = select(documents_due).order_by(due.at, due.order_id, due.entry).limit(limit)
+        async with self.writing() as connection:
+            await self.lock_stream(connection, "amends-credit-notes")
+            found = [rows.to_due_document(row) for row in await connection.execute(query)]
+            if not found:
+                return 0
+            made = await _numbered(connection, series, at, found)
+            names = [column.name for column in credit_notes.columns]
+            values = [dict(zip(names, rows.credit_note(note), strict=True)) for note in made]
+            await connection.execute(insert(credit_notes), values)
+            keys = [(d.document.order, d.document.entry) for d in found]
+            done = tuple_(due.order_id, due.entry).in_(keys)
+            await connection.execute(delete(documents_due).where(done))
+        return len(found)
+
+    async def credit_notes(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
+        note = credit_notes.c
+        columns = {
+            "order": note.order_id,
+            "refund": note.refund_id,
+            "entity": note.entity,
+            "series": note.series,
+        }
+        if unknown := sorted(filters.keys() - columns.keys()):
+            raise ValueError(f"no filter {unknown[0]}: there are {', '.join(sorted(columns))}")
+        key = (note.entity, note.series, note.number)
+        query = select(credit_notes).order_by(*key).limit(limit + 1)
+        query = query.where(*(columns[name] == value for name, value in filters.items()))
+        if cursor:
+            query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, (str, str, int))))
+        found = await self.fetch(query)
+        items = [_item(rows.to_credit_note(row)) for row in found]
+        return page_of(items, [(row.entity, row.series, row.number) for row in found], limit)
+
+    async def documents_due(self, limit: int) -> list[DueDocument]:
+        due = documents_due.c
+        query = select(documents_due).order_by(due.at, due.order_id, due.entry).limit(limit)
+        return [rows.to_due_document(row) for row in await self.fetch(query)]
+
+    async def number_gaps(self) -> list[tuple[str, str, int, int]]:
+        note = credit_notes.c
+        count, last = func.count(), func.max(note.number)
+        query = select(note.entity, note.series, count, last).group_by(note.entity, note.series)
+        query = query.having(count != last).order_by(note.entity, note.series)
+        return [(row[0], row[1], row[2], row[3]) for row in await self.fetch(query)]
+
+
+async def _numbered(
+    connection: AsyncConnection, series: str, at: Instant, found: Sequence[DueDocument]
+) -> list[CreditNote]:
+    """The documents with the numbers that follow those given. Who calls holds the lock."""
+    note = credit_notes.c
+    query = select(note.entity, func.max(note.number), func.max(note.at))
+    query = query.where(note.series == series).group_by(note.entity)
+    last = {entity: (n, issued) for entity, n, issued in await connection.execute(query)}
+    orders = {d.document.order for d in found}
+    query = select(credit_notes).where(note.order_id.in_(orders), note.kind == "credit_note")
+    given: dict[str, list[str]] = {}
+    for row in await connection.execute(query.order_by(note.entry)):
+        given.setdefault(row.refund_id, []).append(rows.to_credit_note(row).name)
+    made = []
+    for item in found:
+        document = item.document
+        if document.kind == "reversal":
+            document = replace(document, reverses=tuple(given.get(document.refund, ())))
+        number, issued = last.get(document.entity, (0, 0))
+        fresh = CreditNote(series, number + 1, max(at, issued), document)
+        last[document.entity] = (fresh.number, fresh.at)
+        if document.kind == "credit_note":
+            given.setdefault(document.refund, []).append(fresh.name)
+        made.append(fresh)
+    return made
+
+
+def _item(note: CreditNote) -> dict[str, object]:
+    head = {"name": note.name, "series": note.series, "number": note.number, "at": note.at}
+    return {**head, **to_builtins(note.document)}

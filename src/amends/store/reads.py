@@ -102,7 +102,7 @@ def decode_cursor(cursor: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
     return tuple(key)
 
 
-def _page(items: list[dict[str, Any]], keys: list[tuple[Any, ...]], limit: int) -> Page:
+def page_of(items: list[dict[str, Any]], keys: list[tuple[Any, ...]], limit: int) -> Page:
     """`keys` are the keys of one row more than the page has, if there is one more."""
     more = len(keys) > limit
     return Page(items[:limit], encode_cursor(keys[limit - 1]) if more else "")
@@ -184,7 +184,7 @@ class Reads(ABC):
         query = query.order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit + 1)
         found = [(at, updated, rows.to_order(s)) for at, updated, s in await self.fetch(query)]
         items = [_order_item(order, at, updated) for at, updated, order in found]
-        return _page(items, [(at, order.id) for at, _, order in found], limit)
+        return page_of(items, [(at, order.id) for at, _, order in found], limit)
 
     async def order_ids(self, after: str, limit: int) -> list[tuple[str, int, str]]:
         query = (
@@ -208,7 +208,7 @@ class Reads(ABC):
             query = query.where(key < tuple_(*decode_cursor(cursor, (int, str))))
         query = query.order_by(refunds.c.created_at.desc(), refunds.c.id.desc()).limit(limit + 1)
         items = [dict(row._mapping) for row in await self.fetch(query)]
-        return _page(items, [(item["created_at"], item["id"]) for item in items], limit)
+        return page_of(items, [(item["created_at"], item["id"]) for item in items], limit)
 
     async def refund_order(self, refund_id: str) -> str | None:
         found = await self.fetch(select(refunds.c.order_id).where(refunds.c.id == refund_id))
@@ -274,7 +274,7 @@ class Reads(ABC):
             lines = await _lines(connection, [(e.order_id, e.number) for e in found[:limit]])
         items = [_entry_item(e, lines[e.order_id, e.number]) for e in found[:limit]]
         keys = [tuple(getattr(e, column.name) for column in key) for e in found]
-        return _page(items, keys, limit)
+        return page_of(items, keys, limit)
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
         found: dict[int, str] = {}

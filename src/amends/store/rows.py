@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
@@ -20,6 +21,7 @@ from amends.store.spec import (
     Answer,
     AnswerKey,
     Checkpoint,
+    CreditNote,
     Head,
     Inbound,
     Lease,
@@ -36,6 +38,7 @@ _order = msgspec.json.Decoder(Order).decode
 _strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 _heads = msgspec.json.Decoder(tuple[tuple[str, int, str], ...]).decode
+_document = msgspec.json.Decoder(Document).decode
 _body = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -173,6 +176,10 @@ def postings(e: Entry) -> Iterator[Row]:
             e.entity,
             e.at,
         )
+
+
+def due_document(d: DueDocument) -> Row:
+    return (d.document.order, d.document.entry, d.at, _json(d.document))
 
 
 def effect(e: Effect, lease: Lease | None) -> Row:
@@ -320,6 +327,21 @@ def dates(at: Instant, posted_on: str, lines: Sequence[dict[str, Any]]) -> dict[
         "tax_point": day if taxed else None,
         "document_date": day,
     }
+
+
+def credit_note(c: CreditNote) -> Row:
+    d = c.document
+    head = (d.entity, c.series, c.number, d.order, d.entry, d.refund, d.kind, c.at)
+    return (*head, _json(d))
+
+
+def to_credit_note(row: Sequence[Any]) -> CreditNote:
+    return CreditNote(row.series, row.number, row.at, _document(row.doc))  # type: ignore[attr-defined]
+
+
+def to_due_document(row: Sequence[Any]) -> DueDocument:
+    _, _, at, doc = row
+    return DueDocument(at, _document(doc))
 
 
 def to_note(row: Sequence[Any]) -> NoteText:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order, Payment
@@ -149,6 +150,7 @@ class Batch:
         self.refunds: set[tuple[str, str]] = set()  # (order, refund) touched: project them
         self.events: list[Event] = []
         self.entries: list[Entry] = []
+        self.documents: list[DueDocument] = []
         self.effects: dict[tuple[str, str], tuple[Effect, Lease | None]] = {}
         self.done: set[tuple[str, str]] = set()
         self.answers: list[Answer] = []
@@ -221,6 +223,20 @@ class Books(msgspec.Struct, frozen=True):
 
     order: Order
     entries: tuple[Entry, ...]
+
+
+class CreditNote(msgspec.Struct, frozen=True):
+    """A numbered document; `number` 0 and `at` 0 for one that waits for its number."""
+
+    series: str
+    number: int
+    at: Instant
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """As it is printed: `CN-000001`, "" without a number."""
+        return f"{self.series}-{self.number:06}" if self.number else ""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -374,6 +390,25 @@ class Store(Protocol):
 
     async def last_kept(self) -> Instant:
         """Of when the newest kept balances are, 0 if there are none."""
+        ...
+
+    async def number_documents(self, series: str, at: Instant, limit: int) -> int:
+        """Give documents that wait the next numbers of their entity's series, without gaps, in the
+        order in which they wait; how many. Issued at `at`, never before the number before. Two at
+        once: the second waits, and goes on where the first ended."""
+        ...
+
+    async def credit_notes(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
+        """Numbered documents by (entity, series, number); filters: order, refund, entity, series.
+        Items: name, series, number, at, and the fields of core.documents.Document."""
+        ...
+
+    async def documents_due(self, limit: int) -> list[DueDocument]:
+        """Documents that wait for a number, in that order."""
+        ...
+
+    async def number_gaps(self) -> list[tuple[str, str, int, int]]:
+        """(entity, series, documents, last number) where those two differ."""
         ...
 
     async def closed(self) -> dict[str, str]:
