@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-Root = Literal["Assets", "Liabilities", "Income", "Equity"]
+Root = Literal["Assets", "Liabilities", "Income", "Expenses", "Equity"]
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -34,6 +34,8 @@ CHART: dict[str, Account] = {
     "store_credit": Account(
         "Liabilities", "Store credit customers took instead of money, with their consent."
     ),
+    "disputed": Account("Assets", "Taken back by customers' banks, and not given up by us yet."),
+    "dispute_losses": Account("Expenses", "What lost disputes took."),
     "memo_authorizations": Account(
         "Equity", "Off balance: money held for us at the customer's bank."
     ),

@@ -269,8 +269,8 @@ class Refund(_Part, frozen=True):
 
 
 class Dispute(_Part, frozen=True):
-    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `step` how far
-    it is known to have come."""
+    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `booked` what
+    of it is on the books, `step` how far it is known to have come."""
 
     id: str
     payment: str
@@ -278,6 +278,7 @@ class Dispute(_Part, frozen=True):
     status: str
     withdrawn: int = 0
     step: int = 0
+    booked: int = 0  # 0 where it was taken in another currency: how much that is, nobody said
 
 
 class Order(_Part, frozen=True):

@@ -69,7 +69,8 @@ class Work:
         the entry saw it, where that has changed since."""
         entry = dated(entry, self.ctx.closed.get(entry.entity, ""))
         self.entries.append(entry)
-        if due := document(self.order, of or self.refund(entry.refund), entry):
+        refund = of or (self.refund(entry.refund) if entry.refund else None)
+        if refund is not None and (due := document(self.order, refund, entry)):
             self.documents.append(due)
         self._booked.append(entry.hash)
         self.order = replace(self.order, entries=entry.number)

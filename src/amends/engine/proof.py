@@ -126,7 +126,8 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
 
 
 def _paid(order: Order) -> Counter[tuple[str, bool]]:
-    """What left by legs that are paid now, by account and whether others made them."""
+    """What left by legs that are paid now, by account and whether others made them; disputes are
+    by others."""
     found: Counter[tuple[str, bool]] = Counter()
     for refund in order.refunds:
         for leg in refund.legs:
@@ -134,4 +135,7 @@ def _paid(order: Order) -> Counter[tuple[str, bool]]:
                 connection = order.payment(leg.payment).connection if leg.payment else ""
                 account = OUTSIDE_ACCOUNT.get(leg.kind) or clearing(connection)
                 found[account, refund.external] += leg.amount
+    for dispute in order.disputes:
+        connection = order.payment(dispute.payment).connection
+        found[clearing(connection), True] += dispute.booked
     return found

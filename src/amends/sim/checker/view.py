@@ -107,6 +107,7 @@ class Dispute(msgspec.Struct):
     payment: str
     withdrawn: int = 0
     status: str = ""
+    booked: int = 0
 
 
 class Part(msgspec.Struct):
