@@ -51,7 +51,7 @@ async def test_numbers_follow_the_order_in_which_they_wait(store: Store) -> None
         ("CN-000003", "ord_0001"),
     ]
     assert await store.documents_due(10) == []
-    (item,) = (await store.credit_notes({"refund": "rf_2"}, "", 5)).items
+    (item,) = (await store.credit_notes({"order": "ord_0002"}, "", 5)).items
     assert (item["at"], item["net"], item["tax"], item["gross"]) == (NOW + 9, 2667, 533, 3200)
     assert (item["invoice"], item["of"], item["source_order"]) == ("INV-7", "2026-11-01", "1001")
     assert item["parts"][0]["taxes"] == ({"name": "VAT", "rate": "0.20", "amount": 533},)

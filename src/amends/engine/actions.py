@@ -33,7 +33,6 @@ from amends.core.facts import (
 )
 from amends.core.order import Order
 from amends.core.orders import check_order, order_id
-from amends.core.postings import first_open
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import OrderIn, OrderKey, RefundIn
@@ -298,7 +297,7 @@ async def close_period(engine: Engine, period: str, entity: str, actor: str) -> 
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", period):
         raise Refused(Reason.VALIDATION, f"{period!r} is no month; write it like 2026-10.")
     now, fact = engine.clock.now(), engine.new_id()
-    if day_of(now) < first_open(period):
+    if day_of(now)[:7] <= period:
         raise Refused(Reason.PERIOD_NOT_OVER, f"{period} has not ended yet, in UTC.")
     body = {"entity": entity, "period": period}
 

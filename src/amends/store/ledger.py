@@ -25,6 +25,7 @@ from amends.store.schema import (
     credit_notes,
     documents_due,
     periods,
+    refunds,
 )
 from amends.store.spec import CreditNote, Head, Page
 
@@ -129,16 +130,19 @@ class Ledger(Cold):
 
     async def credit_notes(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
         note = credit_notes.c
+        key = (note.entity, note.series, note.number)
+        query = select(credit_notes).order_by(*key).limit(limit + 1)
         columns = {
             "order": note.order_id,
             "refund": note.refund_id,
             "entity": note.entity,
             "series": note.series,
         }
+        if refund := filters.get("refund"):  # by its order, so that the index serves it
+            of = select(refunds.c.order_id).where(refunds.c.id == refund)
+            query = query.where(note.order_id.in_(of))
         if unknown := sorted(filters.keys() - columns.keys()):
             raise ValueError(f"no filter {unknown[0]}: there are {', '.join(sorted(columns))}")
-        key = (note.entity, note.series, note.number)
-        query = select(credit_notes).order_by(*key).limit(limit + 1)
         query = query.where(*(columns[name] == value for name, value in filters.items()))
         if cursor:
             query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, (str, str, int))))

@@ -398,8 +398,4 @@ Index("inbox_raw", inbox.c.at, postgresql_where=_KEPT, sqlite_where=_KEPT)
 Index("inbox_refs_message", inbox_refs.c.connection, inbox_refs.c.message)
 Index("principals_key", principals.c.key_hash, unique=True)
 Index("documents_due_at", documents_due.c.at, documents_due.c.order_id, documents_due.c.entry)
-Index(
-    "credit_notes_entry",
-    *(credit_notes.c.entity, credit_notes.c.order_id, credit_notes.c.entry),
-    unique=True,
-)
+Index("credit_notes_order", credit_notes.c.order_id)

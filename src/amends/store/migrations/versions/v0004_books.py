@@ -76,9 +76,7 @@ def _tables() -> None:
         _str("doc"),
         sqlite_strict=True,
     )
-    op.create_index(
-        "credit_notes_entry", "credit_notes", ["entity", "order_id", "entry"], unique=True
-    )
+    op.create_index("credit_notes_order", "credit_notes", ["order_id"])
 
 
 def _postgresql() -> None:
