@@ -306,7 +306,7 @@ def check_components(order: Order) -> None:
 
 def check_parts(order: Order, without: set[str]) -> None:
     left: dict[tuple[str, str], int] = {}
-    for line in (*order.lines, *order.shipping):
+    for line in (*order.lines, *order.shipping, *order.charges):
         left[line.id, "units"] = getattr(line, "quantity", 0)
         left[line.id, "net"] = line.total - sum(t.amount for t in line.taxes)
         for tax in line.taxes:
@@ -316,7 +316,7 @@ def check_parts(order: Order, without: set[str]) -> None:
         stands = refund.claimed or any(g.state in (*LIVE, "succeeded") for g in refund.legs)
         if refund.stage == "declined" or not stands or refund.id in without:
             continue
-        for part in (*refund.breakdown.lines, *refund.breakdown.shipping):
+        for part in refund.breakdown.parts:
             assert part.net >= 0
             left[part.id, "units"] -= part.quantity
             left[part.id, "net"] -= part.net

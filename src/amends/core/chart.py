@@ -5,6 +5,9 @@ from __future__ import annotations
 CHART: dict[str, str] = {
     "sales_returns": "Revenue given back: the net of refunded lines and goodwill.",
     "shipping_refunds": "Shipping revenue given back, net.",
+    "charge_refunds": "Other charges given back, net: gift wrap, handling, duties, tips.",
+    "fees_kept": "Revenue from fees kept back of refunds, net.",
+    "goodwill": "Compensation paid to customers that leaves the price and its tax as they are.",
     "tax_payable": "Tax owed; a refund takes it back as it was charged.",
     "refunds_payable": "What customers are owed and have not been paid yet.",
     "clearing": "The balance at a provider, per connection.",
