@@ -80,6 +80,6 @@ def test_edge_16_kwd_has_three_decimals() -> None:
 
 @pytest.mark.parametrize("steps", [(4,), (1, 1, 1, 1), (2, 2), (3, 1), (1, 3)])
 def test_it_does_not_matter_in_how_many_steps_units_come_back(steps: tuple[int, ...]) -> None:
-    """Each reckoned from what is left, one by one, four of six at 17 would come to 12 and not 11."""
+    """Each reckoned from what is left, one by one, four of six at 17 came to 12 and not 11."""
     desk = paid(LineIn("1", 6, 17), 17)
     assert sum(ask(desk, lines=(LinePick("1", units),)) for units in steps) == 11

@@ -31,6 +31,7 @@ from amends.core.promotions import Loss, basket, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
 from amends.kernel.canon import digest
+from amends.kernel.check import invariant
 from amends.kernel.money import allocate, share
 
 
@@ -113,7 +114,7 @@ def _less_held(
         found = loss(order, held, kept, request.promotions == "waive", request.statutory)
         worth = parts.total
         parts = replace(parts, lost=found.items)
-        if worth and parts.total <= 0:
+        if parts.total < min(worth, 1):  # below zero, or nothing of what is worth something
             raise Refused(
                 Reason.PROMOTION_EXCEEDS_REFUND,
                 f"The return gives back {worth} and loses {worth - parts.total} of a promotion.",
@@ -395,6 +396,7 @@ def _bind(
     rule: str,
 ) -> Quote:
     amount = breakdown.total
+    invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
     if not amount:
         raise Refused(Reason.NOTHING_LEFT, remaining=money)
     if amount > money:
