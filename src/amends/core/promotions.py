@@ -57,9 +57,12 @@ def loss(order: Order, before: Sequence[Breakdown], kept: Basket, waive: bool, l
     of it is wanted; `law`: the return is one the law grants, so that a person decides."""
     taken = _taken(before)
     given_up = {lost.promotion for parts in before for lost in parts.lost if lost.waived}
+    touched = {promotion for (promotion, _), _ in taken}
     items: list[Lost] = []
     rules: set[str] = set()
     for promotion in order.promotions:
+        if promotion.id not in touched and _holds(order, promotion, kept.chosen):
+            continue
         parts = _discounts(order, promotion.id)
         whole = _lost_of(order, promotion, parts, kept)
         spared = waive or promotion.if_lost == "waive" or promotion.id in given_up
@@ -67,7 +70,8 @@ def loss(order: Order, before: Sequence[Breakdown], kept: Basket, waive: bool, l
         items += found
         if any(step.net + step.tax > 0 for step in found):
             rules.add(_rule(promotion, waive and promotion.id not in given_up, law))
-    items += _of_nothing(order, taken)
+    if taken:
+        items += _of_nothing(order, taken)
     return Loss(tuple(items), min((rule for rule in rules if rule), default=""))
 
 
@@ -144,16 +148,30 @@ def _on_kept(order: Order, name: Part, part: Discount, kept: Mapping[str, int]) 
     return share(amount, kept[line.id], line.quantity)
 
 
-def _earned(order: Order, promotion: Promotion, kept: Mapping[str, int], whole: int) -> int:
-    """What the kept basket would have been given, at most `whole` (what is on it)."""
-    counting = [
-        (_price(order, line, promotion.id), kept[line.id], line.quantity)
+def _holds(order: Order, promotion: Promotion, kept: Mapping[str, int]) -> bool:
+    """Whether the kept basket meets the condition as it was sold."""
+    return promotion.kind != "buy_get" and _value(order, promotion, kept) >= promotion.at_least
+
+
+def _value(order: Order, promotion: Promotion, kept: Mapping[str, int]) -> int:
+    """What the basket that counts costs without the promotion."""
+    return sum(
+        share(_price(order, line, promotion.id), kept[line.id], line.quantity)
         for line in order.lines
         if not promotion.lines or line.id in promotion.lines
-    ]
+    )
+
+
+def _earned(order: Order, promotion: Promotion, kept: Mapping[str, int], whole: int) -> int:
+    """What the kept basket would have been given, at most `whole` (what is on it)."""
     if promotion.kind == "buy_get":
+        counting = [
+            (_price(order, line, promotion.id), kept[line.id], line.quantity)
+            for line in order.lines
+            if not promotion.lines or line.id in promotion.lines
+        ]
         return _for_free(promotion, [one for one in counting if one[1]])
-    value = sum(share(price, units, quantity) for price, units, quantity in counting)
+    value = _value(order, promotion, kept)
     if value >= promotion.at_least:
         return whole
     reached = [
@@ -212,11 +230,13 @@ def _steps(
 
 def _itemised(order: Order, promotion: str, name: Part, discount: Discount, lost: int) -> Lost:
     """So much of a discount (in the shop's terms) with the tax that was saved on it."""
+    if not lost:
+        return Lost(promotion, name[1], 0, on=name[0])
     tax = sum(tax.amount for tax in discount.taxes)
     names = [part.name for part in discount.taxes]
     if order.net_prices:
         net = discount.amount - tax
-        taxes = [share(part.amount, lost, net) if lost else 0 for part in discount.taxes]
+        taxes = [share(part.amount, lost, net) for part in discount.taxes]
         amounts = [lost, *taxes]
     else:
         weights = [discount.amount - tax, *(part.amount for part in discount.taxes)]
