@@ -407,7 +407,7 @@ class Person:
             {"lines": [{"id": "1", "quantity": 99}]},
         ]
         await self._refused(self.prng.choice(bad))
-        whole = await self.ask(True, by_message=False)
+        whole = await self.ask(True, by_message=False, reason="duplicate")  # a tip too
         await self._pause(0, DAY)
         if not self.world.turned_down(whole):
             await self._refused({"amount": step})
