@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench import references, services
+from bench import quotes, references, services
 from bench.engines import bare_psp, engines
 from bench.growth import growth
 from bench.load import post_all, request
@@ -276,6 +276,7 @@ ROWS: dict[str, tuple[str, Callable[[Plan], Sequence[Row | Curve]]]] = {
     "webhooks-sqlite": ("sqlite", lambda plan: webhooks(plan, "sqlite")),
     "latency-postgresql": ("postgresql", lambda plan: latency(plan, "postgresql")),
     "latency-sqlite": ("sqlite", lambda plan: latency(plan, "sqlite")),
+    "quote-p50": ("", quotes.latency),
     "growth": ("postgresql", growth),
     "bulk": ("", absent("bulk", "peak memory of a bulk of 1 million items", LATER)),
 }

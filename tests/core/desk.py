@@ -305,25 +305,35 @@ def check_components(order: Order) -> None:
 
 
 def check_parts(order: Order, without: set[str]) -> None:
-    left: dict[tuple[str, str], int] = {}
-    for line in (*order.lines, *order.shipping):
-        left[line.id, "units"] = getattr(line, "quantity", 0)
-        left[line.id, "net"] = line.total - sum(t.amount for t in line.taxes)
-        for tax in line.taxes:
-            left[line.id, f"tax {tax.name}"] = left.get((line.id, f"tax {tax.name}"), 0)
-            left[line.id, f"tax {tax.name}"] += tax.amount
+    left: dict[tuple[int, str, str], int] = {}
+    for group, items in enumerate((order.lines, order.shipping, order.charges)):
+        for item in items:
+            left[group, item.id, "units"] = getattr(item, "quantity", 0)
+            left[group, item.id, "net"] = item.total - sum(t.amount for t in item.taxes)
+            for tax in item.taxes:
+                key = group, item.id, f"tax {tax.name}"
+                left[key] = left.get(key, 0) + tax.amount
+    lost: dict[tuple[str, str, str], int] = {}
     for refund in order.refunds:
         stands = refund.claimed or any(g.state in (*LIVE, "succeeded") for g in refund.legs)
         if refund.stage == "declined" or not stands or refund.id in without:
             continue
-        for part in (*refund.breakdown.lines, *refund.breakdown.shipping):
-            assert part.net >= 0
-            left[part.id, "units"] -= part.quantity
-            left[part.id, "net"] -= part.net
-            for share in part.taxes:
-                assert share.amount > 0
-                left[part.id, f"tax {share.name}"] -= share.amount
+        given = refund.breakdown
+        for group, parts in enumerate((given.lines, given.shipping, given.charges)):
+            for part in parts:
+                assert part.net >= 0
+                left[group, part.id, "units"] -= part.quantity
+                left[group, part.id, "net"] -= part.net
+                for share in part.taxes:
+                    assert share.amount > 0
+                    left[group, part.id, f"tax {share.name}"] -= share.amount
+        assert all(fee.gross > 0 for fee in given.fees)
+        for one in given.lost:
+            if not one.waived:
+                name = one.promotion, one.on, one.part
+                lost[name] = lost.get(name, 0) + one.gross
     assert all(value >= 0 for value in left.values()), left
+    assert all(value >= 0 for value in lost.values()), lost
 
 
 __all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "START", "Desk"]

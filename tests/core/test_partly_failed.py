@@ -14,9 +14,9 @@ from amends.core.facts import (
     RefundRequested,
     Retried,
 )
+from amends.core.left import shrunk
 from amends.core.legs import effect_id
 from amends.core.order import Breakdown, shown_state
-from amends.core.quote import shrunk
 from amends.core.reasons import Reason
 from amends.core.requests import LineIn, LinePick, RefundIn
 from amends.kernel.outcome import Accepted, Declined, RefundState, RefundStatus

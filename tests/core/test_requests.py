@@ -23,7 +23,7 @@ from amends.core.facts import (
 from amends.core.order import shown_state
 from amends.core.policy import built_in
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import LineIn, LinePick, PaymentKey, RefundIn, TaxIn
+from amends.core.requests import LineIn, LinePick, PaymentKey, RefundIn
 from amends.kernel.check import InvariantBroken
 from amends.kernel.outcome import Declined, Unknown
 from tests.core.desk import (
@@ -370,7 +370,6 @@ BAD = {
     "/currency": {"currency": "XXQ"},
     "/lines": {"lines": (TEA, TEA)},
     "/shipping": {"shipping": (PARCEL, PARCEL)},
-    "/lines/0/taxes": {"lines": (LineIn("1", 1, 10, taxes=(TaxIn("VAT", 11),)),)},
     "/tenders/0/captured": {"tenders": (card(10, 11),)},
     "/tenders/0": {"tenders": (card(10, 10, ""),)},
     "/placed_at": {"placed_at": "2026-11-01T10:00:00"},

@@ -19,6 +19,7 @@ from tests.sim.broken import (
     still_unknown,
     unpaid_without_a_no,
 )
+from tests.sim.broken_amounts import WRONG_AMOUNTS
 from tests.sim.broken_causes import (
     cancelled_by_its_shop,
     half_paid,
@@ -63,6 +64,13 @@ def test_a_clean_world_is_clean() -> None:
 @pytest.mark.parametrize("name", WRONG)
 def test_it_is_found(name: str) -> None:
     change, words = WRONG[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize("name", WRONG_AMOUNTS)
+def test_a_wrong_amount_is_found(name: str) -> None:
+    change, words = WRONG_AMOUNTS[name]
     sentences = said(found(change))
     assert any(sentence.startswith(words) for sentence in sentences), sentences
 

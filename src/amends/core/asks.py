@@ -25,9 +25,11 @@ from amends.core.facts import (
 )
 from amends.core.heard import payment_of
 from amends.core.holds import reserve
+from amends.core.left import counts, taken_over, unclaimed
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
+    Breakdown,
     Dispute,
     Leg,
     LegKind,
@@ -44,7 +46,7 @@ from amends.core.order import (
 )
 from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
 from amends.core.policy import Question, judge
-from amends.core.quote import Portion, Quote, compute, counts, fits, taken_over, unclaimed
+from amends.core.quote import Portion, Quote, basis_of, changed, compute, fits
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -72,10 +74,10 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         check_methods(work, quote.portions)
     except Refused as refused:
         if fact.quote_hash and refused.refusal.reason in _LEFT:
-            raise Refused(Reason.QUOTE_STALE, **refused.refusal.extra) from refused
+            raise _stale(work, fact, refused.refusal.extra) from refused
         raise
     if fact.quote_hash and fact.quote_hash != quote.hash:
-        raise Refused(Reason.QUOTE_STALE)
+        raise _stale(work, fact, {})
     verdict = judge(_question(work, request, quote), work.ctx.policy)
     refund = _make(work, fact, quote, verdict, over)
     if verdict.outcome == "approve":
@@ -83,27 +85,47 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     _record_request(work, refund.id, fact)
 
 
+def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
+    """That a quote no longer holds, and what changed."""
+    names, sentence = changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
+    return Refused(Reason.QUOTE_STALE, sentence, **extra, changed=names)
+
+
 def check_request(request: RefundIn) -> None:
     """What the shape of the body cannot say. Raises Refused."""
-    named = [name for name in ("order", "payment", "quote") if getattr(request, name) is not None]
+    named = [name for name in ("payment", "quote") if getattr(request, name) is not None]
+    if request.order is not None and (request.payment is not None or request.quote is None):
+        named.insert(0, "order")
     if len(named) > 1:
         raise Refused(
             Reason.VALIDATION,
             f"Name one of order, payment and quote, not {' and '.join(named)}.",
             pointer=f"/{named[1]}",
         )
-    by_parts = bool(request.lines) or request.shipping != "none"
-    if request.quote is not None and (request.amount is not None or by_parts):
+    said = (request.fees, request.goodwill, request.promotions, request.statutory)
+    if request.quote is not None and (
+        not request.wants_all or said != (None, "price_reduction", "policy", False)
+    ):
         raise Refused(
             Reason.VALIDATION,
             "A quote is committed unchanged; its amount, lines and shipping are not given again.",
             pointer="/amount" if request.amount is not None else "/lines",
         )
-    if request.amount is not None and by_parts:
+    if request.hash and request.quote is None:
+        raise Refused(Reason.VALIDATION, "The hash goes with its quote.", pointer="/hash")
+    if request.amount is not None and (request.by_parts or request.fees):
         raise Refused(
             Reason.VALIDATION,
-            "Give an amount, or lines and shipping, not both.",
+            "Give an amount, or lines, shipping, charges and fees, not both.",
             pointer="/amount",
+        )
+    if request.goodwill == "compensation" and (
+        request.amount is None or request.reason != "goodwill"
+    ):
+        raise Refused(
+            Reason.VALIDATION,
+            "Compensation is an amount given for the reason goodwill; give both.",
+            pointer="/goodwill",
         )
 
 
@@ -119,8 +141,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         )
     order = work.order
     only = _payment_named(order, request) if request.payment is not None else ""
-    wants_all = request.amount is None and not request.lines and request.shipping == "none"
-    multiples, split = _multiples(work), _by_capture(work)
+    multiples, split, amounts = _multiples(work), _by_capture(work), work.ctx.policy.amounts
     given = taken_over(order)
     over = tuple(
         refund.id
@@ -128,14 +149,14 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         if ((refund.claimed and all_failed(refund)) or partly_failed(refund))
         and refund.id not in given
     )
-    quote = compute(order, request, only, over, multiples, split)
+    quote = compute(order, request, only, over, multiples, split, amounts)
     for name in over:
         fewer = tuple(other for other in over if other != name)
         try:
-            beside = compute(order, request, only, fewer, multiples, split)
+            beside = compute(order, request, only, fewer, multiples, split, amounts)
         except Refused:
             continue
-        enough = not wants_all or beside.amount == quote.amount
+        enough = not request.wants_all or beside.amount == quote.amount
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
     return set_apart(work, quote), over
@@ -212,6 +233,7 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
         disputed=any(_at_stake(d) for d in order.disputes),
         past_limit=_past_limit(work, quote.portions),
         outside=next((p.why for p in quote.portions if p.why), ""),
+        promotion=quote.rule,
         features=Features(
             refunds_before=sum(1 for r in order.refunds if counts(r)),
             share_refunded_bp=10_000 * gone // captured if captured else 0,
@@ -287,7 +309,7 @@ def _record_request(work: Work, refund_id: str, fact: RefundRequested) -> None:
         reason=refund.reason,
         amount=refund.amount,
         currency=work.order.currency,
-        breakdown=_plain(refund.breakdown),
+        breakdown=_itemised(refund.breakdown),
         legs=[
             {"leg": g.id, "kind": g.kind, "payment": g.payment, "amount": g.amount}
             | ({"why": g.failure} if g.failure else {})
@@ -298,6 +320,12 @@ def _record_request(work: Work, refund_id: str, fact: RefundRequested) -> None:
         shown=refund.shown,
         note=fact.note_hash,
     )
+
+
+def _itemised(parts: Breakdown) -> dict[str, Any]:
+    """Lines, shipping and what they do not explain; anything else only where there is some."""
+    always = ("lines", "shipping", "unallocated")
+    return {name: value for name, value in _plain(parts).items() if name in always or value}
 
 
 def _plain(struct: Any) -> dict[str, Any]:

@@ -25,6 +25,13 @@ class Account(msgspec.Struct, frozen=True):
 CHART: dict[str, Account] = {
     "sales_returns": Account("Income", "Revenue given back: the net of refunded lines, goodwill."),
     "shipping_refunds": Account("Income", "Shipping revenue given back, net."),
+    "charge_refunds": Account(
+        "Income", "Other charges given back, net: gift wrap, handling, duties, tips."
+    ),
+    "fees_kept": Account("Income", "Revenue from fees kept back of refunds, net."),
+    "goodwill": Account(
+        "Expenses", "Compensation paid to customers that leaves the price and its tax as they are."
+    ),
     "tax_payable": Account("Liabilities", "Tax owed; a refund takes it back as it was charged."),
     "refunds_payable": Account("Liabilities", "What customers are owed and were not paid yet."),
     "clearing": Account("Assets", "The balance at a provider.", each=True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from amends.core import postings
+from amends.core.left import counts, shrunk
 from amends.core.order import FAILED, Refund, all_failed, partly_failed
-from amends.core.quote import adopted, counts, shrunk
+from amends.core.quote import adopted
 from amends.core.work import Work
 
 

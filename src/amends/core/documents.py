@@ -10,14 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.order import Line, LineShare, Order, Refund, Shipping
+from amends.core.order import Charge, Fee, Line, LineShare, Lost, Order, Refund, Shipping
 from amends.core.postings import Entry
 from amends.kernel.time import Instant, day_of
 
 Kind = Literal["credit_note", "reversal"]
 
-# Where what a document gives back is booked; the rest of an entry says how it is settled.
-_SETTLED = ("refunds_payable", "clearing")
+# What says how an entry is settled, and compensation, which leaves the sale as it is.
+_BESIDE = ("refunds_payable", "clearing", "goodwill")
 
 
 class DocumentTax(msgspec.Struct, frozen=True):
@@ -29,8 +29,9 @@ class DocumentTax(msgspec.Struct, frozen=True):
 
 
 class DocumentPart(msgspec.Struct, frozen=True):
-    """What is given back for a line of the order or a shipping charge; `kind` "other" for what none
-    of them explains. `quantity` 0: an amount, not units."""
+    """What is given back for a `kind` "line", "shipping" or "charge" of the order, and "other" for
+    what none of them explains; or kept back, so negative: a "fee", a "promotion" that was lost.
+    `quantity` 0: an amount, not units."""
 
     kind: str
     id: str
@@ -78,12 +79,15 @@ class DueDocument(msgspec.Struct, frozen=True):
 
 
 def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
-    """The document of an entry of a refund; None if the entry gives no revenue or tax back."""
+    """The document of an entry of a refund; None if the entry gives no revenue or tax back.
+    Compensation is not on it: it changes nothing of what was invoiced."""
     if entry.kind not in ("claim", "claim_lapsed", "external"):
         return None
-    sides = [p for p in entry.postings if p.account.partition(":")[0] not in _SETTLED]
+    sides = [p for p in entry.postings if p.account.partition(":")[0] not in _BESIDE]
     tax = sum(p.amount for p in sides if p.account == "tax_payable")
     gross = sum(p.amount for p in sides)
+    if not gross:
+        return None
     made = Document(
         kind="credit_note" if gross >= 0 else "reversal",
         order=order.id,
@@ -100,7 +104,7 @@ def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
         net=gross - tax,
         tax=tax,
         gross=gross,
-        whole=abs(gross) == refund.breakdown.total,
+        whole=abs(gross) == refund.breakdown.total - refund.breakdown.compensation,
         parts=tuple(_parts(order, refund)),
     )
     return DueDocument(entry.at, made)
@@ -111,14 +115,25 @@ def _parts(order: Order, refund: Refund) -> Iterator[DocumentPart]:
     for kind, shares, sold in (
         ("line", parts.lines, {line.id: line for line in order.lines}),
         ("shipping", parts.shipping, {charge.id: charge for charge in order.shipping}),
+        ("charge", parts.charges, {charge.id: charge for charge in order.charges}),
     ):
         for share in shares:
             yield _part(kind, share, sold[share.id])
+    for fee in parts.fees:
+        yield _kept("fee", fee.kind, fee)
+    for lost in (lost for lost in parts.lost if not lost.waived):
+        yield _kept("promotion", lost.promotion, lost)
     if parts.unallocated:
         yield DocumentPart("other", "", "", 0, parts.unallocated, ())
 
 
-def _part(kind: str, share: LineShare, sold: Line | Shipping) -> DocumentPart:
+def _kept(kind: str, name: str, held: Fee | Lost) -> DocumentPart:
+    """What is kept back, so negative."""
+    taxes = tuple(DocumentTax(t.name, "", -t.amount) for t in held.taxes)
+    return DocumentPart(kind, name, "", 0, -held.net, taxes)
+
+
+def _part(kind: str, share: LineShare, sold: Line | Shipping | Charge) -> DocumentPart:
     rates = {tax.name: tax.rate for tax in sold.taxes}
     taxes = tuple(DocumentTax(t.name, rates.get(t.name, ""), t.amount) for t in share.taxes)
     return DocumentPart(kind, share.id, sold.title, share.quantity, share.net, taxes)

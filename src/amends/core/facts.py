@@ -35,14 +35,27 @@ class OrderCancelled(_Fact, frozen=True, tag="order_cancelled"):
     reason: str = "cancelled"
 
 
+class Basis(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a quote was made on, so that a stale one can say what changed: the order's version, how
+    many refunds counted, what was left, how many disputes there were, the policy's version."""
+
+    version: int = 0
+    refunds: int = 0
+    remaining: int = 0
+    disputes: int = 0
+    policy: str = ""
+
+
 class RefundRequested(_Fact, frozen=True, tag="refund_requested"):
-    """Somebody asks. `quote_hash` binds a quote's amount; `note_id` names the stored note."""
+    """Somebody asks. `quote_hash` binds a quote's amount, made on `quote_basis`; `note_id` names
+    the stored note."""
 
     request: RefundIn
     quote_hash: str = ""
     quote_expires: Instant = 0
     note_id: str = ""
     note_hash: str = ""
+    quote_basis: Basis | None = None
 
 
 class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):

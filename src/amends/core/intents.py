@@ -15,8 +15,8 @@ from amends.core.effects import (
     RefundLine,
     ReverseIntent,
 )
+from amends.core.left import paid_for
 from amends.core.order import Leg, LineShare, Order, Payment, Refund
-from amends.core.quote import shrunk
 
 
 def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Intent:
@@ -50,12 +50,8 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
 
 
 def refund_lines(refund: Refund, leg: Leg) -> tuple[LineShare, ...]:
-    """What a leg is for, in parts that come to its amount."""
-    parts = refund.breakdown
-    if leg.amount != refund.amount:
-        parts = shrunk(parts, leg.amount)
-    rest = (LineShare("other", 0, parts.unallocated),) if parts.unallocated else ()
-    return tuple(part for part in (*parts.lines, *parts.shipping, *rest) if part.gross)
+    """What a leg is for, in parts that come to its amount: what was kept back is off them."""
+    return paid_for(refund.breakdown, leg.amount)
 
 
 def look_intent(order: Order, leg: Leg, payment: Payment) -> Intent:

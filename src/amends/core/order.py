@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.requests import OrderKey, RefundReason
+from amends.core.requests import ChargeKind, FeeKind, IfLost, OrderKey, RefundReason
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState
@@ -55,6 +55,14 @@ class Tax(_Part, frozen=True):
     rate: str = ""
 
 
+class Discount(_Part, frozen=True):
+    """What was taken off a line or shipping charge; `amount` is gross, `of` a promotion's id."""
+
+    amount: int
+    of: str = ""
+    taxes: tuple[Tax, ...] = ()
+
+
 class Line(_Part, frozen=True):
     """`total` is gross: tax is inside it, whatever the shop's prices included."""
 
@@ -66,15 +74,52 @@ class Line(_Part, frozen=True):
     title: str = ""
     discount: int = 0
     fulfilled: int = 0
+    discounts: tuple[Discount, ...] = ()
 
 
 class Shipping(_Part, frozen=True):
-    """A shipping charge; `total` is gross."""
+    """A shipping charge; `total` is gross, `standard` what of it is owed by law, None: all."""
 
     id: str
     total: int
     taxes: tuple[Tax, ...] = ()
     title: str = ""
+    discounts: tuple[Discount, ...] = ()
+    standard: int | None = None
+
+
+class Charge(_Part, frozen=True):
+    """Anything else that was paid for; `total` is gross."""
+
+    id: str
+    total: int
+    taxes: tuple[Tax, ...] = ()
+    title: str = ""
+    kind: ChargeKind = "other"
+    refundable: bool = True
+
+
+class Tier(_Part, frozen=True):
+    """What a smaller basket is given: `off_bp` (1/10,000) of it and `off`."""
+
+    at_least: int
+    off_bp: int = 0
+    off: int = 0
+
+
+class Promotion(_Part, frozen=True):
+    """A discount's condition as sold (see requests.PromotionIn); `if_lost` as the shop said or the
+    policy in force when the order was recorded."""
+
+    id: str
+    kind: Literal["threshold", "free_shipping", "buy_get"]
+    at_least: int = 0
+    tiers: tuple[Tier, ...] = ()
+    buy: int = 0
+    get: int = 0
+    off_bp: int = 10_000
+    lines: tuple[str, ...] = ()
+    if_lost: IfLost = "review"
 
 
 class Payment(_Part, frozen=True):
@@ -152,24 +197,73 @@ class LineShare(_Part, frozen=True):
         return self.net + self.tax
 
 
+class Fee(_Part, frozen=True):
+    """What is kept back of a refund."""
+
+    kind: FeeKind
+    net: int
+    taxes: tuple[TaxShare, ...] = ()
+
+    @property
+    def tax(self) -> int:
+        return sum(share.amount for share in self.taxes)
+
+    @property
+    def gross(self) -> int:
+        return self.net + self.tax
+
+
+class Lost(_Part, frozen=True):
+    """What of a promotion on one line or shipping charge (`part`, `on`) the return loses: kept
+    back, or only shown where it is `waived`. Negative: what an earlier return lost and this one
+    gives back, because what it was taken for comes back as well."""
+
+    promotion: str
+    part: str
+    net: int
+    taxes: tuple[TaxShare, ...] = ()
+    waived: bool = False
+    on: Literal["line", "shipping"] = "line"
+
+    @property
+    def tax(self) -> int:
+        return sum(share.amount for share in self.taxes)
+
+    @property
+    def gross(self) -> int:
+        return self.net + self.tax
+
+
 class Breakdown(_Part, frozen=True):
     """Where the amount of a refund comes from; the parts sum to it exactly.
 
-    `unallocated` is what no line or shipping charge explains (an order without details, or money
-    another party gave back beyond them).
+    `unallocated` is what no line or charge explains (an order without details, or money another
+    party gave back beyond them). `compensation` is goodwill that leaves the price as it is. `fees`
+    and what is `lost` of promotions are kept back.
     """
 
     lines: tuple[LineShare, ...] = ()
     shipping: tuple[LineShare, ...] = ()
     unallocated: int = 0
+    charges: tuple[LineShare, ...] = ()
+    fees: tuple[Fee, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    compensation: int = 0
+
+    @property
+    def parts(self) -> tuple[LineShare, ...]:
+        """The components of the order that it gives back."""
+        return (*self.lines, *self.shipping, *self.charges)
+
+    @property
+    def held(self) -> tuple[Fee | Lost, ...]:
+        """What is kept back (negative: given back again)."""
+        return (*self.fees, *(lost for lost in self.lost if not lost.waived))
 
     @property
     def total(self) -> int:
-        return (
-            sum(part.gross for part in self.lines)
-            + sum(part.gross for part in self.shipping)
-            + self.unallocated
-        )
+        given = sum(part.gross for part in self.parts) + self.unallocated + self.compensation
+        return given - sum(part.gross for part in self.held)
 
 
 class Leg(_Part, frozen=True):
@@ -309,6 +403,10 @@ class Order(_Part, frozen=True):
     parked: str = ""  # why it takes no decisions, empty if it does
     stored: int = 0  # facts ever stored while parked; the last one's place in the line
     entries: int = 0  # journal entries written so far; the next one's number
+    charges: tuple[Charge, ...] = ()
+    promotions: tuple[Promotion, ...] = ()
+    net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
+    policy: str = ""  # in force when promotions were recorded, "" without any
     head_seq: int = 0
     head_hash: str = GENESIS
     last_at: Instant = 0

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from amends.core import legs
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
+from amends.core.left import left_over
 from amends.core.news import adopt_early
 from amends.core.order import (
+    Charge,
+    Discount,
     Line,
     Order,
     Payment,
+    Promotion,
     Shipping,
     Tax,
     Tender,
+    Tier,
     psp_ids,
 )
-from amends.core.quote import left_over
 from amends.core.reasons import Reason, Refused
 from amends.core.releases import tell_if_both
-from amends.core.requests import LineIn, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
+from amends.core.requests import (
+    ChargeIn,
+    DiscountIn,
+    IfLost,
+    LineIn,
+    OrderIn,
+    OrderKey,
+    PromotionIn,
+    ShippingIn,
+    TaxIn,
+    TenderIn,
+)
+from amends.core.sums import check_sums, taxes_of
 from amends.core.work import Work
 from amends.kernel.currency import known
 from amends.kernel.ids import derived
-from amends.kernel.money import Rate
+from amends.kernel.money import Rate, allocate, proportion, share
 from amends.kernel.time import Instant, parse_rfc3339
 
 
@@ -59,16 +76,16 @@ def check_order(report: OrderIn) -> None:
     """What the shape of the body cannot say. Raises Refused."""
     if not known(report.currency):
         _invalid(f"{report.currency} is not an ISO 4217 currency.", "/currency")
-    parts: tuple[tuple[str, Sequence[LineIn | ShippingIn]], ...] = (
+    parts: tuple[tuple[str, Sequence[LineIn | ShippingIn | ChargeIn]], ...] = (
         ("lines", report.lines),
         ("shipping", report.shipping),
+        ("charges", report.charges),
     )
     for name, items in parts:
         ids = [item.id for item in items]
         if len(set(ids)) != len(ids):
             _invalid(f"Two {name} have the same id.", f"/{name}")
-        for index, item in enumerate(items):
-            _check_taxes(item, f"/{name}/{index}", report.prices_include_tax)
+    check_sums(report)
     for index, tender in enumerate(report.tenders):
         _check_tender(tender, f"/tenders/{index}")
     if report.placed_at:
@@ -86,11 +103,6 @@ def _check_connections(report: OrderIn, ctx: Ctx) -> None:
                 f"No payment connection {tender.connection!r} is configured.",
                 pointer=f"/tenders/{index}/connection",
             )
-
-
-def _check_taxes(item: LineIn | ShippingIn, pointer: str, included: bool) -> None:
-    if included and sum(tax.amount for tax in item.taxes) > item.total:
-        _invalid("The taxes are more than the total that contains them.", f"{pointer}/taxes")
 
 
 def _check_tender(tender: TenderIn, pointer: str) -> None:
@@ -139,6 +151,8 @@ def report_order(work: Work, fact: OrderReported) -> None:
         invoice=report.invoice or order.invoice,
         lines=tuple(_line(line, report.prices_include_tax) for line in report.lines),
         shipping=tuple(_shipping(s, report.prices_include_tax) for s in report.shipping),
+        charges=tuple(_charge(c, report.prices_include_tax) for c in report.charges),
+        **_promotions(work, report),
         payments=payments,
         tenders=tenders,
     )
@@ -163,25 +177,76 @@ def report_order(work: Work, fact: OrderReported) -> None:
 
 def _check_not_below(order: Order) -> None:
     """The new version must still hold what was refunded of it."""
-    known_parts = {line.id for line in order.lines} | {s.id for s in order.shipping}
+    groups = (order.lines, order.shipping, order.charges)
+    known_parts = [{item.id for item in items} for items in groups]
     for refund in order.refunds:
-        for part in (*refund.breakdown.lines, *refund.breakdown.shipping):
-            if part.id not in known_parts:
-                raise Refused(Reason.ORDER_CONFLICT, f"Line {part.id!r} has a refund; keep it.")
-    lines, shipping = left_over(order)
-    for name, left in (*lines.items(), *shipping.items()):
-        if left.net < 0 or left.quantity < 0 or any(tax < 0 for tax in left.taxes.values()):
+        given = refund.breakdown
+        for parts, ids in zip(
+            (given.lines, given.shipping, given.charges), known_parts, strict=True
+        ):
+            for part in parts:
+                if part.id not in ids:
+                    raise Refused(Reason.ORDER_CONFLICT, f"Line {part.id!r} has a refund; keep it.")
+    for name, left in ((name, left) for items in left_over(order) for name, left in items.items()):
+        if left.short:
             raise Refused(
                 Reason.ORDER_CONFLICT, f"Line {name!r} is now less than what was refunded of it."
             )
+
+
+def _promotions(work: Work, report: OrderIn) -> dict[str, Any]:
+    """Promotions and the terms of their prices. What becomes of a lost one is settled here: by the
+    shop, or by the policy in force when the order was first recorded with it."""
+    before = {promotion.id: promotion.if_lost for promotion in work.order.promotions}
+    policy = work.ctx.policy
+    found = tuple(
+        _promotion(p, before.get(p.id, policy.amounts.promotion_lost)) for p in report.promotions
+    )
+    return {
+        "promotions": found,
+        "net_prices": bool(found) and not report.prices_include_tax,
+        "policy": (work.order.policy or policy.version) if found else "",
+    }
+
+
+def _promotion(said: PromotionIn, otherwise: IfLost) -> Promotion:
+    return Promotion(
+        said.id,
+        said.kind,
+        said.at_least,
+        tuple(Tier(tier.at_least, tier.off_bp, tier.off) for tier in said.tiers),
+        said.buy,
+        said.get,
+        said.off_bp,
+        said.lines,
+        said.if_lost or otherwise,
+    )
 
 
 def _taxes(taxes: tuple[TaxIn, ...]) -> tuple[Tax, ...]:
     return tuple(Tax(tax.name, tax.amount, tax.rate) for tax in taxes)
 
 
-def _gross(item: LineIn | ShippingIn, included: bool) -> int:
-    return item.total if included else item.total + sum(tax.amount for tax in item.taxes)
+def _gross(item: LineIn | ShippingIn | ChargeIn, included: bool) -> int:
+    return item.total if included else item.total + taxes_of(item)
+
+
+def _discounts(item: LineIn | ShippingIn, included: bool) -> tuple[Discount, ...]:
+    return tuple(_discount(part, item, included) for part in item.discounts if part.of)
+
+
+def _discount(said: DiscountIn, item: LineIn | ShippingIn, included: bool) -> Discount:
+    """With the taxes that would be charged on it: as told, else in proportion to its item's."""
+    taxes = _taxes(said.taxes)
+    net = item.total - (taxes_of(item) if included else 0)
+    if not taxes and net > 0:
+        if included:
+            split = allocate(said.amount, [net, *(tax.amount for tax in item.taxes)])[1:]
+        else:
+            split = tuple(proportion(tax.amount, said.amount, net) for tax in item.taxes)
+        taxes = tuple(Tax(tax.name, amount) for tax, amount in zip(item.taxes, split, strict=True))
+    gross = said.amount if included else said.amount + sum(tax.amount for tax in taxes)
+    return Discount(gross, said.of, taxes)
 
 
 def _line(line: LineIn, included: bool) -> Line:
@@ -194,11 +259,33 @@ def _line(line: LineIn, included: bool) -> Line:
         line.title,
         line.discount,
         line.fulfilled,
+        _discounts(line, included),
     )
 
 
 def _shipping(charge: ShippingIn, included: bool) -> Shipping:
-    return Shipping(charge.id, _gross(charge, included), _taxes(charge.taxes), charge.title)
+    return Shipping(
+        charge.id,
+        _gross(charge, included),
+        _taxes(charge.taxes),
+        charge.title,
+        _discounts(charge, included),
+        _standard(charge, included),
+    )
+
+
+def _standard(charge: ShippingIn, included: bool) -> int | None:
+    """What standard delivery would have cost, gross: its tax in proportion to the charge's own."""
+    if charge.standard is None or charge.standard >= charge.total:
+        return None
+    return share(_gross(charge, included), charge.standard, charge.total)
+
+
+def _charge(charge: ChargeIn, included: bool) -> Charge:
+    gross = _gross(charge, included)
+    return Charge(
+        charge.id, gross, _taxes(charge.taxes), charge.title, charge.kind, charge.refundable
+    )
 
 
 def _payments(

@@ -9,8 +9,23 @@ from __future__ import annotations
 import msgspec
 
 from amends.core.order import Verdict
+from amends.core.requests import IfLost
 from amends.core.risk import MODEL, Features, score
 from amends.kernel.canon import digest
+
+
+class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the policy says of how much. `restocking_bp` is 1/10,000 of the goods; the others are
+    (currency, minor units) pairs. `promotion_lost` counts for promotions that do not say."""
+
+    promotion_lost: IfLost = "review"
+    restocking_bp: int = 0
+    return_label: tuple[tuple[str, int], ...] = ()
+    handling: tuple[tuple[str, int], ...] = ()
+    minimum: tuple[tuple[str, int], ...] = ()
+
+
+PLAIN = Amounts()
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -19,6 +34,7 @@ class Policy(msgspec.Struct, frozen=True):
     auto_approve_up_to: int
     second_person: bool  # whoever asked may not approve (I11)
     version: str
+    amounts: Amounts = PLAIN
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -30,16 +46,21 @@ class Question(msgspec.Struct, frozen=True):
     features: Features
     past_limit: bool = False  # the provider may refuse: its method is refunded only for a while
     outside: str = ""  # why a part of it cannot be paid by its provider
+    promotion: str = ""  # the rule by which a person looks at what of a promotion is lost or waived
 
 
-def built_in(auto_approve_up_to: int, second_person: bool = False) -> Policy:
+def built_in(
+    auto_approve_up_to: int, second_person: bool = False, amounts: Amounts = PLAIN
+) -> Policy:
     """The policy in force until another is published; its version is the hash of its content."""
-    content = {
+    content: dict[str, object] = {
         "policy": "built-in-1",
         "auto_approve_up_to": auto_approve_up_to,
         "second_person": second_person,
     }
-    return Policy(auto_approve_up_to, second_person, f"sha256:{digest(content)}")
+    if amounts != PLAIN:
+        content["amounts"] = amounts
+    return Policy(auto_approve_up_to, second_person, f"sha256:{digest(content)}", amounts)
 
 
 def judge(question: Question, policy: Policy) -> Verdict:
@@ -51,6 +72,8 @@ def judge(question: Question, policy: Policy) -> Verdict:
         outcome, rule = "review", question.outside.replace("_", "-")
     elif question.past_limit:
         outcome, rule = "review", "past-refund-window"
+    elif question.promotion:
+        outcome, rule = "review", question.promotion
     elif question.functional_amount > policy.auto_approve_up_to:
         outcome, rule = "review", "above-auto-approve"
     elif risk >= 5000:

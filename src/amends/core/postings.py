@@ -19,7 +19,7 @@ from amends.core.chart import OUTSIDE_ACCOUNT, clearing
 from amends.core.order import Dispute, Leg, Order, Refund
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import allocate, convert
+from amends.kernel.money import allocate, convert, scale
 from amends.kernel.time import Instant, day_of
 
 EntryKind = Literal[
@@ -116,17 +116,25 @@ def _claimed(refund: Refund, amount: int) -> list[tuple[str, int]]:
 
 
 def _scaled(sides: list[tuple[str, int]], amount: int) -> list[tuple[str, int]]:
-    parts = allocate(amount, [value for _, value in sides])
+    parts = scale(amount, [value for _, value in sides])
     return [(account, part) for (account, _), part in zip(sides, parts, strict=True)]
 
 
 def _returned(refund: Refund) -> list[tuple[str, int]]:
-    parts = refund.breakdown
-    return [
-        ("sales_returns", sum(p.net for p in parts.lines) + parts.unallocated),
-        ("shipping_refunds", sum(p.net for p in parts.shipping)),
-        ("tax_payable", sum(p.tax for p in (*parts.lines, *parts.shipping))),
+    """What a refund takes back of revenue and tax. What is lost of a promotion raises the price of
+    what was kept; a fee is revenue of its own; compensation leaves the sale and its tax alone."""
+    parts, lost = refund.breakdown, [one for one in refund.breakdown.lost if not one.waived]
+    goods, freight = (sum(x.net for x in lost if x.on == on) for on in ("line", "shipping"))
+    tax = sum(p.tax for p in parts.parts) - sum(p.tax for p in parts.held)
+    sides = [
+        ("sales_returns", sum(p.net for p in parts.lines) + parts.unallocated - goods),
+        ("shipping_refunds", sum(p.net for p in parts.shipping) - freight),
+        ("tax_payable", tax),
+        ("charge_refunds", sum(p.net for p in parts.charges)),
+        ("goodwill", parts.compensation),
+        ("fees_kept", -sum(fee.net for fee in parts.fees)),
     ]
+    return [(account, amount) for account, amount in sides if amount]
 
 
 def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
@@ -251,7 +259,10 @@ def _convert_sides(
         sign: [i for i, (_, n) in enumerate(lines) if n * sign > 0 and i not in shares]
         for sign in (1, -1)
     }
-    fewer = 1 if len(rest[1]) < len(rest[-1]) else -1  # a side converted; the other balances it
+    # One side is converted, that of what we owe if it is there, and the other balances it.
+    fewer = 1 if len(rest[1]) < len(rest[-1]) else -1
+    if shares:
+        fewer = 1 if lines[payable[0]][1] > 0 else -1
     for sign in (fewer, -fewer):
         side = rest[sign]
         if side:

@@ -10,24 +10,28 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from amends.core.captures import capture_rooms, spread
+from amends.core.facts import Basis
+from amends.core.fees import kept_back
+from amends.core.left import Left, Rest, counts, given, left_over, take, unclaimed
 from amends.core.order import (
-    FAILED,
     Breakdown,
     LegKind,
-    Line,
     LineShare,
     Order,
     Payment,
     Refund,
-    Shipping,
     TaxShare,
     room_of,
 )
+from amends.core.policy import PLAIN, Amounts
+from amends.core.promotions import Loss, basket, loss
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import LinePick, RefundIn
+from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
 from amends.kernel.canon import digest
+from amends.kernel.check import invariant
 from amends.kernel.money import allocate, share
 
 
@@ -43,7 +47,8 @@ class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """A computed amount; `hash` binds order, amount, breakdown, payments and what was left."""
+    """A computed amount; `hash` binds order, amount, breakdown, payments and what was left. `rule`
+    is the one by which a person must look at it, whoever asks."""
 
     order: str
     amount: int
@@ -51,35 +56,7 @@ class Quote(msgspec.Struct, frozen=True):
     breakdown: Breakdown
     portions: tuple[Portion, ...]
     hash: str
-
-
-class _Left(msgspec.Struct):
-    """What is left of one line or shipping charge."""
-
-    quantity: int
-    net: int
-    taxes: dict[str, int]
-
-    @property
-    def gross(self) -> int:
-        return self.net + sum(self.taxes.values())
-
-    @property
-    def short(self) -> bool:
-        return min(self.quantity, self.net, *self.taxes.values()) < 0
-
-    def take(self, share_: LineShare) -> None:
-        self.quantity -= share_.quantity
-        self.net -= share_.net
-        for tax in share_.taxes:
-            self.taxes[tax.name] = self.taxes.get(tax.name, 0) - tax.amount
-
-    def hold(self, one: _Left, other: _Left) -> None:
-        """Less by what is left in the `one` case and not in the `other`."""
-        self.quantity -= max(0, one.quantity - other.quantity)
-        self.net -= max(0, one.net - other.net)
-        for name in one.taxes:
-            self.taxes[name] -= max(0, one.taxes[name] - other.taxes[name])
+    rule: str = ""
 
 
 def compute(
@@ -89,148 +66,125 @@ def compute(
     freed: Collection[str] = (),
     multiple_of: Mapping[str, int] | None = None,
     by_capture: frozenset[str] = frozenset(),
+    amounts: Amounts = PLAIN,
 ) -> Quote:
     """The quote for a request. `only`: a payment id to stay within; `freed`: refunds whose standing
-    claim it takes over; `by_capture`: payments whose refunds are each of one capture.
-    Raises Refused (unknown line, exceeds …, nothing left)."""
-    lines, shipping = left_over(order, freed)
+    claim it takes over; `by_capture`: payments whose refunds are each of one capture; `amounts`:
+    what the policy says of how much. Raises Refused (unknown line, exceeds …, nothing left)."""
+    left = left_over(order, freed)
+    before = list(given(order, freed))
     room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
     money = sum(amount for _, amount in room)
-    if request.amount is not None:
-        breakdown = _spread(request.amount, lines, shipping)
-    elif request.lines or request.shipping != "none":
-        breakdown = Breakdown(
-            lines=_pick_lines(request.lines, lines),
-            shipping=_pick_shipping(request.shipping, shipping),
-        )
+    if request.goodwill == "compensation":
+        parts = Breakdown(compensation=request.amount or 0)
+    elif request.amount is not None:
+        parts = _spread(request.amount, _open(order, request, left), left)
+    elif request.by_parts:
+        parts = _by_parts(order, request, left)
     else:
-        breakdown = _everything(money, lines, shipping)
-    return _bind(order, breakdown, money, room, multiple_of or {}, by_capture)
+        parts = _everything(money, before, _open(order, request, left), left)
+    parts, rule = _less_held(order, request, amounts, before, parts)
+    _check_minimum(order, request, amounts, parts.total, money)
+    return _bind(order, parts, money, room, multiple_of or {}, by_capture, rule)
+
+
+def _by_parts(order: Order, request: RefundIn, left: Left) -> Breakdown:
+    lines = _pick_lines(request.lines, left.lines)
+    lines += _adjust(request.adjustments, left.lines)
+    return Breakdown(
+        lines=lines,
+        shipping=_pick_shipping(order, request, left),
+        charges=_pick_charges(order, request, left.charges),
+    )
+
+
+def _less_held(
+    order: Order,
+    request: RefundIn,
+    amounts: Amounts,
+    before: Sequence[tuple[str, Breakdown]],
+    parts: Breakdown,
+) -> tuple[Breakdown, str]:
+    """The parts, less what the return loses of promotions and what fees keep back, and the rule by
+    which a person must look at it. Raises Refused where nothing would be left."""
+    found = Loss()
+    if order.promotions or any(one.lost for _, one in before):
+        kept = basket(order, (*before, (request.reason, parts)))
+        held = [one for _, one in before]
+        found = loss(order, held, kept, request.promotions == "waive", request.statutory)
+        worth = parts.total
+        parts = replace(parts, lost=found.items)
+        if parts.total < min(worth, 1):  # below zero, or nothing of what is worth something
+            raise Refused(
+                Reason.PROMOTION_EXCEEDS_REFUND,
+                f"The return gives back {worth} and loses {worth - parts.total} of a promotion.",
+                refund=worth,
+                lost=worth - parts.total,
+            )
+    fees = kept_back(request, amounts, order.currency, parts)
+    return (replace(parts, fees=fees) if fees else parts), found.rule
+
+
+def _check_minimum(
+    order: Order, request: RefundIn, amounts: Amounts, amount: int, money: int
+) -> None:
+    """Too little is not sent, unless it is all there is or the law wants it."""
+    least = next((value for code, value in amounts.minimum if code == order.currency), 0)
+    if 0 < amount < least and amount < money and not request.statutory:
+        raise Refused(
+            Reason.BELOW_MINIMUM,
+            f"{amount} {order.currency} (minor units) was asked; the least refunded is {least}.",
+            amount=amount,
+            minimum=least,
+        )
+
+
+def basis_of(order: Order, policy: str) -> Basis:
+    """What a quote of this order is made on."""
+    made = sum(1 for refund in order.refunds if counts(refund))
+    return Basis(order.version, made, order.remaining, len(order.disputes), policy)
+
+
+_WORDS = {
+    "version": "the shop reported version {now} (was {was})",
+    "refunds": "{now} refunds count (were {was})",
+    "remaining": "{now} is left (was {was})",
+    "disputes": "there are {now} disputes (were {was})",
+    "policy": "another policy is in force",
+}
+
+
+def changed(was: Basis | None, now: Basis) -> tuple[list[str], str]:
+    """What changed since a quote was made: the names of the fields, and a sentence."""
+    names = [n for n in _WORDS if was is not None and getattr(was, n) != getattr(now, n)]
+    told = [_WORDS[n].format(was=getattr(was, n), now=getattr(now, n)) for n in names]
+    what = "; ".join(told) or "what is left of it is not what it was"
+    return names, f"The order changed since the quote was made: {what}. Ask for a new one."
 
 
 def adopted(order: Order, amount: int, refund: str = "") -> Breakdown:
     """How an amount others gave back, adopted as `refund`, is allocated: over what all the others
     leave; the rest stays unallocated."""
-    return _spread(amount, *left_over(order, without=refund))
+    left = left_over(order, without=refund)
+    return _spread(amount, left, left)
 
 
 def fits(order: Order, refund: Refund) -> bool:
     """Whether what a refund gives back is still there, the refund itself left out."""
-    lines, shipping = left_over(order, refund.takes_over, refund.id)
-    for parts, left in ((refund.breakdown.lines, lines), (refund.breakdown.shipping, shipping)):
-        for part in parts:
-            left[part.id].take(part)
-    return not any(left.short for left in (*lines.values(), *shipping.values()))
+    left = left_over(order, refund.takes_over, refund.id)
+    take(left, refund.breakdown)
+    return not any(item.short for items in left for item in items.values())
 
 
 def refit(order: Order, refund: Refund) -> Breakdown:
     """The breakdown of a refund that pays after all: as it was, or over what others left of it."""
     if fits(order, refund):
         return refund.breakdown
-    return _spread(refund.amount, *left_over(order, refund.takes_over, refund.id))
+    left = left_over(order, refund.takes_over, refund.id)
+    return _spread(refund.amount, left, left)
 
 
-def shrunk(parts: Breakdown, amount: int) -> Breakdown:
-    """The breakdown of a refund of which only `amount` was paid, in proportion. A line keeps its
-    units only where its whole share was paid; else it was given back as an amount."""
-    shares = [*parts.lines, *parts.shipping]
-    *gross, unallocated = allocate(amount, [*(part.gross for part in shares), parts.unallocated])
-    made = tuple(_less(part, left) for part, left in zip(shares, gross, strict=True))
-    return Breakdown(made[: len(parts.lines)], made[len(parts.lines) :], unallocated)
-
-
-def _less(part: LineShare, gross: int) -> LineShare:
-    if gross == part.gross:
-        return part
-    net, *taxes = allocate(gross, [part.net, *(tax.amount for tax in part.taxes)])
-    named = zip(part.taxes, taxes, strict=True)
-    return LineShare(part.id, 0, net, tuple(TaxShare(t.name, amount) for t, amount in named))
-
-
-def counts(refund: Refund) -> bool:
-    """Whether a refund uses up components: it may still pay, has paid, or its claim stands."""
-    if refund.stage == "declined":
-        return False
-    return refund.claimed > 0 or any(
-        leg.state not in ("failed", "canceled") for leg in refund.legs if not leg.replaced
-    )
-
-
-def taken_over(order: Order) -> frozenset[str]:
-    """Refunds whose standing claim one in review is to take over."""
-    return frozenset(
-        name for refund in order.refunds if refund.stage == "review" for name in refund.takes_over
-    )
-
-
-def left_over(
-    order: Order, freed: Collection[str] = (), without: str = ""
-) -> tuple[dict[str, _Left], dict[str, _Left]]:
-    """What is left of each line and shipping charge after every refund that counts, all but
-    `without`. Of those that are `freed` what failed is left. What a review is to take over is there
-    for the review alone: what it does not need of that is owed still, should it be declined."""
-    reviews = [r for r in order.refunds if r.takes_over and r.stage == "review" and r.id != without]
-    given = {*freed, *(name for review in reviews for name in review.takes_over)}
-    left = _after(order, given, {without})
-    if reviews:
-        approved = _after(order, given, {without})
-        for review in reviews:
-            declined = _after(order, given - {*review.takes_over}, {without, review.id})
-            for parts, one, other in zip(left, approved, declined, strict=True):
-                for name, part in parts.items():
-                    part.hold(one[name], other[name])
-    return left
-
-
-def _after(
-    order: Order, freed: set[str], without: set[str]
-) -> tuple[dict[str, _Left], dict[str, _Left]]:
-    lines = {line.id: _whole(line, line.quantity) for line in order.lines}
-    shipping = {charge.id: _whole(charge, 1) for charge in order.shipping}
-    for refund in order.refunds:
-        if not counts(refund) or refund.id in without:
-            continue
-        parts = _not_failed(refund) if refund.id in freed else refund.breakdown
-        for part in parts.lines:
-            lines[part.id].take(part)
-        for part in parts.shipping:
-            shipping[part.id].take(part)
-    return lines, shipping
-
-
-def _not_failed(refund: Refund) -> Breakdown:
-    """The part of a refund that was paid or may still be."""
-    legs = [leg for leg in refund.legs if not leg.replaced]
-    alive = sum(leg.amount for leg in legs if leg.state not in FAILED)
-    return shrunk(refund.breakdown, alive) if alive < refund.amount else refund.breakdown
-
-
-def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
-    """What can be given back without the money that failed refunds are still owed, but for those
-    that are taken over."""
-    payments = [p for p in order.payments if only in ("", p.id)]
-    owed = sum(
-        leg.amount
-        for refund in order.refunds
-        for leg in refund.legs
-        if refund.claimed
-        and refund.id not in given
-        and leg.state in FAILED
-        and not leg.replaced
-        and only in ("", leg.payment)
-        and leg.kind != "void"
-    )
-    return sum(room_of(payment) for payment in payments) - owed
-
-
-def _whole(item: Line | Shipping, quantity: int) -> _Left:
-    taxes: dict[str, int] = {}
-    for tax in item.taxes:
-        taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
-    return _Left(quantity, item.total - sum(taxes.values()), taxes)
-
-
-def _part(item_id: str, quantity: int, gross: int, left: _Left) -> LineShare:
+def _part(item_id: str, quantity: int, gross: int, left: Rest) -> LineShare:
     """`gross` of what is left, split over net and taxes in proportion to what is left of each."""
     names = list(left.taxes)
     weights = [left.net, *left.taxes.values()]
@@ -241,17 +195,10 @@ def _part(item_id: str, quantity: int, gross: int, left: _Left) -> LineShare:
     return LineShare(item_id, quantity, parts[0], taxes)
 
 
-def _pick_lines(picks: Sequence[LinePick], lines: dict[str, _Left]) -> tuple[LineShare, ...]:
+def _pick_lines(picks: Sequence[LinePick], lines: dict[str, Rest]) -> tuple[LineShare, ...]:
     shares = []
     for index, pick in enumerate(picks):
-        left = lines.get(pick.id)
-        if left is None:
-            raise Refused(
-                Reason.UNKNOWN_LINE,
-                f"The order has no line {pick.id!r}; its lines are {sorted(lines)}.",
-                line=pick.id,
-                pointer=f"/lines/{index}/id",
-            )
+        left = _line(pick.id, lines, f"/lines/{index}/id")
         if pick.quantity > left.quantity:
             raise Refused(
                 Reason.EXCEEDS_QUANTITY,
@@ -259,28 +206,136 @@ def _pick_lines(picks: Sequence[LinePick], lines: dict[str, _Left]) -> tuple[Lin
                 line=pick.id,
                 remaining_quantity=left.quantity,
             )
-        part = _part(pick.id, pick.quantity, share(left.gross, pick.quantity, left.quantity), left)
+        part = _part(pick.id, pick.quantity, left.worth(pick.quantity), left)
         left.take(part)  # the same line may be named twice
         shares.append(part)
     return tuple(shares)
 
 
-def _pick_shipping(wanted: str | int, shipping: dict[str, _Left]) -> tuple[LineShare, ...]:
-    if wanted == "none":
-        return ()
-    left = sum(charge.gross for charge in shipping.values())
-    amount = left if wanted == "full" else int(wanted)
+def _line(name: str, lines: dict[str, Rest], pointer: str) -> Rest:
+    left = lines.get(name)
+    if left is None:
+        raise Refused(
+            Reason.UNKNOWN_LINE,
+            f"The order has no line {name!r}; its lines are {sorted(lines)}.",
+            line=name,
+            pointer=pointer,
+        )
+    return left
+
+
+def _adjust(wanted: Sequence[LineAmount], lines: dict[str, Rest]) -> tuple[LineShare, ...]:
+    """Amounts off the price of lines whose units stay."""
+    shares = []
+    for index, one in enumerate(wanted):
+        left = _line(one.id, lines, f"/adjustments/{index}/id")
+        _check_left(one.amount, left.gross, f"line {one.id!r}", line=one.id)
+        part = _part(one.id, 0, one.amount, left)
+        left.take(part)
+        shares.append(part)
+    return tuple(shares)
+
+
+def _check_left(amount: int, left: int, what: str, **extra: str) -> None:
     if amount > left:
         raise Refused(
             Reason.EXCEEDS_REMAINING,
-            f"{left} of the shipping is left, {amount} was asked.",
+            f"{left} of the {what} is left, {amount} was asked.",
             remaining=left,
-            component="shipping",
+            **extra,
         )
-    return _spread_over(amount, shipping)
 
 
-def _spread_over(amount: int, items: dict[str, _Left]) -> tuple[LineShare, ...]:
+def _pick_shipping(order: Order, request: RefundIn, left: Left) -> tuple[LineShare, ...]:
+    """By words, in proportion to the goods, or an amount; after a whole withdrawal by law no less
+    than standard delivery. What was given back before counts: it is never given twice."""
+    shipping, wanted = left.shipping, request.shipping
+    whole = sum(charge.gross for charge in shipping.values())
+    owed = _shipping_owed(order, left) if request.statutory and request.lines else 0
+    if wanted == "proportional":
+        by_goods = _in_proportion(order, left)
+        if sum(by_goods.values()) >= owed:
+            found = ((name, amount) for name, amount in by_goods.items() if amount)
+            return tuple(_part(name, 0, amount, shipping[name]) for name, amount in found)
+        wanted = "none"
+    amount = {"none": 0, "full": whole}.get(wanted, 0) if isinstance(wanted, str) else wanted
+    _check_left(amount, whole, "shipping", component="shipping")
+    return _spread_over(max(amount, owed), shipping)
+
+
+def _shipping_owed(order: Order, left: Left) -> int:
+    """Outbound standard delivery goes back with the whole of the goods (edge 26)."""
+    if any(item.quantity for item in left.lines.values()):
+        return 0
+    owed = 0
+    for charge in order.shipping:
+        standard = charge.total if charge.standard is None else charge.standard
+        owed += max(0, standard - (charge.total - left.shipping[charge.id].gross))
+    return owed
+
+
+def _in_proportion(order: Order, left: Left) -> dict[str, int]:
+    """Of each shipping charge the part that all goods given back are of the goods, less what of it
+    was given back before."""
+    goods = sum(line.total for line in order.lines)
+    gone = goods - sum(item.gross for item in left.lines.values())
+    found = {}
+    for charge in order.shipping:
+        rest = left.shipping[charge.id].gross
+        due = share(charge.total, gone, goods) if goods else charge.total
+        found[charge.id] = min(rest, max(0, due - (charge.total - rest)))
+    return found
+
+
+def _pick_charges(
+    order: Order, request: RefundIn, charges: dict[str, Rest]
+) -> tuple[LineShare, ...]:
+    if request.charges == "none":
+        return ()
+    can = _refundable(order, request)
+    if request.charges == "full":
+        picks: Sequence[ChargePick] = [ChargePick(name) for name in charges if name in can]
+    else:
+        picks = request.charges
+    shares = []
+    for index, pick in enumerate(picks):
+        left = charges.get(pick.id)
+        if left is None:
+            raise Refused(
+                Reason.UNKNOWN_LINE,
+                f"The order has no charge {pick.id!r}; its charges are {sorted(charges)}.",
+                line=pick.id,
+                pointer=f"/charges/{index}/id",
+            )
+        if pick.id not in can:
+            raise Refused(Reason.CHARGE_NOT_REFUNDABLE, charge=pick.id)
+        amount = left.gross if pick.amount is None else pick.amount
+        _check_left(amount, left.gross, f"charge {pick.id!r}", component="charges")
+        part = _part(pick.id, 0, amount, left)
+        left.take(part)
+        shares.append(part)
+    return tuple(part for part in shares if part.gross)
+
+
+# A sale that is undone as a whole gives back also what was sold as not refundable.
+UNDONE = ("cancelled", "duplicate", "fraud")
+
+
+def _refundable(order: Order, request: RefundIn) -> frozenset[str]:
+    undone = request.reason in UNDONE or request.statutory
+    return frozenset(charge.id for charge in order.charges if charge.refundable or undone)
+
+
+def _open(order: Order, request: RefundIn, left: Left) -> Left:
+    """What of it can be given back without being named."""
+    if not order.charges:
+        return left
+    can = _refundable(order, request)
+    charges = {name: item for name, item in left.charges.items() if name in can}
+    return left._replace(charges=charges)
+
+
+def _spread_over(amount: int, items: dict[str, Rest]) -> tuple[LineShare, ...]:
     weights = [max(0, item.gross) for item in items.values()]
     if not amount or not any(weights):
         return ()
@@ -288,35 +343,46 @@ def _spread_over(amount: int, items: dict[str, _Left]) -> tuple[LineShare, ...]:
     return tuple(_part(name, 0, gross, items[name]) for name, gross in parts if gross)
 
 
-def _spread(amount: int, lines: dict[str, _Left], shipping: dict[str, _Left]) -> Breakdown:
-    """An amount without lines: in proportion to what is left of everything; what no component can
-    explain stays unallocated."""
-    goods = sum(item.gross for item in lines.values())
-    freight = sum(item.gross for item in shipping.values())
-    explained = min(amount, goods + freight)
-    if not explained:
-        return Breakdown(unallocated=amount)
-    for_goods, for_freight = allocate(explained, [goods, freight])
+def _spread(amount: int, first: Left, left: Left) -> Breakdown:
+    """An amount without lines: in proportion to what is left of all in `first`, then of the rest;
+    what no component can explain stays unallocated."""
+    sums = [_worth(items) for items in first]
+    explained = min(amount, sum(sums))
+    lines, shipping, charges = allocate(explained, sums) if explained else (0, 0, 0)
+    rest = {name: item for name, item in left.charges.items() if name not in first.charges}
+    more = min(amount - explained, _worth(rest))
     return Breakdown(
-        lines=_spread_over(for_goods, lines),
-        shipping=_spread_over(for_freight, shipping),
-        unallocated=amount - explained,
+        lines=_spread_over(lines, first.lines),
+        shipping=_spread_over(shipping, first.shipping),
+        unallocated=amount - explained - more,
+        charges=(*_spread_over(charges, first.charges), *_spread_over(more, rest)),
     )
 
 
-def _everything(money: int, lines: dict[str, _Left], shipping: dict[str, _Left]) -> Breakdown:
-    """All that is left: whole lines with their units where the money covers them exactly."""
-    whole = sum(item.gross for item in (*lines.values(), *shipping.values()))
-    if money < whole:
-        return _spread(money, lines, shipping)
+def _worth(items: dict[str, Rest]) -> int:
+    return sum(item.gross for item in items.values())
+
+
+def _everything(
+    money: int, before: Sequence[tuple[str, Breakdown]], first: Left, left: Left
+) -> Breakdown:
+    """All that is left: whole lines with their units where the money covers them exactly. What was
+    kept back as fees stays; what was lost of promotions comes back with the goods."""
+    free = max(0, money - sum(fee.gross for _, parts in before for fee in parts.fees))
+    lost = sum(one.gross for _, parts in before for one in parts.lost if not one.waived)
+    whole = sum(_worth(items) for items in first)
+    stays = _worth(left.charges) - _worth(first.charges)
+    if free < whole + lost:
+        return _spread(free, first, first)
     return Breakdown(
         lines=tuple(
             _part(name, item.quantity, item.gross, item)
-            for name, item in lines.items()
+            for name, item in first.lines.items()
             if item.quantity or item.gross
         ),
-        shipping=_spread_over(sum(item.gross for item in shipping.values()), shipping),
-        unallocated=money - whole,
+        shipping=_spread_over(_worth(first.shipping), first.shipping),
+        unallocated=max(0, free - whole - lost - stays),
+        charges=_spread_over(_worth(first.charges), first.charges),
     )
 
 
@@ -327,8 +393,10 @@ def _bind(
     room: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
     by_capture: frozenset[str],
+    rule: str,
 ) -> Quote:
     amount = breakdown.total
+    invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
     if not amount:
         raise Refused(Reason.NOTHING_LEFT, remaining=money)
     if amount > money:
@@ -344,7 +412,7 @@ def _bind(
     # parts may be there twice) and gives no claim up that was not there when it was made.
     free = unclaimed(order, "", ())
     plan = digest([order.id, amount, order.currency, breakdown, portions, money, free])
-    return Quote(order.id, amount, order.currency, breakdown, portions, plan)
+    return Quote(order.id, amount, order.currency, breakdown, portions, plan, rule)
 
 
 def _portions(amount: int, room: Iterable[tuple[Payment, int]]) -> Iterable[Portion]:

@@ -28,14 +28,25 @@ class Reason(StrEnum):
     UNKNOWN_REFUND = "unknown_refund"
     UNKNOWN_QUOTE = "unknown_quote"
     UNKNOWN_LINE = "unknown_line"
+    DISCOUNTS_OFF = "discounts_off"
+    TAXES_OFF = "taxes_off"
+    TOTAL_OFF = "total_off"
+    TENDERS_OFF = "tenders_off"
     PAYMENT_TAKEN = "payment_taken"
     ORDER_CONFLICT = "order_conflict"
     NO_RATE = "no_rate"
+    QUOTE_OF_ANOTHER_ORDER = "quote_of_another_order"
+    QUOTE_ALTERED = "quote_altered"
     QUOTE_EXPIRED = "quote_expired"
     QUOTE_STALE = "quote_stale"
     EXCEEDS_QUANTITY = "exceeds_quantity"
     EXCEEDS_REMAINING = "exceeds_remaining"
     NOTHING_LEFT = "nothing_left"
+    CHARGE_NOT_REFUNDABLE = "charge_not_refundable"
+    FEE_NOT_ALLOWED = "fee_not_allowed"
+    PROMOTION_EXCEEDS_REFUND = "promotion_exceeds_refund"
+    FEE_EXCEEDS_REFUND = "fee_exceeds_refund"
+    BELOW_MINIMUM = "below_minimum"
     AMOUNT_NOT_PAYABLE = "amount_not_payable"
     METHOD_NOT_REFUNDABLE = "method_not_refundable"
     PARTIAL_NOT_POSSIBLE = "partial_not_possible"
@@ -71,14 +82,27 @@ SENTENCES: dict[Reason, str] = {
     Reason.UNKNOWN_REFUND: "No such refund is known here.",
     Reason.UNKNOWN_QUOTE: "No such quote is known here; ask for a quote again.",
     Reason.UNKNOWN_LINE: "The order has no such line.",
+    Reason.DISCOUNTS_OFF: "The discounts do not add up; put right the sum that is named.",
+    Reason.TAXES_OFF: "The taxes do not add up; put right the sum that is named.",
+    Reason.TOTAL_OFF: "The order does not add up; put right the sum that is named.",
+    Reason.TENDERS_OFF: "The tenders are not what was paid; put right the sum that is named.",
     Reason.PAYMENT_TAKEN: "A tender names a payment that belongs to another order.",
     Reason.ORDER_CONFLICT: "The new version of the order contradicts what already happened to it.",
     Reason.NO_RATE: "No rate to the ledger's currency is known; set it under [ledger.rates].",
+    Reason.QUOTE_OF_ANOTHER_ORDER: "The quote is of another order than the one named with it; ask "
+    "for a quote of this one.",
+    Reason.QUOTE_ALTERED: "The hash is not the one the quote was made with; ask for a new one.",
     Reason.QUOTE_EXPIRED: "The quote has expired; ask for a new one.",
     Reason.QUOTE_STALE: "The order changed since the quote was made; ask for a new one.",
     Reason.EXCEEDS_QUANTITY: "More units are asked back than are left on the line.",
     Reason.EXCEEDS_REMAINING: "The amount is more than what is left to refund.",
     Reason.NOTHING_LEFT: "Nothing is left to refund.",
+    Reason.CHARGE_NOT_REFUNDABLE: "The charge was sold as not refundable; leave it out.",
+    Reason.FEE_NOT_ALLOWED: "The law allows no such fee here; leave it out.",
+    Reason.PROMOTION_EXCEEDS_REFUND: "The return loses more of a promotion than it gives back; "
+    "return more at once, or waive it with `promotions: waive`.",
+    Reason.FEE_EXCEEDS_REFUND: "The fees are as much as what is given back, or more; lower them.",
+    Reason.BELOW_MINIMUM: "The amount is below the least that is refunded; ask for more at once.",
     Reason.AMOUNT_NOT_PAYABLE: "The provider cannot pay this amount in this currency.",
     Reason.METHOD_NOT_REFUNDABLE: "The provider gives nothing back on this payment method.",
     Reason.PARTIAL_NOT_POSSIBLE: "This payment method is refunded whole or not at all.",

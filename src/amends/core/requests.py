@@ -62,8 +62,26 @@ class TaxIn(_Body, frozen=True):
     rate: Text = ""
 
 
+Taxes = Annotated[tuple[TaxIn, ...], Meta(max_length=20)]
+
+
+class DiscountIn(_Body, frozen=True):
+    """What was taken off one line or shipping charge, in the terms of the order's prices; `of` is
+    the id of a discount or promotion of the order. `taxes` are those that would be charged on it;
+    left out, they are in proportion to those of what it was taken off."""
+
+    amount: PositiveAmount
+    of: Text = ""
+    title: Text = ""
+    taxes: Taxes = ()
+
+
+Discounts = Annotated[tuple[DiscountIn, ...], Meta(max_length=20)]
+
+
 class LineIn(_Body, frozen=True):
-    """A line of the order. `total` is what the customer paid for all units after discounts."""
+    """A line of the order. `total` is what the customer paid for all units after discounts,
+    `subtotal` what it was before; `discount` is the sum of `discounts` where both are said."""
 
     id: Name
     quantity: Quantity
@@ -71,17 +89,92 @@ class LineIn(_Body, frozen=True):
     sku: Text = ""
     title: Text = ""
     discount: Amount = 0
-    taxes: Annotated[tuple[TaxIn, ...], Meta(max_length=20)] = ()
+    taxes: Taxes = ()
     fulfilled: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    subtotal: Amount | None = None
+    discounts: Discounts = ()
 
 
 class ShippingIn(_Body, frozen=True):
-    """A shipping charge, paid once."""
+    """A shipping charge, paid once. `standard` is what the least expensive standard delivery would
+    have cost, tax as in `total`: all that a statutory withdrawal gives back of a dearer one."""
 
     id: Name
     total: Amount
     title: Text = ""
-    taxes: Annotated[tuple[TaxIn, ...], Meta(max_length=20)] = ()
+    taxes: Taxes = ()
+    subtotal: Amount | None = None
+    discounts: Discounts = ()
+    standard: Amount | None = None
+
+
+ChargeKind = Literal["gift_wrap", "handling", "duties", "tip", "other"]
+
+
+class ChargeIn(_Body, frozen=True):
+    """Anything else the customer paid for. One that is not `refundable` is kept unless the sale as
+    a whole is undone (cancelled, duplicate, fraud) or withdrawn from by law."""
+
+    id: Name
+    kind: ChargeKind
+    total: Amount
+    title: Text = ""
+    taxes: Taxes = ()
+    refundable: bool = True
+
+
+class OrderDiscountIn(_Body, frozen=True):
+    """A discount on the order as a whole, apportioned by the shop: the `discounts` of lines and
+    shipping that are `of` it come to `amount`."""
+
+    id: Name
+    amount: Amount
+    title: Text = ""
+
+
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
+IfLost = Literal["clawback", "waive", "review"]
+
+
+class TierIn(_Body, frozen=True):
+    """What a smaller basket would have been given: `off_bp` (1/10,000) of it and `off`."""
+
+    at_least: Amount
+    off_bp: BasisPoints = 0
+    off: Amount = 0
+
+
+class PromotionIn(_Body, frozen=True):
+    """A discount with a condition, as sold. What it took off is in the `discounts` that name it.
+
+    A "threshold" or "free_shipping" needs a basket of `at_least` (in the order's prices, this
+    promotion not taken off); `tiers` are what smaller baskets get. "buy_get": of every `buy` and
+    `get` units the cheapest `get` are `off_bp` off. `lines` are those that count, else all do.
+    `if_lost` is what becomes of it when a return breaks the condition; left out, the policy says.
+    """
+
+    id: Name
+    kind: Literal["threshold", "free_shipping", "buy_get"]
+    at_least: Amount = 0
+    tiers: Annotated[tuple[TierIn, ...], Meta(max_length=20)] = ()
+    buy: Annotated[int, Meta(ge=0, le=1000)] = 0
+    get: Annotated[int, Meta(ge=0, le=1000)] = 0
+    off_bp: BasisPoints = 10_000
+    lines: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+    if_lost: IfLost | None = None
+    title: Text = ""
+
+
+class TotalsIn(_Body, frozen=True):
+    """The sums as the shop has them; each that is said is checked. `total` is what the customer
+    paid for everything, tax included, and what the tenders come to."""
+
+    lines: Amount | None = None
+    shipping: Amount | None = None
+    charges: Amount | None = None
+    discounts: Amount | None = None
+    taxes: Amount | None = None
+    total: Amount | None = None
 
 
 class CaptureIn(_Body, frozen=True):
@@ -135,6 +228,10 @@ class OrderIn(_Body, frozen=True):
     customer: CustomerIn | None = None
     shipping: Annotated[tuple[ShippingIn, ...], Meta(max_length=20)] = ()
     entity: Name = "main"
+    charges: Annotated[tuple[ChargeIn, ...], Meta(max_length=50)] = ()
+    discounts: Annotated[tuple[OrderDiscountIn, ...], Meta(max_length=50)] = ()
+    promotions: Annotated[tuple[PromotionIn, ...], Meta(max_length=50)] = ()
+    totals: TotalsIn | None = None
     invoice: Text = ""  # the number of the order's own invoice, for the credit notes that follow
 
 
@@ -148,11 +245,40 @@ class LinePick(_Body, frozen=True):
     quantity: Quantity
 
 
+class LineAmount(_Body, frozen=True):
+    """So much off the price of one line, whose units stay with the customer."""
+
+    id: Name
+    amount: PositiveAmount
+
+
+class ChargePick(_Body, frozen=True):
+    """One charge: so much of it, or all that is left."""
+
+    id: Name
+    amount: PositiveAmount | None = None
+
+
+FeeKind = Literal["restocking", "return_label", "handling"]
+
+
+class FeeIn(_Body, frozen=True):
+    """What is kept back of a refund, tax included. Without `taxes` it holds tax in proportion to
+    what it is kept back from; an empty list: none."""
+
+    kind: FeeKind
+    amount: PositiveAmount
+    taxes: Taxes | None = None
+
+
 class RefundIn(_Body, frozen=True):
     """`POST /v1/refunds` and `/v1/quotes`: give money back for an order.
 
-    Exactly one of `order`, `payment`, `quote` names what; `lines` (with `shipping`) or `amount` say
-    how much; neither means all that is left.
+    One of `order`, `payment`, `quote` names what (a quote may name its order too, and the `hash` it
+    was shown with); `lines`, `adjustments`, `shipping` and `charges`, or `amount`, say how much;
+    none of them means all that is left. `fees` are kept back; left out, the policy says which.
+    `statutory`: a withdrawal that the law grants. `goodwill` as "compensation" leaves the price and
+    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses.
     """
 
     order: Name | OrderKey | None = None
@@ -160,7 +286,27 @@ class RefundIn(_Body, frozen=True):
     quote: Name | None = None
     reason: RefundReason = "return"
     lines: Annotated[tuple[LinePick, ...], Meta(max_length=1000)] = ()
-    shipping: Literal["none", "full"] | PositiveAmount = "none"
+    shipping: Literal["none", "full", "proportional"] | PositiveAmount = "none"
     amount: PositiveAmount | None = None
     currency: CurrencyCode | None = None
     note: Note = ""
+    adjustments: Annotated[tuple[LineAmount, ...], Meta(max_length=1000)] = ()
+    charges: Literal["none", "full"] | Annotated[tuple[ChargePick, ...], Meta(max_length=50)] = (
+        "none"
+    )
+    fees: Annotated[tuple[FeeIn, ...], Meta(max_length=10)] | None = None
+    goodwill: Literal["price_reduction", "compensation"] = "price_reduction"
+    promotions: Literal["policy", "waive"] = "policy"
+    statutory: bool = False
+    hash: Text = ""
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether it names parts of the order."""
+        named = self.shipping != "none" or self.charges != "none"
+        return named or bool(self.lines or self.adjustments)
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether it is for all that is left."""
+        return self.amount is None and not self.by_parts

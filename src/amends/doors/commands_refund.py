@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -122,7 +122,7 @@ def _request(
     """The body the API would have got. Raises Refused, naming the option as a pointer would."""
     connection, slash, source = order.partition("/")
     picks = [_pick(text) for item in lines for text in item.split(",") if text]
-    fee: Literal["none", "full"] | int | str = int(shipping) if shipping.isdigit() else shipping
+    fee: int | str = int(shipping) if shipping.isdigit() else shipping
     body: dict[str, Any] = {
         "order": OrderKey(connection, source) if slash else order,
         "lines": picks,

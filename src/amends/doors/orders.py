@@ -64,6 +64,8 @@ CALLS = (
         refusals=(
             *(Reason.UNKNOWN_CONNECTION, Reason.PAYMENT_TAKEN, Reason.ORDER_CONFLICT),
             *(Reason.NO_RATE, Reason.IDEMPOTENCY_MISMATCH, Reason.IDEMPOTENCY_KEY_MISSING),
+            *(Reason.DISCOUNTS_OFF, Reason.TAXES_OFF, Reason.TOTAL_OFF, Reason.TENDERS_OFF),
+            Reason.UNKNOWN_LINE,
         ),
     ),
     Call(

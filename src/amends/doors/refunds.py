@@ -156,6 +156,8 @@ _ACTED = (Reason.UNKNOWN_REFUND, Reason.WRONG_STATE, *_KEY)
 _HOW_MUCH = (
     *(Reason.UNKNOWN_ORDER, Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_LINE),
     *(Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT),
+    *(Reason.CHARGE_NOT_REFUNDABLE, Reason.FEE_NOT_ALLOWED, Reason.FEE_EXCEEDS_REFUND),
+    *(Reason.PROMOTION_EXCEEDS_REFUND, Reason.BELOW_MINIMUM),
     Reason.AMOUNT_NOT_PAYABLE,
     Reason.PARTIAL_NOT_POSSIBLE,
     Reason.RELEASE_NOT_POSSIBLE,
@@ -204,6 +206,7 @@ CALLS = (
         answers={201: (shapes.Refund, shapes.ParkedRefund)},
         refusals=(
             *(Reason.UNKNOWN_QUOTE, Reason.QUOTE_EXPIRED, Reason.QUOTE_STALE),
+            *(Reason.QUOTE_OF_ANOTHER_ORDER, Reason.QUOTE_ALTERED),
             *(*_HOW_MUCH, *_KEY),
         ),
     ),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from amends.core.requests import PayoutWay
+from amends.core.requests import FeeKind, PayoutWay
 
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
@@ -136,12 +136,44 @@ class NetTax(msgspec.Struct):
     tax: int
 
 
+class Fee(msgspec.Struct):
+    """What is kept back of a refund."""
+
+    kind: FeeKind
+    net: int
+    tax: int
+
+
+class ChargeShare(msgspec.Struct):
+    """What a refund gives back of another charge."""
+
+    id: str
+    net: int
+    tax: int
+
+
+class LostPromotion(msgspec.Struct):
+    """What of promotion `id` on a line or shipping charge the return loses: kept back, unless it is
+    `waived`. Negative: what an earlier return lost and this one gives back."""
+
+    id: str
+    net: int
+    tax: int
+    waived: bool
+    line: str | msgspec.UnsetType = msgspec.UNSET
+    shipping: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class Breakdown(msgspec.Struct):
-    """Where an amount comes from; the parts sum to it exactly."""
+    """Where an amount comes from: lines, shipping, charges, compensation and what nothing explains,
+    less fees and lost promotions, sum to it exactly."""
 
     lines: list[Share]
     shipping: NetTax
-    fees: list[NetTax]
+    fees: list[Fee]
+    charges: list[ChargeShare]
+    promotions: list[LostPromotion]
+    compensation: int
     unallocated: int
 
 

@@ -21,6 +21,7 @@ from amends.core.events import Event, link
 from amends.core.facts import (
     Addressed,
     Approved,
+    Basis,
     Canceled,
     Fact,
     OrderReported,
@@ -33,7 +34,7 @@ from amends.core.facts import (
 )
 from amends.core.order import Order
 from amends.core.orders import check_order, order_id
-from amends.core.quote import Quote
+from amends.core.quote import Quote, basis_of
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import OrderIn, OrderKey, RefundIn
 from amends.engine.asks import Ask, Rendered, Result, Told
@@ -116,13 +117,26 @@ def note_apart(
 
 
 async def quoted_fact(engine: Engine, request: RefundIn) -> tuple[str, RefundRequested]:
-    """The order and the fact of a request that commits a quote. Raises Refused(UNKNOWN_QUOTE)."""
+    """The order and the fact of a request that commits a quote. Raises Refused where there is no
+    such quote, it is of another order than the one named, or its hash is not the one named."""
     row = await engine.store.quote(request.quote or "")
     if row is None:
         raise Refused(Reason.UNKNOWN_QUOTE)
-    quoted = msgspec.json.decode(row.request, type=RefundIn)
-    quoted = msgspec.structs.replace(quoted, note=request.note)
-    return row.order, RefundRequested(quoted, row.hash, row.expires_at)
+    named = request.order
+    if named is not None and (named if isinstance(named, str) else order_id(named)) != row.order:
+        raise Refused(Reason.QUOTE_OF_ANOTHER_ORDER, order=row.order)
+    if request.hash not in ("", row.hash):
+        raise Refused(Reason.QUOTE_ALTERED)
+    quoted = msgspec.json.decode(row.request, type=_Quoted)
+    fields = {name: getattr(quoted, name) for name in RefundIn.__struct_fields__}
+    bare = RefundIn(**{**fields, "note": request.note})
+    return row.order, RefundRequested(bare, row.hash, row.expires_at, quote_basis=quoted.basis)
+
+
+class _Quoted(RefundIn, frozen=True):
+    """A quoted request as it is kept, with what its quote was made on."""
+
+    basis: Basis | None = None
 
 
 async def _address(engine: Engine, request: RefundIn) -> tuple[Addressed, RefundRequested]:
@@ -156,11 +170,14 @@ async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: Re
     now = engine.clock.now()
     bare = msgspec.structs.replace(request, note="")
     recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
-    quote = quote_order(order, bare, recorded, engine.ctx(now))
+    ctx = engine.ctx(now)
+    quote = quote_order(order, bare, recorded, ctx)
     quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
     ask = _ask(caller, (), plain)
     ask.render = lambda _: show(order, quote, quote_id, ends)
-    ask.quotes = [QuoteRow(quote_id, order.id, msgspec.json.encode(bare), quote.hash, ends)]
+    fields = {name: getattr(bare, name) for name in RefundIn.__struct_fields__}
+    kept = _Quoted(**fields, basis=basis_of(order, ctx.policy.version))
+    ask.quotes = [QuoteRow(quote_id, order.id, msgspec.json.encode(kept), quote.hash, ends)]
     return await engine.turner.submit(ask)
 
 

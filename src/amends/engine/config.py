@@ -18,6 +18,8 @@ from cryptography import x509
 from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
+from amends.core.policy import Amounts
+from amends.core.requests import Amount, BasisPoints, IfLost
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -55,10 +57,16 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[policy]`: the built-in policy, amounts in minor units of the functional currency."""
+    """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
+    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
+    promotion_lost: IfLost = "review"
+    restocking_bp: BasisPoints = 0
+    return_label: dict[str, Amount] = {}
+    handling: dict[str, Amount] = {}
+    minimum: dict[str, Amount] = {}
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +135,7 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
     parts = {name: _section(name, kind, raw.get(name, {})) for name, kind in _SECTIONS.items()}
     ledger: LedgerConfig = parts["ledger"]
     _check_ledger(ledger)
+    _check_policy(parts["policy"])
     store: StoreConfig = parts["store"]
     found = raw.get("connections", {}) if connections else {}
     if not isinstance(found, dict):
@@ -203,6 +212,22 @@ def check_clearing(file: str, names: Names, connections: Collection[str]) -> Non
                 f"[ledger] accounts: {file} names {account!r}, and no [connections.{connection}] "
                 "is configured."
             )
+
+
+def _check_policy(policy: PolicyConfig) -> None:
+    for name in ("return_label", "handling", "minimum"):
+        for code in getattr(policy, name):
+            if not known(code):
+                raise ConfigError(f"[policy.{name}]: {code!r} is not an ISO 4217 currency.")
+
+
+def amounts(policy: PolicyConfig) -> Amounts:
+    """What the policy says of how much, as decisions see it."""
+    by_currency = {
+        name: tuple(sorted(getattr(policy, name).items()))
+        for name in ("return_label", "handling", "minimum")
+    }
+    return Amounts(policy.promotion_lost, policy.restocking_bp, **by_currency)
 
 
 def _absolute(url: str, path: Path) -> str:

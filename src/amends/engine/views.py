@@ -14,6 +14,7 @@ from amends.core.order import (
     Breakdown,
     Leg,
     LineShare,
+    Lost,
     Order,
     Payment,
     Refund,
@@ -197,8 +198,21 @@ def breakdown_view(parts: Breakdown) -> dict[str, Any]:
             "net": sum(part.net for part in parts.shipping),
             "tax": sum(part.tax for part in parts.shipping),
         },
-        "fees": [],
+        "fees": [{"kind": f.kind, "net": f.net, "tax": f.tax} for f in parts.fees],
+        "charges": [{"id": c.id, "net": c.net, "tax": c.tax} for c in parts.charges],
+        "promotions": [_lost_view(lost) for lost in parts.lost],
+        "compensation": parts.compensation,
         "unallocated": parts.unallocated,
+    }
+
+
+def _lost_view(lost: Lost) -> dict[str, Any]:
+    return {
+        "id": lost.promotion,
+        lost.on: lost.part,
+        "net": lost.net,
+        "tax": lost.tax,
+        "waived": lost.waived,
     }
 
 

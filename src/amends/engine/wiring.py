@@ -16,7 +16,7 @@ from amends.core.order import Order, shown_state
 from amends.core.policy import built_in
 from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
-from amends.engine.config import Config, ConnectionConfig
+from amends.engine.config import Config, ConnectionConfig, amounts
 from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.fold import Outgoing
 from amends.engine.http import HttpTransport, Transport
@@ -63,7 +63,8 @@ class Engine:
             if HEARING[c.settings.gateway].CAPABILITIES.provider
         }
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
-        self._policy = built_in(config.policy.auto_approve_up_to, config.policy.second_person)
+        policy = config.policy
+        self._policy = built_in(policy.auto_approve_up_to, policy.second_person, amounts(policy))
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.certificates = Certificates(self.transport, self.clock)

@@ -1,7 +1,8 @@
 """Money is an integer in the currency's minor unit, and division has a name.
 
 There is no `/`, no float and no default rounding here. Whoever divides says how: `allocate`
-(parts that sum to the whole), `share` (part of a whole, half up), `convert` (by a rate).
+(parts that sum to the whole), `share` (part of a whole, half up), `scale` (signed parts to a
+smaller whole), `convert` (by a rate).
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def major(minor: int, currency: str) -> str:
 def share(whole: int, part: int, parts: int) -> int:
     """`whole * part : parts`, half up. share(9600, 1, 3) is 3200; share(w, n, n) is exactly w."""
     invariant(parts > 0 and 0 <= part <= parts, "a share is of 0 to all parts")
+    return proportion(whole, part, parts)
+
+
+def proportion(whole: int, part: int, parts: int) -> int:
+    """Like `share`, where the part may be more than all: the tax on 300 if that on 200 is known."""
     return (2 * whole * part + parts) // (2 * parts)
 
 
@@ -79,6 +85,17 @@ def allocate(total: int, weights: Sequence[int]) -> tuple[int, ...]:
         for i in sorted(range(len(weights)), key=lambda i: (-rests[i], i))[:missing]:
             floors[i] += 1
     return tuple(floors)
+
+
+def scale(total: int, parts: Sequence[int]) -> tuple[int, ...]:
+    """Parts of either sign made smaller in proportion, so that they sum to `total`, which is 0 to
+    their sum. None of them changes its sign or grows: what is negative is a share, half up, what is
+    positive is split by largest remainder."""
+    whole = sum(parts)
+    less = [share(-part, total, whole) if part < 0 else 0 for part in parts]
+    more = [max(0, part) for part in parts]
+    split = allocate(total + sum(less), more) if any(more) else more
+    return tuple(up - down for up, down in zip(split, less, strict=True))
 
 
 def convert(minor: int, rate: Rate) -> int:

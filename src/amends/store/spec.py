@@ -122,7 +122,8 @@ class NoteText(msgspec.Struct, frozen=True):
 
 
 class QuoteRow(msgspec.Struct, frozen=True):
-    """A quote: the request it answers (JSON of RefundIn), its amount's hash, and when it ends."""
+    """A quote: the request it answers (JSON of RefundIn, and what it was made on), its amount's
+    hash, and when it ends."""
 
     id: str
     order: str

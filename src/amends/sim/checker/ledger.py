@@ -11,7 +11,10 @@ from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Leg, Movem
 Found = Iterator[Violation]
 
 # Where each kind of entry may post; a name that ends in ":" stands for all that begin with it.
-_RETURNED = ("sales_returns", "shipping_refunds", "tax_payable")
+_RETURNED = (
+    *("sales_returns", "shipping_refunds", "tax_payable"),
+    *("charge_refunds", "goodwill", "fees_kept"),
+)
 ACCOUNTS: dict[str, tuple[str, ...]] = {
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
@@ -202,11 +205,16 @@ def claims_name_their_parts(case: Case) -> Found:
         if -sum(e.on(against) for e in own) != refund.amount:
             continue  # nothing claimed, or a part (the rest was an authorization)
         parts = refund.breakdown
-        both = (*parts.lines, *parts.shipping)
+        tax = [sum(t.amount for x in some for t in x.taxes) for some in (parts.parts, parts.kept)]
+        lost = [x for x in parts.kept if x.promotion]
+        goods, freight = (sum(x.net for x in lost if x.on == on) for on in ("line", "shipping"))
         expected = {
-            "tax_payable": sum(tax.amount for part in both for tax in part.taxes),
-            "shipping_refunds": sum(part.net for part in parts.shipping),
-            "sales_returns": sum(part.net for part in parts.lines) + parts.unallocated,
+            "tax_payable": tax[0] - tax[1],
+            "shipping_refunds": sum(part.net for part in parts.shipping) - freight,
+            "sales_returns": sum(part.net for part in parts.lines) + parts.unallocated - goods,
+            "charge_refunds": sum(part.net for part in parts.charges),
+            "goodwill": parts.compensation,
+            "fees_kept": -sum(fee.net for fee in parts.fees),
         }
         for account, amount in expected.items():
             booked = sum(e.on(account) for e in own)

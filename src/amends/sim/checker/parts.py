@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import GONE, Case, Part, Refund, Share
+from amends.sim.checker.view import GONE, Case, Order, Refund, Share
 
 Found = Iterator[Violation]
-Component = tuple[str, str, str]  # ("line" or "shipping", its id, "net", "units" or "tax NAME")
+Component = tuple[
+    str, str, str
+]  # ("line", "shipping" or "charge", its id, "net", "units" or "tax NAME")
 
 
 def components_keep_their_originals(case: Case) -> Found:
@@ -20,8 +22,12 @@ def components_keep_their_originals(case: Case) -> Found:
     for refund in case.order.refunds:
         taken = _given(refund)
         money = sum(value for key, value in taken.items() if key[2] != "units")
-        if money + refund.breakdown.unallocated != refund.amount:
+        given = refund.breakdown
+        money += given.unallocated + given.compensation - sum(kept.gross for kept in given.kept)
+        if money != refund.amount:
             yield case.wrong("I6", f"{refund.id} of {refund.amount} has parts of {money}")
+        if any(fee.gross <= 0 for fee in given.fees):
+            yield case.wrong("I6", f"{refund.id} keeps back a fee of nothing")
         for key, value in taken.items():
             if value < 0:
                 yield case.wrong("I6", f"{refund.id} gives back {value} of {key}")
@@ -43,7 +49,38 @@ def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Fo
     for key, value in sorted(given.items()):
         if value > original[key]:
             yield case.wrong("I6", f"{key}: {value} was given back of {original[key]}")
-    yield from _exact_at_the_end(case, original, given, sum(refund.amount for refund in refunds))
+    yield from _lost_of_what_was_sold(case, refunds)
+    amount = sum(refund.amount - refund.breakdown.compensation for refund in refunds)
+    fees = sum(fee.gross for refund in refunds for fee in refund.breakdown.fees)
+    yield from _exact_at_the_end(case, original, given, amount + fees)
+
+
+def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
+    """Over all refunds no more of a promotion is kept back than it took off what it was on, nothing
+    once all units of that came back, and never less than nothing."""
+    report = _current_report(case)
+    if report is None:
+        return
+    included = report.get("prices_include_tax", True)
+    off: Counter[tuple[str, str, str]] = Counter()
+    units = {line["id"]: line["quantity"] for line in report["lines"]}
+    for on, name in (("line", "lines"), ("shipping", "shipping")):
+        for item in report.get(name, ()):
+            for part in item.get("discounts", ()):
+                told = sum(tax["amount"] for tax in part.get("taxes", ()))
+                tax = 0 if included else told or part["amount"]  # untold: no more than itself
+                off[(part.get("of", ""), on, item["id"])] += part["amount"] + tax
+    kept: Counter[tuple[str, str, str]] = Counter()
+    for refund in refunds:
+        for share in refund.breakdown.lines:
+            units[share.id] = units.get(share.id, 0) - share.quantity
+        for lost in refund.breakdown.kept:
+            if lost.promotion:
+                kept[(lost.promotion, lost.on, lost.part)] += lost.gross
+    for key, value in sorted(kept.items()):
+        here = units.get(key[2], 0) if key[1] == "line" else sum(units.values())
+        if not 0 <= value <= (off[key] if here else 0):
+            yield case.wrong("I6", f"{key}: {value} was kept back of a discount of {off[key]}")
 
 
 def _still_owed(refund: Refund) -> bool:
@@ -67,9 +104,7 @@ def _exact_at_the_end(
 def the_report_is_kept(case: Case) -> Found:
     """The document has the components the shop reported last (if it has that version)."""
     report = _current_report(case)
-    if report is not None and _of_report(report) != _of_parts(
-        case.order.lines, case.order.shipping
-    ):
+    if report is not None and _of_report(report) != _of_parts(case.order):
         yield case.wrong("I6", f"version {case.order.version} is not what the shop reported")
 
 
@@ -78,7 +113,7 @@ def _original(case: Case) -> Counter[Component]:
     report = _current_report(case)
     if report is not None:
         return _of_report(report)
-    return _of_parts(case.order.lines, case.order.shipping)
+    return _of_parts(case.order)
 
 
 def _current_report(case: Case) -> dict[str, Any] | None:
@@ -89,7 +124,7 @@ def _current_report(case: Case) -> dict[str, Any] | None:
 def _of_report(report: dict[str, Any]) -> Counter[Component]:
     found: Counter[Component] = Counter()
     included = report.get("prices_include_tax", True)
-    for kind, name in (("line", "lines"), ("shipping", "shipping")):
+    for kind, name in (("line", "lines"), ("shipping", "shipping"), ("charge", "charges")):
         for item in report.get(name, ()):
             taxes = item.get("taxes", ())
             inside = sum(tax["amount"] for tax in taxes) if included else 0
@@ -100,9 +135,10 @@ def _of_report(report: dict[str, Any]) -> Counter[Component]:
     return found
 
 
-def _of_parts(lines: list[Part], shipping: list[Part]) -> Counter[Component]:
+def _of_parts(order: Order) -> Counter[Component]:
     found: Counter[Component] = Counter()
-    for kind, parts in (("line", lines), ("shipping", shipping)):
+    groups = (("line", order.lines), ("shipping", order.shipping), ("charge", order.charges))
+    for kind, parts in groups:
         for part in parts:
             found[(kind, part.id, "net")] += part.total - sum(tax.amount for tax in part.taxes)
             found[(kind, part.id, "units")] += part.quantity
@@ -113,11 +149,12 @@ def _of_parts(lines: list[Part], shipping: list[Part]) -> Counter[Component]:
 
 def _given(refund: Refund) -> Counter[Component]:
     found: Counter[Component] = Counter()
-    both: tuple[tuple[str, list[Share]], ...] = (
+    groups: tuple[tuple[str, list[Share]], ...] = (
         ("line", refund.breakdown.lines),
         ("shipping", refund.breakdown.shipping),
+        ("charge", refund.breakdown.charges),
     )
-    for kind, shares in both:
+    for kind, shares in groups:
         for share in shares:
             found[(kind, share.id, "net")] += share.net
             found[(kind, share.id, "units")] += share.quantity

@@ -39,12 +39,41 @@ class Share(msgspec.Struct):
     taxes: list[Tax] = []
 
 
+class Kept(msgspec.Struct):
+    """What a refund keeps back: a fee of some `kind`, or what of a `promotion` on a `part` is lost
+    (negative: given back again; `waived`: only shown)."""
+
+    net: int
+    taxes: list[Tax] = []
+    kind: str = ""
+    promotion: str = ""
+    part: str = ""
+    on: str = "line"
+    waived: bool = False
+
+    @property
+    def gross(self) -> int:
+        return self.net + sum(tax.amount for tax in self.taxes)
+
+
 class Breakdown(msgspec.Struct):
     """Where the amount of a refund comes from."""
 
     lines: list[Share] = []
     shipping: list[Share] = []
     unallocated: int = 0
+    charges: list[Share] = []
+    fees: list[Kept] = []
+    lost: list[Kept] = []
+    compensation: int = 0
+
+    @property
+    def parts(self) -> list[Share]:
+        return [*self.lines, *self.shipping, *self.charges]
+
+    @property
+    def kept(self) -> list[Kept]:
+        return [*self.fees, *(lost for lost in self.lost if not lost.waived)]
 
 
 class Leg(msgspec.Struct):
@@ -160,6 +189,7 @@ class Order(msgspec.Struct):
     version: int = 1
     lines: list[Part] = []
     shipping: list[Part] = []
+    charges: list[Part] = []
     payments: list[Payment] = []
     refunds: list[Refund] = []
     disputes: list[Dispute] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amends.sim.checker.spec import Ask
 from amends.sim.play.network import Provider
 from amends.sim.play.node import START, Node
-from amends.sim.play.story import REASONS, SHOP, STEP, Plan, signed
+from amends.sim.play.story import REASONS, SHOP, STEP, Plan, fee, signed
 from amends.sim.wire import CommandRefused
 
 if TYPE_CHECKING:
@@ -379,10 +379,14 @@ class Person:
         report = self.plan.report
         units = [line["id"] for line in report["lines"] for _ in range(line["quantity"])]
         self.prng.shuffle(units)
+        kept = fee(report, STEP.get(self.plan.currency, 1), self.prng)
+        charged = self.prng.random() < 0.4
         for place, line in enumerate(units):
-            last = place == len(units) - 1 and report["shipping"]
-            shipping = "full" if last else "none"
-            await self.ask(True, lines=[{"id": line, "quantity": 1}], shipping=shipping)
+            last = place == len(units) - 1
+            shipping = "full" if last and report["shipping"] else "none"
+            more: dict[str, Any] = {"fees": kept} if charged else {}
+            more |= {"charges": "full"} if last and report.get("charges") else {}
+            await self.ask(True, lines=[{"id": line, "quantity": 1}], shipping=shipping, **more)
             await self._pause(10 * 60, 1.5 * DAY)
 
     async def _racer(self) -> None:
@@ -403,7 +407,7 @@ class Person:
             {"lines": [{"id": "1", "quantity": 99}]},
         ]
         await self._refused(self.prng.choice(bad))
-        whole = await self.ask(True, by_message=False)
+        whole = await self.ask(True, by_message=False, reason="duplicate")  # a tip too
         await self._pause(0, DAY)
         if not self.world.turned_down(whole):
             await self._refused({"amount": step})

@@ -64,7 +64,9 @@ def make(number: str, prng: Random, days: float) -> Plan:
     most = DEAR if persona == "regretful" else 4000  # there is time to take back what is reviewed
     lines = [_line(str(i + 1), prng, step, most) for i in range(prng.randint(1, 4))]
     shipping = [_shipping(prng, step)] if prng.random() < 0.6 else []
-    amount = sum(part["total"] for part in (*lines, *shipping))
+    charges = [_charge(prng, step)] if prng.random() < 0.2 else []
+    promotions = _promotion(prng, lines) if prng.random() < 0.25 and step == 1 else []
+    amount = sum(part["total"] for part in (*lines, *shipping, *charges))
     manual = persona == "canceller"
     captured = 0 if manual else amount
     for line in lines:
@@ -81,6 +83,8 @@ def make(number: str, prng: Random, days: float) -> Plan:
         "lines": lines,
         "shipping": shipping,
     }
+    report |= {"charges": charges} if charges else {}
+    report |= {"promotions": promotions} if promotions else {}
     at = prng.uniform(0, days * 0.8) * 86400
     by_message = prng.random() < 0.5
     shares = _shares(prng, amount, step)
@@ -136,6 +140,35 @@ def _shipping(prng: Random, step: int) -> dict[str, Any]:
         "total": total,
         "taxes": [{"name": "VAT", "rate": "0.19", "amount": total * 19 // 119}],
     }
+
+
+def _charge(prng: Random, step: int) -> dict[str, Any]:
+    kind, total = prng.choice(("gift_wrap", "tip", "duties")), prng.randint(1, 400) * step
+    taxes = [{"name": "VAT", "rate": "0.19", "amount": total * 19 // 119}]
+    refundable = kind != "tip" or prng.random() < 0.5
+    return {"id": "1", "kind": kind, "total": total, "taxes": taxes, "refundable": refundable}
+
+
+def _promotion(prng: Random, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A discount that returns may lose. It is less than half of the cheapest unit, so that every
+    return is worth more than it loses; none where that leaves nothing to take off."""
+    if_lost, share = prng.choice(("clawback", "clawback", "waive")), prng.uniform(0.4, 1.0)
+    most = min(line["total"] // line["quantity"] for line in lines) // 2 // len(lines)
+    if most < 1:
+        return []
+    for line in lines:
+        line["discounts"] = [{"amount": prng.randint(1, most), "of": "p"}]
+    basket = sum(line["total"] + line["discounts"][0]["amount"] for line in lines)
+    least = max(1, int(basket * share))
+    return [{"id": "p", "kind": "threshold", "at_least": least, "if_lost": if_lost}]
+
+
+def fee(report: Mapping[str, Any], step: int, prng: Random) -> list[dict[str, Any]]:
+    """What is kept back of one unit's return, always less than a quarter of the cheapest."""
+    kind, part = prng.choice(("restocking", "return_label", "handling")), prng.uniform(0.05, 0.24)
+    cheapest = min(line["total"] // line["quantity"] for line in report["lines"])
+    amount = int(cheapest * part) // step * step
+    return [{"kind": kind, "amount": amount}] if amount else []
 
 
 def signed(secret: str, number: str, at: int, event: Mapping[str, Any]) -> tuple[bytes, Any]:

@@ -1,0 +1,87 @@
+"""Fees kept back of a refund: by the request, else by policy; never more than what is given back.
+
+In a withdrawal that the law grants there is none for restocking or handling (edge 26): the customer
+bears the cost of sending the goods back at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amends.core.order import Breakdown, Fee, TaxShare
+from amends.core.policy import Amounts
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import FeeIn, RefundIn
+from amends.kernel.money import allocate, share
+
+BY_LAW = ("return_label",)  # all that may be kept back in a statutory withdrawal
+
+
+def kept_back(
+    request: RefundIn, amounts: Amounts, currency: str, parts: Breakdown
+) -> tuple[Fee, ...]:
+    """The fees of a refund of these parts. Raises Refused."""
+    asked = by_policy(request, amounts, currency, parts) if request.fees is None else request.fees
+    for index, fee in enumerate(request.fees or ()):
+        _check(fee, request.statutory, f"/fees/{index}")
+    fees = tuple(_fee(fee, parts) for fee in asked if fee.amount)
+    whole = parts.total
+    kept = sum(fee.gross for fee in fees)
+    if kept and kept >= whole:
+        raise Refused(
+            Reason.FEE_EXCEEDS_REFUND,
+            f"The fees come to {kept}, what is given back to {whole}: nothing would be paid. "
+            "Ask with lower fees, or with none: `fees: []`.",
+            fees=kept,
+            refund=whole,
+        )
+    return fees
+
+
+def by_policy(
+    request: RefundIn, amounts: Amounts, currency: str, parts: Breakdown
+) -> Sequence[FeeIn]:
+    """What the policy keeps back where a customer sends units back by choice."""
+    units = any(line.quantity for line in parts.lines)
+    if request.reason != "return" or not units or not request.lines:
+        return ()
+    found = [FeeIn("return_label", fee) for code, fee in amounts.return_label if code == currency]
+    if not request.statutory:
+        goods = sum(line.gross for line in parts.lines)
+        found += [FeeIn("handling", fee) for code, fee in amounts.handling if code == currency]
+        found.append(FeeIn("restocking", share(goods, amounts.restocking_bp, 10_000)))
+    return found
+
+
+def _check(fee: FeeIn, statutory: bool, pointer: str) -> None:
+    if statutory and fee.kind not in BY_LAW:
+        raise Refused(
+            Reason.FEE_NOT_ALLOWED,
+            f"A {fee.kind.replace('_', ' ')} fee cannot be kept back in a withdrawal that the law "
+            "grants; only the cost of sending the goods back can (return_label).",
+            kind=fee.kind,
+            pointer=pointer,
+        )
+    if sum(tax.amount for tax in fee.taxes or ()) > fee.amount:
+        raise Refused(
+            Reason.VALIDATION,
+            "The taxes of the fee are more than the fee that contains them.",
+            pointer=f"{pointer}/taxes",
+        )
+
+
+def _fee(fee: FeeIn, parts: Breakdown) -> Fee:
+    if fee.taxes is not None:
+        named = tuple(TaxShare(tax.name, tax.amount) for tax in fee.taxes if tax.amount)
+        return Fee(fee.kind, fee.amount - sum(tax.amount for tax in named), named)
+    weights: dict[str, int] = {"": parts.unallocated + parts.compensation}
+    for part in parts.parts:
+        weights[""] += part.net
+        for tax in part.taxes:
+            weights[tax.name] = weights.get(tax.name, 0) + tax.amount
+    if not any(weights.values()):
+        return Fee(fee.kind, fee.amount)
+    net, *taxes = allocate(fee.amount, list(weights.values()))
+    names = list(weights)[1:]
+    shares = zip(names, taxes, strict=True)
+    return Fee(fee.kind, net, tuple(TaxShare(name, amount) for name, amount in shares if amount))

@@ -1,0 +1,223 @@
+"""What is left: of each line and charge of an order, after every refund that counts.
+
+A refund that was paid in part, or gives some of its claim up, keeps its parts in proportion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from amends.core.order import (
+    FAILED,
+    Breakdown,
+    Charge,
+    Fee,
+    Line,
+    LineShare,
+    Lost,
+    Order,
+    Refund,
+    Shipping,
+    TaxShare,
+    room_of,
+)
+from amends.kernel.money import scale, share
+
+
+class Rest(msgspec.Struct):
+    """What is left of one line or charge. Since an amount was last taken off it, it is `units` that
+    come to `base`: what they are worth is reckoned from there, so that it does not matter in how
+    many steps they come back."""
+
+    quantity: int
+    net: int
+    taxes: dict[str, int]
+    base: int
+    units: int
+
+    @property
+    def gross(self) -> int:
+        return self.net + sum(self.taxes.values())
+
+    @property
+    def short(self) -> bool:
+        return min(self.quantity, self.net, *self.taxes.values()) < 0
+
+    def take(self, share_: LineShare) -> None:
+        self.quantity -= share_.quantity
+        self.net -= share_.net
+        for tax in share_.taxes:
+            self.taxes[tax.name] = self.taxes.get(tax.name, 0) - tax.amount
+        if not share_.quantity:
+            self.base, self.units = self.gross, self.quantity
+
+    def worth(self, quantity: int) -> int:
+        """Gross, of so many of the units that are left."""
+        gone = self.units - self.quantity + quantity
+        kept = self.base - share(self.base, gone, self.units)
+        return min(self.gross, max(0, self.gross - kept))
+
+    def hold(self, one: Rest, other: Rest) -> None:
+        """Less by what is left in the `one` case and not in the `other`."""
+        self.quantity -= max(0, one.quantity - other.quantity)
+        self.net -= max(0, one.net - other.net)
+        for name in one.taxes:
+            self.taxes[name] -= max(0, one.taxes[name] - other.taxes[name])
+        self.base, self.units = self.gross, self.quantity
+
+
+class Left(NamedTuple):
+    """What is left of an order's lines, shipping charges and other charges, each by id."""
+
+    lines: dict[str, Rest]
+    shipping: dict[str, Rest]
+    charges: dict[str, Rest]
+
+
+def counts(refund: Refund) -> bool:
+    """Whether a refund uses up components: it may still pay, has paid, or its claim stands."""
+    if refund.stage == "declined":
+        return False
+    return refund.claimed > 0 or any(
+        leg.state not in ("failed", "canceled") for leg in refund.legs if not leg.replaced
+    )
+
+
+def taken_over(order: Order) -> frozenset[str]:
+    """Refunds whose standing claim one in review is to take over."""
+    return frozenset(
+        name for refund in order.refunds if refund.stage == "review" for name in refund.takes_over
+    )
+
+
+def left_over(order: Order, freed: Collection[str] = (), without: str = "") -> Left:
+    """What is left of each line and charge after every refund that counts, all but `without`. Of
+    those that are `freed` what failed is left. What a review is to take over is there for the
+    review alone: what it does not need of that is owed still, should it be declined."""
+    reviews = [r for r in order.refunds if r.takes_over and r.stage == "review" and r.id != without]
+    free = {*freed, *(name for review in reviews for name in review.takes_over)}
+    left = _after(order, free, {without})
+    if reviews:
+        approved = _after(order, free, {without})
+        for review in reviews:
+            declined = _after(order, free - {*review.takes_over}, {without, review.id})
+            for parts, one, other in zip(left, approved, declined, strict=True):
+                for name, part in parts.items():
+                    part.hold(one[name], other[name])
+    return left
+
+
+def _after(order: Order, freed: Collection[str], without: Collection[str]) -> Left:
+    left = Left(
+        {line.id: _whole(line, line.quantity) for line in order.lines},
+        {charge.id: _whole(charge, 1) for charge in order.shipping},
+        {charge.id: _whole(charge, 1) for charge in order.charges},
+    )
+    for _, parts in given(order, freed, without):
+        take(left, parts)
+    return left
+
+
+def given(
+    order: Order, freed: Collection[str], without: Collection[str] = ()
+) -> Iterator[tuple[str, Breakdown]]:
+    """Reason and parts of every refund that counts; of those that are `freed` what did not fail."""
+    for refund in order.refunds:
+        if counts(refund) and refund.id not in without:
+            yield refund.reason, _not_failed(refund) if refund.id in freed else refund.breakdown
+
+
+def take(left: Left, parts: Breakdown) -> None:
+    for items, shares in zip(left, (parts.lines, parts.shipping, parts.charges), strict=True):
+        for part in shares:
+            items[part.id].take(part)
+
+
+def _not_failed(refund: Refund) -> Breakdown:
+    """The part of a refund that was paid or may still be."""
+    legs = [leg for leg in refund.legs if not leg.replaced]
+    alive = sum(leg.amount for leg in legs if leg.state not in FAILED)
+    return shrunk(refund.breakdown, alive) if alive < refund.amount else refund.breakdown
+
+
+def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
+    """What can be given back without the money that failed refunds are still owed, but for those
+    that are taken over."""
+    payments = [p for p in order.payments if only in ("", p.id)]
+    owed = sum(
+        leg.amount
+        for refund in order.refunds
+        for leg in refund.legs
+        if refund.claimed
+        and refund.id not in given
+        and leg.state in FAILED
+        and not leg.replaced
+        and only in ("", leg.payment)
+        and leg.kind != "void"
+    )
+    return sum(room_of(payment) for payment in payments) - owed
+
+
+def _whole(item: Line | Shipping | Charge, quantity: int) -> Rest:
+    taxes: dict[str, int] = {}
+    for tax in item.taxes:
+        taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
+    return Rest(quantity, item.total - sum(taxes.values()), taxes, item.total, quantity)
+
+
+def shrunk(parts: Breakdown, amount: int) -> Breakdown:
+    """The breakdown of a refund of which only `amount` was paid, in proportion. A line keeps its
+    units only where its whole share was paid; else it was given back as an amount."""
+    made = list(parts.parts)
+    held = list(parts.held)
+    whole = [part.gross for part in made] + [-part.gross for part in held]
+    *gross, unallocated, compensation = scale(
+        amount, [*whole, parts.unallocated, parts.compensation]
+    )
+    less = [_less(part, left) for part, left in zip(made, gross, strict=False)]
+    kept = [_kept(part, -left) for part, left in zip(held, gross[len(made) :], strict=True)]
+    lines, shipping = len(parts.lines), len(parts.lines) + len(parts.shipping)
+    return Breakdown(
+        tuple(less[:lines]),
+        tuple(less[lines:shipping]),
+        unallocated,
+        tuple(less[shipping:]),
+        tuple(one for one in kept if isinstance(one, Fee)),
+        tuple(one for one in kept if isinstance(one, Lost)),
+        compensation,
+    )
+
+
+def paid_for(parts: Breakdown, amount: int) -> tuple[LineShare, ...]:
+    """The parts of a refund less what was kept back of it, in proportion: they come to `amount`."""
+    bare = Breakdown(parts.lines, parts.shipping, parts.unallocated + parts.compensation)
+    bare = replace(bare, charges=parts.charges)
+    found = bare if amount == bare.total else shrunk(bare, amount)
+    rest = (LineShare("other", 0, found.unallocated),) if found.unallocated else ()
+    return tuple(part for part in (*found.parts, *rest) if part.gross)
+
+
+def _less(part: LineShare, gross: int) -> LineShare:
+    if gross == part.gross:
+        return part
+    net, taxes = _scaled(part, gross)
+    return LineShare(part.id, 0, net, taxes)
+
+
+def _kept(part: Fee | Lost, gross: int) -> Fee | Lost:
+    net, taxes = _scaled(part, gross)
+    return replace(part, net=net, taxes=taxes)
+
+
+def _scaled(part: LineShare | Fee | Lost, gross: int) -> tuple[int, tuple[TaxShare, ...]]:
+    if gross == part.gross:
+        return part.net, part.taxes
+    sign = -1 if part.gross < 0 else 1
+    values = [sign * part.net, *(sign * tax.amount for tax in part.taxes)]
+    net, *taxes = (sign * value for value in scale(sign * gross, values))
+    named = zip(part.taxes, taxes, strict=True)
+    return net, tuple(TaxShare(t.name, amount) for t, amount in named)

@@ -1,0 +1,285 @@
+"""Charges, shipping, fees, goodwill and price adjustments: as they were sold, and on the books."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amends.core.facts import Canceled, OrderCancelled, RefundRequested
+from amends.core.intents import refund_lines
+from amends.core.left import shrunk
+from amends.core.order import Breakdown, Fee, LineShare, Lost, Refund, TaxShare
+from amends.core.policy import Amounts, built_in
+from amends.core.reasons import Reason
+from amends.core.requests import (
+    ChargeIn,
+    ChargePick,
+    FeeIn,
+    LineAmount,
+    LineIn,
+    LinePick,
+    RefundIn,
+    ShippingIn,
+    TaxIn,
+)
+from tests.core.desk import Desk, card, contract_order
+
+WRAP = ChargeIn("w", "gift_wrap", 240, taxes=(TaxIn("VAT", 40),))
+TIP = ChargeIn("t", "tip", 500, refundable=False)
+ONE, ALL = (LinePick("1", 1),), (LinePick("1", 3),)
+
+
+def desk_of(amounts: Amounts | None = None, **changes: Any) -> Desk:
+    """The contract's order with a gift wrap of 2.40 and a tip of 5.00 that is not refunded."""
+    plain = {"charges": (WRAP, TIP), "tenders": (card(10_940),)}
+    policy = built_in(10**9, amounts=amounts or Amounts())
+    return Desk(contract_order(**{**plain, **changes}), policy=policy)
+
+
+def ask(desk: Desk, **asked: Any) -> Refund:
+    decision = desk.tell(RefundRequested(RefundIn(**asked)))
+    assert decision.refused is None, decision.refused
+    return desk.refund()
+
+
+def refused(desk: Desk, **asked: Any) -> tuple[Reason, dict[str, Any]]:
+    found = desk.tell(RefundRequested(RefundIn(**asked))).refused
+    assert found is not None
+    return found.reason, found.extra
+
+
+# -- charges ---------------------------------------------------------------------------------------
+
+
+def test_a_charge_is_given_back_when_named_and_once() -> None:
+    desk = desk_of()
+    part = ask(desk, charges=(ChargePick("w", 100),)).breakdown.charges[0]
+    assert (part.id, part.net, part.tax) == ("w", 83, 17)
+    rest = ask(desk, charges=(ChargePick("w"),)).breakdown.charges[0]
+    assert (rest.net, rest.tax) == (117, 23)
+    reason, extra = refused(desk, charges=(ChargePick("w", 1),))
+    assert (reason, extra["remaining"]) == (Reason.EXCEEDS_REMAINING, 0)
+    assert (desk.balance("charge_refunds"), desk.balance("tax_payable")) == (200, 40)
+
+
+def test_a_charge_that_is_not_refundable_stays() -> None:
+    desk = desk_of()
+    assert refused(desk, charges=(ChargePick("t"),))[0] is Reason.CHARGE_NOT_REFUNDABLE
+    assert refused(desk, charges=(ChargePick("x"),))[0] is Reason.UNKNOWN_LINE
+    assert [c.id for c in ask(desk, charges="full").breakdown.charges] == ["w"]
+    assert ask(desk).amount == 10_200, "all that is left is all that is refundable"
+    assert desk.order.remaining == 500
+    assert refused(desk)[0] is Reason.NOTHING_LEFT
+
+
+def test_a_sale_undone_as_a_whole_gives_every_charge_back() -> None:
+    desk = desk_of()
+    desk.tell(OrderCancelled())
+    assert desk.refund().amount == 10_940
+    assert [c.id for c in desk.refund().breakdown.charges] == ["w", "t"]
+    assert ask(desk_of(), statutory=True).amount == 10_940
+
+
+def test_an_amount_reaches_what_is_not_refundable_last() -> None:
+    desk = desk_of()
+    assert [c.id for c in ask(desk, amount=10_440).breakdown.charges] == ["w"]
+    assert [c.id for c in ask(desk, amount=500).breakdown.charges] == ["t"]
+    assert not any(r.breakdown.unallocated for r in desk.order.refunds)
+
+
+# -- shipping --------------------------------------------------------------------------------------
+
+
+def test_shipping_in_proportion_and_once() -> None:
+    desk = desk_of()
+    assert ask(desk, lines=ONE, shipping="proportional").breakdown.shipping[0].gross == 200
+    assert ask(desk, lines=ONE).breakdown.shipping == ()
+    shipping = ask(desk, lines=ONE, shipping="proportional").breakdown.shipping[0]
+    assert (shipping.net, shipping.tax) == (333, 67), "the last takes the exact rest"
+    assert refused(desk, shipping="full")[0] is Reason.NOTHING_LEFT
+
+
+EXPRESS = ShippingIn("s1", 1500, standard=600)
+
+
+def test_edge_26_the_whole_withdrawn_returns_standard_delivery() -> None:
+    desk = desk_of(shipping=(EXPRESS,), tenders=(card(11_840),))
+    assert ask(desk, lines=ONE, statutory=True).breakdown.shipping == ()
+    last = ask(desk, lines=(LinePick("1", 2),), statutory=True)
+    assert last.breakdown.shipping[0].gross == 600, "of the express only what standard costs"
+    desk = desk_of(shipping=(EXPRESS,), tenders=(card(11_840),))
+    ask(desk, shipping=400)
+    assert ask(desk, lines=ALL, statutory=True).breakdown.shipping[0].gross == 200
+    desk = desk_of()
+    assert ask(desk, lines=ALL).breakdown.shipping == (), "by choice the shop's own terms count"
+    assert ask(desk_of(), lines=ALL, statutory=True).breakdown.shipping[0].gross == 600
+
+
+# -- fees ------------------------------------------------------------------------------------------
+
+
+def test_a_fee_is_kept_back_with_its_tax_and_is_revenue() -> None:
+    desk = desk_of()
+    refund = ask(desk, lines=ONE, fees=(FeeIn("restocking", 600),))
+    (fee,) = refund.breakdown.fees
+    assert (refund.amount, fee.net, fee.tax) == (2600, 500, 100)
+    assert {p.account: p.amount for p in desk.entries[-1].postings} == {
+        "sales_returns": 2667,
+        "tax_payable": 433,
+        "fees_kept": -500,
+        "refunds_payable": -2600,
+    }
+    free = ask(desk, lines=ONE, fees=(FeeIn("return_label", 490, ()),)).breakdown.fees[0]
+    assert (free.net, free.tax) == (490, 0)
+    told = ask(desk, lines=ONE, fees=(FeeIn("handling", 100, (TaxIn("VAT", 7),)),))
+    assert (told.breakdown.fees[0].net, told.breakdown.fees[0].tax) == (93, 7)
+    assert ask(desk).amount == 840, "all that is left leaves the fees where they are"
+    assert desk.order.remaining == 600 + 490 + 100 + 500
+
+
+def test_a_fee_above_the_refund_is_refused() -> None:
+    for amount in (3200, 3201):
+        reason, extra = refused(desk_of(), lines=ONE, fees=(FeeIn("handling", amount),))
+        assert (reason, extra) == (
+            Reason.FEE_EXCEEDS_REFUND,
+            {"fees": amount, "refund": 3200},
+        )
+    assert ask(desk_of(), lines=ONE, fees=(FeeIn("handling", 3199),)).amount == 1
+    bad = FeeIn("handling", 10, (TaxIn("VAT", 11),))
+    assert refused(desk_of(), lines=ONE, fees=(bad,))[0] is Reason.VALIDATION
+
+
+POLICY = Amounts(
+    restocking_bp=1000, return_label=(("EUR", 490),), handling=(("EUR", 50), ("USD", 60))
+)
+
+
+def test_fees_by_policy_only_where_units_come_back_by_choice() -> None:
+    kept = [(f.kind, f.gross) for f in ask(desk_of(POLICY), lines=ONE).breakdown.fees]
+    assert kept == [("return_label", 490), ("handling", 50), ("restocking", 320)]
+    for asked in (
+        {"lines": ONE, "reason": "damaged"},
+        {"lines": ONE, "fees": ()},
+        {"shipping": "full"},
+        {"amount": 500},
+        {},
+    ):
+        assert ask(desk_of(POLICY), **asked).breakdown.fees == ()
+
+
+def test_edge_26_no_restocking_fee_in_a_statutory_withdrawal() -> None:
+    refund = ask(desk_of(POLICY), lines=ONE, statutory=True)
+    assert [fee.kind for fee in refund.breakdown.fees] == ["return_label"]
+    for kind in ("restocking", "handling"):
+        reason, extra = refused(desk_of(), lines=ONE, statutory=True, fees=(FeeIn(kind, 1),))
+        assert (reason, extra["kind"]) == (Reason.FEE_NOT_ALLOWED, kind)
+    label = (FeeIn("return_label", 490),)
+    assert ask(desk_of(), lines=ONE, statutory=True, fees=label).amount == 2710
+
+
+def test_less_than_the_minimum_is_refused_unless_it_is_all_or_the_law() -> None:
+    desk = desk_of(Amounts(minimum=(("EUR", 700),)))
+    reason, extra = refused(desk, shipping="full")
+    assert (reason, extra) == (Reason.BELOW_MINIMUM, {"amount": 600, "minimum": 700})
+    assert ask(desk, amount=10_300).amount == 10_300
+    assert ask(desk, amount=640).amount == 640, "all there is"
+    little = LineIn("2", 1, 100)
+    desk = desk_of(desk.policy.amounts, lines=(little, LineIn("1", 3, 9500)))
+    assert refused(desk, lines=(LinePick("2", 1),))[0] is Reason.BELOW_MINIMUM
+    assert ask(desk, lines=(LinePick("2", 1),), statutory=True).amount == 100
+
+
+# -- goodwill --------------------------------------------------------------------------------------
+
+
+def test_edge_26_goodwill_lowers_the_price_or_is_compensation() -> None:
+    desk = desk_of()
+    assert ask(desk, amount=600, reason="goodwill").breakdown.lines[0].tax == 92
+    assert desk.balance("goodwill") == 0
+    refund = ask(desk, amount=600, reason="goodwill", goodwill="compensation")
+    assert (refund.breakdown.compensation, refund.breakdown.parts) == (600, ())
+    assert {p.account: p.amount for p in desk.entries[-1].postings} == {
+        "goodwill": 600,
+        "refunds_payable": -600,
+    }
+    assert refused(desk, goodwill="compensation", reason="goodwill")[0] is Reason.VALIDATION
+    assert refused(desk, goodwill="compensation", amount=1)[0] is Reason.VALIDATION
+
+
+def test_a_price_adjustment_leaves_the_units_with_the_customer() -> None:
+    desk = desk_of()
+    refund = ask(desk, adjustments=(LineAmount("1", 600),), reason="price_adjustment")
+    (part,) = refund.breakdown.lines
+    assert (part.quantity, part.net, part.tax) == (0, 500, 100)
+    units = [ask(desk, lines=ONE).amount for _ in range(3)]
+    assert units == [3000, 3000, 3000]
+    for line, reason in (("1", Reason.EXCEEDS_REMAINING), ("9", Reason.UNKNOWN_LINE)):
+        assert refused(desk, adjustments=(LineAmount(line, 1),))[0] is reason
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"amount": 1, "fees": (FeeIn("handling", 1),)},
+        {"amount": 1, "charges": "full"},
+        {"amount": 1, "adjustments": (LineAmount("1", 1),)},
+        {"quote": "qt_1", "fees": ()},
+        {"quote": "qt_1", "statutory": True},
+        {"hash": "abc"},
+    ],
+)
+def test_what_contradicts_itself_is_refused(asked: dict[str, Any]) -> None:
+    assert refused(desk_of(), **asked)[0] is Reason.VALIDATION
+
+
+# -- what fails, and what leaves -------------------------------------------------------------------
+
+
+def test_a_claim_with_fees_lapses_exactly() -> None:
+    """Also one in two parts, of which the first is of the captured money alone."""
+    desk = desk_of(tenders=(card(5000), card(5940, 0, "pi_2")))
+    refund = ask(desk, lines=ALL, charges="full", fees=(FeeIn("restocking", 999),))
+    assert desk.balance("refunds_payable") == -5000, "the rest is an authorization"
+    assert -832 < desk.balance("fees_kept") < 0, "in proportion"
+    desk.tell(Canceled(refund.id))
+    assert {p.account: desk.balance(p.account) for e in desk.entries for p in e.postings} == {
+        "sales_returns": 0,
+        "tax_payable": 0,
+        "charge_refunds": 0,
+        "fees_kept": 0,
+        "refunds_payable": 0,
+    }
+
+
+def test_what_a_provider_is_told_comes_to_the_amount() -> None:
+    """Line items less what was kept back of them."""
+    desk = desk_of()
+    refund = ask(desk, lines=ALL, shipping="full", fees=(FeeIn("restocking", 999),))
+    told = refund_lines(refund, refund.legs[0])
+    assert [part.id for part in told] == ["1", "s1"]
+    assert sum(part.gross for part in told) == refund.amount == 9201
+    extra = ask(desk, amount=100, reason="goodwill", goodwill="compensation")
+    assert [(p.id, p.net) for p in refund_lines(extra, extra.legs[0])] == [("other", 100)]
+
+
+MIXED = Breakdown(
+    lines=(LineShare("1", 3, 8000, (TaxShare("VAT", 1600),)),),
+    unallocated=7,
+    charges=(LineShare("w", 0, 200, (TaxShare("VAT", 40),)),),
+    fees=(Fee("restocking", 500, (TaxShare("VAT", 100),)),),
+    lost=(Lost("p", "1", 90, (TaxShare("VAT", 18),)), Lost("q", "s", -60, on="shipping")),
+    compensation=300,
+)
+
+
+@given(amount=st.integers(1, MIXED.total))
+def test_a_part_of_a_refund_keeps_every_component_in_its_bounds(amount: int) -> None:
+    part = shrunk(MIXED, amount)
+    assert part.total == amount
+    assert shrunk(MIXED, MIXED.total) == MIXED
+    for less, whole in zip((*part.parts, *part.held), (*MIXED.parts, *MIXED.held), strict=True):
+        assert 0 <= less.net * (1 if whole.net > 0 else -1) <= abs(whole.net)
+        assert 0 <= less.tax <= whole.tax
