@@ -10,6 +10,9 @@ from tests.sim.checked import World
 def dispute_not_taken(w: World) -> None:
     w.dispute("needs_response", 5000)
     w.orders["ord_1"]["disputes"], w.payment["disputed"] = [], 0
+    w.booked["ord_1"].pop()
+    type_, told, _ = w.story["ord_1"][-1]
+    w.story["ord_1"][-1] = (type_, told, ())
 
 
 def dispute_of_another_amount(w: World) -> None:
