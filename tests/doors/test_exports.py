@@ -195,7 +195,7 @@ SPOILS = {
     "UPDATE postings SET amount = amount + 1 WHERE account = 'tax_payable'": "is off by 1 ",
     "UPDATE postings SET functional = functional + 1 WHERE account = 'sales_returns'": "is off by",
     "UPDATE postings SET account = 'clearing:other' WHERE account LIKE 'clearing:%'": "was paid",
-    "UPDATE postings SET account = 'tax_payable' WHERE account = 'refunds_payable' AND amount < 0": (
+    "UPDATE postings SET account = 'goodwill' WHERE account = 'refunds_payable' AND amount < 0": (
         "is claimed"
     ),
     "DELETE FROM entries WHERE number = 1": "are numbered",
