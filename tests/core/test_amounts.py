@@ -100,6 +100,9 @@ def test_shipping_in_proportion_and_once() -> None:
     shipping = ask(desk, lines=ONE, shipping="proportional").breakdown.shipping[0]
     assert (shipping.net, shipping.tax) == (333, 67), "the last takes the exact rest"
     assert refused(desk, shipping="full")[0] is Reason.NOTHING_LEFT
+    desk = desk_of()
+    each = [ask(desk, lines=ONE, shipping="proportional").breakdown.shipping for _ in range(3)]
+    assert [part.gross for (part,) in each] == [200, 200, 200]
 
 
 EXPRESS = ShippingIn("s1", 1500, standard=600)
