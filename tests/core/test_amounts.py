@@ -21,11 +21,12 @@ from amends.core.requests import (
     LineAmount,
     LineIn,
     LinePick,
+    PaymentKey,
     RefundIn,
     ShippingIn,
     TaxIn,
 )
-from tests.core.desk import Desk, card, contract_order
+from tests.core.desk import STRIPE, Desk, card, contract_order
 
 WRAP = ChargeIn("w", "gift_wrap", 240, taxes=(TaxIn("VAT", 40),))
 TIP = ChargeIn("t", "tip", 500, refundable=False)
@@ -100,6 +101,9 @@ def test_shipping_in_proportion_and_once() -> None:
     shipping = ask(desk, lines=ONE, shipping="proportional").breakdown.shipping[0]
     assert (shipping.net, shipping.tax) == (333, 67), "the last takes the exact rest"
     assert refused(desk, shipping="full")[0] is Reason.NOTHING_LEFT
+    desk = desk_of()
+    each = [ask(desk, lines=ONE, shipping="proportional").breakdown.shipping for _ in range(3)]
+    assert [part.gross for (part,) in each] == [200, 200, 200]
 
 
 EXPRESS = ShippingIn("s1", 1500, standard=600)
@@ -138,6 +142,16 @@ def test_a_fee_is_kept_back_with_its_tax_and_is_revenue() -> None:
     assert (told.breakdown.fees[0].net, told.breakdown.fees[0].tax) == (93, 7)
     assert ask(desk).amount == 840, "all that is left leaves the fees where they are"
     assert desk.order.remaining == 600 + 490 + 100 + 500
+
+
+def test_a_fee_is_kept_of_the_order_and_not_of_each_payment() -> None:
+    """All that is left of the second card is all of it."""
+    desk = desk_of(tenders=(card(5000), card(5940, None, "pi_2")))
+    ask(desk, lines=ONE, fees=(FeeIn("handling", 700),))
+    second = PaymentKey(STRIPE, "pi_2")
+    assert ask(desk, payment=second, reason="cancelled").amount == 5940
+    assert ask(desk, reason="cancelled").amount == 5000 - 2500 - 700
+    assert desk.order.remaining == 700
 
 
 def test_a_fee_above_the_refund_is_refused() -> None:

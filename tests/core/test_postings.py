@@ -12,7 +12,17 @@ from msgspec.structs import replace
 from amends.core import postings
 from amends.core.chart import CHART
 from amends.core.facts import DisputeReported, OrderCancelled, RefundRequested
-from amends.core.order import Breakdown, Dispute, Leg, LineShare, Order, Refund, TaxShare
+from amends.core.order import (
+    Breakdown,
+    Dispute,
+    Fee,
+    Leg,
+    LineShare,
+    Lost,
+    Order,
+    Refund,
+    TaxShare,
+)
 from amends.core.postings import Entry
 from amends.core.requests import OrderKey, RefundIn
 from amends.kernel.check import InvariantBroken
@@ -32,10 +42,26 @@ RATES = st.builds(
 
 
 @st.composite
+def kept_and_more(draw: st.DrawFn, most: int) -> dict[str, object]:
+    """Charges and compensation; fees and lost promotions that leave something to pay."""
+    fee, lost = draw(st.integers(0, (most - 1) // 2)), draw(st.integers(-(10**6), (most - 1) // 2))
+    tax = draw(st.integers(0, max(0, fee)))
+    on = draw(st.sampled_from(["line", "shipping"]))
+    return {
+        "charges": (LineShare("w", 0, draw(AMOUNTS), (TaxShare("VAT", draw(AMOUNTS)),)),),
+        "compensation": draw(AMOUNTS),
+        "fees": (Fee("handling", fee - tax, (TaxShare("VAT", tax),)),),
+        "lost": (Lost("p", "1", lost, on=on), Lost("q", "1", draw(AMOUNTS), waived=True)),
+    }
+
+
+@st.composite
 def refunds(draw: st.DrawFn) -> Refund:
     line = LineShare("1", 1, draw(AMOUNTS), (TaxShare("VAT", draw(AMOUNTS)),))
     freight = LineShare("s", 0, draw(AMOUNTS), (TaxShare("VAT", draw(AMOUNTS)),))
     breakdown = Breakdown((line,), (freight,), draw(st.integers(1, 10**9)))
+    if draw(st.booleans()):
+        breakdown = replace(breakdown, **draw(kept_and_more(breakdown.total)))
     leg = Leg("leg_1", "refund", "pay_1", breakdown.total, "sending", psp_refund_id="re_1")
     return Refund(
         "rf_1", "return", breakdown.total, "active", breakdown, (leg,), "key:x", 1, "shown"
@@ -80,7 +106,11 @@ def test_every_entry_balances_at_any_rate(refund: Refund, rate: Rate) -> None:
     ):
         check(entry)
         debit = sum(p.functional for p in entry.postings if p.functional > 0)
-        assert debit == whole, "each side is converted once, as a whole"
+        paid = [p for p in entry.postings if abs(p.amount) == leg.amount]
+        if not refund.breakdown.held and min(p.amount for p in entry.postings) == -leg.amount:
+            assert debit == whole, "each side is converted once, as a whole"
+        elif entry.kind != "external":
+            assert any(abs(p.functional) == whole for p in paid)
         assert (entry.currency, entry.functional_currency) == ("USD", "EUR")
 
 

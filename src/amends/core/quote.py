@@ -82,7 +82,9 @@ def compute(
     elif request.by_parts:
         parts = _by_parts(order, request, left)
     else:
-        parts = _everything(money, before, _open(order, request, left), left)
+        fees = sum(fee.gross for _, one in before for fee in one.fees)
+        free = min(money, max(0, order.remaining - fees))
+        parts = _everything(free, before, _open(order, request, left), left)
     parts, rule = _less_held(order, request, amounts, before, parts)
     _check_minimum(order, request, amounts, parts.total, money)
     return _bind(order, parts, money, room, multiple_of or {}, by_capture, rule)
@@ -364,11 +366,10 @@ def _worth(items: dict[str, Rest]) -> int:
 
 
 def _everything(
-    money: int, before: Sequence[tuple[str, Breakdown]], first: Left, left: Left
+    free: int, before: Sequence[tuple[str, Breakdown]], first: Left, left: Left
 ) -> Breakdown:
-    """All that is left: whole lines with their units where the money covers them exactly. What was
-    kept back as fees stays; what was lost of promotions comes back with the goods."""
-    free = max(0, money - sum(fee.gross for _, parts in before for fee in parts.fees))
+    """All that is left: whole lines with their units where the money (less what was kept back as
+    fees) covers them exactly. What was lost of promotions comes back with the goods."""
     lost = sum(one.gross for _, parts in before for one in parts.lost if not one.waived)
     whole = sum(_worth(items) for items in first)
     stays = _worth(left.charges) - _worth(first.charges)

@@ -44,7 +44,7 @@ def refund(
     amount: Annotated[
         int | None, typer.Option(help="Minor units (500 is 5.00 EUR), instead of lines.")
     ] = None,
-    shipping: Annotated[str, typer.Option(help="none, full, or minor units.")] = "none",
+    shipping: Annotated[str, typer.Option(help="none, full, proportional or an amount.")] = "none",
     reason: Annotated[str, typer.Option(help="As in the API: return, damaged, …")] = "return",
     note: Annotated[str, typer.Option(help="For the people who look at it.")] = "",
     key: Annotated[

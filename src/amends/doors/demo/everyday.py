@@ -61,6 +61,38 @@ def _total(quote: dict[str, object]) -> str:
     return money(int(str(quote["amount"])), str(quote["currency"]))
 
 
+async def lost_discount(cast: Cast) -> None:
+    """Three lamps less a tenth from 250.00 on; one comes back, and the discount is not earned."""
+    report = await cast.shop.rings_up("EUR", [Line("Lamp", 3, 27000, 4500)])
+    report["lines"][0] |= {"subtotal": 30000, "discounts": [{"amount": 3000, "of": "ten"}]}
+    ten = {"id": "ten", "kind": "threshold", "at_least": 25000, "if_lost": "clawback"}
+    order = (await cast.support.post("/v1/orders", report | {"promotions": [ten]})).good(201)
+    sale = cast.shop.keeps(report["source"]["order_id"], order["id"], report)
+    cast.say(
+        "shop",
+        f"sells 3 lamps less 10 % from 250.00 on, order {sale.number}: {money(sale.total, 'EUR')}.",
+    )
+    one = {"order": sale.id, "reason": "return", "lines": [{"id": "1", "quantity": 1}]}
+    label = {"fees": [{"kind": "return_label", "amount": 600}]}
+    quote = (await cast.support.post("/v1/quotes", one | label)).good(201)
+    (lost,), (fee,) = quote["breakdown"]["promotions"], quote["breakdown"]["fees"]
+    expect("lost of the promotion", (1667, 333), (lost["net"], lost["tax"]))
+    expect("fee", (500, 100), (fee["net"], fee["tax"]))
+    made = (await cast.support.post("/v1/refunds", {"quote": quote["id"]})).good(201)
+    refund = await cast.support.becomes(made["id"], "succeeded")
+    taken = money(lost["net"] + lost["tax"], "EUR")
+    cast.say(
+        "amends",
+        f"one as paid {money(9000, 'EUR')}, less {taken} of a discount two do not "
+        f"earn, less {money(600, 'EUR')} for the label: pays {paid(refund)}.",
+    )
+    await cast.paid_once(sale, 6400)
+    made = (await cast.support.post("/v1/refunds", one)).good(201)
+    refund = await cast.support.becomes(made["id"], "succeeded")
+    expect("amount", 10000, refund["amount"])
+    cast.say("ok", f"The next comes back for {paid(refund)}: nothing is taken twice.")
+
+
 async def race(cast: Cast) -> None:
     """Two people refund 60 % each at the same moment."""
     sale = await cast.shop.sells(cast.support, "USD", [Line("Bicycle bell", 1, 10000, 800)])

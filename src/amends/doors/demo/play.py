@@ -37,6 +37,7 @@ Telling = Callable[[Cast], Awaitable[None]]
 BEFORE: tuple[tuple[str, Telling], ...] = (
     ("A plain refund", everyday.plain),
     ("A quote, its taxes, and the same request twice", everyday.partial),
+    ("A discount lost by a return", everyday.lost_discount),
     ("A lost answer", trouble.lost_answer),
     ("Webhooks that arrive three times", trouble.repeats),
     ("A webhook that overtakes the answer", trouble.webhook_first),
