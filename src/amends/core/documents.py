@@ -17,7 +17,8 @@ from amends.kernel.time import Instant, day_of
 Kind = Literal["credit_note", "reversal"]
 
 # What says how an entry is settled, and compensation, which leaves the sale as it is.
-_BESIDE = ("refunds_payable", "clearing", "goodwill")
+_SETTLED = ("refunds_payable", "clearing")
+_BESIDE = (*_SETTLED, "goodwill")
 
 
 class DocumentTax(msgspec.Struct, frozen=True):
@@ -88,8 +89,9 @@ def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
     gross = sum(p.amount for p in sides)
     if not gross:
         return None
+    owed = -sum(p.amount for p in entry.postings if p.account.partition(":")[0] in _SETTLED)
     made = Document(
-        kind="credit_note" if gross >= 0 else "reversal",
+        kind="credit_note" if owed > 0 else "reversal",
         order=order.id,
         entry=entry.number,
         refund=refund.id,
@@ -104,7 +106,7 @@ def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
         net=gross - tax,
         tax=tax,
         gross=gross,
-        whole=abs(gross) == refund.breakdown.total - refund.breakdown.compensation,
+        whole=abs(gross) == abs(refund.breakdown.total - refund.breakdown.compensation),
         parts=tuple(_parts(order, refund)),
     )
     return DueDocument(entry.at, made)
@@ -118,7 +120,7 @@ def _parts(order: Order, refund: Refund) -> Iterator[DocumentPart]:
         ("charge", parts.charges, {charge.id: charge for charge in order.charges}),
     ):
         for share in shares:
-            yield _part(kind, share, sold[share.id])
+            yield _part(kind, share, sold.get(share.id))
     for fee in parts.fees:
         yield _kept("fee", fee.kind, fee)
     for lost in (lost for lost in parts.lost if not lost.waived):
@@ -133,7 +135,10 @@ def _kept(kind: str, name: str, held: Fee | Lost) -> DocumentPart:
     return DocumentPart(kind, name, "", 0, -held.net, taxes)
 
 
-def _part(kind: str, share: LineShare, sold: Line | Shipping | Charge) -> DocumentPart:
-    rates = {tax.name: tax.rate for tax in sold.taxes}
+def _part(kind: str, share: LineShare, sold: Line | Shipping | Charge | None) -> DocumentPart:
+    """Without a title or rates if the shop no longer tells of what was sold."""
+    rates = {tax.name: tax.rate for tax in sold.taxes} if sold else {}
     taxes = tuple(DocumentTax(t.name, rates.get(t.name, ""), t.amount) for t in share.taxes)
-    return DocumentPart(kind, share.id, sold.title, share.quantity, share.net, taxes)
+    return DocumentPart(
+        kind, share.id, sold.title if sold else "", share.quantity, share.net, taxes
+    )
