@@ -181,7 +181,7 @@ def no_lock(patch: pytest.MonkeyPatch) -> None:
     async def migrate(self: PostgresStore) -> None:
         await whole(self)
         async with self.writing() as connection:
-            for table in ("events", "entries", "postings"):
+            for table in ("events", "entries", "postings", "documents_due"):
                 sql = f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey CASCADE"
                 await connection.execute(text(sql))
 
