@@ -33,7 +33,7 @@ demo: $(READY) ## Play the main job on a temporary database: refunds, lost answe
 	@$(BIN)/amends demo $(ARGS)
 
 .PHONY: test
-test: static $(MOCK) ## Everything: formatting, lint, types, floors, and the whole test suite
+test: static $(MOCK) hledger ## Everything: formatting, lint, types, floors, and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal $(ARGS)
 
 $(MOCK): $(MOCK_DIR)/package-lock.json
@@ -43,6 +43,18 @@ $(MOCK): $(MOCK_DIR)/package-lock.json
 	    || echo "stripe-stateful-mock did not install: its tests will be skipped" >&2
 	else
 	  echo "npm is not here: the tests against stripe-stateful-mock will be skipped" >&2
+	fi
+
+# The exports are checked by hledger itself, a program of the system, where it can be had.
+.PHONY: hledger
+hledger:
+	@command -v hledger >/dev/null && exit 0
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing hledger for the tests of the exports"
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq hledger >/dev/null \
+	    || echo "hledger did not install: its tests will be skipped" >&2
+	else
+	  echo "hledger is not here: the tests of the exports against it will be skipped" >&2
 	fi
 
 .PHONY: check

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +11,23 @@ from msgspec.structs import replace
 
 from amends.core import postings
 from amends.core.chart import CHART
-from amends.core.facts import OrderCancelled, RefundRequested
-from amends.core.order import Breakdown, Fee, Leg, LineShare, Lost, Order, Refund, TaxShare
+from amends.core.facts import DisputeReported, OrderCancelled, RefundRequested
+from amends.core.order import (
+    Breakdown,
+    Dispute,
+    Fee,
+    Leg,
+    LineShare,
+    Lost,
+    Order,
+    Refund,
+    TaxShare,
+)
 from amends.core.postings import Entry
 from amends.core.requests import OrderKey, RefundIn
 from amends.kernel.check import InvariantBroken
 from amends.kernel.money import Rate, convert
+from amends.kernel.time import from_datetime
 from tests.core.desk import STRIPE, Desk, contract_order
 
 AMOUNTS = st.integers(0, 10**9)
@@ -170,3 +183,67 @@ def test_an_entry_that_does_not_balance_is_a_defect() -> None:
     order = Desk().order
     with pytest.raises(InvariantBroken, match="does not balance"):
         postings._entry(order, 1, "payout", "rf", "leg", "", [("refunds_payable", 1)])
+
+
+@given(refund=refunds(), day=st.dates(date(1971, 1, 1), date(2200, 1, 1)), ahead=st.integers(0, 40))
+def test_an_entry_is_posted_into_an_open_period(refund: Refund, day: date, ahead: int) -> None:
+    order, at = Desk().order, from_datetime(datetime(day.year, day.month, day.day, 23, tzinfo=UTC))
+    entry = postings.claim(order, refund, refund.amount, at)
+    before = (day.replace(day=1) - timedelta(days=1)).isoformat()[:7]
+    assert postings.dated(entry, before) is entry
+    assert postings.dated(entry, "") is entry
+    closed = (day + timedelta(days=31 * ahead)).isoformat()[:7]
+    late = postings.dated(entry, closed)
+    month_after = (date.fromisoformat(f"{closed}-01") + timedelta(days=32)).replace(day=1)
+    assert late.posted_on == month_after.isoformat()
+    assert replace(late, posted_on="").hash == entry.hash
+
+
+HELD = st.lists(
+    st.tuples(st.integers(0, 10**9), st.sampled_from(["open", "won", "lost"])), min_size=1
+)
+
+
+@given(held=HELD, rate=RATES)
+def test_a_dispute_is_on_the_books_with_what_it_holds(
+    held: list[tuple[int, str]], rate: Rate
+) -> None:
+    """Whatever it takes and gives back, in however many steps; a lost one as a loss."""
+    order, entries, before = order_at(rate), [], None
+    for amount, status in held:
+        after = Dispute("dp_1", "pay_1", amount, status, amount, booked=amount)
+        made = postings.dispute(order, "stripe-eu", before, after, 1)
+        if made is not None:
+            check(made)
+            entries.append(made)
+        assert postings.dispute(order, "stripe-eu", after, after, 1) is None
+        before = after
+    whole = (amount, convert(amount, rate))
+    account = "dispute_losses" if status == "lost" else "disputed"
+    found = {name: pair for name, pair in sums(entries).items() if pair != (0, 0)}
+    assert found == (
+        {account: whole, "clearing:stripe-eu": (-whole[0], -whole[1])} if amount else {}
+    )
+
+
+def test_edge_11_a_dispute_is_booked_once_and_given_back_when_won() -> None:
+    desk = Desk()
+    for status, is_open, withdrawn in (
+        ("needs_response", True, 10_200),
+        ("under_review", True, 10_200),
+        ("won", False, 0),
+        ("won", False, 0),
+    ):
+        fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 10_200, "EUR", status, is_open, withdrawn)
+        desk.tell(fact)
+    assert [e.kind for e in desk.entries] == ["dispute", "dispute_returned"]
+    assert set(sums(desk.entries).values()) == {(0, 0)}
+    assert desk.order.disputes[0].booked == 0
+
+
+def test_edge_11_a_dispute_in_another_currency_is_not_booked() -> None:
+    """How much of ours it took nobody said; a person is told."""
+    desk = Desk()
+    desk.tell(DisputeReported(STRIPE, ("pi_1",), "dp_1", 900, "USD", "needs_response", True, 900))
+    assert desk.entries == []
+    assert (desk.order.disputes[0].withdrawn, desk.order.disputes[0].booked) == (10_200, 0)

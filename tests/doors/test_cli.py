@@ -288,6 +288,29 @@ def test_the_books_are_shown_and_exported(shell: Shell) -> None:
     assert "income:sales-returns  26.67 EUR" in hledger
 
 
+def test_a_month_is_closed_once_and_only_when_it_is_over(shell: Shell) -> None:
+    assert shell("ledger", "close", "2020-10").out == "2020-10 is closed for main.\n"
+    for month in ("2020-10", "2020-09"):
+        again = shell("ledger", "close", month)
+        assert (again.code, "is closed already" in again.err) == (1, True)
+    assert "has not ended" in shell("ledger", "close", "9999-12").err
+    for words in ("2020-13", "october", "2020-1", "2020-010"):
+        assert "is no month" in shell("ledger", "close", words).err
+    assert shell("ledger", "close", "2020-10", "--entity", "other").code == 0
+    assert shell("audit", "verify").code == 0
+
+
+def test_credit_notes_are_listed(shell: Shell) -> None:
+    shell("import", str(orders_file(shell.folder, {**order_body(), "invoice": "INV-7"})))
+    refund = shell("refund", "shop-1/1001", "--lines", "1:1", "--json").json["id"]
+    said = shell("ledger", "credit-notes").out
+    assert ("without number" in said, "32.00 EUR" in said, refund in said) == (True, True, True)
+    (line,) = shell("ledger", "credit-notes", "--json", "--refund", refund).out.splitlines()
+    note = json.loads(line)
+    assert (note["name"], note["invoice"], note["tax"], note["gross"]) == ("", "INV-7", 533, 3200)
+    assert shell("ledger", "credit-notes", "--refund", "rf_other").out == ""
+
+
 def test_a_worker_does_not_share_a_sqlite_file(shell: Shell) -> None:
     told = shell("worker")
     assert (told.code, "PostgreSQL" in told.err) == (1, True)
@@ -300,6 +323,7 @@ def test_help_teaches_with_examples() -> None:
         *(["key", "create"], ["key", "list"], ["key", "revoke"]),
         *(["audit", "verify"], ["audit", "checkpoint"]),
         *(["ledger", "balances"], ["ledger", "entries"], ["ledger", "export"]),
+        *(["ledger", "check"], ["ledger", "close"], ["ledger", "credit-notes"]),
     ):
         told = runner.invoke(cli.app, [*words, "--help"])
         assert told.exit_code == 0, words

@@ -10,6 +10,9 @@ from tests.sim.checked import World
 def dispute_not_taken(w: World) -> None:
     w.dispute("needs_response", 5000)
     w.orders["ord_1"]["disputes"], w.payment["disputed"] = [], 0
+    w.booked["ord_1"].pop()
+    type_, told, _ = w.story["ord_1"][-1]
+    w.story["ord_1"][-1] = (type_, told, ())
 
 
 def dispute_of_another_amount(w: World) -> None:
@@ -33,6 +36,21 @@ def inquiry_after_its_chargeback(w: World) -> None:
 def dispute_nobody_told_of(w: World) -> None:
     w.dispute("lost", 5000)
     w.rows["inbox"].pop()
+
+
+def dispute_not_booked(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.orders["ord_1"]["disputes"][0]["booked"] = 0
+
+
+def dispute_booked_twice(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.booked["ord_1"].append(w.booked["ord_1"][-1])
+
+
+def lost_dispute_not_given_up(w: World) -> None:
+    w.dispute("needs_response", 5000)
+    w.dispute("lost", 5000)
 
 
 def dispute_made_up(w: World) -> None:
@@ -117,6 +135,24 @@ NEWS: dict[str, tuple[Callable[[World], object], str]] = {
     "a dispute nobody told us of": (
         dispute_nobody_told_of,
         "I1: dp_1 is lost with 5000, the provider says lost with 5000",
+    ),
+    "a dispute that is not booked": (
+        dispute_not_booked,
+        "I5: disputes booked 0, which is not what they hold",
+    ),
+    "a dispute booked twice": (
+        dispute_booked_twice,
+        (
+            "I5: disputes hold 5000, 0 of it lost, "
+            "the books say {'disputed': 10000, 'dispute_losses': 0}"
+        ),
+    ),
+    "a lost dispute that is no loss on the books": (
+        lost_dispute_not_given_up,
+        (
+            "I5: disputes hold 5000, 5000 of it lost, "
+            "the books say {'disputed': 5000, 'dispute_losses': 0}"
+        ),
     ),
     "a dispute made up": (dispute_made_up, "I1: the provider knows of no dispute dp_1"),
     "a dispute of another payment": (

@@ -95,11 +95,19 @@ class World:
         """The bank took what it did from payment 1, and we were told and wrote it down."""
         known = {"id": "dp_1", "status": status, "withdrawn": withdrawn}
         self.disputes = [known | {"psp_payment_id": "pi_1"}]
-        self.orders["ord_1"]["disputes"] = [known | {"payment": "pay_1"}]
+        self.orders["ord_1"]["disputes"] = [known | {"payment": "pay_1", "booked": withdrawn}]
+        more = withdrawn - self.payment.get("disputed", 0)
         self.payment["disputed"] = withdrawn
         self.hear_of_dispute("evt_dp", status, withdrawn)
         told = {"dispute": "dp_1", "payment": "pay_1", "status": status, "withdrawn": withdrawn}
-        self.story["ord_1"].append(("dispute.updated", told, ()))
+        sealed: tuple[int, ...] = ()
+        if more:
+            held = "dispute_losses" if status == "lost" else "disputed"
+            kind = "dispute" if more > 0 else "dispute_returned"
+            lines = ((held, more), ("clearing:stripe-eu", -more))
+            self.booked["ord_1"].append((kind, "", "", "", lines))
+            sealed = (len(self.booked["ord_1"]),)
+        self.story["ord_1"].append(("dispute.updated", told, sealed))
 
     def tell(self, what: str, amount: int, payment: str = "pay_1") -> None:
         """A person was told of money that left twice."""

@@ -6,18 +6,21 @@ import re
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy import Connection, event, text
 
+from amends.core.documents import DueDocument
 from amends.store.schema import metadata
 from amends.store.spec import Inbound, NoteText, Store
 from amends.store.sqlite import SqliteTurn
 from tests.store.conftest import POSTGRES, SQLITE
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import cold, write
+from tests.store.test_credit_notes import NOTE
 
 # What sums up or lists all there is reads all there is.
-WHOLE = ("postings", "principals", "processes")
+WHOLE = ("periods", "postings", "principals", "processes")
 LAST = ("checkpoints",)  # read from its end, one row
 
 
@@ -31,6 +34,8 @@ async def a_busy_day(store: Store) -> None:
         batch.inbox[row.connection, row.message] = row
     batch.notes.append(NoteText("n", order.id, "", "", NOW))
     batch.done.add((order.id, "ef_gone"))
+    waiting = {"order": order.id, "refund": order.refunds[0].id}
+    batch.documents.append(DueDocument(NOW, msgspec.structs.replace(NOTE, **waiting)))
     refund = order.refunds[0]
     async with store.turn() as turn:
         await turn.answers([answer.key for answer in batch.answers])
@@ -54,6 +59,14 @@ async def a_busy_day(store: Store) -> None:
     await store.events(order.id, "", 10)
     for filters in ({}, {"order": order.id}, {"refund": refund.id}):
         await store.entries(filters, "", 10)
+    await store.number_documents("CN", NOW, 10)
+    await store.documents_due(10)
+    for filters in ({}, {"order": order.id}, {"refund": refund.id}):
+        await store.credit_notes(filters, "", 10)
+    await store.balances(NOW)
+    await store.last_kept()
+    await store.closed()
+    await store.books("", 10)
     await store.streams("", 10)
     await store.changed_heads(NOW)
     await store.order_ids("", 10)

@@ -161,6 +161,9 @@ async def test_entries_with_their_postings(store: Store) -> None:
         "refund": refund.id,
         "leg": "",
         "psp_refund_id": "",
+        "posted_on": "2026-09-21",
+        "tax_point": "2026-09-21",
+        "document_date": "2026-09-21",
         "postings": [
             {"account": "sales_returns", "amount": 84, "functional": 84},
             {"account": "tax_payable", "amount": 16, "functional": 16},

@@ -165,6 +165,8 @@ async def test_append_only_tables_refuse(store: Store, table: str, act: str) -> 
     order, batch = recorded(an_order(1))
     await write(store, batch, refunded(order)[1])
     assert await store.add_checkpoint(CHECKPOINT)
+    await run(store, "INSERT INTO periods VALUES ('main', '2026-10', 1, 'cli:me')")
+    await run(store, "INSERT INTO credit_notes VALUES ('main','CN',1,'o',1,'rf','issued',1,'{}')")
     before = await everything(store)
     column = next(c.name for c in metadata.tables[table].columns if not c.primary_key)
     statement = {

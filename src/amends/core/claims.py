@@ -60,7 +60,7 @@ def give_up_rest(work: Work, refund_id: str) -> int:
     )
     entry = postings.claim_reduced(work.order, before, after, work.now)
     if entry.postings:  # none if all that is given up was an authorization
-        work.book(entry)
+        work.book(entry, before)
     return before.amount - amount
 
 
@@ -76,6 +76,6 @@ def explain_others(work: Work) -> None:
         (leg,) = refund.legs
         after = work.put_refund(refund.id, breakdown=parts)
         if leg.paid_at:
-            work.book(postings.external(work.order, refund, leg, work.now, back=True))
+            work.book(postings.external(work.order, refund, leg, work.now, back=True), refund)
             work.book(postings.external(work.order, after, leg, work.now))
         work.event("refund.reallocated", refund=refund.id, breakdown=msgspec.to_builtins(parts))

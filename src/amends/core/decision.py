@@ -7,6 +7,7 @@ from functools import cached_property
 
 import msgspec
 
+from amends.core.documents import DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order
@@ -77,25 +78,29 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Ctx(msgspec.Struct, frozen=True, dict=True):
-    """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn."""
+    """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
+    `closed` the last closed period of each legal entity's books."""
 
     now: Instant
     policy: Policy
     functional: str
     terms: Mapping[str, Terms] = {}
     rates: Mapping[str, Rate] = {}
+    closed: Mapping[str, str] = {}
 
     @cached_property
     def digest(self) -> str:
         """Hash of what decisions may depend on; goes into every event (a decision is replayable).
 
-        A rate is not in it: the one used is written into the event that records the order.
+        A rate is not in it: the one used is written into the event that records the order. Nor is
+        a closed period: an entry that met one says on which day it was posted instead.
         """
         return digest([self.now, self.policy.version, self.functional, dict(self.terms)])
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """New state, events, balanced entries, effects. `done` names effects no longer wanted.
+    """New state, events, balanced entries and the documents they call for, effects. `done` names
+    effects no longer wanted.
 
     `refused`: nothing was done, and why. `refund`: id of the refund made or acted on.
     """
@@ -107,3 +112,4 @@ class Decision(msgspec.Struct, frozen=True):
     done: tuple[str, ...] = ()
     refused: Refusal | None = None
     refund: str = ""
+    documents: tuple[DueDocument, ...] = ()

@@ -42,6 +42,7 @@ EventType = Literal[
     "key.created",
     "key.revoked",
     "setting.changed",
+    "period.closed",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from amends.core import legs, news, releases
+from amends.core import legs, news, postings, releases
 from amends.core.facts import (
     CaptureReported,
     DisputeReported,
@@ -202,7 +202,7 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     step = max(fact.step, before.step if before else 0)
     after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn, step)
-    if after == before:
+    if before is not None and after == replace(before, booked=0):
         return
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
     if withdrawn and fact.currency != work.order.currency:
@@ -210,7 +210,12 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         withdrawn = payment.captured
         after = replace(after, withdrawn=withdrawn)
         work.event("exception.raised", what="dispute_currency", dispute=fact.dispute)
+    else:
+        after = replace(after, booked=withdrawn)
     delta = withdrawn - (before.withdrawn if before else 0)
+    entry = postings.dispute(work.order, payment.connection, before, after, work.now)
+    if entry is not None:
+        work.book(entry)
     work.change(disputes=(*others, after))
     work.put_payment(payment.id, disputed=payment.disputed + delta)
     work.event(

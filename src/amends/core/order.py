@@ -363,8 +363,8 @@ class Refund(_Part, frozen=True):
 
 
 class Dispute(_Part, frozen=True):
-    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `step` how far
-    it is known to have come."""
+    """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `booked` what
+    of it is on the books, `step` how far it is known to have come."""
 
     id: str
     payment: str
@@ -372,6 +372,7 @@ class Dispute(_Part, frozen=True):
     status: str
     withdrawn: int = 0
     step: int = 0
+    booked: int = 0  # 0 where it was taken in another currency: how much that is, nobody said
 
 
 class Order(_Part, frozen=True):
@@ -390,6 +391,7 @@ class Order(_Part, frozen=True):
     placed_at: Instant = 0
     customer: str = ""
     country: str = ""
+    invoice: str = ""  # the number of its own document, which credit notes refer to
     lines: tuple[Line, ...] = ()
     shipping: tuple[Shipping, ...] = ()
     tenders: tuple[Tender, ...] = ()

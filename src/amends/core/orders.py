@@ -148,6 +148,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         placed_at=parse_rfc3339(report.placed_at) if report.placed_at else order.placed_at,
         customer=report.customer.id if report.customer else order.customer,
         country=report.customer.country if report.customer else order.country,
+        invoice=report.invoice or order.invoice,
         lines=tuple(_line(line, report.prices_include_tax) for line in report.lines),
         shipping=tuple(_shipping(s, report.prices_include_tax) for s in report.shipping),
         charges=tuple(_charge(c, report.prices_include_tax) for c in report.charges),

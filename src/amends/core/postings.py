@@ -9,18 +9,30 @@ parts it was claimed and paid. Nothing is ever changed; a correction is a revers
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing
-from amends.core.order import Leg, Order, Refund
+from amends.core.order import Dispute, Leg, Order, Refund
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert, scale
-from amends.kernel.time import Instant
+from amends.kernel.time import Instant, day_of
 
-EntryKind = Literal["claim", "payout", "payout_failed", "claim_lapsed", "void", "external"]
+EntryKind = Literal[
+    "claim",
+    "payout",
+    "payout_failed",
+    "claim_lapsed",
+    "void",
+    "external",
+    "dispute",
+    "dispute_returned",
+    "dispute_lost",
+]
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -31,8 +43,12 @@ class Posting(msgspec.Struct, frozen=True):
     functional: int
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A balanced journal entry of one order; `number` counts from 1 without gaps per order."""
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A balanced journal entry of one order; `number` counts from 1 without gaps per order.
+
+    It was recorded `at` an instant, whose day, UTC, is that of its document and the one its tax
+    belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD).
+    """
 
     order: str
     number: int
@@ -45,11 +61,25 @@ class Entry(msgspec.Struct, frozen=True):
     leg: str
     psp_refund_id: str
     postings: tuple[Posting, ...]
+    posted_on: str = ""
 
     @property
     def hash(self) -> str:
         """Goes into the event that booked it, so that the audit chain seals the books too."""
         return digest(self)
+
+
+def dated(entry: Entry, closed: str) -> Entry:
+    """The entry as it can be posted when the books are closed up to a period ("2026-10", "" if
+    none is): on the first open day, if its own is in a closed period."""
+    late = closed and day_of(entry.at)[:7] <= closed
+    return replace(entry, posted_on=first_open(closed)) if late else entry
+
+
+def first_open(closed: str) -> str:
+    """The first day after a period: that of "2026-12" is "2027-01-01"."""
+    year, month = int(closed[:4]), int(closed[5:])
+    return f"{year + month // 12:04}-{month % 12 + 1:02}-01"
 
 
 def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
@@ -146,6 +176,32 @@ def external(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = F
     return _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
 
 
+def dispute(
+    order: Order, connection: str, before: Dispute | None, after: Dispute, at: Instant
+) -> Entry | None:
+    """A dispute took money: Dr disputed, Cr clearing; gave it back: reversed. A lost one is a loss:
+    Dr dispute losses, Cr disputed. None if nothing of that changed. What it holds is converted as
+    the whole it comes to, so that it ends at zero in both currencies."""
+    was, now = before.booked if before else 0, after.booked
+    moved = Counter({clearing(connection): was - now})
+    moved[_held_on(before)] -= was
+    moved[_held_on(after)] += now
+    if not any(moved.values()):
+        return None
+    ours = Counter({clearing(connection): convert(was, order.rate) - convert(now, order.rate)})
+    ours[_held_on(before)] -= convert(was, order.rate)
+    ours[_held_on(after)] += convert(now, order.rate)
+    kind: EntryKind = (
+        "dispute" if now > was else "dispute_returned" if now < was else "dispute_lost"
+    )
+    lines = tuple(Posting(account, n, ours[account]) for account, n in moved.items() if n)
+    return _made(order, at, kind, "", "", "", lines)
+
+
+def _held_on(dispute: Dispute | None) -> str:
+    return "dispute_losses" if dispute is not None and dispute.status == "lost" else "disputed"
+
+
 def _entry(
     order: Order,
     at: Instant,
@@ -158,6 +214,18 @@ def _entry(
 ) -> Entry:
     """`owed`: between which two amounts the entry leads refunds payable."""
     postings = _convert_sides([line for line in lines if line[1]], order, owed)
+    return _made(order, at, kind, refund, leg, psp_refund_id, postings)
+
+
+def _made(
+    order: Order,
+    at: Instant,
+    kind: EntryKind,
+    refund: str,
+    leg: str,
+    psp_refund_id: str,
+    postings: tuple[Posting, ...],
+) -> Entry:
     invariant(sum(p.amount for p in postings) == 0, f"{kind} does not balance in {order.currency}")
     invariant(sum(p.functional for p in postings) == 0, f"{kind} does not balance in {order.rate}")
     return Entry(

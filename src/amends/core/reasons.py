@@ -53,6 +53,8 @@ class Reason(StrEnum):
     TOO_MANY_REFUNDS = "too_many_refunds"
     RELEASE_NOT_POSSIBLE = "release_not_possible"
     CAPTURE_UNKNOWN = "capture_unknown"
+    PERIOD_CLOSED = "period_closed"
+    PERIOD_NOT_OVER = "period_not_over"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
@@ -109,6 +111,9 @@ SENTENCES: dict[Reason, str] = {
     "releases no authorization, or none in part; ask again once it is captured.",
     Reason.CAPTURE_UNKNOWN: "It is not known which capture of the payment the money is left on; "
     "look at the payment at its provider.",
+    Reason.PERIOD_CLOSED: "The period is closed and stays so; what is late is posted into "
+    "the first open day, with its own date as its document's.",
+    Reason.PERIOD_NOT_OVER: "The period has not ended yet; close it once its last day is over.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",

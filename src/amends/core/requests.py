@@ -232,6 +232,7 @@ class OrderIn(_Body, frozen=True):
     discounts: Annotated[tuple[OrderDiscountIn, ...], Meta(max_length=50)] = ()
     promotions: Annotated[tuple[PromotionIn, ...], Meta(max_length=50)] = ()
     totals: TotalsIn | None = None
+    invoice: Text = ""  # the number of the order's own invoice, for the credit notes that follow
 
 
 PayoutWay = Literal["transfer", "store_credit"]

@@ -7,11 +7,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from amends.core.decision import Ctx, Decision
+from amends.core.documents import DueDocument, document
 from amends.core.effects import Effect
 from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
 from amends.core.order import Leg, Order, Payment, Refund
-from amends.core.postings import Entry
+from amends.core.postings import Entry, dated
 from amends.core.reasons import Refusal
 from amends.kernel.time import Instant
 
@@ -26,6 +27,7 @@ class Work:
         self.now: Instant = max(ctx.now, recorded.at, order.last_at)
         self.events: list[Event] = []
         self.entries: list[Entry] = []
+        self.documents: list[DueDocument] = []
         self.effects: dict[str, Effect] = {}
         self.done: set[str] = set()
         self.refund_id = ""
@@ -40,6 +42,7 @@ class Work:
             tuple(sorted(self.done)),
             refused,
             self.refund_id,
+            tuple(self.documents),
         )
 
     def event(self, type_: EventType, **body: Any) -> None:
@@ -61,9 +64,14 @@ class Work:
         self.events.append(event)
         self.order = replace(order, head_seq=event.seq, head_hash=event.hash)
 
-    def book(self, entry: Entry) -> None:
-        """A journal entry; the next event seals it."""
+    def book(self, entry: Entry, of: Refund | None = None) -> None:
+        """A journal entry, dated into an open period; the next event seals it. `of`: its refund as
+        the entry saw it, where that has changed since."""
+        entry = dated(entry, self.ctx.closed.get(entry.entity, ""))
         self.entries.append(entry)
+        refund = of or (self.refund(entry.refund) if entry.refund else None)
+        if refund is not None and (due := document(self.order, refund, entry)):
+            self.documents.append(due)
         self._booked.append(entry.hash)
         self.order = replace(self.order, entries=entry.number)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from amends.core.chart import Names
 from amends.doors import journal
 from amends.doors.shell import (
     DEFAULT_CONFIG,
@@ -23,8 +25,9 @@ from amends.doors.shell import (
     read_config,
     run,
     show_json,
+    who,
 )
-from amends.engine import queries
+from amends.engine import actions, proof, queries
 from amends.engine.audit import Report, verify
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
@@ -46,6 +49,12 @@ class Format(StrEnum):
     HLEDGER = "hledger"
     CSV = "csv"
 
+
+WRITERS: dict[Format, Callable[[Names], journal.Writer]] = {
+    Format.BEANCOUNT: journal.Beancount,
+    Format.HLEDGER: journal.Hledger,
+    Format.CSV: journal.Csv,
+}
 
 # -- audit ---------------------------------------------------------------------------------------
 
@@ -122,13 +131,14 @@ def ledger_balances(
         show_json(found)
         return
     functional = found["functional_currency"]
-    table = Table("account", "amount", "", f"in {functional}", box=None)
+    table = Table("account", "amount", "", f"in {functional}", "", box=None)
     for row in found["balances"]:
         table.add_row(
             row["account"],
             major(row["amount"], row["currency"]),
             row["currency"],
             major(row["functional_amount"], functional),
+            f"{row['number']} {row['name']}".strip(),
         )
     out.print(table)
 
@@ -163,6 +173,87 @@ def ledger_entries(
     run(_write(read_config(config, connections=False), filters, journal.Each(shape)))
 
 
+@ledger_group.command("close")
+def ledger_close(
+    period: Annotated[str, typer.Argument(help="The month, like 2026-10.")],
+    entity: Annotated[str, typer.Option(help="The legal entity whose books it is.")] = "main",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Close a month of the books, and all before it, for good. What is late for it is posted on
+    the first open day, with its own date as its document's.
+
+    Example: amends ledger close 2026-10
+    """
+    run(_close(read_config(config, connections=False), period, entity))
+    out.print(f"{period} is closed for {entity}.", markup=False)
+
+
+async def _close(config: Config, period: str, entity: str) -> None:
+    async with looking(config) as engine:
+        await actions.close_period(engine, period, entity, who())
+
+
+@ledger_group.command("check")
+def ledger_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Prove the books from the database alone: entries balance in both currencies, numbers have no
+    gaps, payable and clearing accounts are what the refunds say.
+
+    Ends with 0 only if nothing is wrong; otherwise every finding is listed.
+
+    Example: amends ledger check --json
+    """
+    report = run(_check(read_config(config, connections=False)))
+    if as_json:
+        show_json(msgspec.to_builtins(report))
+    else:
+        for finding in report.findings:
+            entry = f" entry {finding.entry}" if finding.entry else ""
+            where = f"{finding.order}{entry}: " if finding.order else ""
+            out.print(f"{where}{finding.what}", markup=False)
+        out.print(
+            f"{report.orders} orders, {report.entries} entries: "
+            + ("in order." if report.ok else f"{len(report.findings)} findings."),
+            markup=False,
+        )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+async def _check(config: Config) -> proof.Report:
+    async with opened(config) as store:
+        return await proof.prove(store)
+
+
+@ledger_group.command("credit-notes")
+def ledger_credit_notes(
+    order: Annotated[str, typer.Option(help="Only of this order.")] = "",
+    refund: Annotated[str, typer.Option(help="Only of this refund.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Numbered credit notes and the documents that reverse them, then those that wait for a number.
+    With --json one a line, with its parts and taxes.
+
+    Example: amends ledger credit-notes --refund rf_01h8
+    """
+    filters = {name: text for name, text in (("order", order), ("refund", refund)) if text}
+    run(_credit_notes(read_config(config, connections=False), filters, as_json))
+
+
+async def _credit_notes(config: Config, filters: dict[str, str], as_json: bool) -> None:
+    async with opened(config) as store:
+        cursor, first = "", True
+        while first or cursor:
+            page = await store.credit_notes(filters, cursor, PAGE)
+            for item in page.items:
+                show_json(item) if as_json else out.print(journal.credit_note(item), markup=False)
+            cursor, first = page.next, False
+        for due in await store.documents_due(PAGE):
+            item = {"name": "", **msgspec.to_builtins(due.document)}
+            if all(item[name] == value for name, value in filters.items()):
+                show_json(item) if as_json else out.print(journal.credit_note(item), markup=False)
+
+
 @ledger_group.command("export")
 def ledger_export(
     format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
@@ -172,21 +263,20 @@ def ledger_export(
 
     Example: amends ledger export --format beancount > refunds.beancount
     """
-    writers: dict[Format, journal.Writer] = {
-        Format.BEANCOUNT: journal.Beancount(),
-        Format.HLEDGER: journal.Each(journal.hledger),
-        Format.CSV: journal.Csv(),
-    }
-    run(_write(read_config(config, connections=False), {}, writers[format_]))
+    settings = read_config(config, connections=False)
+    run(_write(settings, {}, WRITERS[format_](settings.accounts)))
 
 
 async def _write(config: Config, filters: dict[str, str], writer: journal.Writer) -> None:
     async with opened(config) as store:
         sys.stdout.write(writer.begin())
         cursor, first = "", True
+        waiting = journal.ByDay()
         while first or cursor:
             page = await store.entries(filters, cursor, PAGE)
             for item in page.items:
-                sys.stdout.write(writer.entry(item))
+                sys.stdout.writelines(map(writer.entry, waiting.put(item)))
             cursor, first = page.next, False
             await asyncio.to_thread(sys.stdout.flush)
+        sys.stdout.writelines(map(writer.entry, waiting.rest()))
+        sys.stdout.write(writer.end())

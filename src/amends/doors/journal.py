@@ -1,38 +1,41 @@
 """Journal entries as text: CSV, beancount, hledger, JSON lines. Amounts are exact.
 
 An entry balances in its own currency and in the functional one. Beancount and hledger are told
-both: each posting carries its total price (`@@`) in the functional currency.
+both: each posting carries its total price (`@@`) in the functional currency. A price is all they
+balance by, so each account's balance is asserted at the end: no cent can change unseen.
 """
 
 from __future__ import annotations
 
 import csv
+import heapq
 import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from typing import Any, Protocol
 
+from amends.core.chart import Names, called, root
 from amends.kernel.money import major
-from amends.kernel.time import rfc3339
+from amends.kernel.time import day_of, rfc3339
 
 Item = dict[str, Any]
 
 COLUMNS = (
     *("at", "order", "number", "kind", "entity", "refund", "leg", "psp_refund_id"),
     *("account", "amount", "currency", "functional_amount", "functional_currency"),
+    *("account_number", "account_name", "posted_on", "tax_point", "document_date"),
 )
-# Which of beancount's five roots an account belongs to.
-_ROOTS = {
-    "sales_returns": "Income",
-    "shipping_refunds": "Income",
-    "tax_payable": "Liabilities",
-    "refunds_payable": "Liabilities",
-    "clearing": "Assets",
-    "manual_payouts": "Assets",
-    "store_credit": "Liabilities",
-    "memo_authorizations": "Equity",
-    "memo_released": "Equity",
-}
+
+
+# Nothing is tolerated but what beancount itself loses: it divides a total price by the amount, to
+# 28 digits, and multiplies again.
+_BEANCOUNT = """\
+option "title" "amends: refunds"
+option "tolerance_multiplier" "0"
+option "inferred_tolerance_default" "*:0.000000001"
+"""
 
 
 class Writer(Protocol):
@@ -41,6 +44,29 @@ class Writer(Protocol):
     def begin(self) -> str: ...
 
     def entry(self, item: Item) -> str: ...
+
+    def end(self) -> str: ...
+
+
+class ByDay:
+    """Entries, which come in the order they were recorded in, by the day they are posted on: late
+    ones wait until that day is reached."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, int, Item]] = []
+        self._count = 0
+
+    def put(self, item: Item) -> Iterator[Item]:
+        """One more; those whose turn it is."""
+        self._count += 1
+        heapq.heappush(self._waiting, (item["posted_on"], self._count, item))
+        day = day_of(item["at"])
+        while self._waiting and self._waiting[0][0] <= day:
+            yield heapq.heappop(self._waiting)[2]
+
+    def rest(self) -> Iterator[Item]:
+        while self._waiting:
+            yield heapq.heappop(self._waiting)[2]
 
 
 class Each:
@@ -55,9 +81,15 @@ class Each:
     def entry(self, item: Item) -> str:
         return self._write(item)
 
+    def end(self) -> str:
+        return ""
+
 
 class Csv:
     """One line a posting; amounts in minor units, debit positive."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
 
     def begin(self) -> str:
         return _csv_line(COLUMNS)
@@ -65,17 +97,22 @@ class Csv:
     def entry(self, item: Item) -> str:
         common = {**item, "at": rfc3339(item["at"])}
         return "".join(
-            _csv_line(
-                {
-                    **common,
-                    "account": posting["account"],
-                    "amount": posting["amount"],
-                    "functional_amount": posting["functional"],
-                }[name]
-                for name in COLUMNS
-            )
+            _csv_line({**common, **self._of(posting)}[name] for name in COLUMNS)
             for posting in item["postings"]
         )
+
+    def _of(self, posting: Item) -> Item:
+        theirs = called(posting["account"], self._names)
+        return {
+            "account": posting["account"],
+            "amount": posting["amount"],
+            "functional_amount": posting["functional"],
+            "account_number": theirs.number,
+            "account_name": theirs.name,
+        }
+
+    def end(self) -> str:
+        return ""
 
 
 def _csv_line(values: Any) -> str:
@@ -84,71 +121,162 @@ def _csv_line(values: Any) -> str:
     return line.getvalue()
 
 
-class Beancount:
-    """Opens each account on the day it is first used."""
+class _Totals:
+    """What the accounts of an export come to, by currency, and on which day it ends."""
 
     def __init__(self) -> None:
+        self.sums: dict[tuple[str, str], int] = {}
+        self.day = ""
+
+    def add(self, day: str, account: str, currency: str, amount: int) -> None:
+        self.day = max(self.day, day)
+        self.sums[account, currency] = self.sums.get((account, currency), 0) + amount
+
+
+class Beancount:
+    """Opens each account on the day it is first used, and asserts its balance on the day after the
+    last. By itself beancount lets gaps of half a cent pass, so its file says that none do."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
         self._open: set[str] = set()
+        self._totals = _Totals()
 
     def begin(self) -> str:
-        return 'option "title" "amends: refunds"\n'
+        return _BEANCOUNT
 
     def entry(self, item: Item) -> str:
-        day = rfc3339(item["at"])[:10]
-        names = [beancount_account(posting["account"]) for posting in item["postings"]]
+        day = item["posted_on"]
+        names = [ledger_account(posting["account"], self._names) for posting in item["postings"]]
         fresh = [name for name in dict.fromkeys(names) if name not in self._open]
         self._open.update(fresh)
         lines = [f"{day} open {name}" for name in fresh]
-        lines += ["", f'{day} * "{item["kind"]}" "{item["refund"]}"']
+        links = "".join(f" ^{item[name]}" for name in ("refund", "order") if item[name])
+        lines += ["", f"{day} * {_quoted(item['kind'])} {_quoted(item['refund'])}{links}"]
         lines += [
-            f'  {name}: "{item[name]}"' for name in ("order", "leg", "psp_refund_id", "entity")
+            f"  {name}: {_quoted(item[name])}"
+            for name in ("order", "leg", "psp_refund_id", "entity")
         ]
+        lines += [f"  document_date: {item['document_date']}"]
         lines += [f"  number: {item['number']}"]
         for name, posting in zip(names, item["postings"], strict=True):
-            lines += [f"  {name}  {amount}" for amount in _amounts(posting, item)]
+            for amount, currency, price in _amounts(posting, item):
+                self._totals.add(day, name, currency, amount)
+                lines += [f"  {name}  {major(amount, currency)} {currency}{price}"]
+        return "\n".join(lines) + "\n"
+
+    def end(self) -> str:
+        if not self._totals.sums:
+            return ""
+        day = (date.fromisoformat(self._totals.day) + timedelta(days=1)).isoformat()
+        lines = [
+            f"{day} balance {name}  {major(amount, currency)} {currency}"
+            for (name, currency), amount in sorted(self._totals.sums.items())
+        ]
+        return "\n" + "\n".join(lines) + "\n"
+
+
+class Hledger:
+    """Declares each account and currency before its first use, as the strict checks want it, but
+    no format of a currency: with one hledger rounds to it and lets smaller gaps pass. The last
+    transaction moves nothing and asserts every balance."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._declared: set[str] = set()
+        self._totals = _Totals()
+
+    def begin(self) -> str:
+        return ""
+
+    def entry(self, item: Item) -> str:
+        day = item["posted_on"]
+        tags = {name: item[name] for name in ("order", "leg", "psp_refund_id", "entity")}
+        tags |= {"document_date": item["document_date"]}
+        said = ", ".join(f"{name}:{_plain(value)}" for name, value in tags.items() if value)
+        code = f"({item['refund']}) " if item["refund"] else ""
+        lines = [f"{day} * {code}{item['kind']}  ; {said}"]
+        for posting in item["postings"]:
+            name = ledger_account(posting["account"], self._names).lower()
+            for amount, currency, price in _amounts(posting, item):
+                self._totals.add(day, name, currency, amount)
+                lines += [f"    {name}  {major(amount, currency)} {currency}{price}"]
+        return "".join(self._declare(item)) + "\n".join(lines) + "\n\n"
+
+    def _declare(self, item: Item) -> Iterator[str]:
+        accounts = [ledger_account(p["account"], self._names).lower() for p in item["postings"]]
+        for name in accounts:
+            if name not in self._declared:
+                yield f"account {name}\n"
+        currencies = (item["currency"], item["functional_currency"])
+        for currency in dict.fromkeys(currencies):
+            if currency not in self._declared:
+                yield f"commodity {currency}\n"
+        self._declared.update(accounts, currencies)
+
+    def end(self) -> str:
+        if not self._totals.sums:
+            return ""
+        lines = [f"{self._totals.day} * balances"]
+        for (name, currency), amount in sorted(self._totals.sums.items()):
+            zero = f"{major(0, currency)} {currency}"
+            lines += [f"    {name}  {zero} = {major(amount, currency)} {currency}"]
         return "\n".join(lines) + "\n"
 
 
-def beancount_account(name: str) -> str:
-    """`clearing:stripe-eu` is `Assets:Clearing:Stripe-eu`: each part begins with a capital."""
-    kind, _, rest = name.partition(":")
-    parts = [_ROOTS.get(kind, "Equity"), kind.replace("_", "-"), *([rest] if rest else [])]
-    return ":".join(_part(part) for part in parts)
+def ledger_account(account: str, names: Names) -> str:
+    """An account as beancount takes it: `clearing:stripe-eu` is `Assets:Clearing:Stripe-eu`, or
+    `Assets:1360-Stripe` where the merchant's number and name for it are known."""
+    theirs = called(account, names)
+    kind, _, connection = account.partition(":")
+    own = "-".join(part for part in (theirs.number, theirs.name) if part)
+    parts = [own or kind.replace("_", "-")]
+    if connection and (account not in names or not own):
+        parts.append(connection)
+    return ":".join([root(account), *(_part(part) for part in parts)])
 
 
 def _part(text: str) -> str:
-    kept = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "-" for c in text)
-    first = kept[0].upper() if kept else "X"
-    return first + kept[1:] if first.isalnum() else f"X{kept}"
+    """One part of an account's name: a capital or a digit, then letters, digits and hyphens."""
+    kept = re.sub(r"(?:[^\w-]|_)+", "-", text)
+    return kept[0].upper() + kept[1:] if kept[:1].isalnum() else f"X{kept}"
 
 
-def hledger(item: Item) -> str:
-    """A transaction of hledger's journal; order, leg and the provider's id as tags."""
-    day = rfc3339(item["at"])[:10]
-    tags = {name: item[name] for name in ("order", "leg", "psp_refund_id", "entity")}
-    said = ", ".join(f"{name}:{value}" for name, value in tags.items() if value)
-    lines = [f"{day} * {item['kind']} {item['refund']}".rstrip() + f"  ; {said}"]
-    for posting in item["postings"]:
-        name = beancount_account(posting["account"]).lower()
-        lines += [f"    {name}  {amount}" for amount in _amounts(posting, item)]
-    return "\n".join(lines) + "\n\n"
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
-def _amounts(posting: Item, item: Item) -> list[str]:
-    """What is posted: the amount with its price in the functional currency, unless they are one."""
+def _plain(text: str) -> str:
+    """A tag's value ends at a comma or with its line."""
+    return re.sub(r"[,\s]+", " ", text)
+
+
+def _amounts(posting: Item, item: Item) -> list[tuple[int, str, str]]:
+    """What is posted: the amount, its currency and its price in the functional currency, "" if
+    they are one."""
     amount, functional = posting["amount"], posting["functional"]
     currency, ours = item["currency"], item["functional_currency"]
     if currency == ours:
-        return [f"{major(amount, currency)} {currency}"]
+        return [(amount, currency, "")]
     if amount == 0:  # nothing to carry a price: only the functional part, if there is one
-        return [f"{major(functional, ours)} {ours}"] if functional else []
-    price = f"{major(abs(functional), ours)} {ours}"
-    return [f"{major(amount, currency)} {currency} @@ {price}"]
+        return [(functional, ours, "")] if functional else []
+    return [(amount, currency, f" @@ {major(abs(functional), ours)} {ours}")]
 
 
 def json_line(item: Item) -> str:
     """As the API has it."""
     return json.dumps({**item, "at": rfc3339(item["at"])}) + "\n"
+
+
+def credit_note(item: Item) -> str:
+    """A document in one line."""
+    amount = f"{major(item['gross'], item['currency'])} {item['currency']}"
+    reverses = f" reverses {', '.join(item['reverses'])}" if item["reverses"] else ""
+    return (
+        f"{item['name'] or 'without number':<16} {item['document_date']} {item['kind']:<11} "
+        f"{amount:>16} {item['refund']}{reverses}"
+    )
 
 
 def plain(item: Item) -> str:

@@ -53,6 +53,8 @@ STATUS: dict[Reason, int] = {
     Reason.TOO_MANY_REFUNDS: 409,
     Reason.RELEASE_NOT_POSSIBLE: 409,
     Reason.CAPTURE_UNKNOWN: 409,
+    Reason.PERIOD_CLOSED: 409,
+    Reason.PERIOD_NOT_OVER: 409,
     Reason.WRONG_STATE: 409,
     Reason.SELF_APPROVAL: 403,
     Reason.SHOWN_CHANGED: 409,

@@ -386,7 +386,8 @@ class Posting(msgspec.Struct):
 
 
 class Entry(msgspec.Struct):
-    """A balanced journal entry."""
+    """A balanced journal entry; its three dates are YYYY-MM-DD, UTC. `tax_point` is null where
+    nothing of it is tax."""
 
     order: str
     number: int
@@ -398,6 +399,9 @@ class Entry(msgspec.Struct):
     refund: str
     leg: str
     psp_refund_id: str
+    posted_on: str
+    tax_point: str | None
+    document_date: str
     postings: list[Posting]
 
 
@@ -409,12 +413,14 @@ class EntryPage(msgspec.Struct):
 
 
 class Balance(msgspec.Struct):
-    """One account in one currency."""
+    """One account in one currency; `number` and `name` are the merchant's own, "" if not given."""
 
     account: str
     currency: str
     amount: int
     functional_amount: int
+    number: str
+    name: str
 
 
 class Balances(msgspec.Struct):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ import msgspec
 
 from amends.core.asks import check_request
 from amends.core.decide import quote as quote_order
-from amends.core.events import link
+from amends.core.events import Event, link
 from amends.core.facts import (
     Addressed,
     Approved,
@@ -39,7 +40,7 @@ from amends.core.requests import OrderIn, OrderKey, RefundIn
 from amends.engine.asks import Ask, Rendered, Result, Told
 from amends.engine.wiring import Engine
 from amends.kernel.canon import digest
-from amends.kernel.time import MINUTE, Instant
+from amends.kernel.time import MINUTE, Instant, day_of
 from amends.store.spec import AnswerKey, Head, NoteText, Person, Principal, QuoteRow
 
 QUOTE_FOR = 30 * MINUTE
@@ -303,6 +304,27 @@ async def revoke_key(engine: Engine, actor: str, principal_id: str) -> bool:
     if done:
         await _system_event(engine, actor, "key.revoked", {"principal": principal_id})
     return done
+
+
+async def close_period(engine: Engine, period: str, entity: str, actor: str) -> None:
+    """Close a month of an entity's books ("2026-10"), and all before it, for good.
+
+    Raises Refused: it is no month, is not over yet, or is closed already.
+    """
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", period):
+        raise Refused(Reason.VALIDATION, f"{period!r} is no month; write it like 2026-10.")
+    now, fact = engine.clock.now(), engine.new_id()
+    if day_of(now)[:7] <= period:
+        raise Refused(Reason.PERIOD_NOT_OVER, f"{period} has not ended yet, in UTC.")
+    body = {"entity": entity, "period": period}
+
+    def make(head: Head) -> Event:
+        return link(
+            head.stream, head.seq + 1, head.hash, now, "period.closed", actor, fact, "", body
+        )
+
+    if not await engine.store.close_period(entity, period, now, actor, make):
+        raise Refused(Reason.PERIOD_CLOSED, f"{period} is closed already, and stays so.")
 
 
 async def _system_event(engine: Engine, actor: str, type_: Any, body: dict[str, Any]) -> None:

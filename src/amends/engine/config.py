@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from cryptography import x509
 from msgspec import Meta
 
+from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
 from amends.core.requests import Amount, BasisPoints, IfLost
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
@@ -44,10 +45,15 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92")."""
+    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92").
+    `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
+    issuer, which numbers them."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
+    accounts: str = ""
+    credit_note_issuer: Literal["amends", "erp"] = "amends"
+    credit_note_series: Annotated[str, Meta(pattern="^[0-9A-Za-z/-]{1,20}$")] = "CN"
 
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +98,7 @@ class Config(msgspec.Struct, frozen=True):
     policy: PolicyConfig
     audit_dir: Path
     connections: Mapping[str, ConnectionConfig]
+    accounts: Names = {}
 
 
 _SECTIONS: dict[str, type] = {
@@ -133,6 +140,9 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
     found = raw.get("connections", {}) if connections else {}
     if not isinstance(found, dict):
         raise ConfigError("[connections] must be tables: [connections.NAME].")
+    accounts = account_names(ledger.accounts, path.parent)
+    if connections:
+        check_clearing(ledger.accounts, accounts, found)
     return Config(
         path=path,
         store=StoreConfig(_absolute(store.url, path)),
@@ -143,6 +153,7 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
         connections={
             name: _connection(name, _beside(path.parent, values)) for name, values in found.items()
         },
+        accounts=accounts,
     )
 
 
@@ -164,6 +175,43 @@ def _check_ledger(ledger: LedgerConfig) -> None:
             good = False
         if not good:
             raise ConfigError(f"[ledger.rates] {code} = {text!r} is not a positive number.")
+
+
+def account_names(file: str, folder: Path) -> Names:
+    """The merchant's names of accounts, from a TOML file beside the settings. Raises ConfigError,
+    also for an account that amends does not book on."""
+    if not file:
+        return {}
+    where = folder / file
+    try:
+        names = msgspec.toml.decode(where.read_bytes(), type=dict[str, Name])
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise ConfigError(f"[ledger] accounts: {where} cannot be read: {error}.") from None
+    for account, theirs in names.items():
+        kind, colon, connection = account.partition(":")
+        if kind not in CHART:
+            raise ConfigError(
+                f"[ledger] accounts: {file} names {account!r}, which amends does not book on; "
+                f"its accounts are {', '.join(CHART)}."
+            )
+        if colon and not (CHART[kind].each and connection):
+            raise ConfigError(
+                f"[ledger] accounts: {file} names {account!r}, but there is one {kind} for all."
+            )
+        if not (theirs.number or theirs.name):
+            raise ConfigError(f"[ledger] accounts: {file} gives {account!r} no number and no name.")
+    return names
+
+
+def check_clearing(file: str, names: Names, connections: Collection[str]) -> None:
+    """Accounts of a connection are those of one that is configured. Raises ConfigError."""
+    for account in names:
+        connection = account.partition(":")[2]
+        if connection and connection not in connections:
+            raise ConfigError(
+                f"[ledger] accounts: {file} names {account!r}, and no [connections.{connection}] "
+                "is configured."
+            )
 
 
 def _check_policy(policy: PolicyConfig) -> None:

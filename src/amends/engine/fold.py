@@ -57,6 +57,10 @@ class World(Protocol):
 
     def new_id(self) -> str: ...
 
+    async def learn_closed(self) -> None:
+        """Read which periods of the books are closed."""
+        ...
+
     def take(self, connection: str) -> bool:
         """Reserve one start at a connection, if its limits allow one now."""
         ...
@@ -365,6 +369,7 @@ class Fold:
         batch.orders[order.id] = order
         batch.events += decision.events
         batch.entries += decision.entries
+        batch.documents += decision.documents
         for effect in decision.effects:
             batch.effects[(order.id, effect.id)] = (effect, None)
             batch.done.discard((order.id, effect.id))

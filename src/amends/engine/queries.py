@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from amends.core.chart import called
 from amends.core.reasons import Reason, Refused
 from amends.engine.views import event_view, order_view, payment_view, refund_view
 from amends.engine.wiring import Engine
@@ -83,7 +86,13 @@ async def balances(engine: Engine, at: Instant | None) -> dict[str, Any]:
         "at": rfc3339(at if at is not None else engine.clock.now()),
         "functional_currency": engine.config.ledger.functional_currency,
         "balances": [
-            {"account": a, "currency": c, "amount": amount, "functional_amount": functional}
+            {
+                "account": a,
+                "currency": c,
+                "amount": amount,
+                "functional_amount": functional,
+                **msgspec.to_builtins(called(a, engine.config.accounts)),
+            }
             for a, c, amount, functional in rows
         ],
     }

@@ -26,6 +26,9 @@ BEAT = 2 * SECOND
 DEAD_AFTER = 10 * SECOND
 UNMATCHED = 5 * SECOND
 SEAL = 1 * MINUTE
+DOCUMENTS = 10 * SECOND
+NUMBERED_AT_ONCE = 500
+SETTLED = 10 * MINUTE  # older entries seldom come: balances kept then stay kept
 RAW_KEPT = 30 * DAY  # raw inbound bodies (I15)
 DEADLINES_AT_ONCE = 100
 
@@ -45,6 +48,7 @@ class Sweeper:
         self._store, self._turner, self._limits = store, turner, limits
         self._clock, self._holder, self._sealer = clock, holder, sealer
         self.period = PERIOD
+        self.series = ""  # of the credit notes to number, "" if they are numbered elsewhere
         self._wake = asyncio.Event()
         self._next_due: Instant | None = None
         self._done_at: dict[str, Instant] = {}
@@ -151,8 +155,19 @@ class Sweeper:
             await self._match_late()
         if self._is_time("seal", SEAL):
             await self._sealer.seal()
+        if self.series and self._is_time("documents", DOCUMENTS):
+            await self._number()
+        if self._is_time("balances", HOUR) and await self._store.last_kept() < now - DAY:
+            await self._store.keep_balances(now - SETTLED)
         if self._is_time("raw", HOUR):
             await self._store.expire_raw(now - RAW_KEPT)
+
+    async def _number(self) -> None:
+        """Credit notes get their numbers here, so that no refund waits for a counter."""
+        done = NUMBERED_AT_ONCE
+        while done == NUMBERED_AT_ONCE:
+            now = self._clock.now()
+            done = await self._store.number_documents(self.series, now, NUMBERED_AT_ONCE)
 
     def _is_time(self, chore: str, period: int) -> bool:
         now = self._clock.monotonic()

@@ -16,7 +16,7 @@ import structlog
 
 from amends.engine.asks import Ask, Told
 from amends.engine.fold import Fold, World
-from amends.store.spec import Retry, RowRefused, Store, StoreUnavailable
+from amends.store.spec import PeriodClosed, Retry, RowRefused, Store, StoreUnavailable
 
 log = structlog.get_logger()
 
@@ -151,6 +151,9 @@ class Turner:
                     fold.decide()
                     await turn.write(fold.batch)
                 return fold
+            except PeriodClosed:
+                fold.undo()
+                await self._world.learn_closed()
             except Retry:
                 fold.undo()
             except BaseException:

@@ -72,10 +72,13 @@ class Engine:
         self.sweeper = Sweeper(
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
         )
+        if config.ledger.credit_note_issuer == "amends":
+            self.sweeper.series = config.ledger.credit_note_series
         self.deliverer = Deliverer(
             self.connections, self.limits, self.transport, self.clock, self.sweeper.room
         )
         self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
+        self._closed: Mapping[str, str] = {}  # what it does not know of, the database refuses
         self._hurried = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,7 +86,11 @@ class Engine:
 
     def ctx(self, now: Instant) -> Ctx:
         functional = self.config.ledger.functional_currency
-        return Ctx(now, self._policy, functional, self._terms, self._rates)
+        return Ctx(now, self._policy, functional, self._terms, self._rates, self._closed)
+
+    async def learn_closed(self) -> None:
+        """A period was closed by another process."""
+        self._closed = await self.store.closed()
 
     @cached_property
     def _rates(self) -> Mapping[str, Rate]:

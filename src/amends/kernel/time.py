@@ -49,6 +49,11 @@ def rfc3339(at: Instant) -> str:
     return to_datetime(at).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+def day_of(at: Instant) -> str:
+    """The date of an instant, UTC: `2026-11-30`."""
+    return to_datetime(at).date().isoformat()
+
+
 def day_after(at: Instant, days: int, business: bool) -> str:
     """The date, UTC, so many days after an instant: `2026-11-30`. Business days are Monday to
     Friday; no country's holidays are known here."""

@@ -66,6 +66,13 @@ class Cold(Reads):
             return (await connection.execute(query)).rowcount == 1
 
     async def append_system(self, stream: str, make: Callable[[Head], Event]) -> Event:
+        async with self.writing() as connection:
+            return await self.append_event(connection, stream, make)
+
+    async def append_event(
+        self, connection: AsyncConnection, stream: str, make: Callable[[Head], Event]
+    ) -> Event:
+        """The same in a transaction that does more."""
         invariant(stream.startswith("system:"), f"{stream} is no system stream")
         tip = (
             select(events.c.stream, events.c.seq, events.c.hash)
@@ -73,14 +80,13 @@ class Cold(Reads):
             .order_by(events.c.seq.desc())
             .limit(1)
         )
-        async with self.writing() as connection:
-            await self.lock_stream(connection, stream)
-            found = (await connection.execute(tip)).first()
-            head = Head(*found) if found else Head(stream, 0, GENESIS)
-            event = make(head)
-            follows = (event.stream, event.seq, event.previous)
-            invariant(follows == (stream, head.seq + 1, head.hash), f"{event} breaks the chain")
-            await connection.execute(insert(events).values(rows.event(event)))
+        await self.lock_stream(connection, stream)
+        found = (await connection.execute(tip)).first()
+        head = Head(*found) if found else Head(stream, 0, GENESIS)
+        event = make(head)
+        follows = (event.stream, event.seq, event.previous)
+        invariant(follows == (stream, head.seq + 1, head.hash), f"{event} breaks the chain")
+        await connection.execute(insert(events).values(rows.event(event)))
         return event
 
     async def add_checkpoint(self, checkpoint: Checkpoint) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
-from amends.store.cold import Cold
+from amends.store.ledger import Ledger
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -31,6 +31,7 @@ from amends.store.spec import (
     Claimed,
     CommitUnknown,
     Inbound,
+    PeriodClosed,
     Retry,
     RowRefused,
     StoreUnavailable,
@@ -260,7 +261,7 @@ class PostgresTurn:
             raise self.broken from error
 
 
-class PostgresStore(Cold):
+class PostgresStore(Ledger):
     """A PostgreSQL database by its URL (`postgresql://user@host/name`, libpq's parameters)."""
 
     def __init__(self, url: str) -> None:
@@ -375,7 +376,11 @@ class PostgresStore(Cold):
             async with self._connection() as connection, self.translated():
                 await connection.execute(_GIVE_UP, holder, *zip(*sorted(claims), strict=True))
 
-    # -- what Cold leaves to us ------------------------------------------------------------------
+    # -- what Cold and Ledger leave to us --------------------------------------------------------
+    async def lock_books(self, connection: AsyncConnection) -> None:
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended('amends-books', 0))"
+        await connection.execute(text(lock))
+
     def mending(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
@@ -401,6 +406,8 @@ class PostgresStore(Cold):
         state: str = error.sqlstate or ""
         if state in ("40001", "40P01"):  # serialisation failure, deadlock
             return Retry(str(error))
+        if state == "AM001":  # ours: the trigger on entries
+            return PeriodClosed(str(error))
         if state == "23505" and error.table_name in RACED:
             return Retry(str(error))
         if state[:2] in ("22", "23", "54"):  # data, constraint or trigger, over a limit

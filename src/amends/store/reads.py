@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from amends.core.events import Event
 from amends.core.order import Order, Payment
+from amends.core.postings import Entry
 from amends.kernel.canon import canonical
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
@@ -52,6 +53,7 @@ from amends.store.schema import (
     refunds,
 )
 from amends.store.spec import (
+    Books,
     Checkpoint,
     Head,
     Inbound,
@@ -62,6 +64,8 @@ from amends.store.spec import (
     QuoteRow,
     StoreUnavailable,
 )
+
+STRANGERS = 100  # named at once; more would say no more
 
 # The connections that have effects, by one look into the index for each.
 _LANES = (
@@ -98,7 +102,7 @@ def decode_cursor(cursor: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
     return tuple(key)
 
 
-def _page(items: list[dict[str, Any]], keys: list[tuple[Any, ...]], limit: int) -> Page:
+def page_of(items: list[dict[str, Any]], keys: list[tuple[Any, ...]], limit: int) -> Page:
     """`keys` are the keys of one row more than the page has, if there is one more."""
     more = len(keys) > limit
     return Page(items[:limit], encode_cursor(keys[limit - 1]) if more else "")
@@ -180,7 +184,7 @@ class Reads(ABC):
         query = query.order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit + 1)
         found = [(at, updated, rows.to_order(s)) for at, updated, s in await self.fetch(query)]
         items = [_order_item(order, at, updated) for at, updated, order in found]
-        return _page(items, [(at, order.id) for at, _, order in found], limit)
+        return page_of(items, [(at, order.id) for at, _, order in found], limit)
 
     async def order_ids(self, after: str, limit: int) -> list[tuple[str, int, str]]:
         query = (
@@ -204,7 +208,7 @@ class Reads(ABC):
             query = query.where(key < tuple_(*decode_cursor(cursor, (int, str))))
         query = query.order_by(refunds.c.created_at.desc(), refunds.c.id.desc()).limit(limit + 1)
         items = [dict(row._mapping) for row in await self.fetch(query)]
-        return _page(items, [(item["created_at"], item["id"]) for item in items], limit)
+        return page_of(items, [(item["created_at"], item["id"]) for item in items], limit)
 
     async def refund_order(self, refund_id: str) -> str | None:
         found = await self.fetch(select(refunds.c.order_id).where(refunds.c.id == refund_id))
@@ -270,7 +274,7 @@ class Reads(ABC):
             lines = await _lines(connection, [(e.order_id, e.number) for e in found[:limit]])
         items = [_entry_item(e, lines[e.order_id, e.number]) for e in found[:limit]]
         keys = [tuple(getattr(e, column.name) for column in key) for e in found]
-        return _page(items, keys, limit)
+        return page_of(items, keys, limit)
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
         found: dict[int, str] = {}
@@ -282,19 +286,36 @@ class Reads(ABC):
                 return found
             cursor = page.next
 
+    async def books(self, after: str, limit: int, only: str = "") -> list[Books]:
+        wanted = orders.c.id == only if only else orders.c.id > after
+        query = select(orders.c.id, orders.c.state).where(wanted).order_by(orders.c.id)
+        async with self.reading() as connection:
+            found = (await connection.execute(query.limit(limit))).all()
+            mine = entries.c.order_id.in_([id_ for id_, _ in found])
+            heads = select(entries).where(mine).order_by(entries.c.order_id, entries.c.number)
+            booked = (await connection.execute(heads)).all()
+            lines = await _lines_of(connection, [id_ for id_, _ in found])
+        made: dict[str, list[Entry]] = {id_: [] for id_, _ in found}
+        for e in booked:
+            item = _entry_item(e, lines.get((e.order_id, e.number), []))
+            made[e.order_id].append(rows.to_entry(item))
+        return [Books(rows.to_order(state), tuple(made[id_])) for id_, state in found]
+
+    async def strangers(self) -> list[str]:
+        found: set[str] = set()
+        for table in (entries, postings):
+            there = exists().where(orders.c.id == table.c.order_id)
+            query = select(table.c.order_id).where(~there).distinct().limit(STRANGERS)
+            found |= {id_ for (id_,) in await self.fetch(query)}
+        lost = exists().where(
+            entries.c.order_id == postings.c.order_id, entries.c.number == postings.c.entry
+        )
+        query = select(postings.c.order_id).where(~lost).distinct().limit(STRANGERS)
+        return sorted(found | {id_ for (id_,) in await self.fetch(query)})
+
     async def quote(self, quote_id: str) -> QuoteRow | None:
         found = await self.fetch(select(quotes).where(quotes.c.id == quote_id))
         return rows.to_quote(found[0]) if found else None
-
-    async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
-        line = postings.c
-        query = select(
-            line.account, line.currency, func.sum(line.amount), func.sum(line.functional)
-        ).group_by(line.account, line.currency)
-        if at is not None:
-            query = query.where(line.at <= at)
-        query = query.order_by(line.account, line.currency)
-        return [(a, c, int(amount), int(ours)) for a, c, amount, ours in await self.fetch(query)]
 
     async def last_checkpoint(self) -> Checkpoint | None:
         query = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
@@ -458,6 +479,19 @@ async def _lines(
     return lines
 
 
+async def _lines_of(
+    connection: AsyncConnection, order_ids: list[str]
+) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """All postings of these orders, as items."""
+    line = postings.c
+    query = select(postings).where(line.order_id.in_(order_ids))
+    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in await connection.execute(query.order_by(line.order_id, line.entry, line.line)):
+        item = {"account": row.account, "amount": row.amount, "functional": row.functional}
+        lines.setdefault((row.order_id, row.entry), []).append(item)
+    return lines
+
+
 def _entry_item(e: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "order": e.order_id,
@@ -470,5 +504,6 @@ def _entry_item(e: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:
         "refund": e.refund_id,
         "leg": e.leg_id,
         "psp_refund_id": e.psp_refund_id,
+        **rows.dates(e.at, e.posted_on, lines),
         "postings": lines,
     }

@@ -10,15 +10,18 @@ from typing import Any
 
 import msgspec
 
+from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
 from amends.core.postings import Entry, Posting
 from amends.kernel.canon import canonical
+from amends.kernel.time import Instant, day_of
 from amends.store.spec import (
     Answer,
     AnswerKey,
     Checkpoint,
+    CreditNote,
     Head,
     Inbound,
     Lease,
@@ -35,6 +38,7 @@ _order = msgspec.json.Decoder(Order).decode
 _strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 _heads = msgspec.json.Decoder(tuple[tuple[str, int, str], ...]).decode
+_document = msgspec.json.Decoder(Document).decode
 _body = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -155,6 +159,7 @@ def entry(e: Entry) -> Row:
         e.refund,
         e.leg,
         e.psp_refund_id,
+        e.posted_on,
     )
 
 
@@ -171,6 +176,10 @@ def postings(e: Entry) -> Iterator[Row]:
             e.entity,
             e.at,
         )
+
+
+def due_document(d: DueDocument) -> Row:
+    return (d.document.order, d.document.entry, d.at, _json(d.document))
 
 
 def effect(e: Effect, lease: Lease | None) -> Row:
@@ -304,7 +313,35 @@ def to_entry(item: dict[str, Any]) -> Entry:
         item["leg"],
         item["psp_refund_id"],
         lines,
+        "" if item["posted_on"] == day_of(item["at"]) else item["posted_on"],
     )
+
+
+def dates(at: Instant, posted_on: str, lines: Sequence[dict[str, Any]]) -> dict[str, str | None]:
+    """The dates of an entry as its item has them. That of its document, and the one its tax belongs
+    to, is the day it was recorded, UTC."""
+    day = day_of(at)
+    taxed = any(line["account"] == "tax_payable" for line in lines)
+    return {
+        "posted_on": posted_on or day,
+        "tax_point": day if taxed else None,
+        "document_date": day,
+    }
+
+
+def credit_note(c: CreditNote) -> Row:
+    d = c.document
+    head = (d.entity, c.series, c.number, d.order, d.entry, d.refund, d.kind, c.at)
+    return (*head, _json(d))
+
+
+def to_credit_note(row: Sequence[Any]) -> CreditNote:
+    return CreditNote(row.series, row.number, row.at, _document(row.doc))  # type: ignore[attr-defined]
+
+
+def to_due_document(row: Sequence[Any]) -> DueDocument:
+    _, _, at, doc = row
+    return DueDocument(at, _document(doc))
 
 
 def to_note(row: Sequence[Any]) -> NoteText:

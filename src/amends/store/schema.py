@@ -159,6 +159,7 @@ entries = _table(
     _str("refund_id"),
     _str("leg_id"),
     _str("psp_refund_id"),
+    _str("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
 )
 
 postings = _narrow(
@@ -197,6 +198,14 @@ notes = _table(
     _str("salt"),
     _str("text"),
     _big("at"),
+)
+
+documents_due = _table(  # that wait for their number
+    "documents_due",
+    _str("order_id", key=True),
+    _big("entry", key=True),
+    _big("at"),
+    _str("doc"),  # JSON of core.documents.Document
 )
 
 # -- what is found by a key of its own
@@ -286,6 +295,40 @@ checkpoints = _table(
 
 processes = _table("processes", _str("id", key=True), _big("seen_at"))
 
+periods = _narrow(  # closed ones; those before them are closed with them
+    "periods",
+    _str("entity", key=True),
+    _str("period", key=True),  # YYYY-MM
+    _big("at"),
+    _str("actor"),
+)
+
+balance_marks = _narrow(  # instants at which balances are kept; made: 1, or 0 while they are summed
+    "balance_marks", _big("at", key=True), _big("made")
+)
+
+balance_lines = _narrow(
+    "balance_lines",
+    _big("at", key=True),
+    _str("account", key=True),
+    _str("currency", key=True),
+    _big("amount"),
+    _big("functional"),
+)
+
+credit_notes = _table(
+    "credit_notes",
+    _str("entity", key=True),
+    _str("series", key=True),
+    _big("number", key=True),  # from 1 without gaps
+    _str("order_id"),
+    _big("entry"),
+    _str("refund_id"),
+    _str("kind"),
+    _big("at"),
+    _str("doc"),
+)
+
 # Tables of the aggregate and the column that names the order; the first column of their keys.
 AGGREGATE: dict[str, str] = {
     "orders": "id",
@@ -297,6 +340,7 @@ AGGREGATE: dict[str, str] = {
     "postings": "order_id",
     "effects": "order_id",
     "notes": "order_id",
+    "documents_due": "order_id",
 }
 
 # Tables found, and distributed, by the first column of a key of their own.
@@ -310,9 +354,13 @@ ROUTING: dict[str, str] = {
     "principals": "id",
     "checkpoints": "number",
     "processes": "id",
+    "periods": "entity",
+    "balance_marks": "at",
+    "balance_lines": "at",
+    "credit_notes": "entity",
 }
 
-APPEND_ONLY = ("events", "entries", "postings", "checkpoints")
+APPEND_ONLY = ("events", "entries", "postings", "checkpoints", "periods", "credit_notes")
 
 # -- indexes: only what a query needs
 
@@ -349,3 +397,5 @@ _KEPT = text("raw IS NOT NULL")
 Index("inbox_raw", inbox.c.at, postgresql_where=_KEPT, sqlite_where=_KEPT)
 Index("inbox_refs_message", inbox_refs.c.connection, inbox_refs.c.message)
 Index("principals_key", principals.c.key_hash, unique=True)
+Index("documents_due_at", documents_due.c.at, documents_due.c.order_id, documents_due.c.entry)
+Index("credit_notes_order", credit_notes.c.order_id)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order, Payment
@@ -33,6 +34,11 @@ class CommitUnknown(StoreUnavailable):
 class Retry(Exception):
     """A deadlock, a serialisation failure or a row another process just made: run the whole turn
     again from its first read. Nothing of it is on disk."""
+
+
+class PeriodClosed(Retry):
+    """An entry fell into a closed period: read `closed` and run the turn again. Nothing of it is on
+    disk."""
 
 
 class RowRefused(Exception):
@@ -145,6 +151,7 @@ class Batch:
         self.refunds: set[tuple[str, str]] = set()  # (order, refund) touched: project them
         self.events: list[Event] = []
         self.entries: list[Entry] = []
+        self.documents: list[DueDocument] = []
         self.effects: dict[tuple[str, str], tuple[Effect, Lease | None]] = {}
         self.done: set[tuple[str, str]] = set()
         self.answers: list[Answer] = []
@@ -210,6 +217,27 @@ class Page(msgspec.Struct, frozen=True):
 
     items: list[dict[str, Any]]
     next: str
+
+
+class Books(msgspec.Struct, frozen=True):
+    """One order and all its journal entries, by number."""
+
+    order: Order
+    entries: tuple[Entry, ...]
+
+
+class CreditNote(msgspec.Struct, frozen=True):
+    """A numbered document; `number` 0 and `at` 0 for one that waits for its number."""
+
+    series: str
+    number: int
+    at: Instant
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """As it is printed: `CN-000001`, "" without a number."""
+        return f"{self.series}-{self.number:06}" if self.number else ""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -335,15 +363,65 @@ class Store(Protocol):
         """Journal entries with their postings, oldest first by (order, number) or, with no order
         filter, by (at, order, number); filters: order, refund, account, currency. Items: order,
         number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
-        postings (account, amount, functional; debit positive)."""
+        posted_on, tax_point (None: nothing of it is tax) and document_date as YYYY-MM-DD, postings
+        (account, amount, functional; debit positive)."""
         ...
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
         """`Entry.hash` recomputed from the rows of one order's entries and postings, by number."""
         ...
 
+    async def books(self, after: str, limit: int, only: str = "") -> list[Books]:
+        """Orders by id, each with its entries as the rows have them; `only` this order."""
+        ...
+
+    async def strangers(self) -> list[str]:
+        """Orders that entries or postings name and that are not there; some of them, by id."""
+        ...
+
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
-        """(account, currency, amount, functional amount) of all entries up to `at`."""
+        """(account, currency, amount, functional amount) of all entries up to `at`: what was kept
+        last before it, and the entries since."""
+        ...
+
+    async def keep_balances(self, at: Instant) -> bool:
+        """Keep the balances of that instant. False if nothing is kept: they are there already, or
+        an older entry came meanwhile. An older entry that comes later takes them back."""
+        ...
+
+    async def last_kept(self) -> Instant:
+        """Of when the newest kept balances are, 0 if there are none."""
+        ...
+
+    async def number_documents(self, series: str, at: Instant, limit: int) -> int:
+        """Give documents that wait the next numbers of their entity's series, without gaps, in the
+        order in which they wait; how many. Issued at `at`, never before the number before. Two at
+        once: the second waits, and goes on where the first ended."""
+        ...
+
+    async def credit_notes(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
+        """Numbered documents by (entity, series, number); filters: order, refund, entity, series.
+        Items: name, series, number, at, and the fields of core.documents.Document."""
+        ...
+
+    async def documents_due(self, limit: int) -> list[DueDocument]:
+        """Documents that wait for a number, in that order."""
+        ...
+
+    async def number_gaps(self) -> list[tuple[str, str, int, int]]:
+        """(entity, series, documents, last number) where those two differ."""
+        ...
+
+    async def closed(self) -> dict[str, str]:
+        """The last closed period ("2026-10") of each legal entity that has closed one."""
+        ...
+
+    async def close_period(
+        self, entity: str, period: str, at: Instant, actor: str, make: Callable[[Head], Event]
+    ) -> bool:
+        """Close a period and those before it, with the event that `make` appends to
+        `system:ledger`. Waits for turns under way; from then on `write` raises PeriodClosed for an
+        entry in them. False if it is closed already."""
         ...
 
     async def streams(self, after: str, limit: int) -> list[Head]:

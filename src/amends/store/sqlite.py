@@ -20,13 +20,14 @@ from typing import IO, Any, TypeVar
 
 from sqlalchemy import URL, Connection, Text, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
-from amends.store.cold import WRITES, Cold, Mending
+from amends.store.cold import WRITES, Mending
+from amends.store.ledger import Ledger
 from amends.store.rows import Row
 from amends.store.spec import (
     Answer,
@@ -34,6 +35,7 @@ from amends.store.spec import (
     Batch,
     Claimed,
     Inbound,
+    PeriodClosed,
     Retry,
     RowRefused,
     StoreUnavailable,
@@ -274,7 +276,7 @@ def _write(connection: sqlite3.Connection, steps: Work) -> None:
             raise Retry(f"{step.name}: another process was there first")
 
 
-class SqliteStore(Cold):
+class SqliteStore(Ledger):
     """One SQLite file. `path` is made by `migrate`, together with its folder."""
 
     def __init__(self, path: Path) -> None:
@@ -404,7 +406,10 @@ class SqliteStore(Cold):
                 assert isinstance(turn, SqliteTurn)
                 await turn.run(lambda connection: connection.executemany(sql, values))
 
-    # -- what Cold leaves to us ------------------------------------------------------------------
+    # -- what Cold and Ledger leave to us --------------------------------------------------------
+    async def lock_books(self, connection: AsyncConnection) -> None:
+        """A SQLite transaction that writes is alone."""
+
     def mending(self) -> Mending:
         """Cold writes queue behind turns: two writers of one process would only wait in SQLite."""
         return self._turn
@@ -423,12 +428,15 @@ class SqliteStore(Cold):
 
 def _refused(error: sqlite3.IntegrityError) -> RowRefused | Retry:
     """SQLite's words are `UNIQUE constraint failed: orders.id`."""
+    if str(error) == PERIOD_CLOSED:
+        return PeriodClosed(str(error))
     table = str(error).rpartition(": ")[2].partition(".")[0]
     if error.sqlite_errorcode in _UNIQUE and table in RACED:
         return Retry(str(error))
     return RowRefused(str(error))
 
 
+PERIOD_CLOSED = "a period of these books is closed"  # as the trigger on entries says it
 _UNIQUE = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 
 

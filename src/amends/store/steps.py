@@ -138,6 +138,7 @@ STEPS: dict[str, Step] = {
         _insert("events", schema.events),
         _insert("entries", schema.entries),
         _insert("postings", schema.postings),
+        _insert("documents_due", schema.documents_due),
         _upsert("effects", schema.effects),
         Step(
             "done",
@@ -227,6 +228,7 @@ def _of_journal(batch: Batch) -> dict[str, list[Row]]:
         "events": _map(rows.event, batch.events),
         "entries": _map(rows.entry, batch.entries),
         "postings": _by_key(row for e in batch.entries for row in rows.postings(e)),
+        "documents_due": _map(rows.due_document, batch.documents),
         "effects": [rows.effect(*batch.effects[key]) for key in sorted(batch.effects)],
         "done": sorted(batch.done - batch.effects.keys()),
     }

@@ -22,6 +22,9 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
     "payout_failed": ("refunds_payable", "clearing:"),
     "external": (*_RETURNED, "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
+    **dict.fromkeys(
+        ("dispute", "dispute_returned", "dispute_lost"), ("disputed", "dispute_losses", "clearing:")
+    ),
 }
 
 
@@ -61,7 +64,8 @@ def functional_is_the_rate(case: Case) -> Found:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
-        times = 2 if "refunds_payable" in {account for account, _, _ in entry.lines} else 1
+        stepped = {"refunds_payable", "disputed", "dispute_losses"}
+        times = 2 if stepped & {account for account, _, _ in entry.lines} else 1
         for account, amount, functional in entry.lines:
             if rate.off(amount, functional) >= line_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
@@ -223,8 +227,24 @@ def clearing_is_the_providers(case: Case) -> Found:
     while its news has not reached us, and then by its own amount."""
     booked = -sum(e.on("clearing:") for e in case.entries)
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
+    settled += sum(dispute.booked for dispute in case.order.disputes)
     if booked != settled:
         yield case.wrong("I5", f"the provider paid {settled}, the clearing accounts say {booked}")
+
+
+def disputes_are_booked(case: Case) -> Found:
+    """What disputes hold stands on the books once: as disputed or, where lost, as a loss."""
+    taken = sum(dispute.booked for dispute in case.order.disputes)
+    lost = sum(dispute.booked for dispute in case.order.disputes if dispute.status == "lost")
+    foreign = any(
+        event.type == "exception.raised" and event.body.get("what") == "dispute_currency"
+        for event in case.events
+    )
+    if not foreign and taken != sum(dispute.withdrawn for dispute in case.order.disputes):
+        yield case.wrong("I5", f"disputes booked {taken}, which is not what they hold")
+    on = {name: sum(e.on(name) for e in case.entries) for name in ("disputed", "dispute_losses")}
+    if on != {"disputed": taken - lost, "dispute_losses": lost}:
+        yield case.wrong("I5", f"disputes hold {taken}, {lost} of it lost, the books say {on}")
 
 
 def _settled(case: Case, movement: Movement) -> int:

@@ -136,6 +136,7 @@ class Dispute(msgspec.Struct):
     payment: str
     withdrawn: int = 0
     status: str = ""
+    booked: int = 0
 
 
 class Part(msgspec.Struct):

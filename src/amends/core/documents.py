@@ -1,0 +1,139 @@
+"""Credit notes and the documents that reverse them: what each entry that gives revenue and tax back
+says on paper. Its totals are the entry's own, to the minor unit; who numbers it is another matter
+(store/ledger.py), so that no counter is on the way of a refund.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from amends.core.order import Charge, Fee, Line, LineShare, Lost, Order, Refund, Shipping
+from amends.core.postings import Entry
+from amends.kernel.time import Instant, day_of
+
+Kind = Literal["credit_note", "reversal"]
+
+# What says how an entry is settled, and compensation, which leaves the sale as it is.
+_BESIDE = ("refunds_payable", "clearing", "goodwill")
+
+
+class DocumentTax(msgspec.Struct, frozen=True):
+    """One tax, as it was charged; `rate` as the shop said it, "" if it did not."""
+
+    name: str
+    rate: str
+    amount: int
+
+
+class DocumentPart(msgspec.Struct, frozen=True):
+    """What is given back for a `kind` "line", "shipping" or "charge" of the order, and "other" for
+    what none of them explains; or kept back, so negative: a "fee", a "promotion" that was lost.
+    `quantity` 0: an amount, not units."""
+
+    kind: str
+    id: str
+    title: str
+    quantity: int
+    net: int
+    taxes: tuple[DocumentTax, ...]
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A credit note, or what reverses one. Amounts are in minor units of `currency`, and negative
+    in a reversal.
+
+    `net`, `tax` and `gross` are what this document is for. `parts` are those of the refund, which
+    come to it where it is `whole`; a document of less is for a part of them. `invoice` is the
+    number of the order's own document, "" if the shop did not say it, and `of` the day of the sale.
+    `reverses` are the numbers of the credit notes of the same refund, filled in with its own.
+    """
+
+    kind: Kind
+    order: str
+    entry: int
+    refund: str
+    entity: str
+    source_connection: str
+    source_order: str
+    invoice: str
+    of: str
+    document_date: str
+    reason: str
+    currency: str
+    net: int
+    tax: int
+    gross: int
+    whole: bool
+    parts: tuple[DocumentPart, ...]
+    reverses: tuple[str, ...] = ()
+
+
+class DueDocument(msgspec.Struct, frozen=True):
+    """A document that waits for its number, in the order of `at`, its order and its entry."""
+
+    at: Instant
+    document: Document
+
+
+def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
+    """The document of an entry of a refund; None if the entry gives no revenue or tax back.
+    Compensation is not on it: it changes nothing of what was invoiced."""
+    if entry.kind not in ("claim", "claim_lapsed", "external"):
+        return None
+    sides = [p for p in entry.postings if p.account.partition(":")[0] not in _BESIDE]
+    tax = sum(p.amount for p in sides if p.account == "tax_payable")
+    gross = sum(p.amount for p in sides)
+    if not gross:
+        return None
+    made = Document(
+        kind="credit_note" if gross >= 0 else "reversal",
+        order=order.id,
+        entry=entry.number,
+        refund=refund.id,
+        entity=entry.entity,
+        source_connection=order.source.connection,
+        source_order=order.source.order_id,
+        invoice=order.invoice,
+        of=day_of(order.placed_at) if order.placed_at else "",
+        document_date=day_of(entry.at),
+        reason=refund.reason,
+        currency=entry.currency,
+        net=gross - tax,
+        tax=tax,
+        gross=gross,
+        whole=abs(gross) == refund.breakdown.total - refund.breakdown.compensation,
+        parts=tuple(_parts(order, refund)),
+    )
+    return DueDocument(entry.at, made)
+
+
+def _parts(order: Order, refund: Refund) -> Iterator[DocumentPart]:
+    parts = refund.breakdown
+    for kind, shares, sold in (
+        ("line", parts.lines, {line.id: line for line in order.lines}),
+        ("shipping", parts.shipping, {charge.id: charge for charge in order.shipping}),
+        ("charge", parts.charges, {charge.id: charge for charge in order.charges}),
+    ):
+        for share in shares:
+            yield _part(kind, share, sold[share.id])
+    for fee in parts.fees:
+        yield _kept("fee", fee.kind, fee)
+    for lost in (lost for lost in parts.lost if not lost.waived):
+        yield _kept("promotion", lost.promotion, lost)
+    if parts.unallocated:
+        yield DocumentPart("other", "", "", 0, parts.unallocated, ())
+
+
+def _kept(kind: str, name: str, held: Fee | Lost) -> DocumentPart:
+    """What is kept back, so negative."""
+    taxes = tuple(DocumentTax(t.name, "", -t.amount) for t in held.taxes)
+    return DocumentPart(kind, name, "", 0, -held.net, taxes)
+
+
+def _part(kind: str, share: LineShare, sold: Line | Shipping | Charge) -> DocumentPart:
+    rates = {tax.name: tax.rate for tax in sold.taxes}
+    taxes = tuple(DocumentTax(t.name, rates.get(t.name, ""), t.amount) for t in share.taxes)
+    return DocumentPart(kind, share.id, sold.title, share.quantity, share.net, taxes)
