@@ -36,7 +36,7 @@ def played(seed: int, providers: tuple[str, ...], **given: Any) -> Report:
 @pytest.fixture(scope="module")
 def mixed() -> Report:
     profile = replace(PROFILES["storm"], world=3.0)
-    return played(2, MIXED, profile=profile, days=6.0, orders=24)
+    return played(3, MIXED, profile=profile, days=6.0, orders=24)
 
 
 @pytest.mark.slow
