@@ -44,7 +44,16 @@ from amends.core.order import (
 )
 from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
 from amends.core.policy import Question, judge
-from amends.core.quote import Portion, Quote, compute, counts, fits, taken_over, unclaimed
+from amends.core.quote import (
+    Portion,
+    Quote,
+    compute,
+    counts,
+    fits,
+    still_owed,
+    taken_over,
+    unclaimed,
+)
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.risk import Features
@@ -110,7 +119,8 @@ def check_request(request: RefundIn) -> None:
 def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
     """The quote, and the failed refunds whose standing claim it takes over because it needs
     their room: after a late failure the claim stands, but the money is back and may be asked for
-    again. Nothing is given up before the refund is approved."""
+    again; or because it needs their lines, where nobody is owed what failed. Nothing is given up
+    before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
             Reason.VALIDATION,
@@ -136,6 +146,8 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         except Refused:
             continue
         enough = not wants_all or beside.amount == quote.amount
+        explained = beside.breakdown.unallocated <= quote.breakdown.unallocated
+        enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
     return set_apart(work, quote), over
