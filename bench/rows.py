@@ -140,7 +140,8 @@ def sandbox(plan: Plan, kind: str) -> list[Row]:
 
 def _sandboxed(plan: Plan, place: Place) -> Round:
     names = _names(plan, 150)
-    with running(*module("amends.doors.cli", "sandbox", "--port", "0"), term=True) as child:
+    root = ["--root", str(place.folder / "paypal-root.pem")]
+    with running(*module("amends.doors.cli", "sandbox", "--port", "0", *root), term=True) as child:
         url = child.line().split()[1].rstrip(",").removesuffix("/stripe")
         with services.amends(place, f"{url}/stripe") as service:
             services.prepare_sandbox(url, f"{service.urls[0]}/webhooks/psp", names)

@@ -16,9 +16,9 @@ from amends.core.facts import (
 )
 from amends.core.left import shrunk
 from amends.core.legs import effect_id
-from amends.core.order import Breakdown, shown_state
+from amends.core.order import Breakdown, LineShare, TaxShare, shown_state
 from amends.core.reasons import Reason
-from amends.core.requests import LineIn, LinePick, RefundIn
+from amends.core.requests import LineIn, LinePick, RefundIn, TaxIn
 from amends.kernel.outcome import Accepted, Declined, RefundState, RefundStatus
 from tests.core.desk import Desk, card, contract_order
 
@@ -99,6 +99,23 @@ def test_giving_up_an_authorization_that_was_not_released_books_nothing() -> Non
     desk.tell(Canceled(desk.refund().id))
     assert (desk.refund().amount, desk.refund().claimed) == (5000, 5000)
     assert desk.kinds() == ["claim", "payout"]
+
+
+def test_lines_of_an_authorization_that_was_not_released_are_asked_for_again() -> None:
+    """Nobody is owed it, so a request takes its place, and what is asked for is on the lines."""
+    line = LineIn("1", 1, 10_000, taxes=(TaxIn("VAT", 2000),))
+    both = (card(5000), card(5000, 0, name="pi_2"))
+    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=both))
+    desk.tell(RefundRequested(RefundIn()))
+    paid(desk, 0)
+    desk.due(desk.leg(1))
+    declined(desk, 1)
+    before = desk.refund().id
+    decision = desk.tell(RefundRequested(RefundIn()))
+    rest = LineShare("1", 1, 4000, (TaxShare("VAT", 1000),))
+    assert desk.refund().breakdown == Breakdown(lines=(rest,))
+    assert (desk.refund().takes_over, desk.refund(0).amount) == ((before,), 5000)
+    assert decision.events[0].type == "refund.superseded"
 
 
 def test_asking_for_the_rest_takes_its_tax_along() -> None:

@@ -54,6 +54,16 @@ def test_a_measured_row_is_whole(name: str) -> None:
     assert row["cpu_s_per_1000"]
 
 
+@pytest.mark.slow
+def test_the_sandbox_row_leaves_nothing_in_the_checkout() -> None:
+    before = sorted(ROOT.glob("*.pem"))
+    _, row = measured(
+        *("--rows", "sandbox-sqlite", "--store", "sqlite", "--seconds", "0.02", "--rounds", "1")
+    )
+    assert row["row"]["value"] > 0
+    assert sorted(ROOT.glob("*.pem")) == before
+
+
 def test_what_is_not_measured_says_why() -> None:
     with ExitStack() as stack:
         plan = Plan(Places("", stack), 0.02, 1, ("postgresql", "sqlite"))

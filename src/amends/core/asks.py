@@ -25,7 +25,7 @@ from amends.core.facts import (
 )
 from amends.core.heard import payment_of
 from amends.core.holds import reserve
-from amends.core.left import counts, taken_over, unclaimed
+from amends.core.left import counts, still_owed, taken_over, unclaimed
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
@@ -132,7 +132,8 @@ def check_request(request: RefundIn) -> None:
 def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
     """The quote, and the failed refunds whose standing claim it takes over because it needs
     their room: after a late failure the claim stands, but the money is back and may be asked for
-    again. Nothing is given up before the refund is approved."""
+    again; or because it needs their lines, where nobody is owed what failed. Nothing is given up
+    before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
             Reason.VALIDATION,
@@ -157,6 +158,8 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         except Refused:
             continue
         enough = not request.wants_all or beside.amount == quote.amount
+        explained = beside.breakdown.unallocated <= quote.breakdown.unallocated
+        enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
     return set_apart(work, quote), over

@@ -144,21 +144,18 @@ def _not_failed(refund: Refund) -> Breakdown:
     return shrunk(refund.breakdown, alive) if alive < refund.amount else refund.breakdown
 
 
+def still_owed(refund: Refund, only: str = "") -> int:
+    """What failed of a refund and is owed all the same: an authorization never was."""
+    failed = (leg for leg in refund.legs if leg.state in FAILED and not leg.replaced)
+    owed = (leg.amount for leg in failed if leg.kind != "void" and only in ("", leg.payment))
+    return sum(owed) if refund.claimed else 0
+
+
 def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
     """What can be given back without the money that failed refunds are still owed, but for those
     that are taken over."""
     payments = [p for p in order.payments if only in ("", p.id)]
-    owed = sum(
-        leg.amount
-        for refund in order.refunds
-        for leg in refund.legs
-        if refund.claimed
-        and refund.id not in given
-        and leg.state in FAILED
-        and not leg.replaced
-        and only in ("", leg.payment)
-        and leg.kind != "void"
-    )
+    owed = sum(still_owed(r, only) for r in order.refunds if r.id not in given)
     return sum(room_of(payment) for payment in payments) - owed
 
 
