@@ -47,6 +47,18 @@ def half_pending() -> Desk:
     return desk
 
 
+def half_released() -> Desk:
+    """100.00, half of it captured and paid back, half only authorized and not released."""
+    line = LineIn("1", 1, 10_000, taxes=(TaxIn("VAT", 2000),))
+    both = (card(5000), card(5000, 0, name="pi_2"))
+    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=both))
+    desk.tell(RefundRequested(RefundIn()))
+    paid(desk, 0)
+    desk.due(desk.leg(1))
+    declined(desk, 1)
+    return desk
+
+
 def pending(desk: Desk, number: int) -> None:
     desk.accept("pending", desk.leg(number))
 
@@ -88,13 +100,7 @@ def test_cancel_gives_up_what_failed() -> None:
 
 def test_giving_up_an_authorization_that_was_not_released_books_nothing() -> None:
     """It was never owed: what was claimed is what was paid."""
-    line = LineIn("1", 1, 10_000)
-    both = (card(5000), card(5000, 0, name="pi_2"))
-    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=both))
-    desk.tell(RefundRequested(RefundIn()))
-    paid(desk, 0)
-    desk.due(desk.leg(1))
-    declined(desk, 1)
+    desk = half_released()
     assert [leg.kind for leg in desk.refund().legs] == ["refund", "void"]
     desk.tell(Canceled(desk.refund().id))
     assert (desk.refund().amount, desk.refund().claimed) == (5000, 5000)
@@ -103,19 +109,27 @@ def test_giving_up_an_authorization_that_was_not_released_books_nothing() -> Non
 
 def test_lines_of_an_authorization_that_was_not_released_are_asked_for_again() -> None:
     """Nobody is owed it, so a request takes its place, and what is asked for is on the lines."""
-    line = LineIn("1", 1, 10_000, taxes=(TaxIn("VAT", 2000),))
-    both = (card(5000), card(5000, 0, name="pi_2"))
-    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=both))
-    desk.tell(RefundRequested(RefundIn()))
-    paid(desk, 0)
-    desk.due(desk.leg(1))
-    declined(desk, 1)
+    desk = half_released()
     before = desk.refund().id
     decision = desk.tell(RefundRequested(RefundIn()))
     rest = LineShare("1", 1, 4000, (TaxShare("VAT", 1000),))
     assert desk.refund().breakdown == Breakdown(lines=(rest,))
     assert (desk.refund().takes_over, desk.refund(0).amount) == ((before,), 5000)
     assert decision.events[0].type == "refund.superseded"
+
+
+def test_what_is_owed_is_not_given_up_for_its_lines() -> None:
+    """The payments took more than the lines explain: what is asked for beside is there."""
+    line = LineIn("1", 1, 10_000)
+    both = (card(5000), card(7000, name="pi_2"))
+    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=both))
+    desk.tell(RefundRequested(RefundIn(amount=10_000)))
+    paid(desk, 0)
+    desk.due(desk.leg(1))
+    declined(desk, 1)
+    desk.tell(RefundRequested(RefundIn(amount=2000)))
+    assert (desk.refund().takes_over, desk.refund().breakdown) == ((), Breakdown(unallocated=2000))
+    assert desk.refund(0).claimed == 10_000
 
 
 def test_asking_for_the_rest_takes_its_tax_along() -> None:
