@@ -81,6 +81,7 @@ class Refunds(RuleBasedStateMachine):
         self.out: dict[str, Out] = {}  # by effect row
         self.late: list[Out] = []  # answers whose lease has run out
         self.webhooks: list[Any] = []
+        self.disputed = ("", 0)  # how the dispute stands, and what it holds
         self.keys: dict[tuple[str, int], str] = {}
         self.sent_at: dict[str, int] = {}  # when a key was first sent
         self.taken = 0
@@ -309,6 +310,11 @@ class Refunds(RuleBasedStateMachine):
         open_ = status == "needs_response"
         fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", amount, "EUR", status, open_, amount)
         self.desk.tell(fact, f"connection:{STRIPE}")
+        was, held = self.disputed
+        if open_ and was in ("won", "lost"):
+            return  # it opened before it ended
+        again = (was, status) == ("won", "won")  # what was given back is not taken again
+        self.disputed = status, min(amount, held) if again else amount
 
     @precondition(lambda self: self.webhooks)
     @rule(pick=st.integers(0, 20), how=st.sampled_from(["once", "once", "keep", "drop"]))
@@ -426,7 +432,11 @@ class Refunds(RuleBasedStateMachine):
             account = self.accounts[payment.psp_payment_id]
             assert payment.captured == account.captured
             assert account.captured <= account.authorized
-        assert desk.balance(f"clearing:{STRIPE}") == -sum(map(provider.paid, self.accounts))
+        status, taken = self.disputed
+        left = sum(map(provider.paid, self.accounts)) + taken
+        assert desk.balance(f"clearing:{STRIPE}") == -left
+        lost = taken if status == "lost" else 0
+        assert (desk.balance("disputed"), desk.balance("dispute_losses")) == (taken - lost, lost)
         self.compare_claims()
 
     def compare_claims(self) -> None:
