@@ -10,7 +10,15 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.requests import ChargeKind, FeeKind, IfLost, OrderKey, RefundReason
+from amends.core.parties import Party, Seller
+from amends.core.requests import (
+    ChargeKind,
+    FeeKind,
+    IfLost,
+    OrderKey,
+    PlatformFee,
+    RefundReason,
+)
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState
@@ -75,6 +83,7 @@ class Line(_Part, frozen=True):
     discount: int = 0
     fulfilled: int = 0
     discounts: tuple[Discount, ...] = ()
+    seller: str = ""  # the account of whoever sold it, where the platform did not
 
 
 class Shipping(_Part, frozen=True):
@@ -86,6 +95,7 @@ class Shipping(_Part, frozen=True):
     title: str = ""
     discounts: tuple[Discount, ...] = ()
     standard: int | None = None
+    seller: str = ""
 
 
 class Charge(_Part, frozen=True):
@@ -163,6 +173,8 @@ class Payment(_Part, frozen=True):
     captures: tuple[tuple[str, int], ...] = ()
     failed_captures: tuple[str, ...] = ()
     early: tuple[RefundState, ...] = ()
+    sellers: tuple[Seller, ...] = ()  # whose sale it was, what none of them has is our own
+    apart: bool = False  # they were paid by other means than with the payment
 
 
 class Tender(_Part, frozen=True):
@@ -315,6 +327,9 @@ class Leg(_Part, frozen=True):
     was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
     revived: bool = False  # it had ended and was alive again: news of an end may be the old one
     waits: int = 0  # how often it was put off for want of funds
+    parties: tuple[Party, ...] = ()  # what sellers bear of it, fixed like `full`
+    untaken: bool = False  # the provider refused to take that from them: it goes without
+    took: bool = False  # what it took from them is on the books
 
     @property
     def key(self) -> str:
@@ -360,6 +375,7 @@ class Refund(_Part, frozen=True):
     takes_over: tuple[str, ...] = ()
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
+    platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
 
 
 class Dispute(_Part, frozen=True):

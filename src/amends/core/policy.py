@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from amends.core.order import Verdict
-from amends.core.requests import IfLost
+from amends.core.requests import IfLost, PlatformFee
 from amends.core.risk import MODEL, Features, score
 from amends.kernel.canon import digest
 
@@ -23,6 +23,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     return_label: tuple[tuple[str, int], ...] = ()
     handling: tuple[tuple[str, int], ...] = ()
     minimum: tuple[tuple[str, int], ...] = ()
+    platform_fee: PlatformFee = "proportional"
 
 
 PLAIN = Amounts()

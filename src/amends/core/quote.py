@@ -26,6 +26,7 @@ from amends.core.order import (
     TaxShare,
     room_of,
 )
+from amends.core.parties import Party
 from amends.core.policy import PLAIN, Amounts
 from amends.core.promotions import Loss, basket, loss
 from amends.core.reasons import Reason, Refused
@@ -37,13 +38,15 @@ from amends.kernel.money import allocate, share
 
 class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one payment gives: kind "void" of an authorization, "refund" of captured money, where
-    it must be said of which capture; "manual" for what its provider cannot pay, and `why`."""
+    it must be said of which capture; "manual" for what its provider cannot pay, and `why`.
+    `parties`: what sellers bear of it."""
 
     payment: str
     kind: LegKind
     amount: int
     capture: str = ""
     why: str = ""
+    parties: tuple[Party, ...] = ()
 
 
 class Quote(msgspec.Struct, frozen=True):

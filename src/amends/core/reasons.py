@@ -32,6 +32,9 @@ class Reason(StrEnum):
     TAXES_OFF = "taxes_off"
     TOTAL_OFF = "total_off"
     TENDERS_OFF = "tenders_off"
+    SELLERS_OFF = "sellers_off"
+    UNKNOWN_SELLER = "unknown_seller"
+    SPLIT_NOT_POSSIBLE = "split_not_possible"
     PAYMENT_TAKEN = "payment_taken"
     ORDER_CONFLICT = "order_conflict"
     NO_RATE = "no_rate"
@@ -86,6 +89,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.TAXES_OFF: "The taxes do not add up; put right the sum that is named.",
     Reason.TOTAL_OFF: "The order does not add up; put right the sum that is named.",
     Reason.TENDERS_OFF: "The tenders are not what was paid; put right the sum that is named.",
+    Reason.SELLERS_OFF: "The sellers' shares do not add up; put right the sum that is named.",
+    Reason.UNKNOWN_SELLER: "No tender of the order has this seller; add the seller to the tender.",
+    Reason.SPLIT_NOT_POSSIBLE: "The provider does not pay sellers so with a payment; say that they "
+    "were paid apart from it: `sellers_paid: apart`.",
     Reason.PAYMENT_TAKEN: "A tender names a payment that belongs to another order.",
     Reason.ORDER_CONFLICT: "The new version of the order contradicts what already happened to it.",
     Reason.NO_RATE: "No rate to the ledger's currency is known; set it under [ledger.rates].",
