@@ -163,6 +163,7 @@ class Payment(_Part, frozen=True):
     captures: tuple[tuple[str, int], ...] = ()
     failed_captures: tuple[str, ...] = ()
     early: tuple[RefundState, ...] = ()
+    receipt: int = 0  # what of its captures is on the books, where those are kept here
 
 
 class Tender(_Part, frozen=True):
