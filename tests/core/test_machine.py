@@ -90,8 +90,9 @@ class Refunds(RuleBasedStateMachine):
         split=st.lists(st.integers(500, 8000), min_size=0, max_size=2),
         captured=st.lists(st.booleans(), min_size=3, max_size=3),
         up_to=st.sampled_from([10**9, 10**9, 3000]),
+        booked=st.booleans(),
     )
-    def start(self, split: list[int], captured: list[bool], up_to: int) -> None:
+    def start(self, split: list[int], captured: list[bool], up_to: int, booked: bool) -> None:
         amounts = [a for a in split if a]
         while sum(amounts) >= 10_200:
             amounts.pop()
@@ -101,7 +102,7 @@ class Refunds(RuleBasedStateMachine):
             for n, amount in enumerate(amounts, 1)
         }
         tenders = tuple(card(a.authorized, a.captured, name) for name, a in self.accounts.items())
-        self.desk = Desk(contract_order(tenders=tenders), policy=built_in(up_to))
+        self.desk = Desk(contract_order(tenders=tenders), policy=built_in(up_to), captures=booked)
         self.provider = Provider("EUR", self.accounts)
 
     # -- people --------------------------------------------------------------------------------
@@ -434,7 +435,9 @@ class Refunds(RuleBasedStateMachine):
             assert account.captured <= account.authorized
         status, taken = self.disputed
         left = sum(map(provider.paid, self.accounts)) + taken
-        assert desk.balance(f"clearing:{STRIPE}") == -left
+        brought = sum(a.captured for a in self.accounts.values()) if desk.captures else 0
+        assert desk.balance(f"clearing:{STRIPE}") == brought - left
+        assert desk.balance("customer_receipts") == -brought
         lost = taken if status == "lost" else 0
         assert (desk.balance("disputed"), desk.balance("dispute_losses")) == (taken - lost, lost)
         self.compare_claims()

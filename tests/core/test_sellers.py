@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from amends.core.effects import RefundIntent
 from amends.core.facts import RefundRequested, Retried
@@ -40,16 +41,7 @@ class Market(Desk):
         super().__init__(**more)
 
     def ctx(self) -> Any:
-        found = super().ctx()
-        return type(found)(
-            found.now,
-            found.policy,
-            found.functional,
-            found.terms,
-            found.rates,
-            found.closed,
-            self.splits,
-        )
+        return replace(super().ctx(), splits=self.splits)
 
 
 def paid(*sellers: SellerIn, amount: int = 10_000, apart: bool = False) -> TenderIn:

@@ -80,8 +80,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 class Ctx(msgspec.Struct, frozen=True, dict=True):
     """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
-    `closed` the last closed period of each legal entity's books, `splits` how the providers that
-    pay sellers with a payment take it back."""
+    `closed` the last closed period of each legal entity's books, `captures` whether captures are
+    booked here, `splits` how the providers that pay sellers with a payment take it back."""
 
     now: Instant
     policy: Policy
@@ -89,6 +89,7 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     terms: Mapping[str, Terms] = {}
     rates: Mapping[str, Rate] = {}
     closed: Mapping[str, str] = {}
+    captures: bool = False
     splits: Mapping[str, Split] = {}
 
     @cached_property
@@ -99,7 +100,8 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
         a closed period: an entry that met one says on which day it was posted instead. What is
         taken of sellers is written into the event of what is sent.
         """
-        return digest([self.now, self.policy.version, self.functional, dict(self.terms)])
+        seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
+        return digest([*seen, "captures"] if self.captures else seen)
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -175,6 +175,7 @@ class Payment(_Part, frozen=True):
     early: tuple[RefundState, ...] = ()
     sellers: tuple[Seller, ...] = ()  # whose sale it was, what none of them has is our own
     apart: bool = False  # they were paid by other means than with the payment
+    receipt: int = 0  # what of its captures is on the books, where those are kept here
 
 
 class Tender(_Part, frozen=True):

@@ -177,6 +177,16 @@ class Breakdown(msgspec.Struct):
     unallocated: int
 
 
+class SellerShare(msgspec.Struct):
+    """What of it one seller bears: `amount`, less `fee` of the platform that goes back to him.
+    `taken` is what the provider takes from him with the refund; the rest is owed."""
+
+    account: str
+    amount: int
+    fee: int
+    taken: int
+
+
 class Days(msgspec.Struct):
     """Between which dates, UTC, the customer should see the money."""
 
@@ -251,6 +261,7 @@ class Refund(msgspec.Struct):
     created_at: When | None
     expected_by: Days | None
     task: Task | None
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ParkedRefund(msgspec.Struct):
@@ -354,6 +365,7 @@ class Quote(msgspec.Struct):
     tenders: list[QuotedTender]
     expires_at: When
     hash: str
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Event(msgspec.Struct):

@@ -88,14 +88,15 @@ class Engine:
     # -- what a fold needs (World) -------------------------------------------------------------
 
     def ctx(self, now: Instant) -> Ctx:
-        functional = self.config.ledger.functional_currency
+        books = self.config.ledger
         return Ctx(
             now,
             self._policy,
-            functional,
+            books.functional_currency,
             self._terms,
             self._rates,
             self._closed,
+            books.captures,
             self._splits,
         )
 
