@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
-from amends.core.requests import Amount, BasisPoints, IfLost
+from amends.core.requests import Allocation, Amount, BasisPoints, IfLost
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -58,7 +58,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
-    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods."""
+    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods.
+    `allocation` says which tender of several gives how much."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
@@ -67,6 +68,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     return_label: dict[str, Amount] = {}
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
+    allocation: Allocation = "card_first"
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,7 +229,12 @@ def amounts(policy: PolicyConfig) -> Amounts:
         name: tuple(sorted(getattr(policy, name).items()))
         for name in ("return_label", "handling", "minimum")
     }
-    return Amounts(policy.promotion_lost, policy.restocking_bp, **by_currency)
+    return Amounts(
+        policy.promotion_lost,
+        policy.restocking_bp,
+        **by_currency,
+        allocation=policy.allocation,
+    )
 
 
 def _absolute(url: str, path: Path) -> str:

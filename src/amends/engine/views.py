@@ -21,6 +21,7 @@ from amends.core.order import (
     Verdict,
     amount_succeeded,
     remaining,
+    room_of,
     shown_state,
     voidable,
 )
@@ -63,12 +64,23 @@ def order_view(order: Order) -> dict[str, Any]:
             {"id": x.id, "sku": x.sku, "title": x.title, "quantity": x.quantity, "total": x.total}
             for x in order.lines
         ],
-        "payments": [payment_view(order, payment) for payment in order.payments],
+        "payments": [payment_view(order, p) for p in order.payments if p.is_money],
         "refunds": [refund_view(order, refund) for refund in order.refunds],
         "disputes": [
             {"id": d.id, "payment": d.payment, "amount": d.amount, "status": d.status}
             for d in order.disputes
         ],
+        "tenders": [_tender_view(payment) for payment in order.payments],
+    }
+
+
+def _tender_view(payment: Payment) -> dict[str, Any]:
+    return {
+        "id": payment.id,
+        "kind": payment.kind,
+        "name": payment.psp_payment_id or None,
+        "amount": max(payment.authorized, payment.captured),
+        "remaining": room_of(payment),
     }
 
 
@@ -92,6 +104,7 @@ def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
         "voiding": payment.voiding,
         "releasable": voidable(payment),
         "remaining": remaining(payment),
+        "kind": payment.kind,
     }
 
 
@@ -188,6 +201,8 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
         "bank_reference": leg.bank_reference or None,
         "bank_reference_type": leg.bank_reference_type or None,
         "expected_by": _days(*leg.expected) if leg.expected and leg.state in UNDER_WAY else None,
+        "tender": payment.id,
+        "tender_kind": payment.kind,
     }
 
 
@@ -251,6 +266,7 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
                 "psp_payment_id": order.payment(portion.payment).psp_payment_id,
                 "kind": portion.kind,
                 "amount": portion.amount,
+                "tender_kind": order.payment(portion.payment).kind,
             }
             for portion in quote.portions
         ],
