@@ -35,6 +35,11 @@ CHART: dict[str, Account] = {
     "tax_payable": Account("Liabilities", "Tax owed; a refund takes it back as it was charged."),
     "refunds_payable": Account("Liabilities", "What customers are owed and were not paid yet."),
     "clearing": Account("Assets", "The balance at a provider.", each=True),
+    "customer_receipts": Account(
+        "Liabilities",
+        "Captured from customers, where captures are booked here; cleared by the sale in the books "
+        "that recognise it.",
+    ),
     "manual_payouts": Account(
         "Assets", "Paid to customers by hand, outside every provider; cleared by the bank."
     ),

@@ -169,6 +169,7 @@ class Payment(_Part, frozen=True):
     failed_captures: tuple[str, ...] = ()
     early: tuple[RefundState, ...] = ()
     kind: TenderKind = "payment"
+    receipt: int = 0  # what of its captures is on the books, where those are kept here
 
     @property
     def is_money(self) -> bool:

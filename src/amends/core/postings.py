@@ -16,13 +16,14 @@ import msgspec
 from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing
-from amends.core.order import Dispute, Leg, Order, Refund, holder_of
+from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert, scale
 from amends.kernel.time import Instant, day_of
 
 EntryKind = Literal[
+    "capture",
     "claim",
     "payout",
     "payout_failed",
@@ -82,6 +83,27 @@ def first_open(closed: str) -> str:
     """The first day after a period: that of "2026-12" is "2027-01-01"."""
     year, month = int(closed[:4]), int(closed[5:])
     return f"{year + month // 12:04}-{month % 12 + 1:02}-01"
+
+
+def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
+    """What is captured of a payment and was not booked yet: Dr clearing, Cr customer receipts;
+    what came undone the other way. None if it is booked. What is held in all is converted as a
+    whole."""
+    was, now = payment.receipt, received(payment)
+    if was == now:
+        return None
+    ours = convert(now, order.rate) - convert(was, order.rate)
+    account = clearing(payment.connection)
+    lines = (
+        Posting(account, now - was, ours),
+        Posting("customer_receipts", was - now, -ours),
+    )
+    return _made(order, at, "capture", "", "", "", lines)
+
+
+def received(payment: Payment) -> int:
+    """What captures brought to a provider's balance and did not lose again."""
+    return payment.captured - payment.uncaptured if payment.is_money else 0
 
 
 def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from amends.core.order import TenderKind
-from amends.core.requests import FeeKind, PayoutWay
+from amends.core.requests import ChargeKind, FeeKind, IfLost, PayoutWay
 
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
@@ -89,13 +89,43 @@ class Source(msgspec.Struct):
 
 
 class LineItem(msgspec.Struct):
-    """A line of an order."""
+    """A line of an order, and what of it was not given back."""
 
     id: str
     sku: str
     title: str
     quantity: int
     total: int
+    remaining_quantity: int
+    remaining: int
+
+
+class ShippingItem(msgspec.Struct):
+    """A shipping charge of an order, and what of it was not given back."""
+
+    id: str
+    title: str
+    total: int
+    remaining: int
+
+
+class ChargeItem(msgspec.Struct):
+    """Another charge of an order, and what of it was not given back."""
+
+    id: str
+    kind: ChargeKind
+    title: str
+    total: int
+    refundable: bool
+    remaining: int
+
+
+class Promotion(msgspec.Struct):
+    """A discount with a condition; `if_lost`: what becomes of it when a return breaks that."""
+
+    id: str
+    kind: str
+    if_lost: IfLost
 
 
 class Payment(msgspec.Struct):
@@ -301,6 +331,9 @@ class Order(msgspec.Struct):
     cancelled: bool
     parked: str | None
     lines: list[LineItem]
+    shipping: list[ShippingItem]
+    charges: list[ChargeItem]
+    promotions: list[Promotion]
     payments: list[Payment]
     refunds: list[Refund]
     disputes: list[Dispute]

@@ -47,12 +47,13 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92").
     `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
-    issuer, which numbers them."""
+    issuer, which numbers them. `captures`: they are booked too."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
+    captures: bool = False
     credit_note_series: Annotated[str, Meta(pattern="^[0-9A-Za-z/-]{1,20}$")] = "CN"
 
 

@@ -116,10 +116,16 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     if booked["refunds_payable"] != owed:
         said = f"{owed} {order.currency} (minor units) is claimed and not paid"
         yield Finding(order.id, 0, f"{said}, and refunds_payable says {booked['refunds_payable']}.")
+    received = Counter[str]()
+    for payment in order.payments:
+        received[clearing(payment.connection)] += payment.receipt
+    if (receipts := booked["customer_receipts"]) != received.total():
+        said = f"{received.total()} {order.currency} (minor units) of captures is booked"
+        yield Finding(order.id, 0, f"{said}, and customer_receipts says {receipts}.")
     outside = {*OUTSIDE_ACCOUNT.values(), *CREDITS}
     shown = {a for a in booked if a.startswith(clearing("")) or a in outside}
     for account in sorted(shown | {account for account, _ in legs}):
-        paid = legs[account, False] + legs[account, True]
+        paid = legs[account, False] + legs[account, True] - received[account]
         if booked[account] != paid:
             said = f"{paid} {order.currency} (minor units) was paid from {account}"
             yield Finding(order.id, 0, f"{said}, and the books say {booked[account]}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from amends.core.arrivals import UNDER_WAY
 from amends.core.events import Event
+from amends.core.left import left_over
 from amends.core.order import (
     FAILED,
     Breakdown,
@@ -49,6 +50,7 @@ def when(at: Instant) -> str | None:
 
 def order_view(order: Order) -> dict[str, Any]:
     """`GET /v1/orders/{id}`."""
+    left = left_over(order)
     return {
         "id": order.id,
         "source": {"connection": order.source.connection, "order_id": order.source.order_id},
@@ -61,8 +63,34 @@ def order_view(order: Order) -> dict[str, Any]:
         "cancelled": order.cancelled,
         "parked": order.parked or None,
         "lines": [
-            {"id": x.id, "sku": x.sku, "title": x.title, "quantity": x.quantity, "total": x.total}
+            {
+                "id": x.id,
+                "sku": x.sku,
+                "title": x.title,
+                "quantity": x.quantity,
+                "total": x.total,
+                "remaining_quantity": left.lines[x.id].quantity,
+                "remaining": left.lines[x.id].gross,
+            }
             for x in order.lines
+        ],
+        "shipping": [
+            {"id": x.id, "title": x.title, "total": x.total, "remaining": left.shipping[x.id].gross}
+            for x in order.shipping
+        ],
+        "charges": [
+            {
+                "id": x.id,
+                "kind": x.kind,
+                "title": x.title,
+                "total": x.total,
+                "refundable": x.refundable,
+                "remaining": left.charges[x.id].gross,
+            }
+            for x in order.charges
+        ],
+        "promotions": [
+            {"id": x.id, "kind": x.kind, "if_lost": x.if_lost} for x in order.promotions
         ],
         "payments": [payment_view(order, p) for p in order.payments if p.is_money],
         "refunds": [refund_view(order, refund) for refund in order.refunds],

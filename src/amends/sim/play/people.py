@@ -444,7 +444,7 @@ class Person:
             self.world.later(news())
         races, wait = self.prng.random() < 0.3, self.prng.uniform(0, 0.6)
         in_parts, (payment, amount) = self.prng.random() < 0.3, self._one()
-        if races and not self._left_out("capture_race"):
+        if races:
             await self._race(payment, amount, wait)
             return
         if in_parts:

@@ -31,6 +31,11 @@ class Wish(msgspec.Struct, frozen=True):
     workers: int = 1  # processes that send; more than one needs PostgreSQL
     providers: tuple[str, ...] = ("stripe",)
 
+    @property
+    def books_captures(self) -> bool:
+        """Captures are in the books of every second seed."""
+        return self.seed % 2 == 0
+
 
 class Line(msgspec.Struct, frozen=True):
     """One line of the chronicle: virtual seconds, order number ("" for all), what happened."""
@@ -73,7 +78,11 @@ def settings(wish: Wish) -> config.Config:
     raw = {
         "store": {"url": wish.store},
         "policy": {"auto_approve_up_to": 8000},
-        "ledger": {"functional_currency": "EUR", "rates": RATES},
+        "ledger": {
+            "functional_currency": "EUR",
+            "rates": RATES,
+            "captures": wish.books_captures,
+        },
         "audit": {"dir": str(wish.folder / "audit")},
         "connections": {**accounts, SHOP: shop},
     }
