@@ -46,8 +46,10 @@ CHART: dict[str, Account] = {
         "Assets", "Paid to customers by hand, outside every provider; cleared by the bank."
     ),
     "store_credit": Account(
-        "Liabilities", "Store credit customers took instead of money, with their consent."
+        "Liabilities",
+        "Store credit given back to customers who paid with it, or took it instead of money.",
     ),
+    "gift_cards": Account("Liabilities", "What was given back to gift cards."),
     "disputed": Account("Assets", "Taken back by customers' banks, and not given up by us yet."),
     "dispute_losses": Account("Expenses", "What lost disputes took."),
     "seller_receivable": Account(
@@ -62,6 +64,7 @@ CHART: dict[str, Account] = {
 }
 
 OUTSIDE_ACCOUNT = {"manual": "manual_payouts", "credit": "store_credit"}  # by the kind of a leg
+CREDITS = ("gift_cards", "store_credit")  # liabilities to somebody, whose balance is theirs
 
 
 class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

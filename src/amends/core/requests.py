@@ -212,7 +212,9 @@ class SellerIn(_Body, frozen=True):
 class TenderIn(_Body, frozen=True):
     """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
     the provider's name for it ("visa", "klarna"). `sellers` it was for; what none of them has is
-    the platform's own. They were paid `with_payment`, by the provider, or apart from it."""
+    the platform's own. They were paid `with_payment`, by the provider, or apart from it.
+    `reference` is what the shop calls a gift card or a balance of store credit: an id, never the
+    code that spends it."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -223,6 +225,7 @@ class TenderIn(_Body, frozen=True):
     method: Text = ""
     sellers: Annotated[tuple[SellerIn, ...], Meta(max_length=50)] = ()
     sellers_paid: Literal["with_payment", "apart"] = "with_payment"
+    reference: Annotated[str, Meta(max_length=255)] = ""
 
 
 class CustomerIn(_Body, frozen=True):
@@ -278,6 +281,17 @@ class ChargePick(_Body, frozen=True):
     amount: PositiveAmount | None = None
 
 
+Allocation = Literal["card_first", "proportional", "last_in_first_out"]
+
+
+class TenderPick(_Body, frozen=True):
+    """So much of a refund on one tender, named by its id here, by its provider's id of the payment
+    or by the reference of the gift card."""
+
+    id: Name
+    amount: PositiveAmount
+
+
 FeeKind = Literal["restocking", "return_label", "handling"]
 
 
@@ -297,7 +311,9 @@ class RefundIn(_Body, frozen=True):
     was shown with); `lines`, `adjustments`, `shipping` and `charges`, or `amount`, say how much;
     none of them means all that is left. `fees` are kept back; left out, the policy says which.
     `statutory`: a withdrawal that the law grants. `goodwill` as "compensation" leaves the price and
-    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses.
+    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses. `tenders`
+    says which of the ways the order was paid gives how much, by a rule or one by one. `consent` is
+    where it is recorded that the customer takes store credit, should the money not arrive.
     `platform_fee`: what becomes of the platform's fee on sellers' sales; else the policy says.
     """
 
@@ -320,6 +336,12 @@ class RefundIn(_Body, frozen=True):
     statutory: bool = False
     hash: Text = ""
     platform_fee: PlatformFee | None = None
+    tenders: (
+        Literal["policy"]
+        | Allocation
+        | Annotated[tuple[TenderPick, ...], Meta(min_length=1, max_length=20)]
+    ) = "policy"
+    consent: Text = ""
 
     @property
     def by_parts(self) -> bool:

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
-from amends.core.requests import Amount, BasisPoints, IfLost, PlatformFee
+from amends.core.requests import Allocation, Amount, BasisPoints, IfLost, PlatformFee
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -59,7 +59,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
-    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods."""
+    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods.
+    `allocation` says which tender of several gives how much."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
@@ -69,6 +70,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
     platform_fee: PlatformFee = "proportional"
+    allocation: Allocation = "card_first"
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -229,8 +231,13 @@ def amounts(policy: PolicyConfig) -> Amounts:
         name: tuple(sorted(getattr(policy, name).items()))
         for name in ("return_label", "handling", "minimum")
     }
-    fee = policy.platform_fee
-    return Amounts(policy.promotion_lost, policy.restocking_bp, **by_currency, platform_fee=fee)
+    return Amounts(
+        policy.promotion_lost,
+        policy.restocking_bp,
+        **by_currency,
+        allocation=policy.allocation,
+        platform_fee=policy.platform_fee,
+    )
 
 
 def _absolute(url: str, path: Path) -> str:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
+from amends.core.chart import CREDITS, OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Order
-from amends.core.postings import Entry
+from amends.core.postings import Entry, paid_from
 from amends.store.spec import Books, Store
 
 READ_AGAIN = 10  # times, while the order keeps moving
@@ -128,7 +128,7 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
             account = clearing(order.payment(leg.payment).connection)
             received[account] += sum(party.taken for party in leg.parties)
     yield from _not_as_borne(order, booked)
-    outside = OUTSIDE_ACCOUNT.values()
+    outside = {*OUTSIDE_ACCOUNT.values(), *CREDITS}
     shown = {a for a in booked if a.startswith(clearing("")) or a in outside}
     for account in sorted(shown | {account for account, _ in legs}):
         paid = legs[account, False] + legs[account, True] - received[account]
@@ -157,9 +157,7 @@ def _paid(order: Order) -> Counter[tuple[str, bool]]:
     for refund in order.refunds:
         for leg in refund.legs:
             if leg.paid_at and leg.kind != "void":
-                connection = order.payment(leg.payment).connection if leg.payment else ""
-                account = OUTSIDE_ACCOUNT.get(leg.kind) or clearing(connection)
-                found[account, refund.external] += leg.amount
+                found[paid_from(order, leg), refund.external] += leg.amount
     for dispute in order.disputes:
         connection = order.payment(dispute.payment).connection
         found[clearing(connection), True] += dispute.booked
