@@ -336,6 +336,20 @@ def test_credit_notes_are_listed(shell: Shell) -> None:
     assert shell("ledger", "credit-notes", "--refund", "rf_other").out == ""
 
 
+def test_edge_19_the_command_names_tenders(shell: Shell) -> None:
+    body = order_body()
+    body["tenders"][0] |= {"amount": 7200, "captured": 7200}
+    body["tenders"].append({"kind": "gift_card", "amount": 3000, "reference": "GC-1"})
+    shell("import", str(orders_file(shell.folder, body)))
+    named = shell("refund", "shop-1/1001", "--amount", "900", "--tenders", "GC-1:900", "--json")
+    assert [(g["kind"], g["state"]) for g in named.json["legs"]] == [("credit", "succeeded")]
+    assert shell("refund", "shop-1/1001", "--amount", "5", "--tenders", "GC-1:6").code == 1
+    found = shell("ledger", "credits", "GC-1", "--json").json
+    assert [row["amount"] for row in found["credits"]] == [900]
+    assert "9.00" in shell("ledger", "credits", "GC-1").out
+    assert shell("ledger", "check").code == 0
+
+
 def test_a_worker_does_not_share_a_sqlite_file(shell: Shell) -> None:
     told = shell("worker")
     assert (told.code, "PostgreSQL" in told.err) == (1, True)
@@ -349,6 +363,7 @@ def test_help_teaches_with_examples() -> None:
         *(["audit", "verify"], ["audit", "checkpoint"]),
         *(["ledger", "balances"], ["ledger", "entries"], ["ledger", "export"]),
         *(["ledger", "check"], ["ledger", "close"], ["ledger", "credit-notes"]),
+        ["ledger", "credits"],
     ):
         told = runner.invoke(cli.app, [*words, "--help"])
         assert told.exit_code == 0, words

@@ -15,8 +15,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.chart import OUTSIDE_ACCOUNT, clearing
-from amends.core.order import Dispute, Leg, Order, Payment, Refund
+from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
+from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert, scale
@@ -30,6 +30,10 @@ EntryKind = Literal[
     "claim_lapsed",
     "void",
     "external",
+    "seller_share",
+    "seller_share_back",
+    "seller_taken",
+    "seller_returned",
     "dispute",
     "dispute_returned",
     "dispute_lost",
@@ -49,6 +53,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     It was recorded `at` an instant, whose day, UTC, is that of its document and the one its tax
     belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD).
+    `holder` is whose gift card or store credit it moves.
     """
 
     order: str
@@ -63,6 +68,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     psp_refund_id: str
     postings: tuple[Posting, ...]
     posted_on: str = ""
+    holder: str = ""
 
     @property
     def hash(self) -> str:
@@ -100,8 +106,8 @@ def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
 
 
 def received(payment: Payment) -> int:
-    """What captures brought and did not lose again."""
-    return payment.captured - payment.uncaptured
+    """What captures brought to a provider's balance and did not lose again."""
+    return payment.captured - payment.uncaptured if payment.is_money else 0
 
 
 def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
@@ -160,21 +166,39 @@ def _returned(refund: Refund) -> list[tuple[str, int]]:
 
 
 def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
-    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside."""
-    account = OUTSIDE_ACCOUNT.get(leg.kind) or clearing(order.payment(leg.payment).connection)
+    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside; or
+    a gift card or store credit was given back: Cr what its holder has."""
+    account = paid_from(order, leg)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid + leg.amount, paid)
-    return _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    entry = _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    return _held(entry, order, leg)
 
 
 def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
-    """A late failure (I12): Dr provider clearing, Cr refunds payable. The claim stands."""
-    account = clearing(order.payment(leg.payment).connection)
+    """A late failure (I12), or credit that is taken back: Dr where it was paid from, Cr refunds
+    payable. The claim stands."""
+    account = paid_from(order, leg)
     lines = [(account, leg.amount), ("refunds_payable", -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid, paid + leg.amount)
-    return _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    entry = _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    return _held(entry, order, leg)
+
+
+def paid_from(order: Order, leg: Leg) -> str:
+    """The account a leg is paid from: its provider's balance, or what stands for it."""
+    payment = order.payment(leg.payment)
+    if leg.kind == "credit" and payment.kind == "gift_card":
+        return "gift_cards"
+    return OUTSIDE_ACCOUNT.get(leg.kind) or clearing(payment.connection)
+
+
+def _held(entry: Entry, order: Order, leg: Leg) -> Entry:
+    if leg.kind != "credit":
+        return entry
+    return replace(entry, holder=holder_of(order, order.payment(leg.payment)))
 
 
 def _paid_beside(refund: Refund, leg: Leg) -> int:
@@ -196,6 +220,43 @@ def external(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = F
     if back:
         lines = [(name, -amount) for name, amount in lines]
     return _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
+
+
+def seller_share(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """What sellers bear of a refund that was paid: Dr what each owes us, Dr the platform's fee that
+    goes back to them, Cr their shares of the sale; `back` when it came back after all."""
+    owed = [(receivable(party.account), party.due) for party in leg.parties]
+    fee = ("platform_fees", sum(party.fee for party in leg.parties))
+    kind: EntryKind = "seller_share_back" if back else "seller_share"
+    return _of_sellers(order, at, kind, refund, leg, [*owed, fee], "seller_shares", back)
+
+
+def seller_taken(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """The provider took it from them with the refund: Dr clearing, Cr what each owes us."""
+    taken = [(receivable(party.account), -party.taken) for party in leg.parties]
+    account = clearing(order.payment(leg.payment).connection)
+    kind: EntryKind = "seller_returned" if back else "seller_taken"
+    return _of_sellers(order, at, kind, refund, leg, taken, account, back)
+
+
+def _of_sellers(
+    order: Order,
+    at: Instant,
+    kind: EntryKind,
+    refund: Refund,
+    leg: Leg,
+    lines: list[tuple[str, int]],
+    against: str,
+    back: bool,
+) -> Entry:
+    """Each line is converted by itself, so that what a seller owed and paid ends at zero in both
+    currencies; the one `against` them balances it."""
+    sign = -1 if back else 1
+    made = [Posting(x, sign * n, sign * convert(n, order.rate)) for x, n in lines if n]
+    whole = sum(p.amount for p in made), sum(p.functional for p in made)
+    rest = Posting(against, -whole[0], -whole[1])
+    postings = (*made, rest) if any(whole) else tuple(made)
+    return _made(order, at, kind, refund.id, leg.id, leg.psp_refund_id, postings)
 
 
 def dispute(

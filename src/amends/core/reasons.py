@@ -32,6 +32,9 @@ class Reason(StrEnum):
     TAXES_OFF = "taxes_off"
     TOTAL_OFF = "total_off"
     TENDERS_OFF = "tenders_off"
+    SELLERS_OFF = "sellers_off"
+    UNKNOWN_SELLER = "unknown_seller"
+    SPLIT_NOT_POSSIBLE = "split_not_possible"
     PAYMENT_TAKEN = "payment_taken"
     ORDER_CONFLICT = "order_conflict"
     NO_RATE = "no_rate"
@@ -42,6 +45,7 @@ class Reason(StrEnum):
     EXCEEDS_QUANTITY = "exceeds_quantity"
     EXCEEDS_REMAINING = "exceeds_remaining"
     NOTHING_LEFT = "nothing_left"
+    EXCEEDS_TENDER = "exceeds_tender"
     CHARGE_NOT_REFUNDABLE = "charge_not_refundable"
     FEE_NOT_ALLOWED = "fee_not_allowed"
     PROMOTION_EXCEEDS_REFUND = "promotion_exceeds_refund"
@@ -86,6 +90,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.TAXES_OFF: "The taxes do not add up; put right the sum that is named.",
     Reason.TOTAL_OFF: "The order does not add up; put right the sum that is named.",
     Reason.TENDERS_OFF: "The tenders are not what was paid; put right the sum that is named.",
+    Reason.SELLERS_OFF: "The sellers' shares do not add up; put right the sum that is named.",
+    Reason.UNKNOWN_SELLER: "No tender of the order has this seller; add the seller to the tender.",
+    Reason.SPLIT_NOT_POSSIBLE: "The provider does not pay sellers so with a payment; say that they "
+    "were paid apart from it: `sellers_paid: apart`.",
     Reason.PAYMENT_TAKEN: "A tender names a payment that belongs to another order.",
     Reason.ORDER_CONFLICT: "The new version of the order contradicts what already happened to it.",
     Reason.NO_RATE: "No rate to the ledger's currency is known; set it under [ledger.rates].",
@@ -97,6 +105,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.EXCEEDS_QUANTITY: "More units are asked back than are left on the line.",
     Reason.EXCEEDS_REMAINING: "The amount is more than what is left to refund.",
     Reason.NOTHING_LEFT: "Nothing is left to refund.",
+    Reason.EXCEEDS_TENDER: "A tender gives back no more than it paid, and one is never cashed out "
+    "through another; ask of each what it has left.",
     Reason.CHARGE_NOT_REFUNDABLE: "The charge was sold as not refundable; leave it out.",
     Reason.FEE_NOT_ALLOWED: "The law allows no such fee here; leave it out.",
     Reason.PROMOTION_EXCEEDS_REFUND: "The return loses more of a promotion than it gives back; "

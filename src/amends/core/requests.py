@@ -21,6 +21,9 @@ Text = Annotated[str, Meta(max_length=500)]
 Note = Annotated[str, Meta(max_length=5000)]
 CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
+SellerAccount = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+PlatformFee = Literal["proportional", "full", "keep"]
+
 RefundReason = Literal[
     "return",
     "not_received",
@@ -93,6 +96,7 @@ class LineIn(_Body, frozen=True):
     fulfilled: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     subtotal: Amount | None = None
     discounts: Discounts = ()
+    seller: SellerAccount | None = None  # who sold it, if not the platform itself
 
 
 class ShippingIn(_Body, frozen=True):
@@ -106,6 +110,7 @@ class ShippingIn(_Body, frozen=True):
     subtotal: Amount | None = None
     discounts: Discounts = ()
     standard: Amount | None = None
+    seller: SellerAccount | None = None
 
 
 ChargeKind = Literal["gift_wrap", "handling", "duties", "tip", "other"]
@@ -193,9 +198,23 @@ class PspIn(_Body, frozen=True):
     captures: Annotated[tuple[CaptureIn, ...], Meta(max_length=100)] = ()
 
 
+class SellerIn(_Body, frozen=True):
+    """Whose sale a part of a payment was: their `account` at the provider, `amount` before the
+    platform's `fee`. The references are those of the provider's bookings, where it wants them."""
+
+    account: SellerAccount
+    amount: PositiveAmount
+    fee: Amount = 0
+    reference: Text = ""
+    fee_reference: Text = ""
+
+
 class TenderIn(_Body, frozen=True):
     """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
-    the provider's name for it ("visa", "klarna")."""
+    the provider's name for it ("visa", "klarna"). `sellers` it was for; what none of them has is
+    the platform's own. They were paid `with_payment`, by the provider, or apart from it.
+    `reference` is what the shop calls a gift card or a balance of store credit: an id, never the
+    code that spends it."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -204,6 +223,9 @@ class TenderIn(_Body, frozen=True):
     captured: Amount = 0
     psp: PspIn = PspIn()
     method: Text = ""
+    sellers: Annotated[tuple[SellerIn, ...], Meta(max_length=50)] = ()
+    sellers_paid: Literal["with_payment", "apart"] = "with_payment"
+    reference: Annotated[str, Meta(max_length=255)] = ""
 
 
 class CustomerIn(_Body, frozen=True):
@@ -259,6 +281,17 @@ class ChargePick(_Body, frozen=True):
     amount: PositiveAmount | None = None
 
 
+Allocation = Literal["card_first", "proportional", "last_in_first_out"]
+
+
+class TenderPick(_Body, frozen=True):
+    """So much of a refund on one tender, named by its id here, by its provider's id of the payment
+    or by the reference of the gift card."""
+
+    id: Name
+    amount: PositiveAmount
+
+
 FeeKind = Literal["restocking", "return_label", "handling"]
 
 
@@ -278,7 +311,10 @@ class RefundIn(_Body, frozen=True):
     was shown with); `lines`, `adjustments`, `shipping` and `charges`, or `amount`, say how much;
     none of them means all that is left. `fees` are kept back; left out, the policy says which.
     `statutory`: a withdrawal that the law grants. `goodwill` as "compensation" leaves the price and
-    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses.
+    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses. `tenders`
+    says which of the ways the order was paid gives how much, by a rule or one by one. `consent` is
+    where it is recorded that the customer takes store credit, should the money not arrive.
+    `platform_fee`: what becomes of the platform's fee on sellers' sales; else the policy says.
     """
 
     order: Name | OrderKey | None = None
@@ -299,6 +335,13 @@ class RefundIn(_Body, frozen=True):
     promotions: Literal["policy", "waive"] = "policy"
     statutory: bool = False
     hash: Text = ""
+    platform_fee: PlatformFee | None = None
+    tenders: (
+        Literal["policy"]
+        | Allocation
+        | Annotated[tuple[TenderPick, ...], Meta(min_length=1, max_length=20)]
+    ) = "policy"
+    consent: Text = ""
 
     @property
     def by_parts(self) -> bool:

@@ -59,9 +59,13 @@ def refund(
     ] = None,
     statutory: Annotated[bool, typer.Option(help="A withdrawal that the law grants.")] = False,
     waive: Annotated[bool, typer.Option(help="Leave the customer lost promotions.")] = False,
-    compensation: Annotated[
-        bool, typer.Option(help="The amount leaves the price and its tax as they are.")
-    ] = False,
+    compensation: Annotated[bool, typer.Option(help="Leave the price and its tax as is.")] = False,
+    tenders: Annotated[
+        str, typer.Option(help="card_first, proportional, last_in_first_out, or ID:AMOUNT.")
+    ] = "policy",
+    consent: Annotated[
+        str, typer.Option(help="Where it is recorded that the customer takes store credit.")
+    ] = "",
     reason: Annotated[str, typer.Option(help="As in the API: return, damaged, …")] = "return",
     note: Annotated[str, typer.Option(help="For the people who look at it.")] = "",
     key: Annotated[
@@ -89,20 +93,16 @@ def refund(
         "goodwill": "compensation" if compensation else "price_reduction",
         "reason": reason,
         "note": note,
+        "tenders": tenders if ":" not in tenders else _named("tenders", "amount", [tenders]),
+        "consent": consent,
     }
     body |= {} if amount is None else {"amount": amount}
-    if fee:
-        body["fees"] = [] if fee == ["none"] else _named("fee", "amount", fee, "kind")
+    body |= {"fees": _fees(fee)} if fee else {}
     request = decode(_REFUND, msgspec.json.encode(body))
     answer = run(_refund(read_config(config), request, key))
     view = msgspec.json.decode(answer.body)
     good = answer.status == 201 and view["state"] not in ("declined", "parked")
-    if as_json:
-        show_json(view)
-    elif answer.status == 201:
-        out.print(_told(view), markup=False)
-    else:
-        err.print(f"amends: {view['detail']} ({view['code']})", markup=False)
+    _show(view, answer.status == 201, as_json)
     if not good:
         raise typer.Exit(1)
 
@@ -133,14 +133,18 @@ def payout(
     fact = PaidOutside(refund, said.reference, said.way, said.consent or "")
     answer = run(_payout(read_config(config), fact, key))
     view = msgspec.json.decode(answer.body)
+    _show(view, answer.status == 200, as_json)
+    if answer.status != 200:
+        raise typer.Exit(1)
+
+
+def _show(view: dict[str, Any], done: bool, as_json: bool) -> None:
     if as_json:
         show_json(view)
-    elif answer.status == 200:
+    elif done:
         out.print(_told(view), markup=False)
     else:
         err.print(f"amends: {view['detail']} ({view['code']})", markup=False)
-    if answer.status != 200:
-        raise typer.Exit(1)
 
 
 async def _payout(config: Config, fact: PaidOutside, key: str) -> Rendered:
@@ -160,6 +164,10 @@ def _named(option: str, counted: str, said: list[str], name: str = "id") -> list
             raise Refused(Reason.VALIDATION, detail, pointer=f"/{option}")
         found.append({name: which, counted: int(number)})
     return found
+
+
+def _fees(said: list[str]) -> list[dict[str, Any]]:
+    return [] if said == ["none"] else _named("fee", "amount", said, "kind")
 
 
 def _charges(said: str) -> list[dict[str, Any]]:

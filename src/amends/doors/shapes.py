@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from amends.core.order import TenderKind
 from amends.core.requests import ChargeKind, FeeKind, IfLost, PayoutWay
 
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
@@ -148,6 +149,7 @@ class Payment(msgspec.Struct):
     voiding: int
     releasable: int
     remaining: int
+    kind: TenderKind
 
 
 class Share(msgspec.Struct):
@@ -207,6 +209,16 @@ class Breakdown(msgspec.Struct):
     unallocated: int
 
 
+class SellerShare(msgspec.Struct):
+    """What of it one seller bears: `amount`, less `fee` of the platform that goes back to him.
+    `taken` is what the provider takes from him with the refund; the rest is owed."""
+
+    account: str
+    amount: int
+    fee: int
+    taken: int
+
+
 class Days(msgspec.Struct):
     """Between which dates, UTC, the customer should see the money."""
 
@@ -226,7 +238,7 @@ class Task(msgspec.Struct):
 
 
 class Leg(msgspec.Struct):
-    """One movement on one payment."""
+    """One movement on one tender; `tender` is its id, and a gift card has no connection ("")."""
 
     id: str
     kind: Literal["refund", "void", "reversal", "credit", "manual"]
@@ -241,6 +253,8 @@ class Leg(msgspec.Struct):
     bank_reference: str | None
     bank_reference_type: str | None
     expected_by: Days | None
+    tender: str
+    tender_kind: TenderKind
 
 
 class Risk(msgspec.Struct):
@@ -281,6 +295,7 @@ class Refund(msgspec.Struct):
     created_at: When | None
     expected_by: Days | None
     task: Task | None
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ParkedRefund(msgspec.Struct):
@@ -300,6 +315,17 @@ class Dispute(msgspec.Struct):
     payment: str
     amount: int
     status: str
+
+
+class Tender(msgspec.Struct):
+    """One way the order was paid. `name` is its provider's id or the gift card's reference,
+    `remaining` what it can still give back."""
+
+    id: str
+    kind: TenderKind
+    name: str | None
+    amount: int
+    remaining: int
 
 
 class Order(msgspec.Struct):
@@ -322,6 +348,7 @@ class Order(msgspec.Struct):
     payments: list[Payment]
     refunds: list[Refund]
     disputes: list[Dispute]
+    tenders: list[Tender]
 
 
 class OrderItem(msgspec.Struct):
@@ -367,13 +394,14 @@ class RefundPage(msgspec.Struct):
 
 
 class QuotedTender(msgspec.Struct):
-    """What would leave one payment, and how."""
+    """What would leave one tender, and how."""
 
     payment: str
     connection: str
     psp_payment_id: str
     kind: str
     amount: int
+    tender_kind: TenderKind
 
 
 class Quote(msgspec.Struct):
@@ -387,6 +415,7 @@ class Quote(msgspec.Struct):
     tenders: list[QuotedTender]
     expires_at: When
     hash: str
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Event(msgspec.Struct):
@@ -432,6 +461,7 @@ class Entry(msgspec.Struct):
     refund: str
     leg: str
     psp_refund_id: str
+    holder: str
     posted_on: str
     tax_point: str | None
     document_date: str
@@ -462,6 +492,21 @@ class Balances(msgspec.Struct):
     at: When
     functional_currency: str
     balances: list[Balance]
+
+
+class Credit(msgspec.Struct):
+    """What was given back as gift card or store credit, less what was taken back."""
+
+    account: str
+    currency: str
+    amount: int
+
+
+class Credits(msgspec.Struct):
+    """All that one holder was given back: a gift card's reference, or a customer's id."""
+
+    holder: str
+    credits: list[Credit]
 
 
 class Received(msgspec.Struct):

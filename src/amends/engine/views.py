@@ -5,6 +5,7 @@ Amounts are integers in minor units; instants become RFC 3339 UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from amends.core.arrivals import UNDER_WAY
@@ -22,10 +23,12 @@ from amends.core.order import (
     Verdict,
     amount_succeeded,
     remaining,
+    room_of,
     shown_state,
     voidable,
 )
 from amends.core.outside import WHY
+from amends.core.parties import Party
 from amends.core.quote import Quote, fits
 from amends.kernel.time import Instant, rfc3339
 
@@ -91,12 +94,23 @@ def order_view(order: Order) -> dict[str, Any]:
         "promotions": [
             {"id": x.id, "kind": x.kind, "if_lost": x.if_lost} for x in order.promotions
         ],
-        "payments": [payment_view(order, payment) for payment in order.payments],
+        "payments": [payment_view(order, p) for p in order.payments if p.is_money],
         "refunds": [refund_view(order, refund) for refund in order.refunds],
         "disputes": [
             {"id": d.id, "payment": d.payment, "amount": d.amount, "status": d.status}
             for d in order.disputes
         ],
+        "tenders": [_tender_view(payment) for payment in order.payments],
+    }
+
+
+def _tender_view(payment: Payment) -> dict[str, Any]:
+    return {
+        "id": payment.id,
+        "kind": payment.kind,
+        "name": payment.psp_payment_id or None,
+        "amount": max(payment.authorized, payment.captured),
+        "remaining": room_of(payment),
     }
 
 
@@ -120,6 +134,7 @@ def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
         "voiding": payment.voiding,
         "releasable": voidable(payment),
         "remaining": remaining(payment),
+        "kind": payment.kind,
     }
 
 
@@ -134,6 +149,7 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "currency": order.currency,
         "reason": refund.reason,
         "breakdown": breakdown_view(refund.breakdown),
+        **_sellers_view(leg.parties for leg in refund.legs if leg.state not in FAILED),
         "legs": [
             _leg_view(order, leg)
             for leg in refund.legs
@@ -216,6 +232,8 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
         "bank_reference": leg.bank_reference or None,
         "bank_reference_type": leg.bank_reference_type or None,
         "expected_by": _days(*leg.expected) if leg.expected and leg.state in UNDER_WAY else None,
+        "tender": payment.id,
+        "tender_kind": payment.kind,
     }
 
 
@@ -232,6 +250,23 @@ def breakdown_view(parts: Breakdown) -> dict[str, Any]:
         "compensation": parts.compensation,
         "unallocated": parts.unallocated,
     }
+
+
+def _sellers_view(parties: Iterable[tuple[Party, ...]]) -> dict[str, Any]:
+    """What each seller bears, over all payments; nothing where the platform sold it all itself."""
+    sums: dict[str, list[int]] = {}
+    for party in (party for some in parties for party in some):
+        before = sums.setdefault(party.account, [0, 0, 0])
+        more = (party.amount, party.fee, party.taken)
+        sums[party.account] = [one + other for one, other in zip(before, more, strict=True)]
+    if not sums:
+        return {}
+    named = ("amount", "fee", "taken")
+    found = [
+        {"account": account, **dict(zip(named, values, strict=True))}
+        for account, values in sums.items()
+    ]
+    return {"sellers": found}
 
 
 def _lost_view(lost: Lost) -> dict[str, Any]:
@@ -272,6 +307,7 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
         "amount": quote.amount,
         "currency": quote.currency,
         "breakdown": breakdown_view(quote.breakdown),
+        **_sellers_view(portion.parties for portion in quote.portions),
         "tenders": [
             {
                 "payment": portion.payment,
@@ -279,6 +315,7 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
                 "psp_payment_id": order.payment(portion.payment).psp_payment_id,
                 "kind": portion.kind,
                 "amount": portion.amount,
+                "tender_kind": order.payment(portion.payment).kind,
             }
             for portion in quote.portions
         ],
