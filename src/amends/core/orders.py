@@ -272,6 +272,7 @@ def _line(line: LineIn, included: bool) -> Line:
         line.fulfilled,
         _discounts(line, included),
         line.seller or "",
+        line.cost or 0,
     )
 
 
