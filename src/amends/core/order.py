@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from amends.core.parties import Party, Seller
+from amends.core.period import Period, Unused
 from amends.core.requests import (
     ChargeKind,
     FeeKind,
@@ -84,6 +85,7 @@ class Line(_Part, frozen=True):
     fulfilled: int = 0
     discounts: tuple[Discount, ...] = ()
     seller: str = ""  # the account of whoever sold it, where the platform did not
+    period: Period | None = None  # what it was paid for, where that is time
     cost: int = 0  # of all its units to the merchant, in the functional currency
 
 
@@ -274,6 +276,7 @@ class Breakdown(_Part, frozen=True):
     fees: tuple[Fee, ...] = ()
     lost: tuple[Lost, ...] = ()
     compensation: int = 0
+    unused: tuple[Unused, ...] = ()  # the time that amounts of lines are for
 
     @property
     def parts(self) -> tuple[LineShare, ...]:

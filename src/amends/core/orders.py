@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs, sellers
+from amends.core import legs, sellers, unused
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.left import left_over
@@ -87,6 +87,7 @@ def check_order(report: OrderIn) -> None:
         if len(set(ids)) != len(ids):
             _invalid(f"Two {name} have the same id.", f"/{name}")
     check_sums(report)
+    unused.check(report)
     for index, tender in enumerate(report.tenders):
         _check_tender(tender, f"/tenders/{index}")
         twice = [
@@ -168,6 +169,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         tenders=tenders,
     )
     _check_not_below(work.order)
+    unused.check_not_both(work.order)
     work.event(
         "order.recorded" if new else "order.updated",
         version=report.version,
@@ -272,6 +274,7 @@ def _line(line: LineIn, included: bool) -> Line:
         line.fulfilled,
         _discounts(line, included),
         line.seller or "",
+        unused.kept(line),
         line.cost or 0,
     )
 

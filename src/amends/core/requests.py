@@ -82,6 +82,39 @@ class DiscountIn(_Body, frozen=True):
 Discounts = Annotated[tuple[DiscountIn, ...], Meta(max_length=20)]
 
 
+Time = Annotated[str, Meta(max_length=40)]  # RFC 3339
+
+
+class SpanIn(_Body, frozen=True):
+    """From `start` to `end`, not included."""
+
+    start: Time
+    end: Time
+
+
+class PeriodIn(_Body, frozen=True):
+    """The time a line was paid for, reckoned `by` seconds or by days of 24 hours from its start.
+
+    `paid_by_credit`: what was paid for it by proration credit, tax included, beside the line's
+    total. `credited`: the time for which such a credit was granted, to be used elsewhere.
+    """
+
+    start: Time
+    end: Time
+    by: Literal["second", "day"] = "second"
+    paid_by_credit: Amount = 0
+    credited: Annotated[tuple[SpanIn, ...], Meta(max_length=100)] = ()
+
+
+class UnusedIn(_Body, frozen=True):
+    """Time of a line's period that was not used: from `start`, when the service ended, to `end`,
+    or to the end of the period."""
+
+    line: Name
+    start: Time
+    end: Time | None = None
+
+
 class LineIn(_Body, frozen=True):
     """A line of the order. `total` is what the customer paid for all units after discounts,
     `subtotal` what it was before; `discount` is the sum of `discounts` where both are said. `cost`
@@ -98,6 +131,7 @@ class LineIn(_Body, frozen=True):
     subtotal: Amount | None = None
     discounts: Discounts = ()
     seller: SellerAccount | None = None  # who sold it, if not the platform itself
+    period: PeriodIn | None = None
     cost: Amount | None = None
 
 
@@ -317,6 +351,7 @@ class RefundIn(_Body, frozen=True):
     says which of the ways the order was paid gives how much, by a rule or one by one. `consent` is
     where it is recorded that the customer takes store credit, should the money not arrive.
     `platform_fee`: what becomes of the platform's fee on sellers' sales; else the policy says.
+    `unused` time of a line's period gives back what of its price goes with it.
     """
 
     order: Name | OrderKey | None = None
@@ -338,6 +373,7 @@ class RefundIn(_Body, frozen=True):
     statutory: bool = False
     hash: Text = ""
     platform_fee: PlatformFee | None = None
+    unused: Annotated[tuple[UnusedIn, ...], Meta(max_length=100)] = ()
     tenders: (
         Literal["policy"]
         | Allocation
@@ -349,7 +385,7 @@ class RefundIn(_Body, frozen=True):
     def by_parts(self) -> bool:
         """Whether it names parts of the order."""
         named = self.shipping != "none" or self.charges != "none"
-        return named or bool(self.lines or self.adjustments)
+        return named or bool(self.lines or self.adjustments or self.unused)
 
     @property
     def wants_all(self) -> bool:

@@ -149,6 +149,7 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "currency": order.currency,
         "reason": refund.reason,
         "breakdown": breakdown_view(refund.breakdown),
+        **_unused_view(order, refund.breakdown),
         **_sellers_view(leg.parties for leg in refund.legs if leg.state not in FAILED),
         "legs": [
             _leg_view(order, leg)
@@ -252,6 +253,26 @@ def breakdown_view(parts: Breakdown) -> dict[str, Any]:
     }
 
 
+def _unused_view(order: Order, parts: Breakdown) -> dict[str, Any]:
+    """The time of periods that is given back; nothing where none is."""
+    periods = {line.id: line.period for line in order.lines if line.period is not None}
+    found = [
+        {
+            "line": one.line,
+            "by": periods[one.line].by,
+            "period": periods[one.line].whole,
+            "start": one.start,
+            "end": one.end,
+            "unused": one.end - one.start,
+            "used": one.used,
+            "credit": one.credit,
+        }
+        for one in parts.unused
+        if one.line in periods
+    ]
+    return {"unused": found} if found else {}
+
+
 def _sellers_view(parties: Iterable[tuple[Party, ...]]) -> dict[str, Any]:
     """What each seller bears, over all payments; nothing where the platform sold it all itself."""
     sums: dict[str, list[int]] = {}
@@ -307,6 +328,7 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
         "amount": quote.amount,
         "currency": quote.currency,
         "breakdown": breakdown_view(quote.breakdown),
+        **_unused_view(order, quote.breakdown),
         **_sellers_view(portion.parties for portion in quote.portions),
         "tenders": [
             {
