@@ -20,7 +20,6 @@ from amends.core.facts import (
     RefundRequested,
     Rejected,
     Retried,
-    ReturnReceived,
     Unparked,
 )
 from amends.core.heard import payment_of
@@ -544,15 +543,6 @@ def refused_event(work: Work, refusal: Refusal, asked: str) -> None:
         reason=str(refusal.reason),
         asked=asked,
         remaining=refusal.extra.get("remaining"),
-    )
-
-
-def return_received(work: Work, fact: ReturnReceived) -> None:
-    """Goods came back; on the trail."""
-    work.event(
-        "return.received",
-        return_id=fact.return_id,
-        lines=[[p.id, p.quantity] for p in fact.lines],
     )
 
 

@@ -57,6 +57,8 @@ CHART: dict[str, Account] = {
     ),
     "seller_shares": Account("Expenses", "Sellers' shares of sales: what they bear of refunds."),
     "platform_fees": Account("Income", "The platform's fees given back to sellers with refunds."),
+    "inventory": Account("Assets", "Goods in stock, at what they cost."),
+    "cost_of_goods": Account("Expenses", "What goods had cost that were sold; back with them."),
     "memo_authorizations": Account(
         "Equity", "Off balance: money held for us at the customer's bank."
     ),

@@ -86,6 +86,7 @@ class Line(_Part, frozen=True):
     discounts: tuple[Discount, ...] = ()
     seller: str = ""  # the account of whoever sold it, where the platform did not
     period: Period | None = None  # what it was paid for, where that is time
+    cost: int = 0  # of all its units to the merchant, in the functional currency
 
 
 class Shipping(_Part, frozen=True):
@@ -406,6 +407,13 @@ class Dispute(_Part, frozen=True):
     booked: int = 0  # 0 where it was taken in another currency: how much that is, nobody said
 
 
+class Receipt(_Part, frozen=True):
+    """Goods that came back: units by line, as far as they had been shipped."""
+
+    id: str
+    lines: tuple[tuple[str, int], ...]
+
+
 class Order(_Part, frozen=True):
     """What was bought, how it was paid and everything that happened since.
 
@@ -438,6 +446,7 @@ class Order(_Part, frozen=True):
     promotions: tuple[Promotion, ...] = ()
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
+    receipts: tuple[Receipt, ...] = ()
     head_seq: int = 0
     head_hash: str = GENESIS
     last_at: Instant = 0

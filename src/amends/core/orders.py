@@ -275,6 +275,7 @@ def _line(line: LineIn, included: bool) -> Line:
         _discounts(line, included),
         line.seller or "",
         unused.kept(line),
+        line.cost or 0,
     )
 
 

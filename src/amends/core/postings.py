@@ -34,6 +34,7 @@ EntryKind = Literal[
     "seller_share_back",
     "seller_taken",
     "seller_returned",
+    "restock",
     "dispute",
     "dispute_returned",
     "dispute_lost",
@@ -257,6 +258,14 @@ def _of_sellers(
     rest = Posting(against, -whole[0], -whole[1])
     postings = (*made, rest) if any(whole) else tuple(made)
     return _made(order, at, kind, refund.id, leg.id, leg.psp_refund_id, postings)
+
+
+def restock(order: Order, cost: int, at: Instant) -> Entry:
+    """Goods are in stock again at what they had cost: Dr inventory, Cr cost of goods, in the
+    functional currency alone."""
+    lines = (Posting("inventory", cost, cost), Posting("cost_of_goods", -cost, -cost))
+    made = _made(order, at, "restock", "", "", "", lines)
+    return replace(made, currency=order.rate.quote)
 
 
 def dispute(

@@ -117,7 +117,8 @@ class UnusedIn(_Body, frozen=True):
 
 class LineIn(_Body, frozen=True):
     """A line of the order. `total` is what the customer paid for all units after discounts,
-    `subtotal` what it was before; `discount` is the sum of `discounts` where both are said."""
+    `subtotal` what it was before; `discount` is the sum of `discounts` where both are said. `cost`
+    is what all units cost the merchant, in the currency of the books."""
 
     id: Name
     quantity: Quantity
@@ -131,6 +132,7 @@ class LineIn(_Body, frozen=True):
     discounts: Discounts = ()
     seller: SellerAccount | None = None  # who sold it, if not the platform itself
     period: PeriodIn | None = None
+    cost: Amount | None = None
 
 
 class ShippingIn(_Body, frozen=True):

@@ -101,7 +101,7 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
         ours = entry.functional_currency
         said = f"The {entry.kind} is off by {functional} minor units of {ours}."
         yield Finding(order.id, entry.number, said)
-    if entry.currency != order.currency:
+    if entry.currency != (order.rate.quote if entry.kind == "restock" else order.currency):
         said = f"The {entry.kind} is in {entry.currency}, the order in {order.currency}."
         yield Finding(order.id, entry.number, said)
 
