@@ -103,8 +103,11 @@ def check_request(request: RefundIn) -> None:
             pointer=f"/{named[1]}",
         )
     said = (request.fees, request.goodwill, request.promotions, request.statutory)
+    said_more = (request.tenders, request.consent)
     if request.quote is not None and (
-        not request.wants_all or said != (None, "price_reduction", "policy", False)
+        not request.wants_all
+        or said != (None, "price_reduction", "policy", False)
+        or said_more != ("policy", "")
     ):
         raise Refused(
             Reason.VALIDATION,
@@ -343,8 +346,8 @@ def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> 
     for leg in refund.legs:
         if paid is not None and leg.kind == "manual":
             pay(work, leg.id, paid)
-        else:
-            legs.decide_leg(work, leg.id, "approve")
+        else:  # credit is given at once: there is no provider to ask
+            legs.decide_leg(work, leg.id, "credited" if leg.kind == "credit" else "approve")
 
 
 def find(work: Work, refund_id: str) -> Refund:

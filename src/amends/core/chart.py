@@ -35,12 +35,19 @@ CHART: dict[str, Account] = {
     "tax_payable": Account("Liabilities", "Tax owed; a refund takes it back as it was charged."),
     "refunds_payable": Account("Liabilities", "What customers are owed and were not paid yet."),
     "clearing": Account("Assets", "The balance at a provider.", each=True),
+    "customer_receipts": Account(
+        "Liabilities",
+        "Captured from customers, where captures are booked here; cleared by the sale in the books "
+        "that recognise it.",
+    ),
     "manual_payouts": Account(
         "Assets", "Paid to customers by hand, outside every provider; cleared by the bank."
     ),
     "store_credit": Account(
-        "Liabilities", "Store credit customers took instead of money, with their consent."
+        "Liabilities",
+        "Store credit given back to customers who paid with it, or took it instead of money.",
     ),
+    "gift_cards": Account("Liabilities", "What was given back to gift cards."),
     "disputed": Account("Assets", "Taken back by customers' banks, and not given up by us yet."),
     "dispute_losses": Account("Expenses", "What lost disputes took."),
     "memo_authorizations": Account(
@@ -50,6 +57,7 @@ CHART: dict[str, Account] = {
 }
 
 OUTSIDE_ACCOUNT = {"manual": "manual_payouts", "credit": "store_credit"}  # by the kind of a leg
+CREDITS = ("gift_cards", "store_credit")  # liabilities to somebody, whose balance is theirs
 
 
 class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

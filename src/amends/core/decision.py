@@ -79,7 +79,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 class Ctx(msgspec.Struct, frozen=True, dict=True):
     """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
-    `closed` the last closed period of each legal entity's books."""
+    `closed` the last closed period of each legal entity's books, `captures` whether captures are
+    booked here."""
 
     now: Instant
     policy: Policy
@@ -87,6 +88,7 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     terms: Mapping[str, Terms] = {}
     rates: Mapping[str, Rate] = {}
     closed: Mapping[str, str] = {}
+    captures: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -95,7 +97,8 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
         A rate is not in it: the one used is written into the event that records the order. Nor is
         a closed period: an entry that met one says on which day it was posted instead.
         """
-        return digest([self.now, self.policy.version, self.functional, dict(self.terms)])
+        seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
+        return digest([*seen, "captures"] if self.captures else seen)
 
 
 class Decision(msgspec.Struct, frozen=True):

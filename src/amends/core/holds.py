@@ -100,6 +100,8 @@ def unsettle(work: Work, leg_id: str) -> None:
         return
     if leg.outside:
         work.put_payment(payment.id, external=payment.external - leg.amount)
+    elif leg.kind in OUTSIDE_ACCOUNT:
+        work.put_payment(payment.id, credited_ours=payment.credited_ours - leg.amount)
     else:
         work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
     work.book(postings.payout_failed(work.order, refund, leg, work.now))

@@ -70,7 +70,7 @@ def move(work: Work, leg_id: str, news: News, **body: Any) -> None:
         kick(work, leg.payment)
 
 
-def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop"]) -> None:
+def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop", "credited"]) -> None:
     """A person's or the policy's word on a leg; the request's own event records it."""
     _, leg = work.leg(leg_id)
     to, actions = step(leg.state, news)

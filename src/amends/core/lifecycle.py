@@ -35,6 +35,7 @@ News = Literal[
     "approve",
     "drop",
     "paid_outside",
+    "credited",
     "due",
     "funds_due",
     "lost",
@@ -111,6 +112,7 @@ def _fill_asking() -> None:
     _row(("planned",), "approve", "sending", "go")
     _row(("planned", "sending"), "drop", "canceled", "release", "finish")
     _row(("planned",), "paid_outside", "succeeded", "settle")
+    _row(("planned",), "credited", "succeeded", "settle")
     _row(("sending",), "due", None, "send")
     _row(("unknown", *_OPEN), "due", None, "probe")
     _row(("awaiting_funds",), "funds_due", "sending", "send")
@@ -199,9 +201,9 @@ def _fill_ignored() -> None:
 def _fill_impossible() -> None:
     """Nothing was sent for a planned leg, so nothing can be heard of it; what left or was decided
     is neither approved again nor dropped. `decide` refuses those requests before they get here."""
-    decided = ("approve", "drop", "paid_outside")
+    decided = ("approve", "drop", "paid_outside", "credited")
     IMPOSSIBLE.update(("planned", news) for news in NEWS if news not in decided)
-    for news in ("approve", "paid_outside"):
+    for news in ("approve", "paid_outside", "credited"):
         IMPOSSIBLE.update((state, news) for state in STATES if state != "planned")
     IMPOSSIBLE.update((state, "drop") for state in ("unknown", *_OPEN, "succeeded"))
     IMPOSSIBLE.update((state, "funds_due") for state in STATES if state != "awaiting_funds")

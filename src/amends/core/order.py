@@ -122,8 +122,13 @@ class Promotion(_Part, frozen=True):
     if_lost: IfLost = "review"
 
 
+TenderKind = Literal["payment", "gift_card", "store_credit"]
+
+
 class Payment(_Part, frozen=True):
-    """Money at one provider for this order.
+    """Money at one provider for this order; or, by its `kind`, a gift card or store credit it was
+    paid with: that has no connection, was captured as it was paid, and `psp_payment_id` is what the
+    shop calls it, "" if it has no name.
 
     What we send out is checked (I1): pending_ours + refunded_ours + credited_ours <= captured_peak.
     `external`, `disputed` and `uncaptured` left by others' hand and are recorded whole, unchecked;
@@ -163,12 +168,19 @@ class Payment(_Part, frozen=True):
     captures: tuple[tuple[str, int], ...] = ()
     failed_captures: tuple[str, ...] = ()
     early: tuple[RefundState, ...] = ()
+    kind: TenderKind = "payment"
+    receipt: int = 0  # what of its captures is on the books, where those are kept here
+
+    @property
+    def is_money(self) -> bool:
+        """Whether a provider pays it back; what is credited instead leaves no order for cash."""
+        return self.kind == "payment"
 
 
 class Tender(_Part, frozen=True):
-    """One way the order was paid; `payment` names the Payment for kind "payment"."""
+    """One way the order was paid, and the Payment that keeps count of it."""
 
-    kind: Literal["payment", "gift_card", "store_credit"]
+    kind: TenderKind
     amount: int
     payment: str = ""
 
@@ -423,6 +435,16 @@ class Order(_Part, frozen=True):
     @property
     def remaining(self) -> int:
         return sum(room_of(p) for p in self.payments)
+
+
+def holder_of(order: Order, payment: Payment) -> str:
+    """Whose credit it is that is given back on a tender: the card's reference, the customer's id,
+    or, where neither is known, an id of the tender or of the order."""
+    if payment.kind == "gift_card":
+        return payment.psp_payment_id or payment.id
+    return (payment.psp_payment_id if payment.kind == "store_credit" else "") or (
+        order.customer or order.id
+    )
 
 
 def psp_ids(payment: Payment) -> frozenset[str]:

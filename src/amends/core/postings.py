@@ -16,13 +16,14 @@ import msgspec
 from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing
-from amends.core.order import Dispute, Leg, Order, Refund
+from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert, scale
 from amends.kernel.time import Instant, day_of
 
 EntryKind = Literal[
+    "capture",
     "claim",
     "payout",
     "payout_failed",
@@ -48,6 +49,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     It was recorded `at` an instant, whose day, UTC, is that of its document and the one its tax
     belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD).
+    `holder` is whose gift card or store credit it moves.
     """
 
     order: str
@@ -62,6 +64,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     psp_refund_id: str
     postings: tuple[Posting, ...]
     posted_on: str = ""
+    holder: str = ""
 
     @property
     def hash(self) -> str:
@@ -80,6 +83,27 @@ def first_open(closed: str) -> str:
     """The first day after a period: that of "2026-12" is "2027-01-01"."""
     year, month = int(closed[:4]), int(closed[5:])
     return f"{year + month // 12:04}-{month % 12 + 1:02}-01"
+
+
+def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
+    """What is captured of a payment and was not booked yet: Dr clearing, Cr customer receipts;
+    what came undone the other way. None if it is booked. What is held in all is converted as a
+    whole."""
+    was, now = payment.receipt, received(payment)
+    if was == now:
+        return None
+    ours = convert(now, order.rate) - convert(was, order.rate)
+    account = clearing(payment.connection)
+    lines = (
+        Posting(account, now - was, ours),
+        Posting("customer_receipts", was - now, -ours),
+    )
+    return _made(order, at, "capture", "", "", "", lines)
+
+
+def received(payment: Payment) -> int:
+    """What captures brought to a provider's balance and did not lose again."""
+    return payment.captured - payment.uncaptured if payment.is_money else 0
 
 
 def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
@@ -138,21 +162,39 @@ def _returned(refund: Refund) -> list[tuple[str, int]]:
 
 
 def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
-    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside."""
-    account = OUTSIDE_ACCOUNT.get(leg.kind) or clearing(order.payment(leg.payment).connection)
+    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside; or
+    a gift card or store credit was given back: Cr what its holder has."""
+    account = paid_from(order, leg)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid + leg.amount, paid)
-    return _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    entry = _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    return _held(entry, order, leg)
 
 
 def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
-    """A late failure (I12): Dr provider clearing, Cr refunds payable. The claim stands."""
-    account = clearing(order.payment(leg.payment).connection)
+    """A late failure (I12), or credit that is taken back: Dr where it was paid from, Cr refunds
+    payable. The claim stands."""
+    account = paid_from(order, leg)
     lines = [(account, leg.amount), ("refunds_payable", -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid, paid + leg.amount)
-    return _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    entry = _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    return _held(entry, order, leg)
+
+
+def paid_from(order: Order, leg: Leg) -> str:
+    """The account a leg is paid from: its provider's balance, or what stands for it."""
+    payment = order.payment(leg.payment)
+    if leg.kind == "credit" and payment.kind == "gift_card":
+        return "gift_cards"
+    return OUTSIDE_ACCOUNT.get(leg.kind) or clearing(payment.connection)
+
+
+def _held(entry: Entry, order: Order, leg: Leg) -> Entry:
+    if leg.kind != "credit":
+        return entry
+    return replace(entry, holder=holder_of(order, order.payment(leg.payment)))
 
 
 def _paid_beside(refund: Refund, leg: Leg) -> int:

@@ -30,6 +30,7 @@ from amends.core.policy import PLAIN, Amounts
 from amends.core.promotions import Loss, basket, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
+from amends.core.tenders import exceeds_tender, is_mixed, portioned
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, share
@@ -37,7 +38,8 @@ from amends.kernel.money import allocate, share
 
 class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one payment gives: kind "void" of an authorization, "refund" of captured money, where
-    it must be said of which capture; "manual" for what its provider cannot pay, and `why`."""
+    it must be said of which capture; "credit" of a gift card or store credit; "manual" for what its
+    provider cannot pay, and `why`."""
 
     payment: str
     kind: LegKind
@@ -87,7 +89,10 @@ def compute(
         parts = _everything(free, before, _open(order, request, left), left)
     parts, rule = _less_held(order, request, amounts, before, parts)
     _check_minimum(order, request, amounts, parts.total, money)
-    return _bind(order, parts, money, room, multiple_of or {}, by_capture, rule)
+    _check_there(order, parts.total, money)
+    steps = multiple_of or {}
+    shares = portioned(order, request, amounts.allocation, parts.total, room, steps)
+    return _bind(order, parts, money, shares, steps, by_capture, rule)
 
 
 def _by_parts(order: Order, request: RefundIn, left: Left) -> Breakdown:
@@ -391,23 +396,15 @@ def _bind(
     order: Order,
     breakdown: Breakdown,
     money: int,
-    room: Sequence[tuple[Payment, int]],
+    shares: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
     by_capture: frozenset[str],
     rule: str,
 ) -> Quote:
     amount = breakdown.total
-    invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
-    if not amount:
-        raise Refused(Reason.NOTHING_LEFT, remaining=money)
-    if amount > money:
-        raise Refused(
-            Reason.EXCEEDS_REMAINING,
-            f"{money} {order.currency} (minor units) is left, {amount} was asked.",
-            remaining=money,
-        )
-    whole = _portions(amount, room)
+    whole = (Portion(payment.id, _kind(payment), part) for payment, part in shares)
     portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
+    invariant(sum(p.amount for p in portions) == amount, f"tenders of {order.id} are not {amount}")
     _check_payable(order, portions, multiple_of)
     # What is left, and what of it nobody is owed, is in it: a quote is committed once (the same
     # parts may be there twice) and gives no claim up that was not there when it was made.
@@ -416,12 +413,25 @@ def _bind(
     return Quote(order.id, amount, order.currency, breakdown, portions, plan, rule)
 
 
-def _portions(amount: int, room: Iterable[tuple[Payment, int]]) -> Iterable[Portion]:
-    for payment, available in room:
-        part = min(amount, available)
-        if part:
-            yield Portion(payment.id, "refund" if payment.captured_peak else "void", part)
-            amount -= part
+def _check_there(order: Order, amount: int, money: int) -> None:
+    """`money` is what the tenders that may give it have left."""
+    invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
+    if not amount:
+        raise Refused(Reason.NOTHING_LEFT, remaining=money)
+    if amount > money and amount <= order.remaining and is_mixed(order):
+        raise exceeds_tender(order)
+    if amount > money:
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            f"{money} {order.currency} (minor units) is left, {amount} was asked.",
+            remaining=money,
+        )
+
+
+def _kind(payment: Payment) -> LegKind:
+    if not payment.is_money:
+        return "credit"
+    return "refund" if payment.captured_peak else "void"
 
 
 def _by_capture(order: Order, whole: Portion, by_capture: frozenset[str]) -> Iterable[Portion]:

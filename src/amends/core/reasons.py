@@ -42,6 +42,7 @@ class Reason(StrEnum):
     EXCEEDS_QUANTITY = "exceeds_quantity"
     EXCEEDS_REMAINING = "exceeds_remaining"
     NOTHING_LEFT = "nothing_left"
+    EXCEEDS_TENDER = "exceeds_tender"
     CHARGE_NOT_REFUNDABLE = "charge_not_refundable"
     FEE_NOT_ALLOWED = "fee_not_allowed"
     PROMOTION_EXCEEDS_REFUND = "promotion_exceeds_refund"
@@ -97,6 +98,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.EXCEEDS_QUANTITY: "More units are asked back than are left on the line.",
     Reason.EXCEEDS_REMAINING: "The amount is more than what is left to refund.",
     Reason.NOTHING_LEFT: "Nothing is left to refund.",
+    Reason.EXCEEDS_TENDER: "A tender gives back no more than it paid, and one is never cashed out "
+    "through another; ask of each what it has left.",
     Reason.CHARGE_NOT_REFUNDABLE: "The charge was sold as not refundable; leave it out.",
     Reason.FEE_NOT_ALLOWED: "The law allows no such fee here; leave it out.",
     Reason.PROMOTION_EXCEEDS_REFUND: "The return loses more of a promotion than it gives back; "

@@ -195,7 +195,8 @@ class PspIn(_Body, frozen=True):
 
 class TenderIn(_Body, frozen=True):
     """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
-    the provider's name for it ("visa", "klarna")."""
+    the provider's name for it ("visa", "klarna"). `reference` is what the shop calls a gift card or
+    a balance of store credit: an id, never the code that spends it."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -204,6 +205,7 @@ class TenderIn(_Body, frozen=True):
     captured: Amount = 0
     psp: PspIn = PspIn()
     method: Text = ""
+    reference: Annotated[str, Meta(max_length=255)] = ""
 
 
 class CustomerIn(_Body, frozen=True):
@@ -259,6 +261,17 @@ class ChargePick(_Body, frozen=True):
     amount: PositiveAmount | None = None
 
 
+Allocation = Literal["card_first", "proportional", "last_in_first_out"]
+
+
+class TenderPick(_Body, frozen=True):
+    """So much of a refund on one tender, named by its id here, by its provider's id of the payment
+    or by the reference of the gift card."""
+
+    id: Name
+    amount: PositiveAmount
+
+
 FeeKind = Literal["restocking", "return_label", "handling"]
 
 
@@ -278,7 +291,9 @@ class RefundIn(_Body, frozen=True):
     was shown with); `lines`, `adjustments`, `shipping` and `charges`, or `amount`, say how much;
     none of them means all that is left. `fees` are kept back; left out, the policy says which.
     `statutory`: a withdrawal that the law grants. `goodwill` as "compensation" leaves the price and
-    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses.
+    its tax as they are. `promotions`: "waive" takes nothing back of what a return loses. `tenders`
+    says which of the ways the order was paid gives how much, by a rule or one by one. `consent` is
+    where it is recorded that the customer takes store credit, should the money not arrive.
     """
 
     order: Name | OrderKey | None = None
@@ -299,6 +314,12 @@ class RefundIn(_Body, frozen=True):
     promotions: Literal["policy", "waive"] = "policy"
     statutory: bool = False
     hash: Text = ""
+    tenders: (
+        Literal["policy"]
+        | Allocation
+        | Annotated[tuple[TenderPick, ...], Meta(min_length=1, max_length=20)]
+    ) = "policy"
+    consent: Text = ""
 
     @property
     def by_parts(self) -> bool:

@@ -42,6 +42,7 @@ STATUS: dict[Reason, int] = {
     Reason.EXCEEDS_QUANTITY: 409,
     Reason.EXCEEDS_REMAINING: 409,
     Reason.NOTHING_LEFT: 409,
+    Reason.EXCEEDS_TENDER: 409,
     Reason.CHARGE_NOT_REFUNDABLE: 409,
     Reason.FEE_NOT_ALLOWED: 409,
     Reason.PROMOTION_EXCEEDS_REFUND: 409,

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
-from amends.core.requests import Amount, BasisPoints, IfLost
+from amends.core.requests import Allocation, Amount, BasisPoints, IfLost
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -47,18 +47,20 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92").
     `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
-    issuer, which numbers them."""
+    issuer, which numbers them. `captures`: they are booked too."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
+    captures: bool = False
     credit_note_series: Annotated[str, Meta(pattern="^[0-9A-Za-z/-]{1,20}$")] = "CN"
 
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
-    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods."""
+    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods.
+    `allocation` says which tender of several gives how much."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
@@ -67,6 +69,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     return_label: dict[str, Amount] = {}
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
+    allocation: Allocation = "card_first"
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,7 +230,12 @@ def amounts(policy: PolicyConfig) -> Amounts:
         name: tuple(sorted(getattr(policy, name).items()))
         for name in ("return_label", "handling", "minimum")
     }
-    return Amounts(policy.promotion_lost, policy.restocking_bp, **by_currency)
+    return Amounts(
+        policy.promotion_lost,
+        policy.restocking_bp,
+        **by_currency,
+        allocation=policy.allocation,
+    )
 
 
 def _absolute(url: str, path: Path) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from amends.core.chart import OUTSIDE_ACCOUNT, clearing
+from amends.core.chart import CREDITS, OUTSIDE_ACCOUNT, clearing
 from amends.core.order import Order
-from amends.core.postings import Entry
+from amends.core.postings import Entry, paid_from
 from amends.store.spec import Books, Store
 
 READ_AGAIN = 10  # times, while the order keeps moving
@@ -116,10 +116,16 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     if booked["refunds_payable"] != owed:
         said = f"{owed} {order.currency} (minor units) is claimed and not paid"
         yield Finding(order.id, 0, f"{said}, and refunds_payable says {booked['refunds_payable']}.")
-    outside = OUTSIDE_ACCOUNT.values()
+    received = Counter[str]()
+    for payment in order.payments:
+        received[clearing(payment.connection)] += payment.receipt
+    if (receipts := booked["customer_receipts"]) != received.total():
+        said = f"{received.total()} {order.currency} (minor units) of captures is booked"
+        yield Finding(order.id, 0, f"{said}, and customer_receipts says {receipts}.")
+    outside = {*OUTSIDE_ACCOUNT.values(), *CREDITS}
     shown = {a for a in booked if a.startswith(clearing("")) or a in outside}
     for account in sorted(shown | {account for account, _ in legs}):
-        paid = legs[account, False] + legs[account, True]
+        paid = legs[account, False] + legs[account, True] - received[account]
         if booked[account] != paid:
             said = f"{paid} {order.currency} (minor units) was paid from {account}"
             yield Finding(order.id, 0, f"{said}, and the books say {booked[account]}.")
@@ -132,9 +138,7 @@ def _paid(order: Order) -> Counter[tuple[str, bool]]:
     for refund in order.refunds:
         for leg in refund.legs:
             if leg.paid_at and leg.kind != "void":
-                connection = order.payment(leg.payment).connection if leg.payment else ""
-                account = OUTSIDE_ACCOUNT.get(leg.kind) or clearing(connection)
-                found[account, refund.external] += leg.amount
+                found[paid_from(order, leg), refund.external] += leg.amount
     for dispute in order.disputes:
         connection = order.payment(dispute.payment).connection
         found[clearing(connection), True] += dispute.booked

@@ -85,8 +85,16 @@ class Engine:
     # -- what a fold needs (World) -------------------------------------------------------------
 
     def ctx(self, now: Instant) -> Ctx:
-        functional = self.config.ledger.functional_currency
-        return Ctx(now, self._policy, functional, self._terms, self._rates, self._closed)
+        books = self.config.ledger
+        return Ctx(
+            now,
+            self._policy,
+            books.functional_currency,
+            self._terms,
+            self._rates,
+            self._closed,
+            books.captures,
+        )
 
     async def learn_closed(self) -> None:
         """A period was closed by another process."""

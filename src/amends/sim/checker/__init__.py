@@ -41,6 +41,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     ledger.claims_stand,
     ledger.claims_name_their_parts,
     ledger.clearing_is_the_providers,
+    ledger.captures_are_booked,
     ledger.disputes_are_booked,
     parts.components_keep_their_originals,
     parts.the_report_is_kept,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from amends.sim.checker.money import unheard_bounce
@@ -16,6 +17,7 @@ _RETURNED = (
     *("charge_refunds", "goodwill", "fees_kept"),
 )
 ACCOUNTS: dict[str, tuple[str, ...]] = {
+    "capture": ("customer_receipts", "clearing:"),
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
     "payout": ("refunds_payable", "clearing:", *BY_HAND.values()),
@@ -64,7 +66,7 @@ def functional_is_the_rate(case: Case) -> Found:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
-        stepped = {"refunds_payable", "disputed", "dispute_losses"}
+        stepped = {"refunds_payable", "disputed", "dispute_losses", "customer_receipts"}
         times = 2 if stepped & {account for account, _, _ in entry.lines} else 1
         for account, amount, functional in entry.lines:
             if rate.off(amount, functional) >= line_off * times:
@@ -225,11 +227,24 @@ def claims_name_their_parts(case: Case) -> Found:
 def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
-    booked = -sum(e.on("clearing:") for e in case.entries)
+    booked = -sum(e.on("clearing:") for e in case.entries if e.row["kind"] != "capture")
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
     settled += sum(dispute.booked for dispute in case.order.disputes)
     if booked != settled:
         yield case.wrong("I5", f"the provider paid {settled}, the clearing accounts say {booked}")
+
+
+def captures_are_booked(case: Case) -> Found:
+    """Where captures are booked, what they brought and did not lose again stands at each provider
+    and as received from the customer; elsewhere nothing does."""
+    held: Counter[str] = Counter()
+    for payment in case.order.payments if case.captures else ():
+        held[f"clearing:{payment.connection}"] += payment.captured - payment.uncaptured
+    own = [entry for entry in case.entries if entry.row["kind"] == "capture"]
+    booked = {account: sum(e.on(account) for e in own) for e in own for account, _, _ in e.lines}
+    received = -booked.pop("customer_receipts", 0)
+    if received != held.total() or any(booked.get(a, 0) != n for a, n in held.items()):
+        yield case.wrong("I5", f"captures hold {dict(held)}, the books {booked} and {received}")
 
 
 def disputes_are_booked(case: Case) -> Found:

@@ -67,7 +67,7 @@ class Journal(msgspec.Struct):
     `messages`, `events`, `orders_acked`: ids of shop messages, ids of provider events and order
     numbers that were answered 2xx. `dashboard`: psp_refund_ids made by people at the provider.
     `bounced`: psp_refund_ids that were taken back after they had succeeded. `personal`: strings
-    that may stand nowhere but in `people` and raw bodies.
+    that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
     """
 
     reports: dict[str, dict[str, Any]] = {}
@@ -78,6 +78,7 @@ class Journal(msgspec.Struct):
     dashboard: list[str] = []
     bounced: list[str] = []
     personal: list[str] = []
+    captures: bool = False
 
 
 class Violation(msgspec.Struct, frozen=True):

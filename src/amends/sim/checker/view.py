@@ -316,6 +316,7 @@ class Case(msgspec.Struct):
     told: Told
     disputes: dict[str, list[DisputeThere]]  # by psp_payment_id
     warnings: dict[str, list[str]]  # likewise: ids of fraud warnings
+    captures: bool = False  # they are booked
 
     def wrong(self, invariant: str, what: str) -> Violation:
         """A violation of this order."""
@@ -408,6 +409,7 @@ def cases(snapshot: Snapshot, journal: Journal, told: Told) -> list[Case]:
                 told,
                 {name: msgspec.convert(disputes[name], list[DisputeThere]) for name in own},
                 {name: [row["id"] for row in warnings[name]] for name in own},
+                journal.captures,
             )
         )
     return found

@@ -55,7 +55,7 @@ class World:
         self.ids = Numbers()
         self.loop = asyncio.get_running_loop()
         self.troubles = Troubles(wish.seed, wish.profile)
-        self.journal = Journal()
+        self.journal = Journal(captures=wish.books_captures)
         here = parties(wish.providers)
         self.checker = Checker(psps=tuple(party.connection for party in here))
         self.chronicle: list[Line] = []

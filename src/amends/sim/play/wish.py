@@ -33,6 +33,11 @@ class Wish(msgspec.Struct, frozen=True):
     providers: tuple[str, ...] = ("stripe",)
     asking: float = 1.0
 
+    @property
+    def books_captures(self) -> bool:
+        """Captures are in the books of every second seed."""
+        return self.seed % 2 == 0
+
 
 class Line(msgspec.Struct, frozen=True):
     """One line of the chronicle: virtual seconds, order number ("" for all), what happened."""
@@ -75,7 +80,11 @@ def settings(wish: Wish) -> config.Config:
     raw = {
         "store": {"url": wish.store},
         "policy": {"auto_approve_up_to": 8000},
-        "ledger": {"functional_currency": "EUR", "rates": RATES},
+        "ledger": {
+            "functional_currency": "EUR",
+            "rates": RATES,
+            "captures": wish.books_captures,
+        },
         "audit": {"dir": str(wish.folder / "audit")},
         "connections": {**accounts, SHOP: shop},
     }
