@@ -20,6 +20,7 @@ DAYS, ORDERS, FAULTS = 30.0, 110, "default"
 PROVIDERS = ("stripe",)
 ASKS_LEAST = 200  # of a whole seed; fewer would prove little
 TOUCHED_LEAST_PERCENT = 30
+TOLD_MOST = 2000  # orders whose chronicle is kept; of more only that of some
 
 
 class Game(msgspec.Struct, frozen=True):
@@ -68,6 +69,8 @@ class Game(msgspec.Struct, frozen=True):
                     workers=self.workers or self.usual_workers,
                     providers=self.providers,
                     asking=self.asking,
+                    chronicle=self.orders <= TOLD_MOST or bool(self.only),
+                    keep=bool(self.keep),
                 )
             )
             if self.keep:

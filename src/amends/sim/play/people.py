@@ -62,6 +62,8 @@ class Person:
         self._pay()
         await self._report()
         if self.plan.persona == CONTENT:
+            await self._pause(4 * HOUR, 5 * HOUR)  # until its last message has mostly come
+            self.world.troubles.forget(self.number)
             return
         await self._pause(1 * HOUR, 3 * DAY)
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,12 +20,13 @@ from amends.sim.checker.spec import Snapshot
 from amends.sim.play.bridge import Bridge
 from amends.sim.play.crowd import crowd
 from amends.sim.play.desk import Desk
-from amends.sim.play.evidence import TABLES, in_review, snapshot
+from amends.sim.play.evidence import in_review, ranges, snapshot, truth
 from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.parties import WHSEC, Word, parties
 from amends.sim.play.people import Call
+from amends.sim.play.reports import Reports
 from amends.sim.play.story import SHOP
 from amends.sim.play.strikes import NAP_S, Strikes
 from amends.sim.play.trouble import STATEMENT, Troubles
@@ -55,7 +56,7 @@ class World:
         self.ids = Numbers()
         self.loop = asyncio.get_running_loop()
         self.troubles = Troubles(wish.seed, wish.profile)
-        self.journal = Journal(captures=wish.books_captures)
+        self.journal = Journal(reports=Reports(), captures=wish.books_captures)
         here = parties(wish.providers)
         self.checker = Checker(psps=tuple(party.connection for party in here))
         self.chronicle: list[Line] = []
@@ -68,7 +69,6 @@ class World:
         self._expected: dict[str, str] = {}  # order number: the kind its refund will meet
         self.nodes: list[Node] = []
         self.declined: set[str] = set()  # refunds the desk declined
-        self.last = Snapshot(0, [], {name: [] for name in TABLES}, [], [])
         self.quiet_points = 0
         self._made = 0
         self._up = asyncio.Event()
@@ -95,7 +95,8 @@ class World:
     # -- what people use -----------------------------------------------------------------------
 
     def say(self, number: str, text: str) -> None:
-        self.chronicle.append(Line(self.loop.time(), number, text))
+        if self.wish.chronicle:
+            self.chronicle.append(Line(self.loop.time(), number, text))
 
     def wrong(self, number: str, what: str) -> None:
         """Somebody in the world saw something that must not be."""
@@ -464,21 +465,19 @@ class World:
             ask.faults = self.troubles.since(ask.number, ask.at / 1e6)
             if self.turned_down(ask):
                 ask.should_succeed = False
-        seen = self.bridge.run(
-            snapshot(
-                self.store,
-                [provider.world for provider in self.providers],
-                round((START + self.loop.time()) * SECOND),
-            )
-        )
-        check = self.checker.finish if final else self.checker.check
-        self.last = seen
-        for violation in check(seen, self.journal):
+        for violation in self.checker.look(self._parts(), self.journal, final):
             self._found(violation.invariant, violation.order, violation.what)
         if final:  # the checker follows the chains itself; this is the seals' turn
             verified = self.bridge.run(audit.verify(self.store, self.config.audit_dir))
             for finding in verified.findings:
                 self._found("I10", "", f"audit: {finding.stream} {finding.seq} {finding.what}")
+
+    def _parts(self) -> Iterator[Snapshot]:
+        """All there is, a range of orders at a time."""
+        told = truth([provider.world for provider in self.providers])
+        at = round((START + self.loop.time()) * SECOND)
+        for part in self.bridge.run(ranges(self.store)):
+            yield self.bridge.run(snapshot(self.store, part, told, at))
 
     def ended(self, task: asyncio.Task[Any]) -> None:
         """Something that nobody waits for is over; what it died of must not be lost with it."""

@@ -18,7 +18,8 @@ class Wish(msgspec.Struct, frozen=True):
     """What to play. `only` keeps these order numbers alone, and `personas` those of such shoppers;
     their stories are as they were. `lenient`: the providers pay whatever they are asked.
     `providers`: each payment is at one of them. `asking`: the share of orders of which somebody
-    ever asks anything; 1 is all."""
+    ever asks anything; 1 is all. `chronicle`: tell all that happens. `keep`: leave what the
+    providers say in the folder."""
 
     seed: int
     store: str  # URL of an empty, migrated database
@@ -32,6 +33,8 @@ class Wish(msgspec.Struct, frozen=True):
     workers: int = 1  # processes that send; more than one needs PostgreSQL
     providers: tuple[str, ...] = ("stripe",)
     asking: float = 1.0
+    chronicle: bool = True
+    keep: bool = False
 
     @property
     def books_captures(self) -> bool:
