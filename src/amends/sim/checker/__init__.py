@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from amends.sim.checker import ledger, money, news, parts, promises, trail
+from amends.sim.checker import ledger, money, news, parts, promises, sellers, trail
 from amends.sim.checker.growth import Growth
 from amends.sim.checker.sight import Sight
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
@@ -46,6 +46,8 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     ledger.disputes_are_booked,
     parts.components_keep_their_originals,
     parts.the_report_is_kept,
+    sellers.sellers_bear_their_parts,
+    sellers.sellers_are_booked,
     trail.head_is_the_last_event,
     trail.entries_are_sealed,
     trail.events_name_who_and_what,

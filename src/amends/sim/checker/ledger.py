@@ -25,6 +25,11 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
     "external": (*_RETURNED, "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
     **dict.fromkeys(
+        ("seller_share", "seller_share_back"),
+        ("seller_receivable:", "seller_shares", "platform_fees"),
+    ),
+    **dict.fromkeys(("seller_taken", "seller_returned"), ("seller_receivable:", "clearing:")),
+    **dict.fromkeys(
         ("dispute", "dispute_returned", "dispute_lost"), ("disputed", "dispute_losses", "clearing:")
     ),
 }
@@ -61,8 +66,10 @@ def functional_is_the_rate(case: Case) -> Found:
     refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
     the step between two of them."""
     rate = case.order.rate
-    line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
+    off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
     for entry in case.entries:
+        # Of sellers each line is rounded by itself, and one balances them.
+        line_off, side_off = (n * len(entry.lines) if _of_sellers(entry) else n for n in off)
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
@@ -76,7 +83,7 @@ def functional_is_the_rate(case: Case) -> Found:
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
             if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
-    yield from _owed_is_rounded_as_a_whole(case, side_off)
+    yield from _owed_is_rounded_as_a_whole(case, off[1])
 
 
 def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
@@ -133,8 +140,13 @@ def legs_are_booked(case: Case) -> Found:
             yield case.wrong("I5", f"entry {entry.row['number']} is of {entry.row['leg_id']}")
 
 
+def _of_sellers(entry: Entry) -> bool:
+    """Between a seller and us; `sellers` looks at those."""
+    return str(entry.row["kind"]).startswith("seller_")
+
+
 def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
-    own = [e for e in case.entries if e.row["leg_id"] == leg.id]
+    own = [e for e in case.entries if e.row["leg_id"] == leg.id and not _of_sellers(e)]
     if leg.kind == "void":
         booked = [e.row["kind"] for e in own]
         if booked != (["void"] if leg.state == "succeeded" else []):
@@ -227,7 +239,8 @@ def claims_name_their_parts(case: Case) -> Found:
 def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
-    booked = -sum(e.on("clearing:") for e in case.entries if e.row["kind"] != "capture")
+    beside = [e for e in case.entries if e.row["kind"] == "capture" or _of_sellers(e)]
+    booked = -sum(e.on("clearing:") for e in case.entries if e not in beside)
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
     settled += sum(dispute.booked for dispute in case.order.disputes)
     if booked != settled:

@@ -76,6 +76,15 @@ class Breakdown(msgspec.Struct):
         return [*self.fees, *(lost for lost in self.lost if not lost.waived)]
 
 
+class Party(msgspec.Struct):
+    """What of a leg a seller bears, less the fee that goes back to him; `taken` with the refund."""
+
+    account: str
+    amount: int
+    fee: int = 0
+    taken: int = 0
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment, as the order's document has it."""
 
@@ -87,6 +96,8 @@ class Leg(msgspec.Struct):
     psp_refund_id: str = ""
     replaced: bool = False
     outside: bool = False
+    parties: list[Party] = []
+    took: bool = False
 
 
 class Refund(msgspec.Struct):
@@ -108,6 +119,14 @@ class Refund(msgspec.Struct):
         return [leg for leg in self.legs if not leg.replaced]
 
 
+class Seller(msgspec.Struct):
+    """Whose sale a part of a payment was, and the platform's fee on it."""
+
+    account: str
+    amount: int
+    fee: int = 0
+
+
 class Payment(msgspec.Struct):
     """Money at one provider."""
 
@@ -127,6 +146,7 @@ class Payment(msgspec.Struct):
     voided: int = 0
     reread: bool = False
     busy: str = ""
+    sellers: list[Seller] = []
 
 
 class Dispute(msgspec.Struct):
