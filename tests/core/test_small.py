@@ -121,7 +121,7 @@ def test_a_person_approves_and_then_it_is_held() -> None:
 def test_a_person_may_pay_what_is_held_by_other_means() -> None:
     desk = desk_of("hold")
     held = ask(desk, 40)
-    assert desk.tell(PaidOutside(held.id, "transfer", "SEPA-1")).refused is None
+    assert desk.tell(PaidOutside(held.id, "SEPA-1")).refused is None
     assert shown_state(desk.refund()) == "succeeded"
     assert (desk.balance("refunds_payable"), desk.balance("manual_payouts")) == (0, -40)
     ask(desk, 90)
