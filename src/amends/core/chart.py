@@ -43,6 +43,15 @@ CHART: dict[str, Account] = {
     ),
     "disputed": Account("Assets", "Taken back by customers' banks, and not given up by us yet."),
     "dispute_losses": Account("Expenses", "What lost disputes took."),
+    "fx_gain_loss": Account(
+        "Expenses", "What other rates cost since the payment: a loss; less than nothing: a gain."
+    ),
+    "write_offs": Account(
+        "Expenses", "Small differences on providers' balances that nobody will explain."
+    ),
+    "provider_fees": Account(
+        "Expenses", "What providers charge for refunds and disputes, less what they give back."
+    ),
     "memo_authorizations": Account(
         "Equity", "Off balance: money held for us at the customer's bank."
     ),

@@ -29,7 +29,8 @@ class RefundLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
-    """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark."""
+    """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark.
+    `figures`: what it takes off our balance there is asked for with it."""
 
     key: str
     amount: int
@@ -43,6 +44,7 @@ class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     capture: str = ""
     method: str = ""
     lines: tuple[RefundLine, ...] = ()
+    figures: bool = False
 
 
 class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):
@@ -83,6 +85,7 @@ class LookupRefundsIntent(_Intent, frozen=True, tag="lookup_refunds", kw_only=Tr
     cursor: str = ""
     charge: str = ""
     capture: str = ""
+    figures: bool = False  # as above
 
 
 class LookupPaymentIntent(_Intent, frozen=True, tag="lookup_payment", kw_only=True):

@@ -41,6 +41,7 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
             capture=leg.capture,
             method=payment.method,
             lines=tuple(RefundLine(x.id, x.quantity, x.gross, x.tax) for x in leg.lines),
+            figures=_figures(order),
         )
     if leg.rest:
         return CaptureRestIntent(**common, amount=leg.rest)
@@ -78,7 +79,13 @@ def _captured(order: Order, payment: Payment, capture: str) -> Intent:
         order.currency,
         charge=payment.charge,
         capture=capture or first,
+        figures=_figures(order),
     )
+
+
+def _figures(order: Order) -> bool:
+    """Whether the books need the provider's own: they are in another currency."""
+    return order.rate.base != order.rate.quote
 
 
 def whole_intent(order: Order, payment: Payment, per_capture: bool) -> Intent:

@@ -193,9 +193,16 @@ class PspIn(_Body, frozen=True):
     captures: Annotated[tuple[CaptureIn, ...], Meta(max_length=100)] = ()
 
 
+class SettledIn(_Body, frozen=True):
+    """What a capture brought on the balance at the provider, before fees, by its own figures."""
+
+    amount: Amount
+    currency: CurrencyCode
+
+
 class TenderIn(_Body, frozen=True):
     """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
-    the provider's name for it ("visa", "klarna")."""
+    the provider's name for it ("visa", "klarna"), `settled` what `captured` came to there."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -204,6 +211,7 @@ class TenderIn(_Body, frozen=True):
     captured: Amount = 0
     psp: PspIn = PspIn()
     method: Text = ""
+    settled: SettledIn | None = None
 
 
 class CustomerIn(_Body, frozen=True):

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import structlog
 
-from amends.core.decision import Ctx, Terms
+from amends.core.decision import Ctx, Daily, Terms
 from amends.core.order import Order, shown_state
 from amends.core.policy import built_in
 from amends.engine.certificates import Certificates
@@ -21,7 +21,7 @@ from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.fold import Outgoing
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
-from amends.engine.rates import rates
+from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
@@ -86,7 +86,9 @@ class Engine:
 
     def ctx(self, now: Instant) -> Ctx:
         functional = self.config.ledger.functional_currency
-        return Ctx(now, self._policy, functional, self._terms, self._rates, self._closed)
+        return Ctx(
+            now, self._policy, functional, self._terms, self._rates, self._closed, self._daily
+        )
 
     async def learn_closed(self) -> None:
         """A period was closed by another process."""
@@ -94,7 +96,11 @@ class Engine:
 
     @cached_property
     def _rates(self) -> Mapping[str, Rate]:
-        return rates(self.config.ledger)
+        return configured(self.config.ledger)
+
+    @cached_property
+    def _daily(self) -> Daily | None:
+        return daily(self.config.ledger, self.config.path.parent)
 
     def new_id(self) -> str:
         return self.ids.new()

@@ -160,6 +160,7 @@ entries = _table(
     _str("leg_id"),
     _str("psp_refund_id"),
     _str("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
+    _str("worth"),  # JSON, "" for the order's rate
 )
 
 postings = _narrow(

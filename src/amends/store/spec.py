@@ -363,7 +363,8 @@ class Store(Protocol):
         """Journal entries with their postings, oldest first by (order, number) or, with no order
         filter, by (at, order, number); filters: order, refund, account, currency. Items: order,
         number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
-        posted_on, tax_point (None: nothing of it is tax) and document_date as YYYY-MM-DD, postings
+        posted_on, tax_point (None: nothing of it is tax) and document_date as YYYY-MM-DD, worth
+        (None, or what it is valued by: see core/postings.py), postings
         (account, amount, functional; debit positive)."""
         ...
 

@@ -1,5 +1,6 @@
 """The books grow: the day each entry is posted on, closed periods, balances kept at an instant,
-documents with numbers. An entry written before is posted on the day of its instant, as most are.
+documents with numbers, what an entry is valued by where that is not its order's rate. An entry
+written before is posted on the day of its instant, as most are.
 
 What guards them stands in the database. An entry that falls into a closed period is refused: on
 PostgreSQL it holds a lock on the books, shared with all entries, until it commits, and closing
@@ -83,6 +84,8 @@ def _postgresql() -> None:
     kind = sa.Text(collation="C")
     op.add_column("entries", sa.Column("posted_on", kind, nullable=False, server_default=""))
     op.alter_column("entries", "posted_on", server_default=None)
+    op.add_column("entries", sa.Column("worth", kind, nullable=False, server_default=""))
+    op.alter_column("entries", "worth", server_default=None)
     for table in APPEND_ONLY:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
@@ -115,10 +118,14 @@ def _sqlite() -> None:
             for name in ENTRY
         ),
         _str("posted_on"),
+        _str("worth"),
         sqlite_strict=True,
     )
     names = ", ".join(ENTRY)
-    op.execute(f"INSERT INTO entries ({names}, posted_on) SELECT {names}, '' FROM entries_before")
+    op.execute(
+        f"INSERT INTO entries ({names}, posted_on, worth)"
+        f" SELECT {names}, '', '' FROM entries_before"
+    )
     op.drop_table("entries_before")
     op.create_index("entries_at", "entries", ["at", "order_id", "number"])
     for table in (*APPEND_ONLY, "entries"):
