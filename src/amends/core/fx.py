@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from amends.core import postings
 from amends.core.decision import Ctx
+from amends.core.facts import LookedUp
 from amends.core.order import Leg, Order, Refund
 from amends.core.postings import Worth
 from amends.core.reasons import Reason, Refused
@@ -173,9 +174,11 @@ def told(work: Work, leg_id: str, settled: Settled | None) -> None:
 
 
 def read_untold(work: Work, leg_id: str, settled: Settled | None) -> None:
-    """Where a message says that there are figures, and not which, its payment is read."""
+    """Where a message says that there are figures, and not which, its payment is read; not again if
+    that is what was just read."""
     _, leg = work.leg(leg_id)
     there = settled is not None and not settled.currency
+    there = there and not isinstance(work.recorded.fact, LookedUp)
     if there and leg.paid_at and leg.settled is None and foreign(work.order):
         reread(work, leg.payment)
 

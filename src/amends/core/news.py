@@ -179,8 +179,7 @@ def _apply_refund(
         failure=state.failure_reason,
         **traces,
     )
-    if not asked:
-        fx.read_untold(work, leg.id, state.settled)
+    fx.read_untold(work, leg.id, state.settled)
     if traces and work.order.head_seq == before:  # the only news in it
         work.event("leg.news", leg=leg.id, news="traced", **traces)
     if news.startswith("said_"):  # what was asked before this is older, though nothing changed

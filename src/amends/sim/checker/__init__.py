@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from amends.sim.checker import ledger, money, news, parts, promises, trail
+from amends.sim.checker import fx, ledger, money, news, parts, promises, trail
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
 from amends.sim.checker.view import Case, Told, cases, event, listen
 
@@ -42,6 +42,10 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     ledger.claims_name_their_parts,
     ledger.clearing_is_the_providers,
     ledger.disputes_are_booked,
+    fx.figures_are_the_providers,
+    fx.what_left_is_what_it_was_worth,
+    fx.realised_is_recomputed,
+    fx.fees_are_the_providers,
     parts.components_keep_their_originals,
     parts.the_report_is_kept,
     trail.head_is_the_last_event,

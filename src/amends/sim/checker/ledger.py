@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from amends.sim.checker.fx import FX, valued
 from amends.sim.checker.money import unheard_bounce
 from amends.sim.checker.spec import Violation
 from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Leg, Movement, Refund
@@ -18,12 +19,15 @@ _RETURNED = (
 ACCOUNTS: dict[str, tuple[str, ...]] = {
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
-    "payout": ("refunds_payable", "clearing:", *BY_HAND.values()),
-    "payout_failed": ("refunds_payable", "clearing:"),
-    "external": (*_RETURNED, "clearing:"),
+    "payout": ("refunds_payable", "clearing:", *BY_HAND.values(), FX),
+    "payout_failed": ("refunds_payable", "clearing:", FX),
+    "external": (*_RETURNED, "clearing:", FX),
+    "fx_settled": ("clearing:", *BY_HAND.values(), FX),
+    "provider_fee": ("provider_fees", "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
     **dict.fromkeys(
-        ("dispute", "dispute_returned", "dispute_lost"), ("disputed", "dispute_losses", "clearing:")
+        ("dispute", "dispute_returned", "dispute_lost"),
+        ("disputed", "dispute_losses", "clearing:", FX),
     ),
 }
 
@@ -38,7 +42,7 @@ def entries_balance(case: Case) -> Found:
         totals = [sum(line[1] for line in entry.lines), sum(line[2] for line in entry.lines)]
         if totals != [0, 0] or not entry.lines:
             yield case.wrong("I5", f"{name} with {len(entry.lines)} lines sums to {totals}")
-        if entry.row["currency"] != case.order.currency:
+        if entry.row["currency"] != case.order.currency and entry.row["kind"] != "provider_fee":
             yield case.wrong("I5", f"{name} is in {entry.row['currency']}")
 
 
@@ -57,20 +61,23 @@ def functional_is_the_rate(case: Case) -> Found:
     equal where that is the same currency, else a side of an entry rounded once, which is half a
     unit, and split over its lines, which is less than one more for each. What is claimed for a
     refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
-    the step between two of them."""
+    the step between two of them. What left is booked at what it was worth (see `fx`)."""
     rate = case.order.rate
     line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
     for entry in case.entries:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
+        if entry.row["kind"] in ("fx_settled", "provider_fee"):
+            continue
         stepped = {"refunds_payable", "disputed", "dispute_losses"}
         times = 2 if stepped & {account for account, _, _ in entry.lines} else 1
-        for account, amount, functional in entry.lines:
+        lines = [line for line in entry.lines if not (rate.converts and valued(line[0]))]
+        for account, amount, functional in lines:
             if rate.off(amount, functional) >= line_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
         for sign in (1, -1):
-            side = [line for line in entry.lines if line[1] * sign > 0]
+            side = [line for line in lines if line[1] * sign > 0]
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
             if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
@@ -132,7 +139,11 @@ def legs_are_booked(case: Case) -> Found:
 
 
 def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
-    own = [e for e in case.entries if e.row["leg_id"] == leg.id]
+    own = [
+        e
+        for e in case.entries
+        if e.row["leg_id"] == leg.id and e.row["kind"] not in ("provider_fee", "fx_settled")
+    ]
     if leg.kind == "void":
         booked = [e.row["kind"] for e in own]
         if booked != (["void"] if leg.state == "succeeded" else []):
@@ -225,7 +236,7 @@ def claims_name_their_parts(case: Case) -> Found:
 def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
-    booked = -sum(e.on("clearing:") for e in case.entries)
+    booked = -sum(e.on("clearing:") for e in case.entries if e.row["kind"] != "provider_fee")
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
     settled += sum(dispute.booked for dispute in case.order.disputes)
     if booked != settled:
@@ -243,7 +254,10 @@ def disputes_are_booked(case: Case) -> Found:
     if not foreign and taken != sum(dispute.withdrawn for dispute in case.order.disputes):
         yield case.wrong("I5", f"disputes booked {taken}, which is not what they hold")
     on = {name: sum(e.on(name) for e in case.entries) for name in ("disputed", "dispute_losses")}
-    if on != {"disputed": taken - lost, "dispute_losses": lost}:
+    beyond = sum(d.beyond for d in case.order.disputes)
+    beyond_lost = sum(d.beyond for d in case.order.disputes if d.status == "lost")
+    within = taken - lost - (beyond - beyond_lost)
+    if on != {"disputed": within, "dispute_losses": lost - beyond_lost}:
         yield case.wrong("I5", f"disputes hold {taken}, {lost} of it lost, the books say {on}")
 
 

@@ -79,6 +79,8 @@ def _entry_hash(entry: Entry) -> str:
         "leg": row["leg_id"],
         "postings": lines,
     }
+    if row["worth"]:
+        value["worth"] = json.loads(row["worth"])
     return sha256(canonical(value)).hexdigest()
 
 

@@ -77,6 +77,15 @@ class Authorization(msgspec.Struct, eq=False, kw_only=True):
         return self.status not in ("CREATED", "PARTIALLY_CAPTURED")
 
 
+class Settled(msgspec.Struct, frozen=True):
+    """What a capture brought on the balance or a refund took off it, and its fee (of a refund: what
+    was given back), in the currency the account is kept in."""
+
+    amount: int
+    fee: int
+    currency: str
+
+
 class Capture(msgspec.Struct, eq=False, kw_only=True):
     """Money that was taken. `reason` says why it is pending or declined."""
 
@@ -90,6 +99,7 @@ class Capture(msgspec.Struct, eq=False, kw_only=True):
     final: bool = True
     invoice_id: str = ""
     authorization: str = ""
+    settled: Settled | None = None
 
     @property
     def refunds(self) -> list[Refund]:
@@ -117,6 +127,7 @@ class Refund(msgspec.Struct, eq=False, kw_only=True):
     note: str = ""
     listed: bool = True
     debited: bool = False
+    settled: Settled | None = None
 
 
 class Dispute(msgspec.Struct, eq=False, kw_only=True):

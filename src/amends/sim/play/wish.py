@@ -73,7 +73,7 @@ def settings(wish: Wish) -> config.Config:
     raw = {
         "store": {"url": wish.store},
         "policy": {"auto_approve_up_to": 8000},
-        "ledger": {"functional_currency": "EUR", "rates": RATES},
+        "ledger": {"functional_currency": "EUR", "rates": RATES, "ecb": False},
         "audit": {"dir": str(wish.folder / "audit")},
         "connections": {**accounts, SHOP: shop},
     }
