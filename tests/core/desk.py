@@ -81,8 +81,10 @@ class Desk:
         policy: Policy | None = None,
         terms: dict[str, Terms] | None = None,
         functional: str = "EUR",
+        captures: bool = False,
     ) -> None:
         self.functional = functional
+        self.captures = captures  # they are booked
         self.now = START
         self.policy = policy or built_in(10**9)
         self.terms = terms or {STRIPE: TERMS}
@@ -98,7 +100,8 @@ class Desk:
     # -- folding -------------------------------------------------------------------------------
 
     def ctx(self) -> Ctx:
-        return Ctx(self.now, self.policy, self.functional, self.terms, RATES)
+        ours = self.functional
+        return Ctx(self.now, self.policy, ours, self.terms, RATES, captures=self.captures)
 
     def tell(self, fact: Any, actor: str = "key:support") -> Decision:
         """Fold one fact, keep what it leads to, and check what must always hold."""

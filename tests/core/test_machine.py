@@ -81,6 +81,7 @@ class Refunds(RuleBasedStateMachine):
         self.out: dict[str, Out] = {}  # by effect row
         self.late: list[Out] = []  # answers whose lease has run out
         self.webhooks: list[Any] = []
+        self.disputed = ("", 0)  # how the dispute stands, and what it holds
         self.keys: dict[tuple[str, int], str] = {}
         self.sent_at: dict[str, int] = {}  # when a key was first sent
         self.taken = 0
@@ -89,8 +90,9 @@ class Refunds(RuleBasedStateMachine):
         split=st.lists(st.integers(500, 8000), min_size=0, max_size=2),
         captured=st.lists(st.booleans(), min_size=3, max_size=3),
         up_to=st.sampled_from([10**9, 10**9, 3000]),
+        booked=st.booleans(),
     )
-    def start(self, split: list[int], captured: list[bool], up_to: int) -> None:
+    def start(self, split: list[int], captured: list[bool], up_to: int, booked: bool) -> None:
         amounts = [a for a in split if a]
         while sum(amounts) >= 10_200:
             amounts.pop()
@@ -100,7 +102,7 @@ class Refunds(RuleBasedStateMachine):
             for n, amount in enumerate(amounts, 1)
         }
         tenders = tuple(card(a.authorized, a.captured, name) for name, a in self.accounts.items())
-        self.desk = Desk(contract_order(tenders=tenders), policy=built_in(up_to))
+        self.desk = Desk(contract_order(tenders=tenders), policy=built_in(up_to), captures=booked)
         self.provider = Provider("EUR", self.accounts)
 
     # -- people --------------------------------------------------------------------------------
@@ -309,6 +311,11 @@ class Refunds(RuleBasedStateMachine):
         open_ = status == "needs_response"
         fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", amount, "EUR", status, open_, amount)
         self.desk.tell(fact, f"connection:{STRIPE}")
+        was, held = self.disputed
+        if open_ and was in ("won", "lost"):
+            return  # it opened before it ended
+        again = (was, status) == ("won", "won")  # what was given back is not taken again
+        self.disputed = status, min(amount, held) if again else amount
 
     @precondition(lambda self: self.webhooks)
     @rule(pick=st.integers(0, 20), how=st.sampled_from(["once", "once", "keep", "drop"]))
@@ -426,7 +433,13 @@ class Refunds(RuleBasedStateMachine):
             account = self.accounts[payment.psp_payment_id]
             assert payment.captured == account.captured
             assert account.captured <= account.authorized
-        assert desk.balance(f"clearing:{STRIPE}") == -sum(map(provider.paid, self.accounts))
+        status, taken = self.disputed
+        left = sum(map(provider.paid, self.accounts)) + taken
+        brought = sum(a.captured for a in self.accounts.values()) if desk.captures else 0
+        assert desk.balance(f"clearing:{STRIPE}") == brought - left
+        assert desk.balance("customer_receipts") == -brought
+        lost = taken if status == "lost" else 0
+        assert (desk.balance("disputed"), desk.balance("dispute_losses")) == (taken - lost, lost)
         self.compare_claims()
 
     def compare_claims(self) -> None:

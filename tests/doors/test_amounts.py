@@ -44,6 +44,21 @@ async def test_every_part_of_an_amount_is_shown(shop: Shop) -> None:
         "compensation": 0,
         "unallocated": 0,
     }
+    shown = (await shop.call("GET", f"/v1/orders/{order}")).json()
+    tea = next(line for line in shown["lines"] if line["id"] == "1")
+    assert (tea["remaining_quantity"], tea["remaining"]) == (2, 6400)
+    (freight,) = shown["shipping"]
+    assert (freight["total"], freight["remaining"]) == (600, 400)
+    (wrap,) = shown["charges"]
+    assert wrap == {
+        "id": "w",
+        "kind": "gift_wrap",
+        "title": "",
+        "total": 300,
+        "refundable": True,
+        "remaining": 0,
+    }
+    assert shown["promotions"] == [{"id": "p", "kind": "threshold", "if_lost": "clawback"}]
     balances = (await shop.call("GET", "/v1/ledger/balances")).json()["balances"]
     booked = {row["account"]: row["amount"] for row in balances}
     assert (booked["fees_kept"], booked["charge_refunds"], sum(booked.values())) == (-102, 300, 0)

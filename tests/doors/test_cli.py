@@ -175,6 +175,26 @@ def test_a_refund_is_decided_here_and_sent_elsewhere(shell: Shell) -> None:
     rows.close()
 
 
+def test_every_part_of_an_amount_can_be_asked_for(shell: Shell) -> None:
+    body = order_body()
+    body["charges"] = [
+        {"id": "w", "kind": "gift_wrap", "total": 300},
+        {"id": "t", "kind": "tip", "total": 200},
+    ]
+    body["lines"].append({"id": "2", "quantity": 1, "total": 1000})
+    body["tenders"][0] |= {"amount": 11_700, "captured": 11_700}
+    shell("import", str(orders_file(shell.folder, body)))
+    words = ("--lines", "1:1", "--charges", "w:100,t", "--adjust", "2:50", "--reason", "damaged")
+    made = shell("refund", "shop-1/1001", *words, "--fee", "restocking:70", "--json")
+    assert (made.code, made.json["amount"]) == (0, 3200 + 100 + 200 + 50 - 70)
+    whole = shell("refund", "shop-1/1001", "--charges", "full", "--fee", "none", "--json")
+    assert whole.json["amount"] == 200
+    words = ("--amount", "400", "--reason", "goodwill", "--compensation")
+    assert shell("refund", "shop-1/1001", *words, "--json").json["breakdown"]["compensation"] == 400
+    words = ("--lines", "1:1", "--statutory", "--waive")
+    assert shell("refund", "shop-1/1001", *words, "--json").json["amount"] == 3200
+
+
 def test_a_manual_payout_is_recorded(shell: Shell) -> None:
     old = order_body() | {"placed_at": "2020-01-01T00:00:00Z"}
     old["tenders"][0]["method"] = "bacs_debit"
@@ -200,7 +220,12 @@ def test_a_manual_payout_is_recorded(shell: Shell) -> None:
         (("shop-1/1001", "--amount", "999999"), "exceeds_remaining"),
         (("shop-1/1001", "--amount", "-5"), "int >= 1"),
         (("shop-1/1001", "--lines", "9:1"), "unknown_line"),
-        (("shop-1/1001", "--lines", "1"), "LINE:QUANTITY"),
+        (("shop-1/1001", "--lines", "1"), "ID:QUANTITY"),
+        (("shop-1/1001", "--lines", "1:1", "--fee", "restocking"), "KIND:AMOUNT"),
+        (("shop-1/1001", "--lines", "1:1", "--fee", "whim:5"), "whim"),
+        (("shop-1/1001", "--lines", "1:1", "--charges", "w:x"), "ID:AMOUNT"),
+        (("shop-1/1001", "--lines", "1:1", "--charges", "w"), "unknown_line"),
+        (("shop-1/1001", "--compensation"), "goodwill"),
         (("shop-1/1001", "--reason", "whim"), "whim"),
         (("shop-1/1001", "--key", "t-1", "--amount", "7"), "idempotency"),
     ],
@@ -311,6 +336,20 @@ def test_credit_notes_are_listed(shell: Shell) -> None:
     assert shell("ledger", "credit-notes", "--refund", "rf_other").out == ""
 
 
+def test_edge_19_the_command_names_tenders(shell: Shell) -> None:
+    body = order_body()
+    body["tenders"][0] |= {"amount": 7200, "captured": 7200}
+    body["tenders"].append({"kind": "gift_card", "amount": 3000, "reference": "GC-1"})
+    shell("import", str(orders_file(shell.folder, body)))
+    named = shell("refund", "shop-1/1001", "--amount", "900", "--tenders", "GC-1:900", "--json")
+    assert [(g["kind"], g["state"]) for g in named.json["legs"]] == [("credit", "succeeded")]
+    assert shell("refund", "shop-1/1001", "--amount", "5", "--tenders", "GC-1:6").code == 1
+    found = shell("ledger", "credits", "GC-1", "--json").json
+    assert [row["amount"] for row in found["credits"]] == [900]
+    assert "9.00" in shell("ledger", "credits", "GC-1").out
+    assert shell("ledger", "check").code == 0
+
+
 def test_a_worker_does_not_share_a_sqlite_file(shell: Shell) -> None:
     told = shell("worker")
     assert (told.code, "PostgreSQL" in told.err) == (1, True)
@@ -324,6 +363,7 @@ def test_help_teaches_with_examples() -> None:
         *(["audit", "verify"], ["audit", "checkpoint"]),
         *(["ledger", "balances"], ["ledger", "entries"], ["ledger", "export"]),
         *(["ledger", "check"], ["ledger", "close"], ["ledger", "credit-notes"]),
+        ["ledger", "credits"],
     ):
         told = runner.invoke(cli.app, [*words, "--help"])
         assert told.exit_code == 0, words

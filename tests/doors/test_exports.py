@@ -50,7 +50,7 @@ def month() -> Iterator[Path]:
     """The folder of a month's database, with its settings."""
     with room("", "exports") as (url, folder):
         wish = Wish(
-            *(11, url, folder),
+            *(12, url, folder),
             orders=60,
             profile=PROFILES["calm"],
             providers=("stripe", "adyen", "paypal"),
@@ -198,6 +198,7 @@ SPOILS = {
     "UPDATE postings SET account = 'goodwill' WHERE account = 'refunds_payable' AND amount < 0": (
         "is claimed"
     ),
+    "UPDATE postings SET account = 'goodwill' WHERE account = 'customer_receipts'": "captures is",
     "DELETE FROM entries WHERE number = 1": "are numbered",
     "UPDATE entries SET currency = 'XCD'": "is in XCD",
     "DELETE FROM postings": "has no postings",

@@ -43,6 +43,16 @@ def dispute_not_booked(w: World) -> None:
     w.orders["ord_1"]["disputes"][0]["booked"] = 0
 
 
+def capture_not_booked(w: World) -> None:
+    w.journal.captures = True
+
+
+def capture_booked_elsewhere(w: World) -> None:
+    """Nobody asked for captures in the books."""
+    lines = (("clearing:stripe-eu", 12_000), ("customer_receipts", -12_000))
+    w.booked["ord_1"].append(("capture", "", "", "", lines))
+
+
 def dispute_booked_twice(w: World) -> None:
     w.dispute("needs_response", 5000)
     w.booked["ord_1"].append(w.booked["ord_1"][-1])
@@ -139,6 +149,14 @@ NEWS: dict[str, tuple[Callable[[World], object], str]] = {
     "a dispute that is not booked": (
         dispute_not_booked,
         "I5: disputes booked 0, which is not what they hold",
+    ),
+    "a capture that is not booked": (
+        capture_not_booked,
+        "I5: captures hold {'clearing:stripe-eu': 12000",
+    ),
+    "a capture booked where none is": (
+        capture_booked_elsewhere,
+        "I5: captures hold {}, the books {'clearing:stripe-eu': 12000} and 12000",
     ),
     "a dispute booked twice": (
         dispute_booked_twice,

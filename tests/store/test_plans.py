@@ -57,8 +57,9 @@ async def a_busy_day(store: Store) -> None:
         await store.refunds(filters, "", 10)
     await store.refund_order(refund.id)
     await store.events(order.id, "", 10)
-    for filters in ({}, {"order": order.id}, {"refund": refund.id}):
+    for filters in ({}, {"order": order.id}, {"refund": refund.id}, {"holder": "GC-1"}):
         await store.entries(filters, "", 10)
+    await store.credits("GC-1")
     await store.number_documents("CN", NOW, 10)
     await store.documents_due(10)
     for filters in ({}, {"order": order.id}, {"refund": refund.id}):

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import claims, legs
+from amends.core import claims, legs, sellers
 from amends.core.captures import refunds_made
 from amends.core.effects import Effect
 from amends.core.facts import (
@@ -20,7 +20,6 @@ from amends.core.facts import (
     RefundRequested,
     Rejected,
     Retried,
-    ReturnReceived,
     Unparked,
 )
 from amends.core.heard import payment_of
@@ -103,8 +102,11 @@ def check_request(request: RefundIn) -> None:
             pointer=f"/{named[1]}",
         )
     said = (request.fees, request.goodwill, request.promotions, request.statutory)
+    said_more = (request.tenders, request.consent)
     if request.quote is not None and (
-        not request.wants_all or said != (None, "price_reduction", "policy", False)
+        not request.wants_all
+        or said != (None, "price_reduction", "policy", False)
+        or (*said_more, request.platform_fee) != ("policy", "", None)
     ):
         raise Refused(
             Reason.VALIDATION,
@@ -162,7 +164,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return set_apart(work, quote), over
+    return sellers.quoted(work, request, set_apart(work, quote)), over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -285,6 +287,7 @@ def _make(
         verdict=verdict,
         note=fact.note_id,
         takes_over=() if declined else over,
+        platform_fee=fact.request.platform_fee or "",
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
     )
     work.refund_id = refund_id
@@ -343,8 +346,8 @@ def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> 
     for leg in refund.legs:
         if paid is not None and leg.kind == "manual":
             pay(work, leg.id, paid)
-        else:
-            legs.decide_leg(work, leg.id, "approve")
+        else:  # credit is given at once: there is no provider to ask
+            legs.decide_leg(work, leg.id, "credited" if leg.kind == "credit" else "approve")
 
 
 def find(work: Work, refund_id: str) -> Refund:
@@ -540,15 +543,6 @@ def refused_event(work: Work, refusal: Refusal, asked: str) -> None:
         reason=str(refusal.reason),
         asked=asked,
         remaining=refusal.extra.get("remaining"),
-    )
-
-
-def return_received(work: Work, fact: ReturnReceived) -> None:
-    """Goods came back; on the trail."""
-    work.event(
-        "return.received",
-        return_id=fact.return_id,
-        lines=[[p.id, p.quantity] for p in fact.lines],
     )
 
 

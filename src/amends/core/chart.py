@@ -1,4 +1,5 @@
-"""The chart of accounts, as data. An account that exists per connection is written `name:conn`.
+"""The chart of accounts, as data. An account that exists per connection is written `name:conn`,
+one of a seller `name:account`.
 
 A merchant's own numbers and names are laid over it (`Names`) where books are shown or exported;
 the rows and their hashes keep the names of this chart.
@@ -15,7 +16,8 @@ Root = Literal["Assets", "Liabilities", "Income", "Expenses", "Equity"]
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What an account holds, and on which side of the books it stands. `each`: one a connection."""
+    """What an account holds, and on which side of the books it stands. `each`: one a
+    connection, or a seller."""
 
     root: Root
     holds: str
@@ -35,19 +37,30 @@ CHART: dict[str, Account] = {
     "tax_payable": Account("Liabilities", "Tax owed; a refund takes it back as it was charged."),
     "refunds_payable": Account("Liabilities", "What customers are owed and were not paid yet."),
     "clearing": Account("Assets", "The balance at a provider.", each=True),
+    "customer_receipts": Account(
+        "Liabilities",
+        "Captured from customers, where captures are booked here; cleared by the sale in the books "
+        "that recognise it.",
+    ),
     "manual_payouts": Account(
         "Assets", "Paid to customers by hand, outside every provider; cleared by the bank."
     ),
     "store_credit": Account(
-        "Liabilities", "Store credit customers took instead of money, with their consent."
+        "Liabilities",
+        "Store credit given back to customers who paid with it, or took it instead of money.",
     ),
+    "gift_cards": Account("Liabilities", "What was given back to gift cards."),
     "disputed": Account("Assets", "Taken back by customers' banks, and not given up by us yet."),
     "dispute_losses": Account("Expenses", "What lost disputes took."),
+    "seller_receivable": Account(
+        "Assets", "What sellers owe us for refunds; what we owe them is a credit.", each=True
+    ),
+    "seller_shares": Account("Expenses", "Sellers' shares of sales: what they bear of refunds."),
+    "platform_fees": Account("Income", "The platform's fees given back to sellers with refunds."),
+    "inventory": Account("Assets", "Goods in stock, at what they cost."),
+    "cost_of_goods": Account("Expenses", "What goods had cost that were sold; back with them."),
     "fx_gain_loss": Account(
         "Expenses", "What other rates cost since the payment: a loss; less than nothing: a gain."
-    ),
-    "write_offs": Account(
-        "Expenses", "Small differences on providers' balances that nobody will explain."
     ),
     "provider_fees": Account(
         "Expenses", "What providers charge for refunds and disputes, less what they give back."
@@ -59,6 +72,7 @@ CHART: dict[str, Account] = {
 }
 
 OUTSIDE_ACCOUNT = {"manual": "manual_payouts", "credit": "store_credit"}  # by the kind of a leg
+CREDITS = ("gift_cards", "store_credit")  # liabilities to somebody, whose balance is theirs
 
 
 class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +88,11 @@ Names = Mapping[str, Name]
 def clearing(connection: str) -> str:
     """The account of one provider's balance."""
     return f"clearing:{connection}"
+
+
+def receivable(account: str) -> str:
+    """The account of one seller."""
+    return f"seller_receivable:{account}"
 
 
 def called(account: str, names: Names) -> Name:

@@ -11,6 +11,7 @@ from amends.core.documents import DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order
+from amends.core.parties import Split
 from amends.core.policy import Policy
 from amends.core.postings import Entry
 from amends.core.reasons import Refusal
@@ -82,8 +83,9 @@ Daily = Callable[[str, str], Rate | None]  # a currency, a day (YYYY-MM-DD): the
 
 class Ctx(msgspec.Struct, frozen=True, dict=True):
     """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
-    `closed` the last closed period of each legal entity's books. Where `daily` knows no rate of a
-    currency on a day, the one in `rates` counts."""
+    `closed` the last closed period of each legal entity's books, `captures` whether captures are
+    booked here, `splits` how the providers that pay sellers with a payment take it back. Where
+    `daily` knows no rate of a currency on a day, the one in `rates` counts."""
 
     now: Instant
     policy: Policy
@@ -91,6 +93,8 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     terms: Mapping[str, Terms] = {}
     rates: Mapping[str, Rate] = {}
     closed: Mapping[str, str] = {}
+    captures: bool = False
+    splits: Mapping[str, Split] = {}
     daily: Daily | None = None
 
     @cached_property
@@ -99,9 +103,10 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
 
         A rate is not in it: the one used is written into the event that records the order, or into
         the entry it was used for. Nor is a closed period: an entry that met one says on which day
-        it was posted instead.
+        it was posted instead. What is taken of sellers is written into the event of what is sent.
         """
-        return digest([self.now, self.policy.version, self.functional, dict(self.terms)])
+        seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
+        return digest([*seen, "captures"] if self.captures else seen)
 
 
 class Decision(msgspec.Struct, frozen=True):

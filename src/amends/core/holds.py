@@ -5,7 +5,7 @@ These numbers are those of invariant I1.
 
 from __future__ import annotations
 
-from amends.core import fx, postings
+from amends.core import fx, postings, sellers
 from amends.core.chart import OUTSIDE_ACCOUNT
 from amends.core.claims import claim, lapse
 from amends.core.order import Leg, Payment, Refund, remaining
@@ -72,6 +72,7 @@ def settle(work: Work, leg_id: str) -> None:
             )
         claim(work, refund.id)
         fx.book_paid(work, refund, leg, external=False)
+        sellers.book(work, leg_id)
 
 
 def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None:
@@ -101,7 +102,10 @@ def unsettle(work: Work, leg_id: str) -> None:
         return
     if leg.outside:
         work.put_payment(payment.id, external=payment.external - leg.amount)
+    elif leg.kind in OUTSIDE_ACCOUNT:
+        work.put_payment(payment.id, credited_ours=payment.credited_ours - leg.amount)
     else:
         work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
     work.book(postings.payout_failed(work.order, refund, leg, work.now))
+    sellers.book_back(work, leg_id)
     fx.leg_fee(work, leg_id, back=True)

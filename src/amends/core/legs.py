@@ -31,6 +31,7 @@ from amends.core.patience import (
 from amends.core.quote import refit
 from amends.core.rereads import reread, reread_id, schedule_reread
 from amends.core.reversals import REFUSED, reversible, tell_refused
+from amends.core.sellers import fixed
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY, HOUR, Instant
@@ -70,7 +71,7 @@ def move(work: Work, leg_id: str, news: News, **body: Any) -> None:
         kick(work, leg.payment)
 
 
-def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop"]) -> None:
+def decide_leg(work: Work, leg_id: str, news: Literal["approve", "drop", "credited"]) -> None:
     """A person's or the policy's word on a leg; the request's own event records it."""
     _, leg = work.leg(leg_id)
     to, actions = step(leg.state, news)
@@ -210,6 +211,7 @@ def _send(work: Work, leg_id: str) -> None:
             amount=leg.amount,
             connection=payment.connection,
             psp_payment_id=payment.psp_payment_id,
+            sellers=leg.parties,
         )
 
 
@@ -223,7 +225,7 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     if work.ctx.terms[payment.connection].method(payment.method).lines:
         lines = refund_lines(work.leg(leg.id)[0], leg)
     full, charge = leg.amount == payment.captured, payment.charge
-    return work.put_leg(leg.id, full=full, lines=lines, charge=charge)
+    return work.put_leg(leg.id, full=full, lines=lines, charge=charge, parties=fixed(work, leg))
 
 
 def _has_capture(work: Work, leg: Leg) -> bool:

@@ -35,12 +35,14 @@ News = Literal[
     "approve",
     "drop",
     "paid_outside",
+    "credited",
     "due",
     "funds_due",
     "lost",
     "declined",
     "doubted",
     "no_funds",
+    "untaken",
     "not_sent",
     "unclear",
     "refused",
@@ -111,6 +113,7 @@ def _fill_asking() -> None:
     _row(("planned",), "approve", "sending", "go")
     _row(("planned", "sending"), "drop", "canceled", "release", "finish")
     _row(("planned",), "paid_outside", "succeeded", "settle")
+    _row(("planned",), "credited", "succeeded", "settle")
     _row(("sending",), "due", None, "send")
     _row(("unknown", *_OPEN), "due", None, "probe")
     _row(("awaiting_funds",), "funds_due", "sending", "send")
@@ -121,6 +124,7 @@ def _fill_asking() -> None:
     _row(_OUT, "declined", "failed", "release")
     _row(_OUT, "doubted", "unknown", "look")
     _row(_OUT, "no_funds", "awaiting_funds", "wait_funds")
+    _row(_OUT, "untaken", "sending", "renew")
     _row(_OUT, "not_sent", None, "again")
     _row(_OUT, "unclear", "unknown", "look")
     _row((*_OUT, *_OPEN), "refused", "unknown", "await_capture")
@@ -187,7 +191,7 @@ def _fill_ignored() -> None:
     _ignore(("canceled",), "said_failed", "heard_failed")
     _ignore(("succeeded", *_ENDED), "heard_pending", "heard_awaiting_funds")
     overtaken: tuple[News, ...] = ("declined", "doubted", "no_funds", "not_sent", "unclear")
-    _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken)
+    _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken, "untaken")
     _ignore(("succeeded", *_ENDED), "refused")
     _ignore(("sending", *_OPEN, "succeeded", *_ENDED), "reversible")
     settled: tuple[News, ...] = ("not_found_declined", "not_found_no_funds", "not_found_late")
@@ -199,9 +203,9 @@ def _fill_ignored() -> None:
 def _fill_impossible() -> None:
     """Nothing was sent for a planned leg, so nothing can be heard of it; what left or was decided
     is neither approved again nor dropped. `decide` refuses those requests before they get here."""
-    decided = ("approve", "drop", "paid_outside")
+    decided = ("approve", "drop", "paid_outside", "credited")
     IMPOSSIBLE.update(("planned", news) for news in NEWS if news not in decided)
-    for news in ("approve", "paid_outside"):
+    for news in ("approve", "paid_outside", "credited"):
         IMPOSSIBLE.update((state, news) for state in STATES if state != "planned")
     IMPOSSIBLE.update((state, "drop") for state in ("unknown", *_OPEN, "succeeded"))
     IMPOSSIBLE.update((state, "funds_due") for state in STATES if state != "awaiting_funds")

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import fx, legs, releases
+from amends.core import fx, legs, releases, sellers
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
 from amends.core.intents import unknown_capture
@@ -238,10 +238,19 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
     elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:
         releases.captured_first(work, leg, outcome.payment)
     elif leg.doubt:
-        work.put_leg(leg.id, declined=outcome.code or "declined", unfunded=outcome.kind == "funds")
+        work.put_leg(
+            leg.id,
+            declined=outcome.code or "declined",
+            unfunded=outcome.kind == "funds",
+            untaken=leg.untaken or outcome.kind == "split",
+        )
         legs.move(work, leg.id, "doubted", **body)
     elif outcome.kind == "funds" and not leg.surfaced:
         legs.move(work, leg.id, "no_funds", **body)
+    elif outcome.kind == "split" and not leg.surfaced:
+        work.put_leg(leg.id, untaken=True)
+        legs.move(work, leg.id, "untaken", **body)
+        sellers.tell(work, leg)
     else:
         work.put_leg(leg.id, failure=outcome.code)
         legs.move(work, leg.id, "declined", **body)
@@ -381,6 +390,9 @@ def _absent_or_found(
     if counts and leg.declined:
         waits = leg.unfunded and not leg.surfaced
         news = "not_found_no_funds" if waits else "not_found_declined"
+        if sellers.refused(leg) and not leg.surfaced:
+            news = "not_found_late"  # as closed as an attempt gets: once more, without
+            sellers.tell(work, leg)
     elif counts and asked_at >= settles_at(work, leg):
         news = "not_found_declined" if leg.surfaced else "not_found_late"
     legs.move(work, leg_id, news)

@@ -10,7 +10,16 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.requests import ChargeKind, FeeKind, IfLost, OrderKey, RefundReason
+from amends.core.parties import Party, Seller
+from amends.core.period import Period, Unused
+from amends.core.requests import (
+    ChargeKind,
+    FeeKind,
+    IfLost,
+    OrderKey,
+    PlatformFee,
+    RefundReason,
+)
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState, Settled
@@ -75,6 +84,9 @@ class Line(_Part, frozen=True):
     discount: int = 0
     fulfilled: int = 0
     discounts: tuple[Discount, ...] = ()
+    seller: str = ""  # the account of whoever sold it, where the platform did not
+    period: Period | None = None  # what it was paid for, where that is time
+    cost: int = 0  # of all its units to the merchant, in the functional currency
 
 
 class Shipping(_Part, frozen=True):
@@ -86,6 +98,7 @@ class Shipping(_Part, frozen=True):
     title: str = ""
     discounts: tuple[Discount, ...] = ()
     standard: int | None = None
+    seller: str = ""
 
 
 class Charge(_Part, frozen=True):
@@ -122,8 +135,13 @@ class Promotion(_Part, frozen=True):
     if_lost: IfLost = "review"
 
 
+TenderKind = Literal["payment", "gift_card", "store_credit"]
+
+
 class Payment(_Part, frozen=True):
-    """Money at one provider for this order.
+    """Money at one provider for this order; or, by its `kind`, a gift card or store credit it was
+    paid with: that has no connection, was captured as it was paid, and `psp_payment_id` is what the
+    shop calls it, "" if it has no name.
 
     What we send out is checked (I1): pending_ours + refunded_ours + credited_ours <= captured_peak.
     `external`, `disputed` and `uncaptured` left by others' hand and are recorded whole, unchecked;
@@ -163,12 +181,21 @@ class Payment(_Part, frozen=True):
     captures: tuple[tuple[str, int], ...] = ()
     failed_captures: tuple[str, ...] = ()
     early: tuple[RefundState, ...] = ()
+    sellers: tuple[Seller, ...] = ()  # whose sale it was, what none of them has is our own
+    apart: bool = False  # they were paid by other means than with the payment
+    kind: TenderKind = "payment"
+    receipt: int = 0  # what of its captures is on the books, where those are kept here
+
+    @property
+    def is_money(self) -> bool:
+        """Whether a provider pays it back; what is credited instead leaves no order for cash."""
+        return self.kind == "payment"
 
 
 class Tender(_Part, frozen=True):
-    """One way the order was paid; `payment` names the Payment for kind "payment"."""
+    """One way the order was paid, and the Payment that keeps count of it."""
 
-    kind: Literal["payment", "gift_card", "store_credit"]
+    kind: TenderKind
     amount: int
     payment: str = ""
 
@@ -249,6 +276,7 @@ class Breakdown(_Part, frozen=True):
     fees: tuple[Fee, ...] = ()
     lost: tuple[Lost, ...] = ()
     compensation: int = 0
+    unused: tuple[Unused, ...] = ()  # the time that amounts of lines are for
 
     @property
     def parts(self) -> tuple[LineShare, ...]:
@@ -315,6 +343,9 @@ class Leg(_Part, frozen=True):
     was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
     revived: bool = False  # it had ended and was alive again: news of an end may be the old one
     waits: int = 0  # how often it was put off for want of funds
+    parties: tuple[Party, ...] = ()  # what sellers bear of it, fixed like `full`
+    untaken: bool = False  # the provider refused to take that from them: it goes without
+    took: bool = False  # what it took from them is on the books
     settled: Settled | None = None  # what the provider says that it took off our balance
     value: int = 0  # in another currency than the books': what it was booked as, functional
     valued: bool = False  # ... at what it was worth when it was paid, not at the order's rate
@@ -364,6 +395,7 @@ class Refund(_Part, frozen=True):
     takes_over: tuple[str, ...] = ()
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
+    platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
 
 
 class Dispute(_Part, frozen=True):
@@ -387,6 +419,13 @@ class Dispute(_Part, frozen=True):
     value: int | None = None
     settled: Settled | None = None
     fee: tuple[int, int] = (0, 0)  # as a leg's
+
+
+class Receipt(_Part, frozen=True):
+    """Goods that came back: units by line, as far as they had been shipped."""
+
+    id: str
+    lines: tuple[tuple[str, int], ...]
 
 
 class Order(_Part, frozen=True):
@@ -421,6 +460,7 @@ class Order(_Part, frozen=True):
     promotions: tuple[Promotion, ...] = ()
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
+    receipts: tuple[Receipt, ...] = ()
     head_seq: int = 0
     head_hash: str = GENESIS
     last_at: Instant = 0
@@ -437,6 +477,16 @@ class Order(_Part, frozen=True):
     @property
     def remaining(self) -> int:
         return sum(room_of(p) for p in self.payments)
+
+
+def holder_of(order: Order, payment: Payment) -> str:
+    """Whose credit it is that is given back on a tender: the card's reference, the customer's id,
+    or, where neither is known, an id of the tender or of the order."""
+    if payment.kind == "gift_card":
+        return payment.psp_payment_id or payment.id
+    return (payment.psp_payment_id if payment.kind == "store_credit" else "") or (
+        order.customer or order.id
+    )
 
 
 def psp_ids(payment: Payment) -> frozenset[str]:

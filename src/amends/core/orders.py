@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import fx, legs
+from amends.core import fx, legs, sellers, unused
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.left import left_over
@@ -61,6 +61,7 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
     """The order before anything is known of it but its name, currency and rate."""
     check_order(report)
     _check_connections(report, ctx)
+    sellers.check(report, ctx)
     return Order(
         id=order_id(report.source),
         source=report.source,
@@ -90,8 +91,16 @@ def check_order(report: OrderIn) -> None:
         if len(set(ids)) != len(ids):
             _invalid(f"Two {name} have the same id.", f"/{name}")
     check_sums(report)
+    unused.check(report)
     for index, tender in enumerate(report.tenders):
         _check_tender(tender, f"/tenders/{index}")
+        twice = [
+            t
+            for t in report.tenders[:index]
+            if (t.kind, t.reference) == (tender.kind, tender.reference)
+        ]
+        if twice and tender.reference:
+            _invalid("Two tenders have the same reference.", f"/tenders/{index}/reference")
     if report.placed_at:
         try:
             parse_rfc3339(report.placed_at)
@@ -114,6 +123,8 @@ def _check_tender(tender: TenderIn, pointer: str) -> None:
         _invalid("More was captured than the tender's amount.", f"{pointer}/captured")
     if tender.kind == "payment" and not (tender.psp_payment_id and tender.connection):
         _invalid("A payment names its connection and psp_payment_id.", pointer)
+    if tender.kind == "payment" and tender.reference:
+        _invalid("A payment is named by psp_payment_id.", f"{pointer}/reference")
 
 
 def _invalid(detail: str, pointer: str) -> None:
@@ -128,6 +139,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         return
     check_order(report)
     _check_connections(report, work.ctx)
+    sellers.check(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
     before = {payment.id: payment.captured for payment in order.payments}
@@ -147,6 +159,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         tenders=tenders,
     )
     _check_not_below(work.order)
+    unused.check_not_both(work.order)
     work.event(
         "order.recorded" if new else "order.updated",
         version=report.version,
@@ -250,6 +263,9 @@ def _line(line: LineIn, included: bool) -> Line:
         line.discount,
         line.fulfilled,
         _discounts(line, included),
+        line.seller or "",
+        unused.kept(line),
+        line.cost or 0,
     )
 
 
@@ -261,6 +277,7 @@ def _shipping(charge: ShippingIn, included: bool) -> Shipping:
         charge.title,
         _discounts(charge, included),
         _standard(charge, included),
+        charge.seller or "",
     )
 
 
@@ -284,19 +301,37 @@ def _payments(
     """Payments never shrink by a shop's word: the provider's news may be ahead of it."""
     placed_at = parse_rfc3339(report.placed_at) if report.placed_at else now
     known_now = {p.id: p for p in order.payments}
-    tenders = []
+    tenders: list[Tender] = []
     for tender in report.tenders:
         if tender.kind != "payment":
-            tenders.append(Tender(tender.kind, tender.amount))
+            credit = _credit(order, tender, [t.kind for t in tenders].count(tender.kind), known_now)
+            known_now[credit.id] = credit
+            tenders.append(Tender(tender.kind, tender.amount, credit.id))
             continue
         before = _same(known_now.values(), tender)
         identifier = before.id if before else payment_id(tender.connection, tender.psp_payment_id)
         tenders.append(Tender("payment", tender.amount, identifier))
-        payment = _payment(identifier, tender, before)
+        payment = sellers.said(order, _payment(identifier, tender, before), tender)
         if payment.captured_peak and not payment.captured_at:
             payment = replace(payment, captured_at=placed_at)
         known_now[identifier] = payment
     return tuple(known_now.values()), tuple(tenders)
+
+
+def _credit(order: Order, tender: TenderIn, place: int, known: Mapping[str, Payment]) -> Payment:
+    """A gift card or store credit: all of it was taken when the order was placed. Without a
+    reference it is the first, second, … of its kind in the order."""
+    taken = tender.captured or tender.amount
+    alike = [payment for payment in known.values() if payment.kind == tender.kind]
+    exact = [p for p in alike if tender.reference and p.psp_payment_id == tender.reference]
+    unnamed = [p for p in alike[place : place + 1] if not (p.psp_payment_id and tender.reference)]
+    for before in (exact or unnamed)[:1]:
+        taken = max(before.captured, taken)
+        name = before.psp_payment_id or tender.reference
+        amounts = {"authorized": taken, "captured": taken, "captured_peak": taken}
+        return replace(before, psp_payment_id=name, **amounts)
+    name = derived("pay", order.id, tender.kind, tender.reference or str(place))
+    return Payment(name, "", tender.reference, taken, taken, taken, kind=tender.kind)
 
 
 def _same(payments: Iterable[Payment], tender: TenderIn) -> Payment | None:

@@ -12,7 +12,6 @@ from amends.core.asks import (
     failed_legs,
     find,
 )
-from amends.core.chart import OUTSIDE_ACCOUNT
 from amends.core.facts import PaidOutside
 from amends.core.order import Leg, Refund, shown_state
 from amends.core.outside import by_hand, pay
@@ -38,6 +37,7 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
     failed = [] if waits else _failed_money(work, refund)
     check_approver(work, refund, fact.shown)
     if waits:
+        fresh = [leg.id for leg in refund.legs if leg.kind == "manual"]
         check_still_there(work, refund)
         work.finish(deadline_id(refund.id))
         approve_all(work, refund.id, fact)
@@ -50,7 +50,7 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
     work.event(
         "refund.paid_outside",
         refund=refund.id,
-        amount=sum(g.amount for g in work.refund(refund.id).legs if g.kind in OUTSIDE_ACCOUNT),
+        amount=sum(work.leg(name)[1].amount for name in fresh),
         way=fact.way,
         reference=fact.reference,
         consent=fact.consent,

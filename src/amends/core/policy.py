@@ -9,20 +9,23 @@ from __future__ import annotations
 import msgspec
 
 from amends.core.order import Verdict
-from amends.core.requests import IfLost
+from amends.core.requests import Allocation, IfLost, PlatformFee
 from amends.core.risk import MODEL, Features, score
 from amends.kernel.canon import digest
 
 
 class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the policy says of how much. `restocking_bp` is 1/10,000 of the goods; the others are
-    (currency, minor units) pairs. `promotion_lost` counts for promotions that do not say."""
+    (currency, minor units) pairs. `promotion_lost` counts for promotions that do not say, and
+    `allocation` for requests that do not say which tender gives how much."""
 
     promotion_lost: IfLost = "review"
     restocking_bp: int = 0
     return_label: tuple[tuple[str, int], ...] = ()
     handling: tuple[tuple[str, int], ...] = ()
     minimum: tuple[tuple[str, int], ...] = ()
+    platform_fee: PlatformFee = "proportional"
+    allocation: Allocation = "card_first"
 
 
 PLAIN = Amounts()

@@ -17,8 +17,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.chart import OUTSIDE_ACCOUNT, clearing
-from amends.core.order import Dispute, Leg, Order, Refund
+from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
+from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert, scale
@@ -26,18 +26,23 @@ from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of
 
 EntryKind = Literal[
+    "capture",
     "claim",
     "payout",
     "payout_failed",
     "claim_lapsed",
     "void",
     "external",
+    "seller_share",
+    "seller_share_back",
+    "seller_taken",
+    "seller_returned",
+    "restock",
     "dispute",
     "dispute_returned",
     "dispute_lost",
     "fx_settled",
     "provider_fee",
-    "write_off",
 ]
 
 _FX = "fx_gain_loss"
@@ -65,8 +70,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A balanced journal entry of one order; `number` counts from 1 without gaps per order.
 
     It was recorded `at` an instant, whose day, UTC, is that of its document and the one its tax
-    belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD). `worth`:
-    what it is valued by where that is not the order's rate.
+    belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD).
+    `holder` is whose gift card or store credit it moves, `worth` what it is valued by where that is
+    not the order's rate.
     """
 
     order: str
@@ -81,6 +87,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     psp_refund_id: str
     postings: tuple[Posting, ...]
     posted_on: str = ""
+    holder: str = ""
     worth: Worth | None = None
 
     @property
@@ -100,6 +107,27 @@ def first_open(closed: str) -> str:
     """The first day after a period: that of "2026-12" is "2027-01-01"."""
     year, month = int(closed[:4]), int(closed[5:])
     return f"{year + month // 12:04}-{month % 12 + 1:02}-01"
+
+
+def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
+    """What is captured of a payment and was not booked yet: Dr clearing, Cr customer receipts;
+    what came undone the other way. None if it is booked. What is held in all is converted as a
+    whole."""
+    was, now = payment.receipt, received(payment)
+    if was == now:
+        return None
+    ours = convert(now, order.rate) - convert(was, order.rate)
+    account = clearing(payment.connection)
+    lines = (
+        Posting(account, now - was, ours),
+        Posting("customer_receipts", was - now, -ours),
+    )
+    return _made(order, at, "capture", "", "", "", lines)
+
+
+def received(payment: Payment) -> int:
+    """What captures brought to a provider's balance and did not lose again."""
+    return payment.captured - payment.uncaptured if payment.is_money else 0
 
 
 def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
@@ -160,40 +188,53 @@ def _returned(refund: Refund) -> list[tuple[str, int]]:
 def payout(
     order: Order, refund: Refund, leg: Leg, at: Instant, worth: Worth | None = None
 ) -> Entry:
-    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside."""
-    account = _paid_from(order, leg)
+    """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside; or
+    a gift card or store credit was given back: Cr what its holder has."""
+    account = paid_from(order, leg)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid + leg.amount, paid)
     entry = _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    entry = _held(entry, order, leg)
     return _valued(entry, account, -worth.functional, worth) if worth else entry
 
 
 def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
-    """A late failure (I12): Dr provider clearing, Cr refunds payable. The claim stands. What the
-    payout realised goes back with it."""
-    account = _paid_from(order, leg)
+    """A late failure (I12), or credit that is taken back: Dr where it was paid from, Cr refunds
+    payable. The claim stands. What the payout realised goes back with it."""
+    account = paid_from(order, leg)
     lines = [(account, leg.amount), ("refunds_payable", -leg.amount)]
     paid = _paid_beside(refund, leg)
     owed = (paid, paid + leg.amount)
     entry = _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
+    entry = _held(entry, order, leg)
     return _valued(entry, account, leg.value) if leg.valued else entry
 
 
-def _paid_from(order: Order, leg: Leg) -> str:
-    return OUTSIDE_ACCOUNT.get(leg.kind) or clearing(order.payment(leg.payment).connection)
+def paid_from(order: Order, leg: Leg) -> str:
+    """The account a leg is paid from: its provider's balance, or what stands for it."""
+    payment = order.payment(leg.payment)
+    if leg.kind == "credit" and payment.kind == "gift_card":
+        return "gift_cards"
+    return OUTSIDE_ACCOUNT.get(leg.kind) or clearing(payment.connection)
+
+
+def _held(entry: Entry, order: Order, leg: Leg) -> Entry:
+    if leg.kind != "credit":
+        return entry
+    return replace(entry, holder=holder_of(order, order.payment(leg.payment)))
 
 
 def paid_as(order: Order, leg: Leg, entry: Entry) -> int:
     """What an entry of a leg took off the account it was paid from, functional."""
-    account = _paid_from(order, leg)
+    account = paid_from(order, leg)
     return -sum(p.functional for p in entry.postings if p.account == account)
 
 
 def settled(order: Order, refund: Refund, leg: Leg, worth: Worth, at: Instant) -> Entry:
     """The provider's figures came after the payout was booked: the difference is realised."""
     more = worth.functional - leg.value
-    lines = (Posting(_paid_from(order, leg), 0, -more), Posting(_FX, 0, more))
+    lines = (Posting(paid_from(order, leg), 0, -more), Posting(_FX, 0, more))
     made = _made(order, at, "fx_settled", refund.id, leg.id, leg.psp_refund_id, lines)
     return replace(made, worth=worth)
 
@@ -218,21 +259,6 @@ def provider_fee(
     ids = (leg.id, leg.psp_refund_id) if leg else ("", "")
     made = _made(order, at, "provider_fee", refund, *ids, lines)
     return replace(made, currency=currency, worth=worth)
-
-
-def write_off(order: Order, connection: str, amount: int, at: Instant) -> Entry:
-    """A small difference on a provider's balance that nobody will explain: Dr write-offs, Cr
-    clearing; below 0 the other way round."""
-    lines = [("write_offs", amount), (clearing(connection), -amount)]
-    return _entry(order, at, "write_off", "", "", "", lines)
-
-
-def reversal(order: Order, entry: Entry, at: Instant) -> Entry:
-    """An entry of the order taken back, posting by posting, as a new one."""
-    lines = tuple(Posting(p.account, -p.amount, -p.functional) for p in entry.postings)
-    ids = (entry.refund, entry.leg, entry.psp_refund_id)
-    made = _made(order, at, entry.kind, *ids, lines)
-    return replace(made, currency=entry.currency, worth=entry.worth)
 
 
 def _valued(entry: Entry, account: str, functional: int, worth: Worth | None = None) -> Entry:
@@ -277,6 +303,51 @@ def external(
     return _valued(entry, account, value if back else -value, worth)
 
 
+def seller_share(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """What sellers bear of a refund that was paid: Dr what each owes us, Dr the platform's fee that
+    goes back to them, Cr their shares of the sale; `back` when it came back after all."""
+    owed = [(receivable(party.account), party.due) for party in leg.parties]
+    fee = ("platform_fees", sum(party.fee for party in leg.parties))
+    kind: EntryKind = "seller_share_back" if back else "seller_share"
+    return _of_sellers(order, at, kind, refund, leg, [*owed, fee], "seller_shares", back)
+
+
+def seller_taken(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """The provider took it from them with the refund: Dr clearing, Cr what each owes us."""
+    taken = [(receivable(party.account), -party.taken) for party in leg.parties]
+    account = clearing(order.payment(leg.payment).connection)
+    kind: EntryKind = "seller_returned" if back else "seller_taken"
+    return _of_sellers(order, at, kind, refund, leg, taken, account, back)
+
+
+def _of_sellers(
+    order: Order,
+    at: Instant,
+    kind: EntryKind,
+    refund: Refund,
+    leg: Leg,
+    lines: list[tuple[str, int]],
+    against: str,
+    back: bool,
+) -> Entry:
+    """Each line is converted by itself, so that what a seller owed and paid ends at zero in both
+    currencies; the one `against` them balances it."""
+    sign = -1 if back else 1
+    made = [Posting(x, sign * n, sign * convert(n, order.rate)) for x, n in lines if n]
+    whole = sum(p.amount for p in made), sum(p.functional for p in made)
+    rest = Posting(against, -whole[0], -whole[1])
+    postings = (*made, rest) if any(whole) else tuple(made)
+    return _made(order, at, kind, refund.id, leg.id, leg.psp_refund_id, postings)
+
+
+def restock(order: Order, cost: int, at: Instant) -> Entry:
+    """Goods are in stock again at what they had cost: Dr inventory, Cr cost of goods, in the
+    functional currency alone."""
+    lines = (Posting("inventory", cost, cost), Posting("cost_of_goods", -cost, -cost))
+    made = _made(order, at, "restock", "", "", "", lines)
+    return replace(made, currency=order.rate.quote)
+
+
 def dispute(
     order: Order,
     connection: str,
@@ -290,7 +361,10 @@ def dispute(
     the whole it comes to, so that it ends at zero in both currencies; what it takes beyond the
     payment, and what it is worth more, is a loss of exchange."""
     was, now = before.booked if before else 0, after.booked
-    held, holds = _held(order, connection, before), _held(order, connection, after)
+    held, holds = (
+        _dispute_sides(order, connection, before),
+        _dispute_sides(order, connection, after),
+    )
     lines = tuple(
         Posting(account, amount, ours)
         for account, plain in {**held, **holds}
@@ -308,7 +382,7 @@ def dispute(
 _Sides = dict[tuple[str, bool], tuple[int, int]]  # account, whether it is of an amount at all
 
 
-def _held(order: Order, connection: str, dispute: Dispute | None) -> _Sides:
+def _dispute_sides(order: Order, connection: str, dispute: Dispute | None) -> _Sides:
     """What a dispute leaves on each account: in the order's currency and functional."""
     if dispute is None:
         return {(clearing(connection), True): (0, 0), (_held_on(None), True): (0, 0)}

@@ -26,10 +26,14 @@ from amends.core.order import (
     TaxShare,
     room_of,
 )
+from amends.core.parties import Party
 from amends.core.policy import PLAIN, Amounts
 from amends.core.promotions import Loss, basket, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
+from amends.core.tenders import exceeds_tender, is_mixed, portioned
+from amends.core.unused import needs_time
+from amends.core.unused import pick as unused_time
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, share
@@ -37,13 +41,15 @@ from amends.kernel.money import allocate, share
 
 class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one payment gives: kind "void" of an authorization, "refund" of captured money, where
-    it must be said of which capture; "manual" for what its provider cannot pay, and `why`."""
+    it must be said of which capture; "credit" of a gift card or store credit; "manual" for what its
+    provider cannot pay, and `why`. `parties`: what sellers bear of it."""
 
     payment: str
     kind: LegKind
     amount: int
     capture: str = ""
     why: str = ""
+    parties: tuple[Party, ...] = ()
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -71,6 +77,7 @@ def compute(
     """The quote for a request. `only`: a payment id to stay within; `freed`: refunds whose standing
     claim it takes over; `by_capture`: payments whose refunds are each of one capture; `amounts`:
     what the policy says of how much. Raises Refused (unknown line, exceeds …, nothing left)."""
+    needs_time(order, request)
     left = left_over(order, freed)
     before = list(given(order, freed))
     room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
@@ -80,21 +87,33 @@ def compute(
     elif request.amount is not None:
         parts = _spread(request.amount, _open(order, request, left), left)
     elif request.by_parts:
-        parts = _by_parts(order, request, left)
+        parts = _by_parts(order, request, [one for _, one in before], left)
     else:
         fees = sum(fee.gross for _, one in before for fee in one.fees)
         free = min(money, max(0, order.remaining - fees))
         parts = _everything(free, before, _open(order, request, left), left)
     parts, rule = _less_held(order, request, amounts, before, parts)
     _check_minimum(order, request, amounts, parts.total, money)
-    return _bind(order, parts, money, room, multiple_of or {}, by_capture, rule)
+    _check_there(order, parts.total, money)
+    steps = multiple_of or {}
+    shares = portioned(order, request, amounts.allocation, parts.total, room, steps)
+    return _bind(order, parts, money, shares, steps, by_capture, rule)
 
 
-def _by_parts(order: Order, request: RefundIn, left: Left) -> Breakdown:
+def _by_parts(
+    order: Order, request: RefundIn, before: Sequence[Breakdown], left: Left
+) -> Breakdown:
     lines = _pick_lines(request.lines, left.lines)
     lines += _adjust(request.adjustments, left.lines)
+    times = []
+    for name, amount, unused in unused_time(order, request, before, left.lines):
+        part = _part(name, 0, amount, left.lines[name])
+        left.lines[name].take(part)
+        lines += (part,) if amount else ()
+        times.append(unused)
     return Breakdown(
         lines=lines,
+        unused=tuple(times),
         shipping=_pick_shipping(order, request, left),
         charges=_pick_charges(order, request, left.charges),
     )
@@ -391,23 +410,15 @@ def _bind(
     order: Order,
     breakdown: Breakdown,
     money: int,
-    room: Sequence[tuple[Payment, int]],
+    shares: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
     by_capture: frozenset[str],
     rule: str,
 ) -> Quote:
     amount = breakdown.total
-    invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
-    if not amount:
-        raise Refused(Reason.NOTHING_LEFT, remaining=money)
-    if amount > money:
-        raise Refused(
-            Reason.EXCEEDS_REMAINING,
-            f"{money} {order.currency} (minor units) is left, {amount} was asked.",
-            remaining=money,
-        )
-    whole = _portions(amount, room)
+    whole = (Portion(payment.id, _kind(payment), part) for payment, part in shares)
     portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
+    invariant(sum(p.amount for p in portions) == amount, f"tenders of {order.id} are not {amount}")
     _check_payable(order, portions, multiple_of)
     # What is left, and what of it nobody is owed, is in it: a quote is committed once (the same
     # parts may be there twice) and gives no claim up that was not there when it was made.
@@ -416,12 +427,25 @@ def _bind(
     return Quote(order.id, amount, order.currency, breakdown, portions, plan, rule)
 
 
-def _portions(amount: int, room: Iterable[tuple[Payment, int]]) -> Iterable[Portion]:
-    for payment, available in room:
-        part = min(amount, available)
-        if part:
-            yield Portion(payment.id, "refund" if payment.captured_peak else "void", part)
-            amount -= part
+def _check_there(order: Order, amount: int, money: int) -> None:
+    """`money` is what the tenders that may give it have left."""
+    invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
+    if not amount:
+        raise Refused(Reason.NOTHING_LEFT, remaining=money)
+    if amount > money and amount <= order.remaining and is_mixed(order):
+        raise exceeds_tender(order)
+    if amount > money:
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            f"{money} {order.currency} (minor units) is left, {amount} was asked.",
+            remaining=money,
+        )
+
+
+def _kind(payment: Payment) -> LegKind:
+    if not payment.is_money:
+        return "credit"
+    return "refund" if payment.captured_peak else "void"
 
 
 def _by_capture(order: Order, whole: Portion, by_capture: frozenset[str]) -> Iterable[Portion]:

@@ -12,7 +12,7 @@ from amends.core.effects import Effect
 from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
 from amends.core.order import Leg, Order, Payment, Refund
-from amends.core.postings import Entry, dated
+from amends.core.postings import Entry, capture, dated, received
 from amends.core.reasons import Refusal
 from amends.kernel.time import Instant
 
@@ -47,6 +47,8 @@ class Work:
 
     def event(self, type_: EventType, **body: Any) -> None:
         """Record it, sealing the entries booked since the event before."""
+        if self.ctx.captures:
+            self._book_captures()
         order = self.order
         event = link(
             order.id,
@@ -63,6 +65,13 @@ class Work:
         self._booked.clear()
         self.events.append(event)
         self.order = replace(order, head_seq=event.seq, head_hash=event.hash)
+
+    def _book_captures(self) -> None:
+        for payment in self.order.payments:
+            entry = capture(self.order, payment, self.now)
+            if entry is not None:
+                self.book(entry)
+                self.put_payment(payment.id, receipt=received(payment))
 
     def book(self, entry: Entry, of: Refund | None = None) -> None:
         """A journal entry, dated into an open period; the next event seals it. `of`: its refund as

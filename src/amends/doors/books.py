@@ -43,6 +43,14 @@ async def balances(asked: Asked) -> Rendered:
     return fine(await queries.balances(asked.engine, at))
 
 
+async def credits(asked: Asked) -> Rendered:
+    holder = filters(asked.query).get("holder", "")
+    if not holder:
+        detail = "Name the holder: a gift card's reference, or a customer's id."
+        raise Refused(Reason.VALIDATION, detail, parameter="holder")
+    return fine(await queries.credits(asked.engine, holder))
+
+
 async def audit(asked: Asked) -> Rendered:
     stream = asked.query.get("stream", "")
     if not _STREAM.fullmatch(stream):
@@ -76,6 +84,7 @@ CALLS = (
             Query("refund", "Only of this refund.", FILTER),
             Query("account", "Only with a posting to this account.", FILTER),
             Query("currency", "Only in this currency.", FILTER),
+            Query("holder", "Only of the credit of this gift card or customer.", FILTER),
         ),
         answers={200: shapes.EntryPage},
         refusals=(Reason.NOT_FOUND,),
@@ -89,6 +98,23 @@ CALLS = (
         scopes=_LEDGER,
         query=(Query("at", "RFC 3339.", {"type": "string", "format": "date-time"}),),
         answers={200: shapes.Balances},
+    ),
+    Call(
+        "readCredits",
+        "GET",
+        "/v1/ledger/credits",
+        "What a gift card or a customer was given back as credit.",
+        credits,
+        scopes=_LEDGER,
+        query=(
+            Query(
+                "holder",
+                "A gift card's reference, or a customer's id.",
+                FILTER,
+                required=True,
+            ),
+        ),
+        answers={200: shapes.Credits},
     ),
     Call(
         "listEvents",

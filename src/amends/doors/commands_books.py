@@ -173,6 +173,31 @@ def ledger_entries(
     run(_write(read_config(config, connections=False), filters, journal.Each(shape)))
 
 
+@ledger_group.command("credits")
+def ledger_credits(
+    holder: Annotated[str, typer.Argument(help="A gift card's reference, or a customer's id.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """What a gift card or a customer was given back as credit, less what was taken back.
+
+    Example: amends ledger credits GC-1001
+    """
+    found = run(_credits(read_config(config, connections=False), holder))
+    if as_json:
+        show_json(found)
+        return
+    table = Table("account", "amount", "", box=None)
+    for row in found["credits"]:
+        table.add_row(row["account"], major(row["amount"], row["currency"]), row["currency"])
+    out.print(table)
+
+
+async def _credits(config: Config, holder: str) -> dict[str, Any]:
+    async with looking(config) as engine:
+        return await queries.credits(engine, holder)
+
+
 @ledger_group.command("close")
 def ledger_close(
     period: Annotated[str, typer.Argument(help="The month, like 2026-10.")],

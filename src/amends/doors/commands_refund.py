@@ -9,7 +9,7 @@ import typer
 
 from amends.core.facts import PaidOutside
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import LinePick, OrderKey, RefundIn
+from amends.core.requests import OrderKey, RefundIn
 from amends.doors.calls import decode, finish
 from amends.doors.refunds import render_acted, render_new
 from amends.doors.shapes import PayoutIn
@@ -45,6 +45,27 @@ def refund(
         int | None, typer.Option(help="Minor units (500 is 5.00 EUR), instead of lines.")
     ] = None,
     shipping: Annotated[str, typer.Option(help="none, full, proportional or an amount.")] = "none",
+    charges: Annotated[str, typer.Option(help="none, full, or ID and ID:AMOUNT.")] = "none",
+    adjust: Annotated[
+        list[str] | None,
+        typer.Option(help="Off the price of a line whose units stay.", metavar="ID:AMOUNT"),
+    ] = None,
+    fee: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Kept back: restocking, return_label, handling; none for no fee at all.",
+            metavar="KIND:AMOUNT",
+        ),
+    ] = None,
+    statutory: Annotated[bool, typer.Option(help="A withdrawal that the law grants.")] = False,
+    waive: Annotated[bool, typer.Option(help="Leave the customer lost promotions.")] = False,
+    compensation: Annotated[bool, typer.Option(help="Leave the price and its tax as is.")] = False,
+    tenders: Annotated[
+        str, typer.Option(help="card_first, proportional, last_in_first_out, or ID:AMOUNT.")
+    ] = "policy",
+    consent: Annotated[
+        str, typer.Option(help="Where it is recorded that the customer takes store credit.")
+    ] = "",
     reason: Annotated[str, typer.Option(help="As in the API: return, damaged, …")] = "return",
     note: Annotated[str, typer.Option(help="For the people who look at it.")] = "",
     key: Annotated[
@@ -53,23 +74,35 @@ def refund(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Give money back for an order; with neither lines nor amount, all that is left.
+    """Give money back for an order; with neither parts of it nor amount, all that is left.
 
     The decision is made and stored here; a running `amends serve` or `worker` sends it. Ends with 0
     if the refund was approved or waits for a review, with 1 if it was refused or declined.
 
     Example: amends refund shop-1/1001 --lines 1:2 --reason damaged --key ticket-4711
     """
-    request = _request(order, lines or [], amount, shipping, reason, note)
+    connection, slash, source = order.partition("/")
+    body: dict[str, Any] = {
+        "order": OrderKey(connection, source) if slash else order,
+        "lines": _named("lines", "quantity", lines or []),
+        "shipping": int(shipping) if shipping.isdigit() else shipping,
+        "charges": charges if charges in ("none", "full") else _charges(charges),
+        "adjustments": _named("adjust", "amount", adjust or []),
+        "statutory": statutory,
+        "promotions": "waive" if waive else "policy",
+        "goodwill": "compensation" if compensation else "price_reduction",
+        "reason": reason,
+        "note": note,
+        "tenders": tenders if ":" not in tenders else _named("tenders", "amount", [tenders]),
+        "consent": consent,
+    }
+    body |= {} if amount is None else {"amount": amount}
+    body |= {"fees": _fees(fee)} if fee else {}
+    request = decode(_REFUND, msgspec.json.encode(body))
     answer = run(_refund(read_config(config), request, key))
     view = msgspec.json.decode(answer.body)
     good = answer.status == 201 and view["state"] not in ("declined", "parked")
-    if as_json:
-        show_json(view)
-    elif answer.status == 201:
-        out.print(_told(view), markup=False)
-    else:
-        err.print(f"amends: {view['detail']} ({view['code']})", markup=False)
+    _show(view, answer.status == 201, as_json)
     if not good:
         raise typer.Exit(1)
 
@@ -100,14 +133,18 @@ def payout(
     fact = PaidOutside(refund, said.reference, said.way, said.consent or "")
     answer = run(_payout(read_config(config), fact, key))
     view = msgspec.json.decode(answer.body)
+    _show(view, answer.status == 200, as_json)
+    if answer.status != 200:
+        raise typer.Exit(1)
+
+
+def _show(view: dict[str, Any], done: bool, as_json: bool) -> None:
     if as_json:
         show_json(view)
-    elif answer.status == 200:
+    elif done:
         out.print(_told(view), markup=False)
     else:
         err.print(f"amends: {view['detail']} ({view['code']})", markup=False)
-    if answer.status != 200:
-        raise typer.Exit(1)
 
 
 async def _payout(config: Config, fact: PaidOutside, key: str) -> Rendered:
@@ -116,31 +153,27 @@ async def _payout(config: Config, fact: PaidOutside, key: str) -> Rendered:
         return finish(await actions.payout(engine, caller, fact))
 
 
-def _request(
-    order: str, lines: list[str], amount: int | None, shipping: str, reason: str, note: str
-) -> RefundIn:
-    """The body the API would have got. Raises Refused, naming the option as a pointer would."""
-    connection, slash, source = order.partition("/")
-    picks = [_pick(text) for item in lines for text in item.split(",") if text]
-    fee: int | str = int(shipping) if shipping.isdigit() else shipping
-    body: dict[str, Any] = {
-        "order": OrderKey(connection, source) if slash else order,
-        "lines": picks,
-        "shipping": fee,
-        "reason": reason,
-        "note": note,
-    }
-    if amount is not None:
-        body["amount"] = amount
-    return decode(_REFUND, msgspec.json.encode(body))
+def _named(option: str, counted: str, said: list[str], name: str = "id") -> list[dict[str, Any]]:
+    """What an option that is repeated, or separated with commas, says as ID:NUMBER. Raises Refused,
+    naming the option as a pointer would."""
+    found = []
+    for text in (text for item in said for text in item.split(",") if text):
+        which, _, number = text.rpartition(":")
+        if not which or not number.isdigit():
+            detail = f"--{option} {text}: write {name.upper()}:{counted.upper()}, like 1:2."
+            raise Refused(Reason.VALIDATION, detail, pointer=f"/{option}")
+        found.append({name: which, counted: int(number)})
+    return found
 
 
-def _pick(text: str) -> LinePick:
-    line, _, quantity = text.rpartition(":")
-    if not line or not quantity.isdigit():
-        detail = f"--lines {text}: write LINE:QUANTITY, like 1:2."
-        raise Refused(Reason.VALIDATION, detail, pointer="/lines")
-    return LinePick(line, int(quantity))
+def _fees(said: list[str]) -> list[dict[str, Any]]:
+    return [] if said == ["none"] else _named("fee", "amount", said, "kind")
+
+
+def _charges(said: str) -> list[dict[str, Any]]:
+    """Charges by id, each with its amount or whole."""
+    whole = [{"id": text} for text in said.split(",") if text and ":" not in text]
+    return whole + _named("charges", "amount", [t for t in said.split(",") if ":" in t])
 
 
 async def _refund(config: Config, request: RefundIn, key: str) -> Rendered:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from amends.core.requests import FeeKind, PayoutWay
+from amends.core.order import TenderKind
+from amends.core.requests import ChargeKind, FeeKind, IfLost, PayoutWay
 
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
@@ -88,13 +89,43 @@ class Source(msgspec.Struct):
 
 
 class LineItem(msgspec.Struct):
-    """A line of an order."""
+    """A line of an order, and what of it was not given back."""
 
     id: str
     sku: str
     title: str
     quantity: int
     total: int
+    remaining_quantity: int
+    remaining: int
+
+
+class ShippingItem(msgspec.Struct):
+    """A shipping charge of an order, and what of it was not given back."""
+
+    id: str
+    title: str
+    total: int
+    remaining: int
+
+
+class ChargeItem(msgspec.Struct):
+    """Another charge of an order, and what of it was not given back."""
+
+    id: str
+    kind: ChargeKind
+    title: str
+    total: int
+    refundable: bool
+    remaining: int
+
+
+class Promotion(msgspec.Struct):
+    """A discount with a condition; `if_lost`: what becomes of it when a return breaks that."""
+
+    id: str
+    kind: str
+    if_lost: IfLost
 
 
 class Payment(msgspec.Struct):
@@ -118,6 +149,7 @@ class Payment(msgspec.Struct):
     voiding: int
     releasable: int
     remaining: int
+    kind: TenderKind
 
 
 class Share(msgspec.Struct):
@@ -177,6 +209,32 @@ class Breakdown(msgspec.Struct):
     unallocated: int
 
 
+class UnusedTime(msgspec.Struct):
+    """The time of a line's `period` that is given back, counted `by` seconds or days from its
+    start: `unused` units from `start` on. `used` are those that were neither given back, now or
+    before, nor credited. `credit` is what of the value was paid by proration credit, and so is not
+    paid in money."""
+
+    line: str
+    by: Literal["second", "day"]
+    period: int
+    start: int
+    end: int
+    unused: int
+    used: int
+    credit: int
+
+
+class SellerShare(msgspec.Struct):
+    """What of it one seller bears: `amount`, less `fee` of the platform that goes back to him.
+    `taken` is what the provider takes from him with the refund; the rest is owed."""
+
+    account: str
+    amount: int
+    fee: int
+    taken: int
+
+
 class Days(msgspec.Struct):
     """Between which dates, UTC, the customer should see the money."""
 
@@ -196,7 +254,7 @@ class Task(msgspec.Struct):
 
 
 class Leg(msgspec.Struct):
-    """One movement on one payment."""
+    """One movement on one tender; `tender` is its id, and a gift card has no connection ("")."""
 
     id: str
     kind: Literal["refund", "void", "reversal", "credit", "manual"]
@@ -211,6 +269,8 @@ class Leg(msgspec.Struct):
     bank_reference: str | None
     bank_reference_type: str | None
     expected_by: Days | None
+    tender: str
+    tender_kind: TenderKind
 
 
 class Risk(msgspec.Struct):
@@ -251,6 +311,8 @@ class Refund(msgspec.Struct):
     created_at: When | None
     expected_by: Days | None
     task: Task | None
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
+    unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ParkedRefund(msgspec.Struct):
@@ -272,6 +334,17 @@ class Dispute(msgspec.Struct):
     status: str
 
 
+class Tender(msgspec.Struct):
+    """One way the order was paid. `name` is its provider's id or the gift card's reference,
+    `remaining` what it can still give back."""
+
+    id: str
+    kind: TenderKind
+    name: str | None
+    amount: int
+    remaining: int
+
+
 class Order(msgspec.Struct):
     """An order, its payments and its refunds."""
 
@@ -286,9 +359,13 @@ class Order(msgspec.Struct):
     cancelled: bool
     parked: str | None
     lines: list[LineItem]
+    shipping: list[ShippingItem]
+    charges: list[ChargeItem]
+    promotions: list[Promotion]
     payments: list[Payment]
     refunds: list[Refund]
     disputes: list[Dispute]
+    tenders: list[Tender]
 
 
 class OrderItem(msgspec.Struct):
@@ -334,13 +411,14 @@ class RefundPage(msgspec.Struct):
 
 
 class QuotedTender(msgspec.Struct):
-    """What would leave one payment, and how."""
+    """What would leave one tender, and how."""
 
     payment: str
     connection: str
     psp_payment_id: str
     kind: str
     amount: int
+    tender_kind: TenderKind
 
 
 class Quote(msgspec.Struct):
@@ -354,6 +432,8 @@ class Quote(msgspec.Struct):
     tenders: list[QuotedTender]
     expires_at: When
     hash: str
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
+    unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Event(msgspec.Struct):
@@ -418,6 +498,7 @@ class Entry(msgspec.Struct):
     refund: str
     leg: str
     psp_refund_id: str
+    holder: str
     posted_on: str
     tax_point: str | None
     document_date: str
@@ -449,6 +530,21 @@ class Balances(msgspec.Struct):
     at: When
     functional_currency: str
     balances: list[Balance]
+
+
+class Credit(msgspec.Struct):
+    """What was given back as gift card or store credit, less what was taken back."""
+
+    account: str
+    currency: str
+    amount: int
+
+
+class Credits(msgspec.Struct):
+    """All that one holder was given back: a gift card's reference, or a customer's id."""
+
+    holder: str
+    credits: list[Credit]
 
 
 class Received(msgspec.Struct):

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
-from amends.core.requests import Amount, BasisPoints, IfLost
+from amends.core.requests import Allocation, Amount, BasisPoints, IfLost, PlatformFee
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -49,7 +49,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for days on which the European Central Bank has none, or for all where `ecb` is false;
     `ecb_file`: a newer copy of its file (eurofxref-hist.zip) than the one installed.
     `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
-    issuer, which numbers them."""
+    issuer, which numbers them. `captures`: they are booked too."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
@@ -57,12 +57,14 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ecb_file: str = ""
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
+    captures: bool = False
     credit_note_series: Annotated[str, Meta(pattern="^[0-9A-Za-z/-]{1,20}$")] = "CN"
 
 
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
-    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods."""
+    the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods.
+    `allocation` says which tender of several gives how much."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
@@ -71,6 +73,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     return_label: dict[str, Amount] = {}
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
+    platform_fee: PlatformFee = "proportional"
+    allocation: Allocation = "card_first"
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,10 +214,10 @@ def account_names(file: str, folder: Path) -> Names:
 
 
 def check_clearing(file: str, names: Names, connections: Collection[str]) -> None:
-    """Accounts of a connection are those of one that is configured. Raises ConfigError."""
+    """A clearing account is that of a connection that is configured. Raises ConfigError."""
     for account in names:
-        connection = account.partition(":")[2]
-        if connection and connection not in connections:
+        kind, _, connection = account.partition(":")
+        if kind == "clearing" and connection not in ("", *connections):
             raise ConfigError(
                 f"[ledger] accounts: {file} names {account!r}, and no [connections.{connection}] "
                 "is configured."
@@ -229,11 +233,17 @@ def _check_policy(policy: PolicyConfig) -> None:
 
 def amounts(policy: PolicyConfig) -> Amounts:
     """What the policy says of how much, as decisions see it."""
-    by_currency = {
+    by_currency: dict[str, Any] = {
         name: tuple(sorted(getattr(policy, name).items()))
         for name in ("return_label", "handling", "minimum")
     }
-    return Amounts(policy.promotion_lost, policy.restocking_bp, **by_currency)
+    return Amounts(
+        policy.promotion_lost,
+        policy.restocking_bp,
+        **by_currency,
+        allocation=policy.allocation,
+        platform_fee=policy.platform_fee,
+    )
 
 
 def _absolute(url: str, path: Path) -> str:

@@ -296,7 +296,8 @@ class Fold:
 
     def _route(self, order: Order) -> None:
         for payment in order.payments:
-            self.batch.routes[(payment.connection, payment.psp_payment_id)] = order.id
+            if payment.is_money:
+                self.batch.routes[(payment.connection, payment.psp_payment_id)] = order.id
 
     def _alias(self, before: Order | None, order: Order) -> None:
         """Further ids the providers know its payments by, where they are new: messages name any."""

@@ -98,6 +98,15 @@ async def balances(engine: Engine, at: Instant | None) -> dict[str, Any]:
     }
 
 
+async def credits(engine: Engine, holder: str) -> dict[str, Any]:
+    """`GET /v1/ledger/credits`: what a gift card or customer was given back and still has here."""
+    rows = await engine.store.credits(holder)
+    return {
+        "holder": holder,
+        "credits": [{"account": a, "currency": c, "amount": amount} for a, c, amount in rows],
+    }
+
+
 async def orders(engine: Engine, cursor: str, limit: int) -> dict[str, Any]:
     """Orders, newest first: a page. Raises ValueError for a cursor of another list."""
     page = await engine.store.orders(cursor, min(limit, PAGE_MAX))

@@ -5,10 +5,12 @@ Amounts are integers in minor units; instants become RFC 3339 UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from amends.core.arrivals import UNDER_WAY
 from amends.core.events import Event
+from amends.core.left import left_over
 from amends.core.order import (
     FAILED,
     Breakdown,
@@ -21,10 +23,12 @@ from amends.core.order import (
     Verdict,
     amount_succeeded,
     remaining,
+    room_of,
     shown_state,
     voidable,
 )
 from amends.core.outside import WHY
+from amends.core.parties import Party
 from amends.core.quote import Quote, fits
 from amends.kernel.time import Instant, rfc3339
 
@@ -48,6 +52,7 @@ def when(at: Instant) -> str | None:
 
 def order_view(order: Order) -> dict[str, Any]:
     """`GET /v1/orders/{id}`."""
+    left = left_over(order)
     return {
         "id": order.id,
         "source": {"connection": order.source.connection, "order_id": order.source.order_id},
@@ -60,15 +65,52 @@ def order_view(order: Order) -> dict[str, Any]:
         "cancelled": order.cancelled,
         "parked": order.parked or None,
         "lines": [
-            {"id": x.id, "sku": x.sku, "title": x.title, "quantity": x.quantity, "total": x.total}
+            {
+                "id": x.id,
+                "sku": x.sku,
+                "title": x.title,
+                "quantity": x.quantity,
+                "total": x.total,
+                "remaining_quantity": left.lines[x.id].quantity,
+                "remaining": left.lines[x.id].gross,
+            }
             for x in order.lines
         ],
-        "payments": [payment_view(order, payment) for payment in order.payments],
+        "shipping": [
+            {"id": x.id, "title": x.title, "total": x.total, "remaining": left.shipping[x.id].gross}
+            for x in order.shipping
+        ],
+        "charges": [
+            {
+                "id": x.id,
+                "kind": x.kind,
+                "title": x.title,
+                "total": x.total,
+                "refundable": x.refundable,
+                "remaining": left.charges[x.id].gross,
+            }
+            for x in order.charges
+        ],
+        "promotions": [
+            {"id": x.id, "kind": x.kind, "if_lost": x.if_lost} for x in order.promotions
+        ],
+        "payments": [payment_view(order, p) for p in order.payments if p.is_money],
         "refunds": [refund_view(order, refund) for refund in order.refunds],
         "disputes": [
             {"id": d.id, "payment": d.payment, "amount": d.amount, "status": d.status}
             for d in order.disputes
         ],
+        "tenders": [_tender_view(payment) for payment in order.payments],
+    }
+
+
+def _tender_view(payment: Payment) -> dict[str, Any]:
+    return {
+        "id": payment.id,
+        "kind": payment.kind,
+        "name": payment.psp_payment_id or None,
+        "amount": max(payment.authorized, payment.captured),
+        "remaining": room_of(payment),
     }
 
 
@@ -92,6 +134,7 @@ def payment_view(order: Order, payment: Payment) -> dict[str, Any]:
         "voiding": payment.voiding,
         "releasable": voidable(payment),
         "remaining": remaining(payment),
+        "kind": payment.kind,
     }
 
 
@@ -106,6 +149,8 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "currency": order.currency,
         "reason": refund.reason,
         "breakdown": breakdown_view(refund.breakdown),
+        **_unused_view(order, refund.breakdown),
+        **_sellers_view(leg.parties for leg in refund.legs if leg.state not in FAILED),
         "legs": [
             _leg_view(order, leg)
             for leg in refund.legs
@@ -188,6 +233,8 @@ def _leg_view(order: Order, leg: Leg) -> dict[str, Any]:
         "bank_reference": leg.bank_reference or None,
         "bank_reference_type": leg.bank_reference_type or None,
         "expected_by": _days(*leg.expected) if leg.expected and leg.state in UNDER_WAY else None,
+        "tender": payment.id,
+        "tender_kind": payment.kind,
     }
 
 
@@ -204,6 +251,43 @@ def breakdown_view(parts: Breakdown) -> dict[str, Any]:
         "compensation": parts.compensation,
         "unallocated": parts.unallocated,
     }
+
+
+def _unused_view(order: Order, parts: Breakdown) -> dict[str, Any]:
+    """The time of periods that is given back; nothing where none is."""
+    periods = {line.id: line.period for line in order.lines if line.period is not None}
+    found = [
+        {
+            "line": one.line,
+            "by": periods[one.line].by,
+            "period": periods[one.line].whole,
+            "start": one.start,
+            "end": one.end,
+            "unused": one.end - one.start,
+            "used": one.used,
+            "credit": one.credit,
+        }
+        for one in parts.unused
+        if one.line in periods
+    ]
+    return {"unused": found} if found else {}
+
+
+def _sellers_view(parties: Iterable[tuple[Party, ...]]) -> dict[str, Any]:
+    """What each seller bears, over all payments; nothing where the platform sold it all itself."""
+    sums: dict[str, list[int]] = {}
+    for party in (party for some in parties for party in some):
+        before = sums.setdefault(party.account, [0, 0, 0])
+        more = (party.amount, party.fee, party.taken)
+        sums[party.account] = [one + other for one, other in zip(before, more, strict=True)]
+    if not sums:
+        return {}
+    named = ("amount", "fee", "taken")
+    found = [
+        {"account": account, **dict(zip(named, values, strict=True))}
+        for account, values in sums.items()
+    ]
+    return {"sellers": found}
 
 
 def _lost_view(lost: Lost) -> dict[str, Any]:
@@ -244,6 +328,8 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
         "amount": quote.amount,
         "currency": quote.currency,
         "breakdown": breakdown_view(quote.breakdown),
+        **_unused_view(order, quote.breakdown),
+        **_sellers_view(portion.parties for portion in quote.portions),
         "tenders": [
             {
                 "payment": portion.payment,
@@ -251,6 +337,7 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
                 "psp_payment_id": order.payment(portion.payment).psp_payment_id,
                 "kind": portion.kind,
                 "amount": portion.amount,
+                "tender_kind": order.payment(portion.payment).kind,
             }
             for portion in quote.portions
         ],

@@ -63,6 +63,8 @@ def _settled(refund: Json) -> Settled | None:
     back, in the currency the account is kept in where that is another one. Its exchange rate is
     rounded, so it is not read."""
     told = part(refund, "seller_payable_breakdown")
+    if told.get("platform_fees"):
+        return None  # it left the payee's balance, which is not ours
     kept = "_in_receivable_currency" if "net_amount_in_receivable_currency" in told else ""
     try:
         net, currency = money(told, f"net_amount{kept}")

@@ -13,18 +13,21 @@ from msgspec.structs import replace
 from sqlalchemy import delete, exists, func, insert, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from amends.core.chart import CREDITS
 from amends.core.documents import DueDocument
 from amends.core.events import Event
 from amends.kernel.time import Instant
 from amends.store import rows
 from amends.store.cold import Cold
-from amends.store.reads import decode_cursor, page_of
+from amends.store.reads import decode_cursor, literal, page_of
 from amends.store.schema import (
     balance_lines,
     balance_marks,
     credit_notes,
     documents_due,
+    entries,
     periods,
+    postings,
     refunds,
 )
 from amends.store.spec import CreditNote, Head, Page
@@ -69,6 +72,15 @@ class Ledger(Cold):
         until = END_OF_TIME if at is None else at
         found = await self.fetch(_BALANCES.bindparams(until=until))
         return [(a, c, int(amount), int(ours)) for a, c, amount, ours in found]
+
+    async def credits(self, holder: str) -> list[tuple[str, str, int]]:
+        entry, line = entries.c, postings.c
+        mine = (entry.holder == holder) & (entry.holder != literal(""))
+        ours = (line.order_id == entry.order_id) & (line.entry == entry.number)
+        group = (line.account, line.currency)
+        query = select(*group, func.sum(line.amount)).where(mine, ours, line.account.in_(CREDITS))
+        found = await self.fetch(query.group_by(*group).order_by(*group))
+        return [(account, currency, -int(amount)) for account, currency, amount in found]
 
     async def last_kept(self) -> Instant:
         query = select(func.max(balance_marks.c.at)).where(balance_marks.c.made == 1)

@@ -261,7 +261,7 @@ class Reads(ABC):
 
     # -- the books -------------------------------------------------------------------------------
     async def entries(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
-        _known(filters, {"order", "refund", "account", "currency"})
+        _known(filters, {"order", "refund", "account", "currency", "holder"})
         key = [entries.c.at, entries.c.order_id, entries.c.number]
         kinds: tuple[type, ...] = (int, str, int)
         if "order" in filters:
@@ -416,13 +416,13 @@ def _order_item(order: Order, created_at: Instant, updated_at: Instant) -> dict[
     }
 
 
-def _literal(value: str) -> ColumnElement[str]:
+def literal(value: str) -> ColumnElement[str]:
     """A constant in the statement itself, so that a partial index can serve it."""
     return literal_column("'" + value.replace("'", "''") + "'")
 
 
 def _count_state(column: ColumnElement[str], state: str) -> Select[int]:
-    return select(func.count()).where(column == _literal(state))
+    return select(func.count()).where(column == literal(state))
 
 
 def _refund_filters(filters: dict[str, str]) -> list[ColumnElement[bool]]:
@@ -431,14 +431,14 @@ def _refund_filters(filters: dict[str, str]) -> list[ColumnElement[bool]]:
     for name, value in filters.items():
         if name == "state":
             attention = value in ("review", "unknown")
-            found.append(refunds.c.state == (_literal(value) if attention else value))
+            found.append(refunds.c.state == (literal(value) if attention else value))
         elif name == "order":
             found.append(refunds.c.order_id == value)
         elif name == "connection":
             found.append(exists().where(ours, legs.c.connection == value))
         else:
             named = select(legs.c.order_id, legs.c.refund_id).where(
-                legs.c.psp_refund_id == value, legs.c.psp_refund_id != _literal("")
+                legs.c.psp_refund_id == value, legs.c.psp_refund_id != literal("")
             )
             found.append(tuple_(refunds.c.order_id, refunds.c.id).in_(named))
     return found
@@ -456,6 +456,8 @@ def _entry_filters(filters: dict[str, str]) -> list[ColumnElement[bool]]:
             found += [entries.c.order_id.in_(order), entries.c.refund_id == value]
         elif name == "account":
             found.append(exists().where(ours, postings.c.account == value))
+        elif name == "holder":
+            found += [entries.c.holder == value, entries.c.holder != literal("")]
         else:
             found.append(entries.c.currency == value)
     return found
@@ -504,6 +506,7 @@ def _entry_item(e: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:
         "refund": e.refund_id,
         "leg": e.leg_id,
         "psp_refund_id": e.psp_refund_id,
+        "holder": e.holder,
         **rows.dates(e.at, e.posted_on, lines),
         "worth": msgspec.json.decode(e.worth) if e.worth else None,
         "postings": lines,

@@ -160,6 +160,7 @@ def entry(e: Entry) -> Row:
         e.leg,
         e.psp_refund_id,
         e.posted_on,
+        e.holder,
         _json(e.worth) if e.worth else "",
     )
 
@@ -315,6 +316,7 @@ def to_entry(item: dict[str, Any]) -> Entry:
         item["psp_refund_id"],
         lines,
         "" if item["posted_on"] == day_of(item["at"]) else item["posted_on"],
+        item["holder"],
         to_worth(item["worth"]),
     )
 

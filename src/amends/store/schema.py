@@ -160,6 +160,7 @@ entries = _table(
     _str("leg_id"),
     _str("psp_refund_id"),
     _str("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
+    _str("holder"),  # whose gift card or store credit it moves, "" for nobody's
     _str("worth"),  # JSON, "" for the order's rate
 )
 
@@ -384,6 +385,8 @@ Index("legs_psp_refund", legs.c.psp_refund_id, postgresql_where=_NAMED, sqlite_w
 # Events come in the order of time, so on PostgreSQL a block range index costs nearly nothing.
 Index("events_at", events.c.at, postgresql_using="brin", postgresql_with={"autosummarize": "on"})
 Index("entries_at", entries.c.at, entries.c.order_id, entries.c.number)
+_HELD = text("holder <> ''")
+Index("entries_holder", entries.c.holder, postgresql_where=_HELD, sqlite_where=_HELD)
 Index("effects_ready", effects.c.connection, effects.c.ready_at)
 _UNMATCHED = text("state = 'unmatched'")
 Index("inbox_unmatched", inbox.c.at, postgresql_where=_UNMATCHED, sqlite_where=_UNMATCHED)

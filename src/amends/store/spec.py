@@ -361,11 +361,11 @@ class Store(Protocol):
 
     async def entries(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
         """Journal entries with their postings, oldest first by (order, number) or, with no order
-        filter, by (at, order, number); filters: order, refund, account, currency. Items: order,
-        number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
-        posted_on, tax_point (None: nothing of it is tax) and document_date as YYYY-MM-DD, worth
-        (None, or what it is valued by: see core/postings.py), postings
-        (account, amount, functional; debit positive)."""
+        filter, by (at, order, number); filters: order, refund, account, currency, holder. Items:
+        order, number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
+        holder (whose gift card or store credit it moves, "" for nobody's), posted_on, tax_point
+        (None: nothing of it is tax) and document_date as YYYY-MM-DD, worth (None, or what it is
+        valued by: see core/postings.py), postings (account, amount, functional; debit positive)."""
         ...
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
@@ -383,6 +383,11 @@ class Store(Protocol):
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
         """(account, currency, amount, functional amount) of all entries up to `at`: what was kept
         last before it, and the entries since."""
+        ...
+
+    async def credits(self, holder: str) -> list[tuple[str, str, int]]:
+        """(account, currency, amount) of what a holder was given back as gift cards and store
+        credit, less what was taken back."""
         ...
 
     async def keep_balances(self, at: Instant) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from amends.sim.checker.fx import FX, valued
@@ -16,7 +17,10 @@ _RETURNED = (
     *("sales_returns", "shipping_refunds", "tax_payable"),
     *("charge_refunds", "goodwill", "fees_kept"),
 )
+# They move nothing of what was paid: they value it, or are beside it.
+_BESIDE = ("capture", "provider_fee", "fx_settled")
 ACCOUNTS: dict[str, tuple[str, ...]] = {
+    "capture": ("customer_receipts", "clearing:"),
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
     "payout": ("refunds_payable", "clearing:", *BY_HAND.values(), FX),
@@ -25,6 +29,11 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
     "fx_settled": ("clearing:", *BY_HAND.values(), FX),
     "provider_fee": ("provider_fees", "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
+    **dict.fromkeys(
+        ("seller_share", "seller_share_back"),
+        ("seller_receivable:", "seller_shares", "platform_fees"),
+    ),
+    **dict.fromkeys(("seller_taken", "seller_returned"), ("seller_receivable:", "clearing:")),
     **dict.fromkeys(
         ("dispute", "dispute_returned", "dispute_lost"),
         ("disputed", "dispute_losses", "clearing:", FX),
@@ -63,14 +72,16 @@ def functional_is_the_rate(case: Case) -> Found:
     refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
     the step between two of them. What left is booked at what it was worth (see `fx`)."""
     rate = case.order.rate
-    line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
+    off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
     for entry in case.entries:
+        # Of sellers each line is rounded by itself, and one balances them.
+        line_off, side_off = (n * len(entry.lines) if _of_sellers(entry) else n for n in off)
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
         if entry.row["kind"] in ("fx_settled", "provider_fee"):
             continue
-        stepped = {"refunds_payable", "disputed", "dispute_losses"}
+        stepped = {"refunds_payable", "disputed", "dispute_losses", "customer_receipts"}
         times = 2 if stepped & {account for account, _, _ in entry.lines} else 1
         lines = [line for line in entry.lines if not (rate.converts and valued(line[0]))]
         for account, amount, functional in lines:
@@ -81,7 +92,7 @@ def functional_is_the_rate(case: Case) -> Found:
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
             if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
-    yield from _owed_is_rounded_as_a_whole(case, side_off)
+    yield from _owed_is_rounded_as_a_whole(case, off[1])
 
 
 def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
@@ -138,12 +149,14 @@ def legs_are_booked(case: Case) -> Found:
             yield case.wrong("I5", f"entry {entry.row['number']} is of {entry.row['leg_id']}")
 
 
+def _of_sellers(entry: Entry) -> bool:
+    """Between a seller and us; `sellers` looks at those."""
+    return str(entry.row["kind"]).startswith("seller_")
+
+
 def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
-    own = [
-        e
-        for e in case.entries
-        if e.row["leg_id"] == leg.id and e.row["kind"] not in ("provider_fee", "fx_settled")
-    ]
+    mine = [e for e in case.entries if e.row["leg_id"] == leg.id and not _of_sellers(e)]
+    own = [e for e in mine if e.row["kind"] not in _BESIDE]
     if leg.kind == "void":
         booked = [e.row["kind"] for e in own]
         if booked != (["void"] if leg.state == "succeeded" else []):
@@ -236,11 +249,25 @@ def claims_name_their_parts(case: Case) -> Found:
 def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
-    booked = -sum(e.on("clearing:") for e in case.entries if e.row["kind"] != "provider_fee")
+    beside = [e for e in case.entries if e.row["kind"] in _BESIDE or _of_sellers(e)]
+    booked = -sum(e.on("clearing:") for e in case.entries if e not in beside)
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
     settled += sum(dispute.booked for dispute in case.order.disputes)
     if booked != settled:
         yield case.wrong("I5", f"the provider paid {settled}, the clearing accounts say {booked}")
+
+
+def captures_are_booked(case: Case) -> Found:
+    """Where captures are booked, what they brought and did not lose again stands at each provider
+    and as received from the customer; elsewhere nothing does."""
+    held: Counter[str] = Counter()
+    for payment in case.order.payments if case.captures else ():
+        held[f"clearing:{payment.connection}"] += payment.captured - payment.uncaptured
+    own = [entry for entry in case.entries if entry.row["kind"] == "capture"]
+    booked = {account: sum(e.on(account) for e in own) for e in own for account, _, _ in e.lines}
+    received = -booked.pop("customer_receipts", 0)
+    if received != held.total() or any(booked.get(a, 0) != n for a, n in held.items()):
+        yield case.wrong("I5", f"captures hold {dict(held)}, the books {booked} and {received}")
 
 
 def disputes_are_booked(case: Case) -> Found:

@@ -7,6 +7,7 @@ microseconds.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -67,10 +68,10 @@ class Journal(msgspec.Struct):
     `messages`, `events`, `orders_acked`: ids of shop messages, ids of provider events and order
     numbers that were answered 2xx. `dashboard`: psp_refund_ids made by people at the provider.
     `bounced`: psp_refund_ids that were taken back after they had succeeded. `personal`: strings
-    that may stand nowhere but in `people` and raw bodies.
+    that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
     """
 
-    reports: dict[str, dict[str, Any]] = {}
+    reports: MutableMapping[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     asks: list[Ask] = []
     messages: list[str] = []
     events: list[str] = []
@@ -78,6 +79,7 @@ class Journal(msgspec.Struct):
     dashboard: list[str] = []
     bounced: list[str] = []
     personal: list[str] = []
+    captures: bool = False
 
 
 class Violation(msgspec.Struct, frozen=True):

@@ -79,6 +79,7 @@ def _entry_hash(entry: Entry) -> str:
         "leg": row["leg_id"],
         "postings": lines,
     }
+    value |= {name: row[name] for name in ("posted_on", "holder") if row.get(name)}
     if row["worth"]:
         value["worth"] = json.loads(row["worth"])
     return sha256(canonical(value)).hexdigest()

@@ -76,6 +76,15 @@ class Breakdown(msgspec.Struct):
         return [*self.fees, *(lost for lost in self.lost if not lost.waived)]
 
 
+class Party(msgspec.Struct):
+    """What of a leg a seller bears, less the fee that goes back to him; `taken` with the refund."""
+
+    account: str
+    amount: int
+    fee: int = 0
+    taken: int = 0
+
+
 class Settled(msgspec.Struct):
     """What the document was told that was taken off the provider's balance."""
 
@@ -95,6 +104,8 @@ class Leg(msgspec.Struct):
     psp_refund_id: str = ""
     replaced: bool = False
     outside: bool = False
+    parties: list[Party] = []
+    took: bool = False
     settled: Settled | None = None
 
 
@@ -117,6 +128,14 @@ class Refund(msgspec.Struct):
         return [leg for leg in self.legs if not leg.replaced]
 
 
+class Seller(msgspec.Struct):
+    """Whose sale a part of a payment was, and the platform's fee on it."""
+
+    account: str
+    amount: int
+    fee: int = 0
+
+
 class Payment(msgspec.Struct):
     """Money at one provider."""
 
@@ -136,6 +155,7 @@ class Payment(msgspec.Struct):
     voided: int = 0
     reread: bool = False
     busy: str = ""
+    sellers: list[Seller] = []
 
 
 class Dispute(msgspec.Struct):
@@ -343,6 +363,7 @@ class Case(msgspec.Struct):
     told: Told
     disputes: dict[str, list[DisputeThere]]  # by psp_payment_id
     warnings: dict[str, list[str]]  # likewise: ids of fraud warnings
+    captures: bool = False  # they are booked
 
     def wrong(self, invariant: str, what: str) -> Violation:
         """A violation of this order."""
@@ -435,6 +456,7 @@ def cases(snapshot: Snapshot, journal: Journal, told: Told) -> list[Case]:
                 told,
                 {name: msgspec.convert(disputes[name], list[DisputeThere]) for name in own},
                 {name: [row["id"] for row in warnings[name]] for name in own},
+                journal.captures,
             )
         )
     return found

@@ -200,13 +200,15 @@ class Books(Account):
 
     def debit(self, given: Refund) -> None:
         """A refund leaves the balance."""
-        currency = given.capture.payment.currency
-        per_mille = FEE_PER_MILLE if self.settings.fees_back else 0
-        given.settled = self._settled(given.amount, currency, per_mille)
+        payment = given.capture.payment
+        per_mille = FEE_PER_MILLE if self.settings.fees_back and not payment.seller else 0
+        given.settled = self._settled(given.cost, payment.currency, per_mille)
         self._enter("refund", given.settled, -1)
-        self.took_off(given.id, given.settled.amount, given.settled.currency, -given.settled.fee)
-        if currency in self.balance:
-            self.balance[currency] -= given.amount
+        if not payment.seller:  # else it is told of the balance of the payee, which is another
+            taken = given.settled
+            self.took_off(given.id, taken.amount, taken.currency, -taken.fee)
+        if payment.currency in self.balance:
+            self.balance[payment.currency] -= given.cost
 
     def debit_back(self, given: Refund) -> None:
         """What a refund took is on the balance again, to the cent."""
@@ -214,7 +216,7 @@ class Books(Account):
         if given.settled is not None:
             self._enter("refund", given.settled, 1)
         if currency in self.balance:
-            self.balance[currency] += given.amount
+            self.balance[currency] += given.cost
 
     def _settled(self, amount: int, currency: str, per_mille: int) -> Settled:
         settled, kept_in = self.exchanged(amount, currency)

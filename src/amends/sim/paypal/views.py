@@ -165,13 +165,15 @@ def _exchange_rate(amount: int, currency: str, settled: Settled) -> Json:
 
 def _payable(given: Refund, total: int) -> Json:
     """What a refund took off the balance: what was paid for the capture is mostly kept."""
-    currency, settled = given.capture.payment.currency, given.settled
+    payment = given.capture.payment
+    currency, settled = payment.currency, None if payment.seller else given.settled
     plain = settled is None or settled.currency == currency
     fee = settled.fee if settled is not None and plain else 0
     said = {
         "gross_amount": shown(given.amount, currency),
         "paypal_fee": shown(fee, currency),
-        "net_amount": shown(given.amount - fee, currency),
+        **_filled(platform_fees=_added(given)),
+        "net_amount": shown(given.amount - fee - given.added, currency),
         "total_refunded_amount": shown(total, currency),
     }
     if settled is None or plain:
@@ -212,6 +214,12 @@ def refund(books: Books, given: Refund) -> Json:
             _link(books, "up", f"/v2/payments/captures/{given.capture.id}"),
         ],
     }
+
+
+def _added(given: Refund) -> list[Json]:
+    """What the platform gave back of its fee."""
+    currency = given.capture.payment.currency
+    return [{"amount": shown(given.added, currency)}] if given.added else []
 
 
 # -- Orders v2 ---------------------------------------------------------------------------------

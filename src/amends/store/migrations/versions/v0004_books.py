@@ -42,6 +42,10 @@ def upgrade() -> None:
         _postgresql()
     else:
         _sqlite()
+    held = sa.text("holder <> ''")
+    op.create_index(
+        "entries_holder", "entries", ["holder"], postgresql_where=held, sqlite_where=held
+    )
 
 
 def _tables() -> None:
@@ -82,10 +86,9 @@ def _tables() -> None:
 
 def _postgresql() -> None:
     kind = sa.Text(collation="C")
-    op.add_column("entries", sa.Column("posted_on", kind, nullable=False, server_default=""))
-    op.alter_column("entries", "posted_on", server_default=None)
-    op.add_column("entries", sa.Column("worth", kind, nullable=False, server_default=""))
-    op.alter_column("entries", "worth", server_default=None)
+    for name in ("posted_on", "holder", "worth"):
+        op.add_column("entries", sa.Column(name, kind, nullable=False, server_default=""))
+        op.alter_column("entries", name, server_default=None)
     for table in APPEND_ONLY:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
@@ -117,14 +120,13 @@ def _sqlite() -> None:
             _big(name, name == "number") if name in NUMBERS else _str(name, name == "order_id")
             for name in ENTRY
         ),
-        _str("posted_on"),
-        _str("worth"),
+        *(_str("posted_on"), _str("holder"), _str("worth")),
         sqlite_strict=True,
     )
     names = ", ".join(ENTRY)
     op.execute(
-        f"INSERT INTO entries ({names}, posted_on, worth)"
-        f" SELECT {names}, '', '' FROM entries_before"
+        f"INSERT INTO entries ({names}, posted_on, holder, worth)"
+        f" SELECT {names}, '', '', '' FROM entries_before"
     )
     op.drop_table("entries_before")
     op.create_index("entries_at", "entries", ["at", "order_id", "number"])
