@@ -195,10 +195,7 @@ _DONE = (
         ),
         settled=Settled("1JU08902781691411", "USD", 3640, -91),
     ),
-    _refunded(
-        "refunded, and a breakdown that says nothing",
-        refund(seller_payable_breakdown=_breakdown(gross_amount="32.00")),
-    ),
+    _refunded("refunded, and told no figures", refund(seller_payable_breakdown=None)),
     _refunded("refund called off", refund(status="CANCELLED"), 200, status="canceled"),
     _refunded("a status nobody knows yet", refund(status="REVERSING"), status="pending"),
     _refunded(
