@@ -143,7 +143,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
     before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
-            Reason.VALIDATION,
+            Reason.OTHER_CURRENCY,
             f"The order is in {work.order.currency}; a refund is paid in that currency.",
             pointer="/currency",
         )
