@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from amends.core.effects import RefundIntent
-from amends.core.facts import OrderReported, RefundRequested, Retried
+from amends.core.facts import OrderReported, PaymentReported, RefundRequested, Retried
 from amends.core.parties import Party, Split
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason, Refused
@@ -24,7 +24,7 @@ from amends.core.requests import (
     ShippingIn,
     TenderIn,
 )
-from amends.kernel.outcome import Declined, Unknown
+from amends.kernel.outcome import Declined, PaymentState, Unknown
 from amends.kernel.time import HOUR
 from tests.core.desk import STRIPE, Desk, contract_order
 
@@ -65,6 +65,7 @@ def market(
     mode: PlatformFee = "proportional",
     amount: int = 10_000,
     apart: bool = False,
+    captures: bool = False,
     **order: Any,
 ) -> Market:
     plain = {
@@ -74,7 +75,8 @@ def market(
     }
     policy = built_in(10**9, amounts=Amounts(platform_fee=mode))
     report = contract_order(**{**plain, **order})
-    return Market(STRIPES if splits is None else splits, report=report, policy=policy)
+    given = STRIPES if splits is None else splits
+    return Market(given, report=report, policy=policy, captures=captures)
 
 
 def ask(desk: Market, **asked: Any) -> None:
@@ -387,6 +389,38 @@ def test_a_provider_pays_as_many_sellers_with_a_payment_as_it_can() -> None:
     assert market(tenders=(two,), splits=SPLITS).payment().sellers
     assert market(apart=True, splits={}).payment().apart
     assert refusal(tenders=(paid(ONE, ONE),))[0] == Reason.VALIDATION
+
+
+# -- where captures are booked ---------------------------------------------------------------------
+
+
+def test_what_sellers_were_paid_is_booked_with_the_capture_and_ends_at_the_fee() -> None:
+    desk = market(captures=True)
+    assert desk.kinds() == ["capture", "seller_paid"]
+    assert books(desk) == {
+        "customer_receipts": -10_000,
+        "seller_shares": 10_000,
+        "platform_fees": -1000,
+        f"clearing:{STRIPE}": 1000,
+    }
+    refunded(desk)
+    assert books(desk) == {
+        "customer_receipts": -10_000,
+        "sales_returns": 10_000,
+    }
+
+
+def test_captures_in_parts_pay_sellers_in_parts() -> None:
+    desk = market(captures=True, tenders=(replace(paid(SellerIn("a", 3333, 100)), captured=0),))
+    assert desk.kinds() == []
+    for captured in (3333, 6666, 10_000):
+        state = PaymentState(captured=captured)
+        desk.tell(PaymentReported(STRIPE, ("pi_1",), state))
+    assert desk.balance("seller_shares") == 3333
+    assert desk.balance("platform_fees") == -100
+    assert desk.balance(f"clearing:{STRIPE}") == 10_000 - 3233
+    apart = market(captures=True, apart=True)
+    assert apart.kinds() == ["capture"]
 
 
 # -- any sequence ----------------------------------------------------------------------------------

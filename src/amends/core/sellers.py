@@ -83,7 +83,7 @@ def said(order: Order, payment: Payment, tender: TenderIn) -> Payment:
     """The payment with the sellers a shop tells of; once one of them bore something of a refund,
     what was told before stands."""
     borne = any(leg.parties for leg in _legs(order, payment))
-    if borne or not tender.sellers:
+    if borne or payment.paid_on or not tender.sellers:
         return payment
     found = tuple(
         Seller(s.account, s.amount, s.fee, s.reference, s.fee_reference) for s in tender.sellers
