@@ -52,7 +52,7 @@ def assert_all_hold(result: dict[str, Any]) -> None:
     assert result["ok"] is True
     assert [check for check in result["checks"] if not check["ok"]] == []
     assert len(result["checks"]) >= 15
-    assert len(result["stories"]) == 20
+    assert len(result["stories"]) == 21
     assert all(story["ok"] and story["lines"] for story in result["stories"])
 
 
