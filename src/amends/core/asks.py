@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import claims, legs, sellers
+from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
 from amends.core.effects import Effect
 from amends.core.facts import (
@@ -70,7 +70,6 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
         quote, over = quoted(work, request)
-        check_methods(work, quote.portions)
     except Refused as refused:
         if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
@@ -82,6 +81,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if verdict.outcome == "approve":
         approve_all(work, refund.id)
     _record_request(work, refund.id, fact)
+    small.pay_out(work)
 
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
@@ -168,7 +168,10 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return sellers.quoted(work, request, set_apart(work, quote)), over
+    quote = small.credited(work, request, set_apart(work, quote))
+    quote = sellers.quoted(work, request, quote)
+    check_methods(work, quote.portions)
+    return quote, over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -292,6 +295,7 @@ def _make(
         note=fact.note_id,
         takes_over=() if declined else over,
         platform_fee=fact.request.platform_fee or "",
+        small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
     )
     work.refund_id = refund_id
@@ -343,8 +347,11 @@ def _plain(struct: Any) -> dict[str, Any]:
 
 
 def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
-    """It leaves, and what a person has `paid` is booked."""
+    """It leaves, unless it is too small, and what a person has `paid` is booked."""
     claims.take_over(work, refund_id)
+    if work.refund(refund_id).small:
+        small.hold(work, refund_id)
+        return
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
@@ -390,6 +397,7 @@ def approve(work: Work, fact: Approved) -> None:
     work.finish(deadline_id(refund.id))
     approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+    small.pay_out(work)
 
 
 def check_approver(work: Work, refund: Refund, shown: str) -> None:

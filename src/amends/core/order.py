@@ -49,7 +49,7 @@ LIVE: tuple[LegState, ...] = (
     "awaiting_funds",
 )
 
-Stage = Literal["review", "declined", "active"]
+Stage = Literal["review", "declined", "active", "held", "combined"]
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -396,6 +396,8 @@ class Refund(_Part, frozen=True):
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
     platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
+    small: bool = False  # below the minimum: held once it is approved
+    combined_in: str = ""  # the refund that pays it together with others
 
 
 class Dispute(_Part, frozen=True):

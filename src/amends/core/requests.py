@@ -23,6 +23,7 @@ CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 SellerAccount = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 PlatformFee = Literal["proportional", "full", "keep"]
+BelowMinimum = Literal["refuse", "hold", "credit"]
 
 RefundReason = Literal[
     "return",

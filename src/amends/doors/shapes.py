@@ -32,6 +32,8 @@ RefundState = Literal[
     "review",
     "approved",
     "declined",
+    "held",
+    "combined",
     "awaiting_return",
     "parked",
     "sending",
@@ -312,6 +314,7 @@ class Refund(msgspec.Struct):
     expected_by: Days | None
     task: Task | None
     sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
+    combined_in: str | msgspec.UnsetType = msgspec.UNSET
     unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -19,7 +19,14 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
-from amends.core.requests import Allocation, Amount, BasisPoints, IfLost, PlatformFee
+from amends.core.requests import (
+    Allocation,
+    Amount,
+    BasisPoints,
+    BelowMinimum,
+    IfLost,
+    PlatformFee,
+)
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -76,6 +83,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
     platform_fee: PlatformFee = "proportional"
+    below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
 
 
@@ -245,6 +253,7 @@ def amounts(policy: PolicyConfig) -> Amounts:
         **by_currency,
         allocation=policy.allocation,
         platform_fee=policy.platform_fee,
+        below_minimum=policy.below_minimum,
     )
 
 

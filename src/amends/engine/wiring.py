@@ -35,7 +35,10 @@ from amends.store.spec import Store, StoreUnavailable
 log = structlog.get_logger()
 
 # A refund that is here has nothing more coming soon: whoever waits for it is answered.
-RESTING = ("succeeded", "failed", "canceled", "declined", "review", "pending", "requires_action")
+RESTING = (
+    *("succeeded", "failed", "canceled", "declined", "review", "pending", "requires_action"),
+    *("held", "combined"),
+)
 
 
 class Engine:

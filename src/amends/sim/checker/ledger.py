@@ -194,6 +194,8 @@ def claims_stand(case: Case) -> Found:
 
 def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     """The least and the most that may stand on the books as claimed."""
+    if refund.stage == "held":  # owed, and not paid yet
+        return refund.amount, refund.amount
     if refund.external or refund.stage != "active":
         return 0, 0
     legs = [leg for leg in refund.current if leg.kind != "void"]
