@@ -285,6 +285,7 @@ class Refund(msgspec.Struct):
     created_at: When | None
     expected_by: Days | None
     task: Task | None
+    fallbacks: list[str]
 
 
 class ParkedRefund(msgspec.Struct):
