@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from amends.core.decision import Arrival, Method
+from amends.core.parties import Split, SplitWay
 from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Capabilities
 from amends.kernel.currency import EXPONENT
@@ -41,6 +42,7 @@ WORDS: dict[str, str] = {
     "multiple_of": "amounts only in multiples of (minor units)",
     "methods": "by payment method",
     "arrivals": "the customer sees a refund after",
+    "split": "takes sellers' shares back with a refund",
 }
 DURATIONS = ("lookup_delay", "key_ttl")
 
@@ -83,6 +85,8 @@ def _currencies(decimals: Mapping[str, int]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return _yes(value)
+    if value is None or isinstance(value, Split):
+        return _split(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {most}" for key, most in sorted(value.items())) or "–"
     if isinstance(value, tuple):
@@ -121,6 +125,23 @@ def _arrival(arrival: Arrival) -> str:
     ways = ", ".join(f"`{way}`" for way in arrival.ways) or "all others"
     unit = "business days" if arrival.business else "days"
     return f"{ways} {arrival.earliest} to {arrival.latest} {unit}"
+
+
+SPLITS: dict[SplitWay, str] = {
+    "transfer": "in proportion, with or without the platform's fee",
+    "amounts": "amounts for each account",
+    "fee": "all, less what the platform adds",
+}
+
+
+def _split(split: Split | None) -> str:
+    """How sellers' shares are taken back, of how many, and what becomes of it if the refund fails
+    late."""
+    if split is None:
+        return "no"
+    many = "any number" if not split.sellers else f"{split.sellers} seller"
+    stays = "" if split.returns else "; stays with the platform if it fails late"
+    return f"{many}: {SPLITS[split.way]}{stays}"
 
 
 def _yes(value: bool) -> str:

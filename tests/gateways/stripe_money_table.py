@@ -12,6 +12,7 @@ from amends.core.effects import (
     LookupPaymentIntent,
     LookupRefundsIntent,
     RefundIntent,
+    SellerShare,
 )
 from amends.gateways import stripe
 from amends.gateways.spec import Failure, Request, Response
@@ -33,6 +34,10 @@ from tests.gateways.table import Amounts, Asked, MoneyTable, dumps, first_intent
 REFUND, CANCEL, CAPTURE = first_intents("stripe-eu", PI)
 LIST = LookupRefundsIntent(connection="stripe-eu", psp_payment_id=PI, currency="EUR")
 READ = LookupPaymentIntent(connection="stripe-eu", psp_payment_id=PI, currency="EUR")
+
+# A part of a destination charge, its application fee given back in proportion, or kept.
+SOLD = replace(REFUND, sellers=(SellerShare("acct_1", REFUND.amount, REFUND.amount - 20),))
+KEPT = (SellerShare("acct_1", REFUND.amount, REFUND.amount),)
 
 INTENTS: dict[str, Intent] = {
     "refund": REFUND,
@@ -62,6 +67,9 @@ INTENTS: dict[str, Intent] = {
         reason="fraud",
         charge=CH,
     ),
+    "refund of a seller's sale": SOLD,
+    "refund of a seller's sale, the fee kept": replace(SOLD, sellers=KEPT),
+    "refund of what was sold for others, apart": replace(SOLD, sellers=()),
     "cancel": CANCEL,
     "capture the rest": CAPTURE,
     "list": LIST,
@@ -331,7 +339,35 @@ _MAYBE = (
     Asked("500 on a look-up", LIST, error(500), _unknown("HTTP 500")),
 )
 
-ASKED = _DONE + _NO + _NOTHING_DONE + _MAYBE
+_NOT_THEIRS = (
+    Asked(
+        "the seller has no money",
+        SOLD,
+        error(400, "balance_insufficient", "no funds there", param="reverse_transfer"),
+        _declined("balance_insufficient", "split", "no funds there"),
+    ),
+    Asked(
+        "the transfer is not reversible, in words",
+        SOLD,
+        error(400, None, "Transfer reversals in BGN are no longer supported."),
+        _declined(
+            "invalid_request_error", "split", "Transfer reversals in BGN are no longer supported."
+        ),
+    ),
+    Asked(
+        "we have no money ourselves",
+        SOLD,
+        error(400, "balance_insufficient", "Insufficient funds in your Stripe balance"),
+        _declined("balance_insufficient", "funds", "Insufficient funds in your Stripe balance"),
+    ),
+    _refused(
+        "words about a transfer, of a refund that takes nothing back",
+        error(400, None, "The destination account is closed."),
+        _declined("invalid_request_error", "final", "The destination account is closed."),
+    ),
+)
+
+ASKED = _DONE + _NOT_THEIRS + _NO + _NOTHING_DONE + _MAYBE
 
 
 def _said(request: Request) -> int:

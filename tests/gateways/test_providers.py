@@ -64,6 +64,8 @@ def _operation(document: Any, request: Request, base: str) -> Any:
 
 
 def _typed(schema: Any, value: str) -> Any:
+    if schema.get("type") == "boolean":
+        return {"true": True, "false": False}.get(value, value)
     return int(value) if schema.get("type") == "integer" else value
 
 

@@ -17,7 +17,7 @@ from amends.gateways.spec import Genuine, Response, Unwritable
 from amends.gateways.stripe_objects import WIRE_EXPONENT, to_wire
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
 from amends.kernel.time import HOUR
-from tests.gateways.stripe_money_table import CANCEL, CAPTURE, LIST, REFUND, answer
+from tests.gateways.stripe_money_table import CANCEL, CAPTURE, INTENTS, LIST, REFUND, answer
 from tests.gateways.stripe_table import SETTINGS, charge, dispute, intent, refund, sign
 from tests.gateways.table import NOW, NOW_SECONDS
 
@@ -236,3 +236,21 @@ def test_the_table_s_objects_have_the_fields_stripe_publishes(shared: Path) -> N
     assert set(intent()) <= set(schemas["payment_intent"]["properties"])
     assert set(charge(refunds=None)) <= set(schemas["charge"]["properties"])
     assert set(dispute()) <= set(schemas["dispute"]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("refund", {}),
+        (
+            "refund of a seller's sale",
+            {"reverse_transfer": "true", "refund_application_fee": "true"},
+        ),
+        ("refund of a seller's sale, the fee kept", {"reverse_transfer": "true"}),
+        ("refund of what was sold for others, apart", {}),
+    ],
+)
+def test_what_is_taken_back_of_a_seller_is_said(name: str, said: dict[str, str]) -> None:
+    found = _fields(INTENTS[name])  # type: ignore[arg-type]
+    flags = ("reverse_transfer", "refund_application_fee")
+    assert {flag: found[flag][0] for flag in flags if flag in found} == said

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from amends.kernel.check import InvariantBroken
 from amends.kernel.currency import EXPONENT, exponent, known
-from amends.kernel.money import Money, Rate, allocate, convert, major, share
+from amends.kernel.money import Money, Rate, allocate, convert, major, scale, share
 
 WEIGHTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=12).filter(any)
 TOTALS = st.integers(0, 10**15)
@@ -49,6 +49,39 @@ def test_a_part_never_exceeds_its_weight_if_the_whole_does_not(
 @given(total=TOTALS, weights=WEIGHTS)
 def test_allocating_a_debt_sums_too(total: int, weights: list[int]) -> None:
     assert sum(allocate(-total, weights)) == -total
+
+
+def test_what_is_missing_goes_to_the_largest_remainder() -> None:
+    """Not to the largest part: five sixths of five rest of 5/6, one sixth of 25/6."""
+    assert allocate(5, [1, 5]) == (1, 4)
+    assert allocate(10, [1, 6, 8]) == (1, 4, 5)
+
+
+@given(
+    parts=st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=8),
+    data=st.data(),
+)
+def test_parts_of_either_sign_become_smaller_in_proportion(
+    parts: list[int], data: st.DataObject
+) -> None:
+    whole = sum(parts)
+    assume(whole > 0)
+    total = data.draw(st.integers(0, whole))
+    scaled = scale(total, parts)
+    assert sum(scaled) == total
+    for part, less in zip(parts, scaled, strict=True):
+        assert 0 <= less <= part or part <= less <= 0, (part, less)
+    assert scale(whole, parts) == tuple(parts)
+    # What is negative is its share alone, half up, whatever stands beside it.
+    for part, less in zip(parts, scaled, strict=True):
+        if part < 0:
+            assert less == -((2 * -part * total + whole) // (2 * whole))
+
+
+def test_negative_parts_are_shares() -> None:
+    assert scale(50, [120, -20]) == (60, -10)
+    assert scale(1, [3, -1]) == (2, -1)
+    assert scale(0, [5, -2]) == (0, 0)
 
 
 def test_ties_go_to_the_earlier_part() -> None:

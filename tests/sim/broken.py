@@ -8,6 +8,7 @@ from amends.sim.checker import Ask
 from tests.sim.broken_causes import CAUSES
 from tests.sim.broken_holds import HOLDS
 from tests.sim.broken_news import NEWS
+from tests.sim.broken_sellers import SELLERS
 from tests.sim.checked import ADA, AT, World, out, share
 
 Change = Callable[[World], object]
@@ -585,5 +586,6 @@ WRONG: dict[str, tuple[Change, str]] = {
         "liveness: leg_c rests failed and nobody said no",
     ),
     **CAUSES,
+    **SELLERS,
     "too few succeeded": (too_few, "liveness: 2 of 3 refunds that could succeed did"),
 }

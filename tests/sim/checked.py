@@ -234,6 +234,8 @@ class World:
                 "refund_id": entry.refund,
                 "leg_id": entry.leg,
                 "psp_refund_id": entry.psp_refund_id,
+                "posted_on": entry.posted_on,
+                "holder": entry.holder,
             }
         )
         self.rows["postings"] += [

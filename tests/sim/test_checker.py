@@ -37,6 +37,7 @@ from tests.sim.broken_news import (
     failure_nobody_told_of,
     warning_not_taken,
 )
+from tests.sim.broken_sellers import market
 from tests.sim.checked import ADA, AT, World, claim, out
 from tests.sim.spoilt import SPOILT, Spoil, row
 
@@ -56,6 +57,8 @@ def said(violations: list[Violation]) -> list[str]:
 
 def test_a_clean_world_is_clean() -> None:
     assert said(found(lambda _: None)) == []
+    assert said(found(market)) == []
+    assert said(found(lambda w: (market(w), w.in_dollars(9137, 10_000)))) == []
 
 
 # -- what must be found -------------------------------------------------------------------------

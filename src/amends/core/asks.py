@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import claims, legs
+from amends.core import claims, legs, sellers
 from amends.core.captures import refunds_made
 from amends.core.effects import deadline_id
 from amends.core.facts import (
@@ -20,7 +20,6 @@ from amends.core.facts import (
     RefundRequested,
     Rejected,
     Retried,
-    ReturnReceived,
     Unparked,
 )
 from amends.core.heard import payment_of
@@ -104,7 +103,7 @@ def check_request(request: RefundIn) -> None:
     if request.quote is not None and (
         not request.wants_all
         or said != (None, "price_reduction", "policy", False)
-        or said_more != ("policy", "")
+        or (*said_more, request.platform_fee) != ("policy", "", None)
     ):
         raise Refused(
             Reason.VALIDATION,
@@ -163,7 +162,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return set_apart(work, quote), over
+    return sellers.quoted(work, request, set_apart(work, quote)), over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -286,6 +285,7 @@ def _make(
         verdict=verdict,
         note=fact.note_id,
         takes_over=() if declined else over,
+        platform_fee=fact.request.platform_fee or "",
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
         statutory=fact.request.statutory,
         consent=fact.request.consent,
@@ -515,15 +515,6 @@ def refused_event(work: Work, refusal: Refusal, asked: str) -> None:
         reason=str(refusal.reason),
         asked=asked,
         remaining=refusal.extra.get("remaining"),
-    )
-
-
-def return_received(work: Work, fact: ReturnReceived) -> None:
-    """Goods came back; on the trail."""
-    work.event(
-        "return.received",
-        return_id=fact.return_id,
-        lines=[[p.id, p.quantity] for p in fact.lines],
     )
 
 

@@ -1,4 +1,5 @@
-"""The chart of accounts, as data. An account that exists per connection is written `name:conn`.
+"""The chart of accounts, as data. An account that exists per connection is written `name:conn`,
+one of a seller `name:account`.
 
 A merchant's own numbers and names are laid over it (`Names`) where books are shown or exported;
 the rows and their hashes keep the names of this chart.
@@ -15,7 +16,8 @@ Root = Literal["Assets", "Liabilities", "Income", "Expenses", "Equity"]
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What an account holds, and on which side of the books it stands. `each`: one a connection."""
+    """What an account holds, and on which side of the books it stands. `each`: one a
+    connection, or a seller."""
 
     root: Root
     holds: str
@@ -50,6 +52,13 @@ CHART: dict[str, Account] = {
     "gift_cards": Account("Liabilities", "What was given back to gift cards."),
     "disputed": Account("Assets", "Taken back by customers' banks, and not given up by us yet."),
     "dispute_losses": Account("Expenses", "What lost disputes took."),
+    "seller_receivable": Account(
+        "Assets", "What sellers owe us for refunds; what we owe them is a credit.", each=True
+    ),
+    "seller_shares": Account("Expenses", "Sellers' shares of sales: what they bear of refunds."),
+    "platform_fees": Account("Income", "The platform's fees given back to sellers with refunds."),
+    "inventory": Account("Assets", "Goods in stock, at what they cost."),
+    "cost_of_goods": Account("Expenses", "What goods had cost that were sold; back with them."),
     "memo_authorizations": Account(
         "Equity", "Off balance: money held for us at the customer's bank."
     ),
@@ -73,6 +82,11 @@ Names = Mapping[str, Name]
 def clearing(connection: str) -> str:
     """The account of one provider's balance."""
     return f"clearing:{connection}"
+
+
+def receivable(account: str) -> str:
+    """The account of one seller."""
+    return f"seller_receivable:{account}"
 
 
 def called(account: str, names: Names) -> Name:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, claims, fallback, heard, news, payouts
+from amends.core import asks, claims, fallback, heard, news, payouts, stock
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
@@ -51,7 +51,7 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderCancelled: asks.order_cancelled,
     RefundRequested: asks.request_refund,
     LinesUnavailable: asks.lines_unavailable,
-    ReturnReceived: asks.return_received,
+    ReturnReceived: stock.return_received,
     Approved: asks.approve,
     Rejected: asks.reject,
     Canceled: asks.cancel,

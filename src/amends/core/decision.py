@@ -11,6 +11,7 @@ from amends.core.documents import DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order
+from amends.core.parties import Split
 from amends.core.policy import Policy
 from amends.core.postings import Entry
 from amends.core.reasons import Refusal
@@ -80,7 +81,7 @@ class Terms(msgspec.Struct, frozen=True):
 class Ctx(msgspec.Struct, frozen=True, dict=True):
     """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
     `closed` the last closed period of each legal entity's books, `captures` whether captures are
-    booked here."""
+    booked here, `splits` how the providers that pay sellers with a payment take it back."""
 
     now: Instant
     policy: Policy
@@ -89,13 +90,15 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     rates: Mapping[str, Rate] = {}
     closed: Mapping[str, str] = {}
     captures: bool = False
+    splits: Mapping[str, Split] = {}
 
     @cached_property
     def digest(self) -> str:
         """Hash of what decisions may depend on; goes into every event (a decision is replayable).
 
         A rate is not in it: the one used is written into the event that records the order. Nor is
-        a closed period: an entry that met one says on which day it was posted instead.
+        a closed period: an entry that met one says on which day it was posted instead. What is
+        taken of sellers is written into the event of what is sent.
         """
         seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
         return digest([*seen, "captures"] if self.captures else seen)

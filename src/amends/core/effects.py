@@ -34,8 +34,20 @@ class RefundLine(msgspec.Struct, frozen=True, omit_defaults=True):
     tax: int = 0
 
 
+class SellerShare(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What its provider takes back of one seller with a refund: `taken`, of `amount` that he bears.
+    The references are those of the payment's own bookings."""
+
+    account: str
+    amount: int
+    taken: int = 0
+    reference: str = ""
+    fee_reference: str = ""
+
+
 class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
-    """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark."""
+    """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark.
+    `sellers`: those that the provider paid with the payment, and what it takes back of each."""
 
     key: str
     amount: int
@@ -49,6 +61,7 @@ class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     capture: str = ""
     method: str = ""
     lines: tuple[RefundLine, ...] = ()
+    sellers: tuple[SellerShare, ...] = ()
 
 
 class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):

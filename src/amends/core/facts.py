@@ -65,7 +65,7 @@ class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):
 
 
 class ReturnReceived(_Fact, frozen=True, tag="return_received"):
-    """Goods came back; recorded, stock follows in the returns flow."""
+    """Goods came back. One `return_id` is taken up once; without one, each report is."""
 
     lines: tuple[LinePick, ...] = ()
     return_id: str = ""

@@ -125,4 +125,5 @@ def _made(work: Work, refund: Refund, leg: Leg, credit: bool) -> Refund:
         decide_by=0 if credit else work.now + REVIEW_FOR,
         statutory=refund.statutory,
         consent=refund.consent,
+        platform_fee=refund.platform_fee,
     )

@@ -5,7 +5,7 @@ These numbers are those of invariant I1.
 
 from __future__ import annotations
 
-from amends.core import postings
+from amends.core import postings, sellers
 from amends.core.chart import OUTSIDE_ACCOUNT
 from amends.core.claims import claim, fell_back, lapse
 from amends.core.order import Leg, Payment, Refund, remaining
@@ -73,6 +73,7 @@ def settle(work: Work, leg_id: str) -> None:
             )
         claim(work, refund.id)
         work.book(postings.payout(work.order, refund, leg, work.now))
+        sellers.book(work, leg_id)
 
 
 def _settle_void(work: Work, refund: Refund, leg: Leg, payment: Payment) -> None:
@@ -106,3 +107,4 @@ def unsettle(work: Work, leg_id: str) -> None:
     else:
         work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
     work.book(postings.payout_failed(work.order, refund, leg, work.now))
+    sellers.book_back(work, leg_id)

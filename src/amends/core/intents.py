@@ -14,6 +14,7 @@ from amends.core.effects import (
     RefundIntent,
     RefundLine,
     ReverseIntent,
+    SellerShare,
 )
 from amends.core.left import paid_for
 from amends.core.order import Leg, LineShare, Order, Payment, Refund
@@ -41,12 +42,31 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
             capture=leg.capture,
             method=payment.method,
             lines=tuple(RefundLine(x.id, x.quantity, x.gross, x.tax) for x in leg.lines),
+            sellers=_sellers(leg, payment),
         )
     if leg.rest:
         return CaptureRestIntent(**common, amount=leg.rest)
     if leg.reverse:
         return ReverseIntent(**common)
     return CancelIntent(**common, reason=refund.reason)
+
+
+def _sellers(leg: Leg, payment: Payment) -> tuple[SellerShare, ...]:
+    """Of those that were paid with the payment; none where the provider refused to take theirs."""
+    if payment.apart or leg.untaken:
+        return ()
+    borne = {party.account: party for party in leg.parties}
+    return tuple(
+        SellerShare(
+            seller.account,
+            borne[seller.account].amount,
+            borne[seller.account].taken,
+            seller.reference,
+            seller.fee_reference,
+        )
+        for seller in payment.sellers
+        if seller.account in borne
+    )
 
 
 def refund_lines(refund: Refund, leg: Leg) -> tuple[LineShare, ...]:

@@ -30,6 +30,7 @@ from amends.core.patience import (
 )
 from amends.core.rereads import reread, reread_id, schedule_reread
 from amends.core.reversals import REFUSED, reversible, tell_refused
+from amends.core.sellers import fixed
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY, HOUR, Instant
@@ -209,6 +210,7 @@ def _send(work: Work, leg_id: str) -> None:
             amount=leg.amount,
             connection=payment.connection,
             psp_payment_id=payment.psp_payment_id,
+            sellers=leg.parties,
         )
 
 
@@ -222,7 +224,7 @@ def _fix_bytes(work: Work, leg: Leg) -> Leg:
     if work.ctx.terms[payment.connection].method(payment.method).lines:
         lines = refund_lines(work.leg(leg.id)[0], leg)
     full, charge = leg.amount == payment.captured, payment.charge
-    return work.put_leg(leg.id, full=full, lines=lines, charge=charge)
+    return work.put_leg(leg.id, full=full, lines=lines, charge=charge, parties=fixed(work, leg))
 
 
 def _has_capture(work: Work, leg: Leg) -> bool:

@@ -43,6 +43,7 @@ News = Literal[
     "declined",
     "doubted",
     "no_funds",
+    "untaken",
     "not_sent",
     "unclear",
     "refused",
@@ -125,6 +126,7 @@ def _fill_asking() -> None:
     _row(_OUT, "declined", "failed", "release")
     _row(_OUT, "doubted", "unknown", "look")
     _row(_OUT, "no_funds", "awaiting_funds", "wait_funds")
+    _row(_OUT, "untaken", "sending", "renew")
     _row(_OUT, "not_sent", None, "again")
     _row(_OUT, "unclear", "unknown", "look")
     _row((*_OUT, *_OPEN), "refused", "unknown", "await_capture")
@@ -191,7 +193,7 @@ def _fill_ignored() -> None:
     _ignore(("canceled",), "said_failed", "heard_failed")
     _ignore(("succeeded", *_ENDED), "heard_pending", "heard_awaiting_funds")
     overtaken: tuple[News, ...] = ("declined", "doubted", "no_funds", "not_sent", "unclear")
-    _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken)
+    _ignore((*_OPEN, "succeeded", *_ENDED), *overtaken, "untaken")
     _ignore(("succeeded", *_ENDED), "refused")
     _ignore(("sending", *_OPEN, "succeeded", *_ENDED), "reversible")
     settled: tuple[News, ...] = ("not_found_declined", "not_found_no_funds", "not_found_late")

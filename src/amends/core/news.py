@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import fallback, legs, releases, revivals
+from amends.core import fallback, legs, releases, revivals, sellers
 from amends.core.effects import deadline_id
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
@@ -239,10 +239,19 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
     elif leg.kind == "void" and outcome.kind == "captured" and not leg.doubt:
         releases.captured_first(work, leg, outcome.payment)
     elif leg.doubt:
-        work.put_leg(leg.id, declined=outcome.code or "declined", unfunded=outcome.kind == "funds")
+        work.put_leg(
+            leg.id,
+            declined=outcome.code or "declined",
+            unfunded=outcome.kind == "funds",
+            untaken=leg.untaken or outcome.kind == "split",
+        )
         legs.move(work, leg.id, "doubted", **body)
     elif outcome.kind == "funds" and not leg.surfaced:
         legs.move(work, leg.id, "no_funds", **body)
+    elif outcome.kind == "split" and not leg.surfaced:
+        work.put_leg(leg.id, untaken=True)
+        legs.move(work, leg.id, "untaken", **body)
+        sellers.tell(work, leg)
     else:
         work.put_leg(leg.id, failure=outcome.code)
         if outcome.kind == "final":
@@ -384,7 +393,11 @@ def _absent_or_found(
     if counts and leg.declined:
         waits = leg.unfunded and not leg.surfaced
         news = "not_found_no_funds" if waits else "not_found_declined"
-        fallback.mark(work, leg_id)
+        if sellers.refused(leg) and not leg.surfaced:
+            news = "not_found_late"  # as closed as an attempt gets: once more, without
+            sellers.tell(work, leg)
+        if news == "not_found_declined":
+            fallback.mark(work, leg_id)
     elif counts and asked_at >= settles_at(work, leg):
         news = "not_found_declined" if leg.surfaced else "not_found_late"
     legs.move(work, leg_id, news)

@@ -10,7 +10,16 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.requests import ChargeKind, FeeKind, IfLost, OrderKey, RefundReason
+from amends.core.parties import Party, Seller
+from amends.core.period import Period, Unused
+from amends.core.requests import (
+    ChargeKind,
+    FeeKind,
+    IfLost,
+    OrderKey,
+    PlatformFee,
+    RefundReason,
+)
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState
@@ -75,6 +84,9 @@ class Line(_Part, frozen=True):
     discount: int = 0
     fulfilled: int = 0
     discounts: tuple[Discount, ...] = ()
+    seller: str = ""  # the account of whoever sold it, where the platform did not
+    period: Period | None = None  # what it was paid for, where that is time
+    cost: int = 0  # of all its units to the merchant, in the functional currency
 
 
 class Shipping(_Part, frozen=True):
@@ -86,6 +98,7 @@ class Shipping(_Part, frozen=True):
     title: str = ""
     discounts: tuple[Discount, ...] = ()
     standard: int | None = None
+    seller: str = ""
 
 
 class Charge(_Part, frozen=True):
@@ -168,6 +181,8 @@ class Payment(_Part, frozen=True):
     captures: tuple[tuple[str, int], ...] = ()
     failed_captures: tuple[str, ...] = ()
     early: tuple[RefundState, ...] = ()
+    sellers: tuple[Seller, ...] = ()  # whose sale it was, what none of them has is our own
+    apart: bool = False  # they were paid by other means than with the payment
     kind: TenderKind = "payment"
     receipt: int = 0  # what of its captures is on the books, where those are kept here
 
@@ -261,6 +276,7 @@ class Breakdown(_Part, frozen=True):
     fees: tuple[Fee, ...] = ()
     lost: tuple[Lost, ...] = ()
     compensation: int = 0
+    unused: tuple[Unused, ...] = ()  # the time that amounts of lines are for
 
     @property
     def parts(self) -> tuple[LineShare, ...]:
@@ -329,6 +345,9 @@ class Leg(_Part, frozen=True):
     waits: int = 0  # how often it was put off for want of funds
     falls_back: bool = False  # failed for good: a fallback pays, and its claim outlives the failure
     pays_for: str = ""  # the failed leg whose money a fallback gives
+    parties: tuple[Party, ...] = ()  # what sellers bear of it, fixed like `full`
+    untaken: bool = False  # the provider refused to take that from them: it goes without
+    took: bool = False  # what it took from them is on the books
 
     @property
     def key(self) -> str:
@@ -378,6 +397,7 @@ class Refund(_Part, frozen=True):
     decide_by: Instant = 0
     statutory: bool = False
     consent: str = ""
+    platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
 
 
 class Dispute(_Part, frozen=True):
@@ -391,6 +411,13 @@ class Dispute(_Part, frozen=True):
     withdrawn: int = 0
     step: int = 0
     booked: int = 0  # 0 where it was taken in another currency: how much that is, nobody said
+
+
+class Receipt(_Part, frozen=True):
+    """Goods that came back: units by line, as far as they had been shipped."""
+
+    id: str
+    lines: tuple[tuple[str, int], ...]
 
 
 class Order(_Part, frozen=True):
@@ -425,6 +452,7 @@ class Order(_Part, frozen=True):
     promotions: tuple[Promotion, ...] = ()
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
+    receipts: tuple[Receipt, ...] = ()
     head_seq: int = 0
     head_hash: str = GENESIS
     last_at: Instant = 0

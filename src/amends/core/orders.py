@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs
+from amends.core import legs, sellers, unused
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.left import left_over
@@ -61,6 +61,7 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
     """The order before anything is known of it but its name, currency and rate."""
     check_order(report)
     _check_connections(report, ctx)
+    sellers.check(report, ctx)
     return Order(
         id=order_id(report.source),
         source=report.source,
@@ -86,6 +87,7 @@ def check_order(report: OrderIn) -> None:
         if len(set(ids)) != len(ids):
             _invalid(f"Two {name} have the same id.", f"/{name}")
     check_sums(report)
+    unused.check(report)
     for index, tender in enumerate(report.tenders):
         _check_tender(tender, f"/tenders/{index}")
         twice = [
@@ -147,6 +149,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         return
     check_order(report)
     _check_connections(report, work.ctx)
+    sellers.check(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
     before = {payment.id: payment.captured for payment in order.payments}
@@ -166,6 +169,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         tenders=tenders,
     )
     _check_not_below(work.order)
+    unused.check_not_both(work.order)
     work.event(
         "order.recorded" if new else "order.updated",
         version=report.version,
@@ -269,6 +273,9 @@ def _line(line: LineIn, included: bool) -> Line:
         line.discount,
         line.fulfilled,
         _discounts(line, included),
+        line.seller or "",
+        unused.kept(line),
+        line.cost or 0,
     )
 
 
@@ -280,6 +287,7 @@ def _shipping(charge: ShippingIn, included: bool) -> Shipping:
         charge.title,
         _discounts(charge, included),
         _standard(charge, included),
+        charge.seller or "",
     )
 
 
@@ -313,7 +321,7 @@ def _payments(
         before = _same(known_now.values(), tender)
         identifier = before.id if before else payment_id(tender.connection, tender.psp_payment_id)
         tenders.append(Tender("payment", tender.amount, identifier))
-        payment = _payment(identifier, tender, before)
+        payment = sellers.said(order, _payment(identifier, tender, before), tender)
         if payment.captured_peak and not payment.captured_at:
             payment = replace(payment, captured_at=placed_at)
         known_now[identifier] = payment

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.chart import OUTSIDE_ACCOUNT, clearing
+from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
@@ -30,6 +30,11 @@ EntryKind = Literal[
     "claim_lapsed",
     "void",
     "external",
+    "seller_share",
+    "seller_share_back",
+    "seller_taken",
+    "seller_returned",
+    "restock",
     "dispute",
     "dispute_returned",
     "dispute_lost",
@@ -219,6 +224,51 @@ def external(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = F
     if back:
         lines = [(name, -amount) for name, amount in lines]
     return _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
+
+
+def seller_share(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """What sellers bear of a refund that was paid: Dr what each owes us, Dr the platform's fee that
+    goes back to them, Cr their shares of the sale; `back` when it came back after all."""
+    owed = [(receivable(party.account), party.due) for party in leg.parties]
+    fee = ("platform_fees", sum(party.fee for party in leg.parties))
+    kind: EntryKind = "seller_share_back" if back else "seller_share"
+    return _of_sellers(order, at, kind, refund, leg, [*owed, fee], "seller_shares", back)
+
+
+def seller_taken(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+    """The provider took it from them with the refund: Dr clearing, Cr what each owes us."""
+    taken = [(receivable(party.account), -party.taken) for party in leg.parties]
+    account = clearing(order.payment(leg.payment).connection)
+    kind: EntryKind = "seller_returned" if back else "seller_taken"
+    return _of_sellers(order, at, kind, refund, leg, taken, account, back)
+
+
+def _of_sellers(
+    order: Order,
+    at: Instant,
+    kind: EntryKind,
+    refund: Refund,
+    leg: Leg,
+    lines: list[tuple[str, int]],
+    against: str,
+    back: bool,
+) -> Entry:
+    """Each line is converted by itself, so that what a seller owed and paid ends at zero in both
+    currencies; the one `against` them balances it."""
+    sign = -1 if back else 1
+    made = [Posting(x, sign * n, sign * convert(n, order.rate)) for x, n in lines if n]
+    whole = sum(p.amount for p in made), sum(p.functional for p in made)
+    rest = Posting(against, -whole[0], -whole[1])
+    postings = (*made, rest) if any(whole) else tuple(made)
+    return _made(order, at, kind, refund.id, leg.id, leg.psp_refund_id, postings)
+
+
+def restock(order: Order, cost: int, at: Instant) -> Entry:
+    """Goods are in stock again at what they had cost: Dr inventory, Cr cost of goods, in the
+    functional currency alone."""
+    lines = (Posting("inventory", cost, cost), Posting("cost_of_goods", -cost, -cost))
+    made = _made(order, at, "restock", "", "", "", lines)
+    return replace(made, currency=order.rate.quote)
 
 
 def dispute(

@@ -26,11 +26,14 @@ from amends.core.order import (
     TaxShare,
     room_of,
 )
+from amends.core.parties import Party
 from amends.core.policy import PLAIN, Amounts
 from amends.core.promotions import Loss, basket, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
 from amends.core.tenders import exceeds_tender, is_mixed, portioned
+from amends.core.unused import needs_time
+from amends.core.unused import pick as unused_time
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, share
@@ -39,13 +42,14 @@ from amends.kernel.money import allocate, share
 class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one payment gives: kind "void" of an authorization, "refund" of captured money, where
     it must be said of which capture; "credit" of a gift card or store credit; "manual" for what its
-    provider cannot pay, and `why`."""
+    provider cannot pay, and `why`. `parties`: what sellers bear of it."""
 
     payment: str
     kind: LegKind
     amount: int
     capture: str = ""
     why: str = ""
+    parties: tuple[Party, ...] = ()
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -73,6 +77,7 @@ def compute(
     """The quote for a request. `only`: a payment id to stay within; `freed`: refunds whose standing
     claim it takes over; `by_capture`: payments whose refunds are each of one capture; `amounts`:
     what the policy says of how much. Raises Refused (unknown line, exceeds …, nothing left)."""
+    needs_time(order, request)
     left = left_over(order, freed)
     before = list(given(order, freed))
     room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
@@ -82,7 +87,7 @@ def compute(
     elif request.amount is not None:
         parts = _spread(request.amount, _open(order, request, left), left)
     elif request.by_parts:
-        parts = _by_parts(order, request, left)
+        parts = _by_parts(order, request, [one for _, one in before], left)
     else:
         fees = sum(fee.gross for _, one in before for fee in one.fees)
         free = min(money, max(0, order.remaining - fees))
@@ -95,11 +100,20 @@ def compute(
     return _bind(order, parts, money, shares, steps, by_capture, rule)
 
 
-def _by_parts(order: Order, request: RefundIn, left: Left) -> Breakdown:
+def _by_parts(
+    order: Order, request: RefundIn, before: Sequence[Breakdown], left: Left
+) -> Breakdown:
     lines = _pick_lines(request.lines, left.lines)
     lines += _adjust(request.adjustments, left.lines)
+    times = []
+    for name, amount, unused in unused_time(order, request, before, left.lines):
+        part = _part(name, 0, amount, left.lines[name])
+        left.lines[name].take(part)
+        lines += (part,) if amount else ()
+        times.append(unused)
     return Breakdown(
         lines=lines,
+        unused=tuple(times),
         shipping=_pick_shipping(order, request, left),
         charges=_pick_charges(order, request, left.charges),
     )

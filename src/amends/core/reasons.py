@@ -32,6 +32,11 @@ class Reason(StrEnum):
     TAXES_OFF = "taxes_off"
     TOTAL_OFF = "total_off"
     TENDERS_OFF = "tenders_off"
+    SELLERS_OFF = "sellers_off"
+    UNKNOWN_SELLER = "unknown_seller"
+    SPLIT_NOT_POSSIBLE = "split_not_possible"
+    BAD_PERIOD = "bad_period"
+    NO_PERIOD = "no_period"
     PAYMENT_TAKEN = "payment_taken"
     ORDER_CONFLICT = "order_conflict"
     NO_RATE = "no_rate"
@@ -41,6 +46,8 @@ class Reason(StrEnum):
     QUOTE_STALE = "quote_stale"
     EXCEEDS_QUANTITY = "exceeds_quantity"
     EXCEEDS_REMAINING = "exceeds_remaining"
+    TIME_REFUNDED = "time_refunded"
+    TIME_CREDITED = "time_credited"
     NOTHING_LEFT = "nothing_left"
     EXCEEDS_TENDER = "exceeds_tender"
     CHARGE_NOT_REFUNDABLE = "charge_not_refundable"
@@ -88,6 +95,12 @@ SENTENCES: dict[Reason, str] = {
     Reason.TAXES_OFF: "The taxes do not add up; put right the sum that is named.",
     Reason.TOTAL_OFF: "The order does not add up; put right the sum that is named.",
     Reason.TENDERS_OFF: "The tenders are not what was paid; put right the sum that is named.",
+    Reason.SELLERS_OFF: "The sellers' shares do not add up; put right the sum that is named.",
+    Reason.UNKNOWN_SELLER: "No tender of the order has this seller; add the seller to the tender.",
+    Reason.SPLIT_NOT_POSSIBLE: "The provider does not pay sellers so with a payment; say that they "
+    "were paid apart from it: `sellers_paid: apart`.",
+    Reason.BAD_PERIOD: "The time is not a period, or not within the one that was paid for.",
+    Reason.NO_PERIOD: "The line was not paid for a period; report the period with the order.",
     Reason.PAYMENT_TAKEN: "A tender names a payment that belongs to another order.",
     Reason.ORDER_CONFLICT: "The new version of the order contradicts what already happened to it.",
     Reason.NO_RATE: "No rate to the ledger's currency is known; set it under [ledger.rates].",
@@ -98,6 +111,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.QUOTE_STALE: "The order changed since the quote was made; ask for a new one.",
     Reason.EXCEEDS_QUANTITY: "More units are asked back than are left on the line.",
     Reason.EXCEEDS_REMAINING: "The amount is more than what is left to refund.",
+    Reason.TIME_REFUNDED: "The time, or a part of it, was refunded before; ask for the rest.",
+    Reason.TIME_CREDITED: "A credit was granted for the time; it is not paid in money as well.",
     Reason.NOTHING_LEFT: "Nothing is left to refund.",
     Reason.EXCEEDS_TENDER: "A tender gives back no more than it paid, and one is never cashed out "
     "through another; ask of each what it has left.",

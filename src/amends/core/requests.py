@@ -21,6 +21,9 @@ Text = Annotated[str, Meta(max_length=500)]
 Note = Annotated[str, Meta(max_length=5000)]
 CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
+SellerAccount = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+PlatformFee = Literal["proportional", "full", "keep"]
+
 RefundReason = Literal[
     "return",
     "not_received",
@@ -79,9 +82,43 @@ class DiscountIn(_Body, frozen=True):
 Discounts = Annotated[tuple[DiscountIn, ...], Meta(max_length=20)]
 
 
+Time = Annotated[str, Meta(max_length=40)]  # RFC 3339
+
+
+class SpanIn(_Body, frozen=True):
+    """From `start` to `end`, not included."""
+
+    start: Time
+    end: Time
+
+
+class PeriodIn(_Body, frozen=True):
+    """The time a line was paid for, reckoned `by` seconds or by days of 24 hours from its start.
+
+    `paid_by_credit`: what was paid for it by proration credit, tax included, beside the line's
+    total. `credited`: the time for which such a credit was granted, to be used elsewhere.
+    """
+
+    start: Time
+    end: Time
+    by: Literal["second", "day"] = "second"
+    paid_by_credit: Amount = 0
+    credited: Annotated[tuple[SpanIn, ...], Meta(max_length=100)] = ()
+
+
+class UnusedIn(_Body, frozen=True):
+    """Time of a line's period that was not used: from `start`, when the service ended, to `end`,
+    or to the end of the period."""
+
+    line: Name
+    start: Time
+    end: Time | None = None
+
+
 class LineIn(_Body, frozen=True):
     """A line of the order. `total` is what the customer paid for all units after discounts,
-    `subtotal` what it was before; `discount` is the sum of `discounts` where both are said."""
+    `subtotal` what it was before; `discount` is the sum of `discounts` where both are said. `cost`
+    is what all units cost the merchant, in the currency of the books."""
 
     id: Name
     quantity: Quantity
@@ -93,6 +130,9 @@ class LineIn(_Body, frozen=True):
     fulfilled: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     subtotal: Amount | None = None
     discounts: Discounts = ()
+    seller: SellerAccount | None = None  # who sold it, if not the platform itself
+    period: PeriodIn | None = None
+    cost: Amount | None = None
 
 
 class ShippingIn(_Body, frozen=True):
@@ -106,6 +146,7 @@ class ShippingIn(_Body, frozen=True):
     subtotal: Amount | None = None
     discounts: Discounts = ()
     standard: Amount | None = None
+    seller: SellerAccount | None = None
 
 
 ChargeKind = Literal["gift_wrap", "handling", "duties", "tip", "other"]
@@ -193,10 +234,23 @@ class PspIn(_Body, frozen=True):
     captures: Annotated[tuple[CaptureIn, ...], Meta(max_length=100)] = ()
 
 
+class SellerIn(_Body, frozen=True):
+    """Whose sale a part of a payment was: their `account` at the provider, `amount` before the
+    platform's `fee`. The references are those of the provider's bookings, where it wants them."""
+
+    account: SellerAccount
+    amount: PositiveAmount
+    fee: Amount = 0
+    reference: Text = ""
+    fee_reference: Text = ""
+
+
 class TenderIn(_Body, frozen=True):
     """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
-    the provider's name for it ("visa", "klarna"). `reference` is what the shop calls a gift card or
-    a balance of store credit: an id, never the code that spends it."""
+    the provider's name for it ("visa", "klarna"). `sellers` it was for; what none of them has is
+    the platform's own. They were paid `with_payment`, by the provider, or apart from it.
+    `reference` is what the shop calls a gift card or a balance of store credit: an id, never the
+    code that spends it."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -205,6 +259,8 @@ class TenderIn(_Body, frozen=True):
     captured: Amount = 0
     psp: PspIn = PspIn()
     method: Text = ""
+    sellers: Annotated[tuple[SellerIn, ...], Meta(max_length=50)] = ()
+    sellers_paid: Literal["with_payment", "apart"] = "with_payment"
     reference: Annotated[str, Meta(max_length=255)] = ""
 
 
@@ -294,6 +350,8 @@ class RefundIn(_Body, frozen=True):
     its tax as they are. `promotions`: "waive" takes nothing back of what a return loses. `tenders`
     says which of the ways the order was paid gives how much, by a rule or one by one. `consent` is
     where it is recorded that the customer takes store credit, should the money not arrive.
+    `platform_fee`: what becomes of the platform's fee on sellers' sales; else the policy says.
+    `unused` time of a line's period gives back what of its price goes with it.
     """
 
     order: Name | OrderKey | None = None
@@ -314,6 +372,8 @@ class RefundIn(_Body, frozen=True):
     promotions: Literal["policy", "waive"] = "policy"
     statutory: bool = False
     hash: Text = ""
+    platform_fee: PlatformFee | None = None
+    unused: Annotated[tuple[UnusedIn, ...], Meta(max_length=100)] = ()
     tenders: (
         Literal["policy"]
         | Allocation
@@ -325,7 +385,7 @@ class RefundIn(_Body, frozen=True):
     def by_parts(self) -> bool:
         """Whether it names parts of the order."""
         named = self.shipping != "none" or self.charges != "none"
-        return named or bool(self.lines or self.adjustments)
+        return named or bool(self.lines or self.adjustments or self.unused)
 
     @property
     def wants_all(self) -> bool:

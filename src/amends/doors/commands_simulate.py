@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -65,6 +66,18 @@ def simulate(
     providers: Annotated[
         str, typer.Option(help="Those the payments are at, comma-separated.", metavar="NAMES")
     ] = ",".join(PROVIDERS),
+    asking: Annotated[
+        float,
+        typer.Option(help="Share of orders of which anybody asks anything.", min=0, max=1),
+    ] = 1.0,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="Leave the database of a single seed in this folder, with the settings to read it "
+            "by: amends ledger check --config DIR/amends.toml.",
+            metavar="DIR",
+        ),
+    ] = "",
     only: Annotated[
         str, typer.Option(help="Only these order numbers, comma-separated.", metavar="ORDERS")
     ] = "",
@@ -88,6 +101,8 @@ def simulate(
     numbers = _seeds(seed, seeds)
     if show_timeline and len(numbers) > 1:
         raise _wrong("--timeline", "it is for a single seed")
+    if keep and (server or len(numbers) > 1):
+        raise _wrong("--keep", "it is for a single seed on SQLite")
     usual = Game(
         0,
         days,
@@ -98,6 +113,8 @@ def simulate(
         server,
         workers,
         _providers(providers),
+        asking,
+        str(Path(keep).resolve()) if keep else "",
     )
     games = [msgspec.structs.replace(usual, seed=number) for number in numbers]
     bad = _run(games, jobs, show_timeline, as_json)

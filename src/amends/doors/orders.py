@@ -65,6 +65,12 @@ CALLS = (
             *(Reason.UNKNOWN_CONNECTION, Reason.PAYMENT_TAKEN, Reason.ORDER_CONFLICT),
             *(Reason.NO_RATE, Reason.IDEMPOTENCY_MISMATCH, Reason.IDEMPOTENCY_KEY_MISSING),
             *(Reason.DISCOUNTS_OFF, Reason.TAXES_OFF, Reason.TOTAL_OFF, Reason.TENDERS_OFF),
+            *(
+                Reason.BAD_PERIOD,
+                Reason.SELLERS_OFF,
+                Reason.UNKNOWN_SELLER,
+                Reason.SPLIT_NOT_POSSIBLE,
+            ),
             Reason.UNKNOWN_LINE,
         ),
     ),

@@ -209,6 +209,32 @@ class Breakdown(msgspec.Struct):
     unallocated: int
 
 
+class UnusedTime(msgspec.Struct):
+    """The time of a line's `period` that is given back, counted `by` seconds or days from its
+    start: `unused` units from `start` on. `used` are those that were neither given back, now or
+    before, nor credited. `credit` is what of the value was paid by proration credit, and so is not
+    paid in money."""
+
+    line: str
+    by: Literal["second", "day"]
+    period: int
+    start: int
+    end: int
+    unused: int
+    used: int
+    credit: int
+
+
+class SellerShare(msgspec.Struct):
+    """What of it one seller bears: `amount`, less `fee` of the platform that goes back to him.
+    `taken` is what the provider takes from him with the refund; the rest is owed."""
+
+    account: str
+    amount: int
+    fee: int
+    taken: int
+
+
 class Days(msgspec.Struct):
     """Between which dates, UTC, the customer should see the money."""
 
@@ -286,6 +312,8 @@ class Refund(msgspec.Struct):
     expected_by: Days | None
     task: Task | None
     fallbacks: list[str]
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
+    unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ParkedRefund(msgspec.Struct):
@@ -405,6 +433,8 @@ class Quote(msgspec.Struct):
     tenders: list[QuotedTender]
     expires_at: When
     hash: str
+    sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
+    unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Event(msgspec.Struct):

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts, Fallback
-from amends.core.requests import Allocation, Amount, BasisPoints, IfLost
+from amends.core.requests import Allocation, Amount, BasisPoints, IfLost, PlatformFee
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -70,6 +70,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     return_label: dict[str, Amount] = {}
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
+    platform_fee: PlatformFee = "proportional"
     allocation: Allocation = "card_first"
     fallback: Fallback = "none"
 
@@ -209,10 +210,10 @@ def account_names(file: str, folder: Path) -> Names:
 
 
 def check_clearing(file: str, names: Names, connections: Collection[str]) -> None:
-    """Accounts of a connection are those of one that is configured. Raises ConfigError."""
+    """A clearing account is that of a connection that is configured. Raises ConfigError."""
     for account in names:
-        connection = account.partition(":")[2]
-        if connection and connection not in connections:
+        kind, _, connection = account.partition(":")
+        if kind == "clearing" and connection not in ("", *connections):
             raise ConfigError(
                 f"[ledger] accounts: {file} names {account!r}, and no [connections.{connection}] "
                 "is configured."
@@ -228,7 +229,7 @@ def _check_policy(policy: PolicyConfig) -> None:
 
 def amounts(policy: PolicyConfig) -> Amounts:
     """What the policy says of how much, as decisions see it."""
-    by_currency = {
+    by_currency: dict[str, Any] = {
         name: tuple(sorted(getattr(policy, name).items()))
         for name in ("return_label", "handling", "minimum")
     }
@@ -237,6 +238,7 @@ def amounts(policy: PolicyConfig) -> Amounts:
         policy.restocking_bp,
         **by_currency,
         allocation=policy.allocation,
+        platform_fee=policy.platform_fee,
     )
 
 

@@ -2,7 +2,8 @@
 
 Every entry balances in both currencies and in the order's own; an order's numbers have no gaps;
 what is payable is what was claimed and not paid; each provider's clearing account, and each account
-paid from by hand, holds what succeeded less what failed later; numbered documents have no gaps.
+paid from by hand, holds what succeeded less what failed later, and each seller's what he bears of
+it less what was taken of him; numbered documents have no gaps.
 An order that moves while it is read is read again.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from amends.core.chart import CREDITS, OUTSIDE_ACCOUNT, clearing
+from amends.core.chart import CREDITS, OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Order
 from amends.core.postings import Entry, paid_from
 from amends.store.spec import Books, Store
@@ -100,7 +101,7 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
         ours = entry.functional_currency
         said = f"The {entry.kind} is off by {functional} minor units of {ours}."
         yield Finding(order.id, entry.number, said)
-    if entry.currency != order.currency:
+    if entry.currency != (order.rate.quote if entry.kind == "restock" else order.currency):
         said = f"The {entry.kind} is in {entry.currency}, the order in {order.currency}."
         yield Finding(order.id, entry.number, said)
 
@@ -122,6 +123,11 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     if (receipts := booked["customer_receipts"]) != received.total():
         said = f"{received.total()} {order.currency} (minor units) of captures is booked"
         yield Finding(order.id, 0, f"{said}, and customer_receipts says {receipts}.")
+    for refund in order.refunds:
+        for leg in (leg for leg in refund.legs if leg.took):
+            account = clearing(order.payment(leg.payment).connection)
+            received[account] += sum(party.taken for party in leg.parties)
+    yield from _not_as_borne(order, booked)
     outside = {*OUTSIDE_ACCOUNT.values(), *CREDITS}
     shown = {a for a in booked if a.startswith(clearing("")) or a in outside}
     for account in sorted(shown | {account for account, _ in legs}):
@@ -129,6 +135,19 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
         if booked[account] != paid:
             said = f"{paid} {order.currency} (minor units) was paid from {account}"
             yield Finding(order.id, 0, f"{said}, and the books say {booked[account]}.")
+
+
+def _not_as_borne(order: Order, booked: Counter[str]) -> Iterator[Finding]:
+    """What each seller owes against what he bears of what is paid, and what was taken of him."""
+    owed: Counter[str] = Counter()
+    for leg in (leg for refund in order.refunds for leg in refund.legs):
+        for party in leg.parties:
+            due = party.due if leg.paid_at else 0
+            owed[receivable(party.account)] += due - (party.taken if leg.took else 0)
+    for account in sorted({a for a in booked if a.startswith(receivable(""))} | set(owed)):
+        if -booked[account] != owed[account]:
+            said = f"{owed[account]} {order.currency} (minor units) is owed on {account}"
+            yield Finding(order.id, 0, f"{said}, and the books say {-booked[account]}.")
 
 
 def _paid(order: Order) -> Counter[tuple[str, bool]]:

@@ -5,6 +5,7 @@ Amounts are integers in minor units; instants become RFC 3339 UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from amends.core.arrivals import UNDER_WAY
@@ -28,6 +29,7 @@ from amends.core.order import (
     voidable,
 )
 from amends.core.outside import WHY
+from amends.core.parties import Party
 from amends.core.quote import Quote, fits
 from amends.kernel.time import Instant, rfc3339
 
@@ -148,6 +150,8 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "currency": order.currency,
         "reason": refund.reason,
         "breakdown": breakdown_view(refund.breakdown),
+        **_unused_view(order, refund.breakdown),
+        **_sellers_view(leg.parties for leg in refund.legs if leg.state not in FAILED),
         "legs": [
             _leg_view(order, leg)
             for leg in refund.legs
@@ -252,6 +256,43 @@ def breakdown_view(parts: Breakdown) -> dict[str, Any]:
     }
 
 
+def _unused_view(order: Order, parts: Breakdown) -> dict[str, Any]:
+    """The time of periods that is given back; nothing where none is."""
+    periods = {line.id: line.period for line in order.lines if line.period is not None}
+    found = [
+        {
+            "line": one.line,
+            "by": periods[one.line].by,
+            "period": periods[one.line].whole,
+            "start": one.start,
+            "end": one.end,
+            "unused": one.end - one.start,
+            "used": one.used,
+            "credit": one.credit,
+        }
+        for one in parts.unused
+        if one.line in periods
+    ]
+    return {"unused": found} if found else {}
+
+
+def _sellers_view(parties: Iterable[tuple[Party, ...]]) -> dict[str, Any]:
+    """What each seller bears, over all payments; nothing where the platform sold it all itself."""
+    sums: dict[str, list[int]] = {}
+    for party in (party for some in parties for party in some):
+        before = sums.setdefault(party.account, [0, 0, 0])
+        more = (party.amount, party.fee, party.taken)
+        sums[party.account] = [one + other for one, other in zip(before, more, strict=True)]
+    if not sums:
+        return {}
+    named = ("amount", "fee", "taken")
+    found = [
+        {"account": account, **dict(zip(named, values, strict=True))}
+        for account, values in sums.items()
+    ]
+    return {"sellers": found}
+
+
 def _lost_view(lost: Lost) -> dict[str, Any]:
     return {
         "id": lost.promotion,
@@ -290,6 +331,8 @@ def quote_view(order: Order, quote: Quote, quote_id: str, expires_at: Instant) -
         "amount": quote.amount,
         "currency": quote.currency,
         "breakdown": breakdown_view(quote.breakdown),
+        **_unused_view(order, quote.breakdown),
+        **_sellers_view(portion.parties for portion in quote.portions),
         "tenders": [
             {
                 "payment": portion.payment,

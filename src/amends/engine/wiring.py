@@ -10,9 +10,11 @@ from contextlib import suppress
 from functools import cached_property
 
 import structlog
+from msgspec.structs import replace
 
 from amends.core.decision import Ctx, Terms
 from amends.core.order import Order, shown_state
+from amends.core.parties import Split
 from amends.core.policy import built_in
 from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
@@ -63,6 +65,7 @@ class Engine:
             if HEARING[c.settings.gateway].CAPABILITIES.provider
         }
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
+        self._splits = _splits(self.connections)
         policy = config.policy
         self._policy = built_in(
             policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
@@ -96,6 +99,7 @@ class Engine:
             self._rates,
             self._closed,
             books.captures,
+            self._splits,
         )
 
     async def learn_closed(self) -> None:
@@ -204,6 +208,16 @@ class Engine:
 
 def _connections(config: Config) -> Mapping[str, ConnectionConfig]:
     return config.connections
+
+
+def _splits(connections: Mapping[str, ConnectionConfig]) -> dict[str, Split]:
+    found = {}
+    for name, connection in connections.items():
+        able = HEARING[connection.settings.gateway].CAPABILITIES
+        if able.split is not None:
+            steps = tuple(sorted(able.multiple_of.items()))
+            found[name] = replace(able.split, multiple_of=steps)
+    return found
 
 
 def _terms(connection: ConnectionConfig) -> Terms:

@@ -14,6 +14,7 @@ import msgspec
 from amends.core.decision import Arrival, Method
 from amends.core.effects import Intent
 from amends.core.facts import Addressed
+from amends.core.parties import Split
 from amends.kernel.outcome import NotSent, Outcome
 from amends.kernel.time import Instant
 
@@ -37,6 +38,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     multiple_of: Mapping[str, int] = {}  # amounts must be multiples, per currency
     methods: tuple[Method, ...] = ()  # what payment methods allow; the first that fits counts
     arrivals: tuple[Arrival, ...] = ()  # when customers see refunds; the first that fits counts
+    split: Split | None = None  # it pays sellers with the payment and takes it back with a refund
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

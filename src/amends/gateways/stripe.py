@@ -19,6 +19,7 @@ from amends.core.effects import (
     RefundIntent,
     ReverseIntent,
 )
+from amends.core.parties import Split
 from amends.gateways.signatures import (
     header,
     hmac_sha256,
@@ -65,6 +66,9 @@ CAPABILITIES = Capabilities(
     multiple_of=MULTIPLE_OF,
     # docs.stripe.com/refunds; cards have no limit there.
     methods=(Method("bacs_debit", within=180 * DAY), Method("multibanco", within=180 * DAY)),
+    # A destination charge pays one account (docs.stripe.com/connect/destination-charges). What was
+    # reversed with a refund stays with the platform if the refund fails.
+    split=Split("transfer", sellers=1, returns=False),
     # What banks take (support.stripe.com, "Customer refund processing time"). A card reversal makes
     # the charge vanish instead, and of wallets and instalments nothing is said.
     arrivals=(
@@ -117,7 +121,20 @@ def _refund_fields(intent: RefundIntent) -> _Fields:
         ("metadata[amends_refund]", intent.refund),
         ("metadata[amends_leg]", intent.leg),
         ("metadata[amends_epoch]", str(intent.epoch)),
+        *_split_fields(intent),
     )
+
+
+def _split_fields(intent: RefundIntent) -> _Fields:
+    """Stripe reverses the transfer of a destination charge in proportion, and gives the application
+    fee back in proportion where that is said too; each amount is its own reckoning. The fee alone
+    would be paid by the platform twice, so it never goes alone."""
+    taken = sum(seller.taken for seller in intent.sellers)
+    if not taken:
+        return ()
+    fee = any(seller.taken < seller.amount for seller in intent.sellers)
+    found = (("reverse_transfer", "true"),)
+    return (*found, ("refund_application_fee", "true")) if fee else found
 
 
 def _is_charge(psp_payment_id: str) -> bool:

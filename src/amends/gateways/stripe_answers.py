@@ -26,7 +26,7 @@ from amends.gateways.stripe_objects import moves_money, payment_state, refund_st
 from amends.gateways.wire import retry_after
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
 
-Kind = Literal["final", "funds", "captured", "refunded", "canceled"]
+Kind = Literal["final", "funds", "captured", "refunded", "canceled", "split"]
 
 _TEXT_MAX = 300  # characters of a provider's sentence worth keeping
 
@@ -38,6 +38,12 @@ _KINDS: dict[str, Kind] = {
 }
 _BUSY_CODES = ("rate_limit", "lock_timeout")  # refused before the idempotency layer
 _OVER_REFUND = re.compile(r"greater than (?:the )?unrefunded amount", re.IGNORECASE)
+_SPLIT_PARAMS = ("reverse_transfer", "refund_application_fee")
+_OF_SPLIT = re.compile(
+    r"transfer reversal|revers\w+ (?:the|this|a) transfer|associated transfer|application fee"
+    r"|(?:connected|destination) account",
+    re.IGNORECASE,
+)
 _STATUS_IN_MESSAGE = re.compile(r"status of [`'\"]?(succeeded|canceled)\b")
 
 
@@ -141,6 +147,8 @@ def _kind(intent: Intent, code: str, sentence: str, error: Json) -> Kind:
     if isinstance(intent, RefundIntent):
         if _OVER_REFUND.search(sentence):
             return "refunded"
+        if intent.sellers and _of_split(sentence, error):
+            return "split"
         known = _KINDS.get(code, "final")
         return known if known in ("refunded", "funds") else "final"
     if not isinstance(intent, CancelIntent | CaptureRestIntent):
@@ -148,6 +156,13 @@ def _kind(intent: Intent, code: str, sentence: str, error: Json) -> Kind:
     if code == "payment_intent_unexpected_state":
         return _unexpected_state(sentence, error)
     return _KINDS.get(code, "final")
+
+
+def _of_split(sentence: str, error: Json) -> bool:
+    """Whether it is the seller's share that cannot be taken back (no money there, an account that
+    is closed, a transfer that is not reversible), and not the refund that cannot be made. Stripe
+    has no code for it: the parameter tells, or the words."""
+    return text(error, "param") in _SPLIT_PARAMS or bool(_OF_SPLIT.search(sentence))
 
 
 def _unexpected_state(sentence: str, error: Json) -> Kind:

@@ -101,12 +101,13 @@ class Declined(msgspec.Struct, frozen=True, tag="declined", omit_defaults=True):
 
     `kind`: "final" do not repeat; "funds" no money on our balance there: a new attempt later;
     "captured" the authorization was captured meanwhile: refund instead of voiding it;
-    "refunded" nothing is left there: somebody else refunded; "canceled" already voided.
+    "refunded" nothing is left there: somebody else refunded; "canceled" already voided;
+    "split" it cannot take the sellers' shares back: without that it can be asked again.
     """
 
     code: str
     text: str = ""
-    kind: Literal["final", "funds", "captured", "refunded", "canceled"] = "final"
+    kind: Literal["final", "funds", "captured", "refunded", "canceled", "split"] = "final"
     payment: PaymentState | None = None
     reference: str = ""
 

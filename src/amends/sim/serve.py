@@ -27,7 +27,11 @@ Payments
         An existing payment: `automatic` is captured, `manual` is authorized only (`captured`
         captures a part and releases the rest). Its charge is `ch_` + the id without `pi_`, or
         `charge`. `method` is `card` or another type; also `multicapture`, `customer`, `metadata`.
-        With `announce` its webhooks are sent.
+        With `announce` its webhooks are sent. `destination` is a connected account that all of it
+        (or `transfer`) goes to, and `application_fee` comes back from: then its row of payments
+        says what was `transferred`, `reversed` and `fee_refunded`.
+    {"op": "connected_account", "account": "acct_1", "reversible": false}
+        Refunds that reverse a transfer to it are refused, until it is `reversible` again.
     {"op": "payments", "items": […]}
     {"op": "payments", "count": 1000, "prefix": "pi_b", "each": {"amount": 500}}
         Many at once: ids pi_b1 to pi_b1000.
@@ -92,6 +96,7 @@ Adyen (with `"gateway": "adyen"`), where it is not as above
     {"op": "settings", "outcome_delay_s": 0.2, "key_age_s": 604800, "authorization_age_s": 2419200}
         How long after a request its webhook leaves. `postpone_refunds`: they wait for a capture
         under way. `key_in_use_status` (409 or 422) and `key_in_use_transient`: what 704 looks like.
+    A refund with `splits` shows in its row of payments what each account bore (`borne`).
     There is no balance to run short. `lock_timeout` is a 704 and `unavailable` a 703, both
     transient.
 

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Iterator
 
 from amends.sim.checker.money import unheard_bounce
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Leg, Movement, Refund
+from amends.sim.checker.view import (
+    BY_HAND,
+    GIFT_CARDS,
+    GONE,
+    OPEN,
+    Case,
+    Entry,
+    Leg,
+    Movement,
+    Refund,
+)
 
 Found = Iterator[Violation]
 
@@ -20,10 +30,15 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
     "capture": ("customer_receipts", "clearing:"),
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
-    "payout": ("refunds_payable", "clearing:", *BY_HAND.values()),
-    "payout_failed": ("refunds_payable", "clearing:"),
+    "payout": ("refunds_payable", "clearing:", *BY_HAND.values(), GIFT_CARDS),
+    "payout_failed": ("refunds_payable", "clearing:", BY_HAND["credit"]),
     "external": (*_RETURNED, "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
+    **dict.fromkeys(
+        ("seller_share", "seller_share_back"),
+        ("seller_receivable:", "seller_shares", "platform_fees"),
+    ),
+    **dict.fromkeys(("seller_taken", "seller_returned"), ("seller_receivable:", "clearing:")),
     **dict.fromkeys(
         ("dispute", "dispute_returned", "dispute_lost"), ("disputed", "dispute_losses", "clearing:")
     ),
@@ -61,8 +76,10 @@ def functional_is_the_rate(case: Case) -> Found:
     refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
     the step between two of them."""
     rate = case.order.rate
-    line_off, side_off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
+    off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
     for entry in case.entries:
+        # Of sellers each line is rounded by itself, and one balances them.
+        line_off, side_off = (n * len(entry.lines) if _of_sellers(entry) else n for n in off)
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
@@ -76,14 +93,17 @@ def functional_is_the_rate(case: Case) -> Found:
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
             if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
-    yield from _owed_is_rounded_as_a_whole(case, side_off)
+    yield from _owed_is_rounded_as_a_whole(case, off[1])
 
 
 def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
     for refund in case.order.refunds:
+        if refund.fallback_of:
+            continue
+        family = {one.id for one in case.family(refund)}
         sums = {"claim": (0, 0), "payout": (0, 0)}
         for entry in case.entries:
-            if entry.row["refund_id"] != refund.id:
+            if entry.row["refund_id"] not in family:
                 continue
             side = entry.row["kind"].partition("_")[0]
             for account, amount, functional in entry.lines:
@@ -133,8 +153,13 @@ def legs_are_booked(case: Case) -> Found:
             yield case.wrong("I5", f"entry {entry.row['number']} is of {entry.row['leg_id']}")
 
 
+def _of_sellers(entry: Entry) -> bool:
+    """Between a seller and us; `sellers` looks at those."""
+    return str(entry.row["kind"]).startswith("seller_")
+
+
 def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
-    own = [e for e in case.entries if e.row["leg_id"] == leg.id]
+    own = [e for e in case.entries if e.row["leg_id"] == leg.id and not _of_sellers(e)]
     if leg.kind == "void":
         booked = [e.row["kind"] for e in own]
         if booked != (["void"] if leg.state == "succeeded" else []):
@@ -142,6 +167,7 @@ def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
         return
     payment = next(p for p in case.order.payments if p.id == leg.payment)
     account = BY_HAND.get(leg.kind, f"clearing:{payment.connection}")
+    account = GIFT_CARDS if payment.kind == "gift_card" else account
     moved = [-e.on(account) for e in own]
     expected = [leg.amount if turn % 2 == 0 else -leg.amount for turn in range(len(moved))]
     if moved != expected:
@@ -172,7 +198,7 @@ def claims_stand(case: Case) -> Found:
 
 def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     """The least and the most that may stand on the books as claimed."""
-    if refund.external or refund.stage != "active":
+    if refund.external or refund.stage != "active" or refund.fallback_of:
         return 0, 0
     legs = [leg for leg in refund.current if leg.kind != "void"]
     whole = sum(leg.amount for leg in legs)
@@ -180,8 +206,8 @@ def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     if alive:
         return alive, whole  # what failed of it is owed until it is given up
     was_paid = any(e.row["kind"] == "payout" for e in own)
-    if not was_paid:
-        return 0, 0
+    if not was_paid and len(case.family(refund)) == 1:
+        return 0, 0  # what fell back is owed until it is paid or given up
     return (0, 0) if _given_up(case, refund) else (whole, whole)
 
 
@@ -227,7 +253,8 @@ def claims_name_their_parts(case: Case) -> Found:
 def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
-    booked = -sum(e.on("clearing:") for e in case.entries if e.row["kind"] != "capture")
+    beside = [e for e in case.entries if e.row["kind"] == "capture" or _of_sellers(e)]
+    booked = -sum(e.on("clearing:") for e in case.entries if e not in beside)
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
     settled += sum(dispute.booked for dispute in case.order.disputes)
     if booked != settled:

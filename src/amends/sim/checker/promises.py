@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
@@ -12,6 +11,8 @@ from amends.sim.checker.trail import by_shop
 from amends.sim.checker.view import Case
 
 Found = Iterator[Violation]
+Beginnings = dict[str, dict[str, str]]  # first letters: every spelling with them, and whose it is
+BEGINNING = 6  # letters; personal strings share few of these, so a text is searched a few times
 OVERDUE_US = 10 * 60 * 1_000_000  # far more than clocks differ and leases last
 
 
@@ -19,13 +20,13 @@ OVERDUE_US = 10 * 60 * 1_000_000  # far more than clocks differ and leases last
 
 
 def messages_are_on_disk(
-    snapshot: Snapshot, journal: Journal, shop: str, psps: tuple[str, ...]
+    rows: Mapping[tuple[str, str], int], journal: Journal, shop: str, psps: tuple[str, ...]
 ) -> Found:
-    """Each message that was answered 2xx has exactly one row."""
-    rows = Counter((row["connection"], row["message"]) for row in snapshot.rows["inbox"])
+    """Each message that was answered 2xx has exactly one row; `rows` counts them by connection and
+    id."""
     for connections, names in (((shop,), journal.messages), (psps, journal.events)):
         for name in dict.fromkeys(names):
-            if not any(rows[(connection, name)] for connection in connections):
+            if not any(rows.get((connection, name)) for connection in connections):
                 said = f"{name} of {' or '.join(connections)} was taken and is not there"
                 yield Violation("I13", "", said)
     for key, count in rows.items():
@@ -33,7 +34,7 @@ def messages_are_on_disk(
             yield Violation("I9", "", f"{key} is {count} times in the inbox")
 
 
-def orders_are_on_disk(orders: Mapping[str, Case], journal: Journal) -> Found:
+def orders_are_on_disk(orders: Collection[str], journal: Journal) -> Found:
     """Each order that was answered 2xx is there, and each that a refund was accepted for."""
     refunded = [ask.number for ask in journal.asks if ask.accepted and ask.door == "api"]
     for number in dict.fromkeys((*journal.orders_acked, *refunded)):
@@ -45,7 +46,7 @@ def payments_are_found(case: Case, refs: Mapping[tuple[str, str], str]) -> Found
     """Each payment leads to its order, so that news of it arrives."""
     for payment in case.order.payments:
         owner = refs.get((payment.connection, payment.psp_payment_id))
-        if owner != case.order.id:
+        if owner != case.order.id and payment.kind == "payment":
             yield case.wrong("I13", f"{payment.psp_payment_id} leads to {owner}, not here")
 
 
@@ -80,7 +81,7 @@ def refund_of(ask: Ask) -> str:
 
 
 def nothing_personal(
-    snapshot: Snapshot, journal: Journal, fresh: Mapping[str, Iterable[Row]]
+    snapshot: Snapshot, known: Beginnings, fresh: Mapping[str, Iterable[Row]]
 ) -> Found:
     """No personal string in the documents, effects and stored answers, nor in `fresh`: the rows of
     the append-only tables since the last quiet point."""
@@ -90,11 +91,32 @@ def nothing_personal(
         ("idempotency", _text(snapshot.rows["idempotency"])),
         *((table, _text(rows)) for table, rows in fresh.items()),
     ]
-    for secret in dict.fromkeys(journal.personal):
+    for place, text in places:
+        for secret in dict.fromkeys(_standing(known, text)):
+            yield Violation("I15", "", f"{secret!r} stands in {place}")
+
+
+def by_beginning(secrets: Iterable[str]) -> Beginnings:
+    """Every spelling of every personal string and whose it is, by how it begins."""
+    found: Beginnings = {}
+    for secret in dict.fromkeys(secrets):
         spellings = {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}
-        for place, text in places:
-            if secret and any(spelling in text for spelling in spellings):
-                yield Violation("I15", "", f"{secret!r} stands in {place}")
+        for spelling in spellings if secret else ():
+            found.setdefault(spelling[:BEGINNING], {})[spelling] = secret
+    return found
+
+
+def _standing(known: Beginnings, text: str) -> Iterator[str]:
+    """The personal strings that stand in a text; the time does not grow with how many there are
+    times how long it is."""
+    for beginning, spellings in known.items():
+        lengths = sorted({len(written) for written in spellings})
+        at = text.find(beginning)
+        while at >= 0:
+            for length in lengths:
+                if secret := spellings.get(text[at : at + length]):
+                    yield secret
+            at = text.find(beginning, at + 1)
 
 
 def _text(rows: Iterable[Row]) -> str:
@@ -140,33 +162,40 @@ def everything_ended(case: Case) -> Found:
                     yield case.wrong("liveness", f"{leg.id} is {leg.state}, there it is {status}")
 
 
-def messages_are_matched(snapshot: Snapshot, known: set[str]) -> Found:
+def messages_are_matched(waiting: Iterable[Row], known: Collection[str]) -> Found:
     """At the end no message waits for an order that is there, or for a person."""
-    for row in snapshot.rows["inbox"]:
-        waits = row["state"] == "unmatched" and known & set(json.loads(row["refs"]))
+    for row in waiting:
+        waits = row["state"] == "unmatched" and any(x in known for x in json.loads(row["refs"]))
         if waits or row["state"] == "parked":
             yield Violation("liveness", "", f"message {row['message']} is still {row['state']}")
 
 
-def most_succeeded(cases: Mapping[str, Case], journal: Journal, share: int) -> Found:
-    """At least `share` percent of the requests that could succeed did; repeats count once."""
-    wanted = paid = 0
-    short: list[str] = []
-    for number, asks in by_number(journal.asks).items():
-        could = {a.message or a.key or a.id: a for a in asks if a.should_succeed}
-        done = _succeeded(cases.get(number), asks, could)
-        wanted, paid = wanted + len(could), paid + done
-        if done < len(could):
-            short.append(number)
-    if paid * 100 < wanted * share:
-        said = f"{paid} of {wanted} refunds that could succeed did; not all of {short[:5]}"
+def references(case: Case) -> set[str]:
+    """What an unmatched message may wait for, as its row spells it: "connection/id"."""
+    found = {f"{p.connection}/{p.psp_payment_id}" for p in case.order.payments}
+    return found | {f"{case.order.source.connection}/{case.order.source.order_id}"}
+
+
+def most_succeeded(paid: Mapping[str, int], asks: Mapping[str, list[Ask]], share: int) -> Found:
+    """At least `share` percent of the requests that could succeed did; repeats count once. Both are
+    by the shop's order number, `paid` is how many did."""
+    could = {number: len(_could(own)) for number, own in asks.items()}
+    wanted, done = sum(could.values()), sum(paid.get(number, 0) for number in asks)
+    if done * 100 < wanted * share:
+        short = [number for number, most in could.items() if paid.get(number, 0) < most]
+        said = f"{done} of {wanted} refunds that could succeed did; not all of {short[:5]}"
         yield Violation("liveness", "", said)
 
 
-def _succeeded(case: Case | None, asks: list[Ask], could: dict[str, Ask]) -> int:
-    """How many of the requests `could` ended paid. A request by message is told no id, so those of
-    one order are counted against the refunds its shop asked for."""
-    if case is None:
+def _could(asks: list[Ask]) -> dict[str, Ask]:
+    return {ask.message or ask.key or ask.id: ask for ask in asks if ask.should_succeed}
+
+
+def succeeded(case: Case, asks: list[Ask]) -> int:
+    """How many of the requests that could succeed ended paid. A request by message is told no id,
+    so those of one order are counted against the refunds its shop asked for."""
+    could = _could(asks)
+    if not could:
         return 0
     paid = {
         row["id"]

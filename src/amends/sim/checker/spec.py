@@ -7,6 +7,7 @@ microseconds.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -70,7 +71,7 @@ class Journal(msgspec.Struct):
     that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
     """
 
-    reports: dict[str, dict[str, Any]] = {}
+    reports: MutableMapping[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     asks: list[Ask] = []
     messages: list[str] = []
     events: list[str] = []

@@ -20,6 +20,7 @@ GONE = (
 )  # of a movement: the money is the merchant's; of a leg: it ended unpaid
 # Kinds of legs that no provider moves: a person paid, and the account it is booked on.
 BY_HAND = {"manual": "manual_payouts", "credit": "store_credit"}
+GIFT_CARDS = "gift_cards"  # where credit goes that is of a gift card
 OPEN = ("planned", "sending", "unknown", "pending", "requires_action", "awaiting_funds")
 
 
@@ -76,6 +77,15 @@ class Breakdown(msgspec.Struct):
         return [*self.fees, *(lost for lost in self.lost if not lost.waived)]
 
 
+class Party(msgspec.Struct):
+    """What of a leg a seller bears, less the fee that goes back to him; `taken` with the refund."""
+
+    account: str
+    amount: int
+    fee: int = 0
+    taken: int = 0
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment, as the order's document has it."""
 
@@ -87,6 +97,9 @@ class Leg(msgspec.Struct):
     psp_refund_id: str = ""
     replaced: bool = False
     outside: bool = False
+    parties: list[Party] = []
+    took: bool = False
+    pays_for: str = ""
 
 
 class Refund(msgspec.Struct):
@@ -108,8 +121,16 @@ class Refund(msgspec.Struct):
         return [leg for leg in self.legs if not leg.replaced]
 
 
+class Seller(msgspec.Struct):
+    """Whose sale a part of a payment was, and the platform's fee on it."""
+
+    account: str
+    amount: int
+    fee: int = 0
+
+
 class Payment(msgspec.Struct):
-    """Money at one provider."""
+    """Money at one provider, or a gift card or store credit, by its `kind`."""
 
     id: str
     connection: str
@@ -127,6 +148,8 @@ class Payment(msgspec.Struct):
     voided: int = 0
     reread: bool = False
     busy: str = ""
+    sellers: list[Seller] = []
+    kind: str = "payment"
 
 
 class Dispute(msgspec.Struct):
@@ -342,6 +365,16 @@ class Case(msgspec.Struct):
             return True
         own = [row for row in self.rows["effects"] if row["payment_id"] == payment.id]
         return any(not row["leg_id"] for row in own) or bool(payment.reread and payment.busy)
+
+    def family(self, refund: Refund) -> list[Refund]:
+        """A refund, and those that pay what failed of it."""
+        return [r for r in self.order.refunds if refund.id in (r.id, r.fallback_of)]
+
+    def takes_over(self, leg: Leg) -> bool:
+        """Whether the leg gives or gave money that one of the order was to give, which now pays it
+        after all."""
+        first = next((g for g in self.order.legs if g.id == leg.pays_for), None)
+        return first is not None and first.state not in GONE
 
     def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
         """The legs that say the movement is theirs."""

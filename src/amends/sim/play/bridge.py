@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from amends.sim.play.room import driver
+from amends.store import sqlite
 from amends.store.spec import Batch, Store, Turn
 
 T = TypeVar("T")
@@ -115,18 +116,34 @@ async def _wait(task: asyncio.Task[Any], seconds: float | None = PATIENCE_S) -> 
 
 @contextmanager
 def inline() -> Iterator[None]:
-    """SQLite's cold statements run in this thread. The world waits for each of them anyway, and a
-    hop to aiosqlite's own thread and back costs more than the statement."""
+    """SQLite's statements run in this thread. The world waits for each of them anyway, and a hop to
+    the thread of aiosqlite, or of our writer, and back costs more than the statement."""
 
     async def execute(connection: aiosqlite.Connection, act: Any, *given: Any, **named: Any) -> Any:
         return act(*given, **named)
 
-    whole = aiosqlite.Connection._execute
+    opened: dict[sqlite._Writer, Any] = {}
+
+    def submit(writer: sqlite._Writer, job: Callable[[Any], T]) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            if writer not in opened:
+                opened[writer] = sqlite._connect(writer._path)
+            done.set_result(job(opened[writer]))
+        except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+            done.set_exception(error)
+        return done
+
+    whole, whole_submit = aiosqlite.Connection._execute, sqlite._Writer.submit
     aiosqlite.Connection._execute = execute  # type: ignore[method-assign, assignment]
+    sqlite._Writer.submit = submit  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         aiosqlite.Connection._execute = whole  # type: ignore[method-assign]
+        sqlite._Writer.submit = whole_submit  # type: ignore[method-assign]
+        for connection in opened.values():
+            connection.close()
 
 
 READS = ("order", "orders", "payment", "refunds", "refund_order", "quote", "events", "entries")

@@ -3,41 +3,104 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
-from amends.sim.checker.spec import Snapshot
+from amends.sim.checker.spec import Row, Snapshot
 from amends.sim.wire import World
 from amends.store.schema import events, metadata, orders, refunds
 
-TABLES = (
-    *("payments", "refunds", "legs", "events", "entries", "postings", "effects"),
-    *("inbox", "idempotency", "payment_refs", "people", "notes"),
-)
+# Those that name the order of each row, and the column that does.
+OF_ORDERS = {
+    **dict.fromkeys(("payments", "refunds", "legs", "entries", "postings"), "order_id"),
+    **dict.fromkeys(("effects", "inbox", "payment_refs", "notes"), "order_id"),
+    "events": "stream",
+}
+OTHERS = ("idempotency", "people")  # with the first part
+TABLES = (*OF_ORDERS, *OTHERS)
+AT_ONCE = 2000  # orders in a part
 
 
-async def snapshot(store: Any, worlds: Sequence[World], at: int) -> Snapshot:
-    """Every row of the tables that count, and the providers' own truth."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for name in TABLES:
-        table = metadata.tables[name]
-        names = [column.name for column in table.columns]
-        query = select(table).order_by(*table.primary_key.columns)
-        rows[name] = [dict(zip(names, row, strict=True)) for row in await store.fetch(query)]
-    found = await store.fetch(select(orders.c.state).order_by(orders.c.id))
+class Truth(msgspec.Struct):
+    """What the providers say: by psp_payment_id, as their own control tells it."""
+
+    movements: dict[str, list[Row]]
+    payments: dict[str, list[Row]]
+    disputes: dict[str, list[Row]]
+    warnings: dict[str, list[Row]]
+
+    def of(self, what: str, payments: Iterable[str]) -> list[Row]:
+        """Rows of these payments."""
+        rows: dict[str, list[Row]] = getattr(self, what)
+        return [row for name in payments for row in rows.get(name, ())]
+
+
+def truth(worlds: Sequence[World]) -> Truth:
+    """The providers' own record of everything."""
+    made = (item for world in worlds for item in world.movements())
+    return Truth(
+        _by_payment(msgspec.to_builtins(item) for item in made),
+        _by_payment(row for world in worlds for row in world.payments()),
+        _by_payment(row for world in worlds for row in world.disputes()),
+        _by_payment(row for world in worlds for row in world.warnings()),
+    )
+
+
+def _by_payment(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["psp_payment_id"]].append(row)
+    return dict(found)
+
+
+async def ranges(store: Any, at_once: int = AT_ONCE) -> list[tuple[str, str]]:
+    """From which id on and before which ("" is for ever) there are so many orders."""
+    found = await store.fetch(select(orders.c.id).order_by(orders.c.id))
+    begins = ["", *(found[place][0] for place in range(at_once, len(found), at_once))]
+    return list(zip(begins, [*begins[1:], ""], strict=True))
+
+
+async def snapshot(store: Any, part: tuple[str, str], told: Truth, at: int) -> Snapshot:
+    """Every row of the tables that count, of one range of orders, and the providers' own truth of
+    them."""
+    rows = {name: await _rows(store, name, part) for name in OF_ORDERS}
+    rows |= {name: [] if part[0] else await _rows(store, name) for name in OTHERS}
+    states = select(orders.c.state).where(*_within(orders.c.id, part)).order_by(orders.c.id)
+    paid = list(dict.fromkeys(row["psp_payment_id"] for row in rows["payments"]))
     return Snapshot(
         at=at,
-        orders=[json.loads(row[0]) for row in found],
+        orders=[json.loads(row[0]) for row in await store.fetch(states)],
         rows=rows,
-        movements=[msgspec.to_builtins(item) for world in worlds for item in world.movements()],
-        provider_payments=[row for world in worlds for row in world.payments()],
-        provider_disputes=[row for world in worlds for row in world.disputes()],
-        provider_warnings=[row for world in worlds for row in world.warnings()],
+        movements=told.of("movements", paid),
+        provider_payments=told.of("payments", paid),
+        provider_disputes=told.of("disputes", paid),
+        provider_warnings=told.of("warnings", paid),
     )
+
+
+async def _rows(store: Any, name: str, part: tuple[str, str] = ("", "")) -> list[Row]:
+    table = metadata.tables[name]
+    names = [column.name for column in table.columns]
+    query = select(table).order_by(*table.primary_key.columns)
+    if name in OF_ORDERS:
+        query = query.where(*_within(table.c[OF_ORDERS[name]], part))
+    return [dict(zip(names, row, strict=True)) for row in await store.fetch(query)]
+
+
+def _within(column: ColumnElement[str], part: tuple[str, str]) -> list[ColumnElement[bool]]:
+    first, end = part
+    return [column >= first, *([column < end] if end else [])]
+
+
+async def states(store: Any) -> dict[str, int]:
+    """How many refunds are in each state."""
+    query = select(refunds.c.state, func.count()).group_by(refunds.c.state)
+    return {row[0]: row[1] for row in await store.fetch(query.order_by(refunds.c.state))}
 
 
 async def fingerprint(store: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amends.sim.play.room import room, shown
+from amends.sim.play.room import leave, room, shown
 from amends.sim.play.run import play
 from amends.sim.play.trouble import PROFILES, named
 from amends.sim.play.wish import Report, Wish
@@ -20,13 +20,15 @@ DAYS, ORDERS, FAULTS = 30.0, 110, "default"
 PROVIDERS = ("stripe",)
 ASKS_LEAST = 200  # of a whole seed; fewer would prove little
 TOUCHED_LEAST_PERCENT = 30
+TOLD_MOST = 2000  # orders whose chronicle is kept; of more only that of some
 
 
 class Game(msgspec.Struct, frozen=True):
     """One seed and how it is played. `only` keeps these order numbers alone, `without` leaves out
     these kinds of faults. `server` is the URL of a PostgreSQL that may make databases, "" a SQLite
     file. `workers` processes send; 0 is what the seed has by itself. Each payment is at one of
-    `providers`."""
+    `providers`. `asking`: the share of orders of which anybody asks anything. `keep`: a folder for
+    database and settings that stay; "" is a temporary one."""
 
     seed: int
     days: float = DAYS
@@ -37,6 +39,8 @@ class Game(msgspec.Struct, frozen=True):
     server: str = ""
     workers: int = 0
     providers: tuple[str, ...] = PROVIDERS
+    asking: float = 1.0
+    keep: str = ""
 
     @property
     def usual_workers(self) -> int:
@@ -47,12 +51,12 @@ class Game(msgspec.Struct, frozen=True):
     def whole(self) -> bool:
         """Whether it is the month that the least numbers were set for."""
         usual = Game(self.seed, server=self.server, workers=self.workers, providers=self.providers)
-        return self == usual
+        return msgspec.structs.replace(self, keep="") == usual
 
     def play(self) -> Report:
         """Play it. Raises NoRoom when there is no database to be had."""
         profile = msgspec.structs.replace(PROFILES[self.faults], without=self.without)
-        with room(self.server, str(self.seed)) as (store, folder):
+        with room(self.server, str(self.seed), self.keep) as (store, folder):
             report = play(
                 Wish(
                     self.seed,
@@ -64,8 +68,13 @@ class Game(msgspec.Struct, frozen=True):
                     only=self.only,
                     workers=self.workers or self.usual_workers,
                     providers=self.providers,
+                    asking=self.asking,
+                    chronicle=self.orders <= TOLD_MOST or bool(self.only),
+                    keep=bool(self.keep),
                 )
             )
+            if self.keep:
+                leave(folder, store)
         if self.whole:
             _measure(report)
         return report
@@ -85,6 +94,8 @@ class Game(msgspec.Struct, frozen=True):
             found += ["--only", ",".join(self.only)]
         if self.providers != PROVIDERS:
             found += ["--providers", ",".join(self.providers)]
+        if self.asking != 1:
+            found += ["--asking", f"{self.asking:g}"]
         if self.server:
             found += ["--store", shown(self.server)]
         if self.workers not in (0, self.usual_workers):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amends.sim.checker.spec import Ask
 from amends.sim.play.network import Provider
 from amends.sim.play.node import START, Node
-from amends.sim.play.story import REASONS, SHOP, STEP, Plan, fee, signed
+from amends.sim.play.story import CONTENT, REASONS, SHOP, STEP, Plan, fee, signed
 from amends.sim.wire import CommandRefused
 
 if TYPE_CHECKING:
@@ -59,9 +59,12 @@ class Person:
 
     async def live(self) -> None:
         """From placing the order to the last word about it."""
-        await self.world.until(self.plan.at)
         self._pay()
         await self._report()
+        if self.plan.persona == CONTENT:
+            await self._pause(4 * HOUR, 5 * HOUR)  # until its last message has mostly come
+            self.world.troubles.forget(self.number)
+            return
         await self._pause(1 * HOUR, 3 * DAY)
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
         await act()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,14 +18,17 @@ from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.checker.spec import Snapshot
 from amends.sim.play.bridge import Bridge
+from amends.sim.play.crowd import crowd
 from amends.sim.play.desk import Desk
-from amends.sim.play.evidence import TABLES, in_review, snapshot
+from amends.sim.play.evidence import in_review, ranges, snapshot, truth
 from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.parties import WHSEC, Word, parties
-from amends.sim.play.people import SHORT, SHORT_FROM, SHORT_UNTIL, Call, Person
-from amends.sim.play.story import SHOP, Plan, make, spread
+from amends.sim.play.people import Call
+from amends.sim.play.reports import Reports
+from amends.sim.play.story import SHOP
+from amends.sim.play.strikes import NAP_S, Strikes
 from amends.sim.play.trouble import STATEMENT, Troubles
 from amends.sim.play.wish import Line, Wish, settings
 from amends.store.spec import Batch, CommitUnknown, Retry, Store, StoreUnavailable
@@ -36,9 +39,7 @@ CALM_S = 3 * 86400.0  # the longest a world may need to become quiet
 AGAIN_S = (0.5, 5.0)  # a caller without an answer asks again after so long
 PACE_S = (0.0002, 0.004)  # what a statement takes
 DOWN_S = (0.5, 60.0)  # from a crash to the next start
-NAP_S = (5.0, 30.0)  # how long a machine stands still
 UNKNOWN_S = 3 * 86400.0  # after that an order's report is not on its way any more
-COMA_S = (25 * 3600.0, 27 * 3600.0)  # the same, for longer than the provider keeps keys
 TOLD = (  # what of an event is worth a word on the chronicle
     *("refund", "leg", "amount", "reason", "what", "was", "now", "state", "news", "why", "tries"),
     *("key", "psp_refund_id", "captured", "status"),
@@ -55,7 +56,7 @@ class World:
         self.ids = Numbers()
         self.loop = asyncio.get_running_loop()
         self.troubles = Troubles(wish.seed, wish.profile)
-        self.journal = Journal(captures=wish.books_captures)
+        self.journal = Journal(reports=Reports(), captures=wish.books_captures)
         here = parties(wish.providers)
         self.checker = Checker(psps=tuple(party.connection for party in here))
         self.chronicle: list[Line] = []
@@ -68,7 +69,6 @@ class World:
         self._expected: dict[str, str] = {}  # order number: the kind its refund will meet
         self.nodes: list[Node] = []
         self.declined: set[str] = set()  # refunds the desk declined
-        self.last = Snapshot(0, [], {name: [] for name in TABLES}, [], [])
         self.quiet_points = 0
         self._made = 0
         self._up = asyncio.Event()
@@ -76,8 +76,7 @@ class World:
         self._going.set()
         self._calming = asyncio.Event()
         self._in_hand = 0  # calls of people that have no answer yet
-        self._away_until = 0.0
-        self._people: list[asyncio.Task[None]] = []
+        self.away_until = 0.0
         self._later: set[asyncio.Task[None]] = set()
 
     def at(self, payment: str) -> Provider:
@@ -93,15 +92,11 @@ class World:
         )
         return next(provider for provider, name in made if name == refund)
 
-    @property
-    def _can_be_short(self) -> bool:
-        profile = self.wish.profile
-        return bool(profile.world) and "insufficient_balance" not in profile.without
-
     # -- what people use -----------------------------------------------------------------------
 
     def say(self, number: str, text: str) -> None:
-        self.chronicle.append(Line(self.loop.time(), number, text))
+        if self.wish.chronicle:
+            self.chronicle.append(Line(self.loop.time(), number, text))
 
     def wrong(self, number: str, what: str) -> None:
         """Somebody in the world saw something that must not be."""
@@ -130,7 +125,7 @@ class World:
     @property
     def away(self) -> bool:
         """Whether the database is."""
-        return self._away_until > self.loop.time()
+        return self.away_until > self.loop.time()
 
     async def answered(self, number: str, prng: Random, call: Call) -> tuple[int, Any]:
         """Ask until somebody answers, whoever ends meanwhile. An order that nobody knows of is on
@@ -344,14 +339,13 @@ class World:
         for _ in range(self.wish.workers):
             await self.start_node()
         pumps = [provider.pump() for provider in self.providers]
-        works = (*pumps, Desk(self).work(), self._events(), self._balance())
+        strikes = Strikes(self)
+        works = (*pumps, Desk(self).work(), strikes.events(), strikes.balance())
         background = [asyncio.create_task(work) for work in works]
         quiets = asyncio.create_task(self._quiets())
-        self._people = [
-            asyncio.create_task(Person(self, plan, prng).live()) for plan, prng in self._plans()
-        ]
+        people = asyncio.create_task(crowd(self))
         try:
-            await self._over(self._people, [*background, quiets])
+            await self._over([people], [*background, quiets])
             while self._later:
                 await asyncio.wait(set(self._later))
             quiets.cancel()  # it would switch troubles on again
@@ -360,7 +354,7 @@ class World:
             background.append(final)
             await self._over([final], background)
         finally:
-            tasks = (*background, quiets, *self._people, *self._later)
+            tasks = (*background, quiets, people, *self._later)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -376,24 +370,6 @@ class World:
             for task in done:
                 task.result()
             left -= done
-
-    def _plans(self) -> list[tuple[Plan, Random]]:
-        found = []
-        for index in range(1, self.wish.orders + 1):
-            number = str(index)
-            if self.wish.only and number not in self.wish.only:
-                continue
-            prng = prng_of(self.wish.seed, "order", number)
-            plan = make(number, prng, self.wish.days)
-            wanted = not self.wish.personas or plan.persona in self.wish.personas
-            if self._spread(plan) and wanted:
-                found.append((plan, prng))
-        return found
-
-    def _spread(self, plan: Plan) -> bool:
-        """Each payment at one of the providers, drawn apart: a story with one is as it was."""
-        here = [provider.party for provider in self.providers]
-        return spread(plan, prng_of(self.wish.seed, "at", plan.number), here)
 
     async def _final(self) -> None:
         """The last word of everything: reviews decided, time for what is pending, then the end."""
@@ -412,71 +388,6 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _balance(self) -> None:
-        """In one currency money runs out for a while."""
-        short = [provider for provider in self.providers if provider.party.short]
-        if not self._can_be_short or not short:
-            await asyncio.Event().wait()
-        await asyncio.sleep(SHORT_FROM)
-        for provider in short:
-            provider.control("balance", currency=SHORT.lower(), amount=0)
-        self.say("", f"the balance in {SHORT} is zero: refunds are held")
-        await asyncio.sleep((SHORT_UNTIL - SHORT_FROM) / 2)
-        for provider in short:
-            provider.control("balance", currency=SHORT.lower(), amount=0, refuse=True)
-        self.say("", f"the balance in {SHORT} is zero: refunds are refused")
-        await asyncio.sleep((SHORT_UNTIL - SHORT_FROM) / 2)
-        for provider in short:
-            provider.control("fund", currency=SHORT.lower(), amount=10**12)
-        self.say("", f"the balance in {SHORT} is filled")
-        await asyncio.Event().wait()
-
-    async def _events(self) -> None:
-        """What strikes everybody."""
-        prng = prng_of(self.wish.seed, "events")
-        days = self.wish.days
-        kinds = ("outage", "database_away", "crash", "two_workers", "sleep")
-        count = round(self.wish.profile.world * days / 30)
-        planned = sorted(
-            (prng.uniform(0, days) * 86400, kind, prng.random())
-            for kind in kinds
-            for _ in range(count)
-        )
-        for at, kind, draw in planned:
-            await self.until(at)
-            if kind not in self.wish.profile.without:
-                await self._event(kind, draw)
-        await asyncio.Event().wait()
-
-    async def _event(self, kind: str, draw: float) -> None:
-        now = self.loop.time()
-        if kind == "outage":
-            away = self.providers[int(draw * 1000) % len(self.providers)]
-            away.outage_until = now + 3600 * (1 + 3 * draw)
-            self.say("", "the provider is away")
-            away.struck(kind)
-        elif kind == "database_away":
-            self._away_until = now + 60 + 7200 * draw
-            self.say("", "the database is away")
-            self.troubles.struck(kind)
-        elif kind == "crash" and self.nodes:
-            self.crash(self.nodes[int(draw * len(self.nodes))], "any time")
-        elif kind == "two_workers":
-            self.troubles.struck(kind)
-            self.later(self._second(3600 * (1 + 11 * draw)))
-        elif kind == "sleep" and self.nodes:
-            prng = prng_of(self.wish.seed, "sleep", round(now))
-            prng.choice(self.nodes).tired_s = prng.uniform(*prng.choice((NAP_S, COMA_S)))
-
-    async def _second(self, seconds: float) -> None:
-        """A command beside the server, or one more worker beside the others."""
-        node = await self.start_node(sends=self.wish.workers > 1)
-        await self.calm_or(seconds)
-        if node in self.nodes and node.alive:
-            self.nodes.remove(node)
-            await node.kill()
-            self.say("", f"{node.name} leaves")
 
     # -- quiet points --------------------------------------------------------------------------
 
@@ -497,7 +408,7 @@ class World:
         self._going.clear()
         self._calming.set()
         self.troubles.on = False
-        self._away_until = 0.0
+        self.away_until = 0.0
         for provider in self.providers:
             provider.outage_until = 0.0
             provider.break_silence()
@@ -554,21 +465,19 @@ class World:
             ask.faults = self.troubles.since(ask.number, ask.at / 1e6)
             if self.turned_down(ask):
                 ask.should_succeed = False
-        seen = self.bridge.run(
-            snapshot(
-                self.store,
-                [provider.world for provider in self.providers],
-                round((START + self.loop.time()) * SECOND),
-            )
-        )
-        check = self.checker.finish if final else self.checker.check
-        self.last = seen
-        for violation in check(seen, self.journal):
+        for violation in self.checker.look(self._parts(), self.journal, final):
             self._found(violation.invariant, violation.order, violation.what)
         if final:  # the checker follows the chains itself; this is the seals' turn
             verified = self.bridge.run(audit.verify(self.store, self.config.audit_dir))
             for finding in verified.findings:
                 self._found("I10", "", f"audit: {finding.stream} {finding.seq} {finding.what}")
+
+    def _parts(self) -> Iterator[Snapshot]:
+        """All there is, a range of orders at a time."""
+        told = truth([provider.world for provider in self.providers])
+        at = round((START + self.loop.time()) * SECOND)
+        for part in self.bridge.run(ranges(self.store)):
+            yield self.bridge.run(snapshot(self.store, part, told, at))
 
     def ended(self, task: asyncio.Task[Any]) -> None:
         """Something that nobody waits for is over; what it died of must not be lost with it."""

@@ -23,11 +23,15 @@ class NoRoom(RuntimeError):
 
 
 @contextmanager
-def room(server: str, label: str) -> Iterator[tuple[str, Path]]:
-    """The URL of an empty database and a folder. `server` is the URL of a PostgreSQL, "" a file.
+def room(server: str, label: str, keep: str = "") -> Iterator[tuple[str, Path]]:
+    """The URL of an empty database and a folder. `server` is the URL of a PostgreSQL, "" a file;
+    `keep` a folder for a file that stays.
 
     Raises NoRoom.
     """
+    if keep:
+        yield _kept(Path(keep))
+        return
     parent = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="amends-sim-", dir=parent) as name:
         folder = Path(name)
@@ -42,6 +46,22 @@ def room(server: str, label: str) -> Iterator[tuple[str, Path]]:
             yield urlunsplit(urlsplit(server)._replace(path=f"/{database}")), folder
         finally:
             _do(server, f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+def _kept(folder: Path) -> tuple[str, Path]:
+    database = folder / "amends.db"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoRoom(f"{folder} cannot be made: {error.strerror}.") from error
+    if database.exists():
+        raise NoRoom(f"{database} is there already; name another folder.")
+    return f"sqlite:///{database}", folder
+
+
+def leave(folder: Path, store: str) -> None:
+    """Write the settings with which the commands read what a run has left in its folder."""
+    (folder / "amends.toml").write_text(f'[store]\nurl = "{store}"\n')
 
 
 def driver() -> Any:

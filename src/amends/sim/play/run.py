@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
-from collections import Counter
+from pathlib import Path
 
+import msgspec
 import structlog
 
 from amends.sim.play.bridge import Bridge, inline
-from amends.sim.play.evidence import fingerprint
+from amends.sim.play.evidence import fingerprint, states, truth
 from amends.sim.play.loop import VirtualLoop
 from amends.sim.play.play import World
 from amends.sim.play.wish import Report, Wish
 from amends.store.open import connect
 from amends.store.spec import Store
+
+TRUTH = "providers.json"  # what they say, as `evidence.Truth`, beside a database that stays
 
 
 @inline()
@@ -34,7 +37,9 @@ def play(wish: Wish) -> Report:
             with structlog.testing.capture_logs() as lines:
                 _run(runner, world)
             world.logged(lines)
-        report = _report(world, bridge.run(fingerprint(store)))
+        report = _report(world, bridge.run(fingerprint(store)), bridge.run(states(store)))
+        if wish.keep:
+            _keep(wish.folder, world)
     finally:
         bridge.run(store.close())
         bridge.close()
@@ -64,22 +69,29 @@ async def _rest() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _report(world: World, hashes: str) -> Report:
+def _keep(folder: Path, world: World) -> None:
+    """What the providers say, beside the database that stays."""
+    told = truth([provider.world for provider in world.providers])
+    (folder / TRUTH).write_bytes(msgspec.json.encode(told))
+
+
+def _report(world: World, hashes: str, found: dict[str, int]) -> Report:
     wish, asks = world.wish, world.journal.asks
-    seen, at = world.last, world.troubles.at
+    at = world.troubles.at
+    moved = {p.name: len(p.world.movements()) for p in world.providers}
     return Report(
         seed=wish.seed,
         store=wish.store.partition(":")[0],
         days=round(world.loop.time() / 86400, 1),
         asks=len(asks),
         touched=sum(1 for ask in asks if ask.faults),
-        refunds=len(seen.rows["refunds"]),
-        movements=len(seen.movements),
+        refunds=sum(found.values()),
+        movements=sum(moved.values()),
         quiet_points=world.quiet_points,
         faults=dict(sorted(world.troubles.counts.items())),
         faults_at={name: dict(sorted(found.items())) for name, found in at.items()},
-        movements_at=dict(Counter(movement["gateway"] for movement in seen.movements)),
-        states=dict(Counter(row["state"] for row in seen.rows["refunds"])),
+        movements_at=moved,
+        states=found,
         violations=world.violations,
         fingerprint=hashes,
         seconds=0.0,

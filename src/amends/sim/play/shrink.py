@@ -52,7 +52,7 @@ def shrink(game: Game, target: Target, replay: Replay = Game.play) -> Shrunk:
 class _Shrinking:
     def __init__(self, game: Game, target: Target, replay: Replay) -> None:
         self.target, self._replay = target, replay
-        self.game, self.report = game, None
+        self.game, self.report = msgspec.structs.replace(game, keep=""), None
         self.replays = 0
         self._until = time.monotonic() + SECONDS
 

@@ -54,11 +54,13 @@ PERSONAS: tuple[tuple[str, float], ...] = (
     ("quoter", 0.05),
     ("regretful", 0.05),
 )
+CONTENT = "content"  # keeps what it bought, and asks for nothing
 
 
-def make(number: str, prng: Random, days: float) -> Plan:
-    """Make up one order."""
+def make(number: str, prng: Random, days: float, asks: bool = True) -> Plan:
+    """Make up one order; `asks`: of somebody who is not content."""
     persona = prng.choices([name for name, _ in PERSONAS], [share for _, share in PERSONAS])[0]
+    persona = persona if asks else CONTENT
     currency = prng.choice(CURRENCIES)
     step = STEP.get(currency, 1)
     most = DEAR if persona == "regretful" else 4000  # there is time to take back what is reviewed

@@ -117,14 +117,19 @@ class Troubles:
         self.at: dict[str, Counter[str]] = {}  # the same, by the provider it happened at
         self.touched: dict[str, list[tuple[float, str]]] = {}  # by order number
         self.now: Callable[[], float] = lambda: 0.0  # virtual seconds
-        self._of: dict[tuple[str, str], Random] = {}
+        self._of: dict[str, dict[str, Random]] = {}
 
     def prng(self, number: str, what: str) -> Random:
         """The source of one order for one thing."""
-        key = (number, what)
-        if key not in self._of:
-            self._of[key] = prng_of(self.seed, number, what)
-        return self._of[key]
+        mine = self._of.setdefault(number, {})
+        if what not in mine:
+            mine[what] = prng_of(self.seed, number, what)
+        return mine[what]
+
+    def forget(self, number: str) -> None:
+        """Nothing more is to happen to this order. What still does draws from sources as they were
+        in the beginning."""
+        self._of.pop(number, None)
 
     def request(self, number: str, may_fall_silent: bool) -> str:
         """What strikes this request of an order, "" for nothing."""

@@ -17,7 +17,9 @@ RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
 class Wish(msgspec.Struct, frozen=True):
     """What to play. `only` keeps these order numbers alone, and `personas` those of such shoppers;
     their stories are as they were. `lenient`: the providers pay whatever they are asked.
-    `providers`: each payment is at one of them."""
+    `providers`: each payment is at one of them. `asking`: the share of orders of which somebody
+    ever asks anything; 1 is all. `chronicle`: tell all that happens. `keep`: leave what the
+    providers say in the folder."""
 
     seed: int
     store: str  # URL of an empty, migrated database
@@ -30,6 +32,9 @@ class Wish(msgspec.Struct, frozen=True):
     lenient: bool = False
     workers: int = 1  # processes that send; more than one needs PostgreSQL
     providers: tuple[str, ...] = ("stripe",)
+    asking: float = 1.0
+    chronicle: bool = True
+    keep: bool = False
 
     @property
     def books_captures(self) -> bool:

@@ -93,6 +93,8 @@ class Books(Account):
         self.balance: dict[str, int] = {}
         self.refuse_when_short = False
         self.held: dict[str, list[Refund]] = {}
+        # Connected accounts from which no transfer can be reversed.
+        self.empty_accounts: set[str] = set()
 
     def new_id(self, prefix: str) -> str:
         """`re` -> `re_3…`: unique, and different in every run with another seed."""

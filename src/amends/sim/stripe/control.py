@@ -30,7 +30,8 @@ from amends.sim.wire import CommandRefused
 
 
 class MakePayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`payment`. `captured` is a partial capture of a manual payment."""
+    """`payment`. `captured` is a partial capture of a manual payment. `destination`: the connected
+    account that it is transferred to, or `transfer` of it; `application_fee` comes back of it."""
 
     id: str
     amount: int
@@ -43,6 +44,9 @@ class MakePayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     customer: str | None = None
     metadata: dict[str, str] = {}
     announce: bool = False
+    destination: str = ""
+    transfer: int = 0
+    application_fee: int = 0
 
 
 class RefundOutcome(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +107,13 @@ class SetBalance(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     refuse: bool = False
 
 
+class ConnectedAccount(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`connected_account`: whether transfers to it can be reversed."""
+
+    account: str
+    reversible: bool = True
+
+
 class ChangeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`settings`; ages and delays in seconds."""
 
@@ -137,7 +148,9 @@ def _make_payment(books: Books, wish: MakePayment) -> Answer:
     )
     payment = payments.open_payment(books, intent)
     payment.multicapture = wish.multicapture
+    payment.destination, payment.transfer = wish.destination, wish.transfer
     charge = payments.authorize(books, payment, _charge_id(wish), wish.method)
+    charge.application_fee_amount = wish.application_fee or None
     taken = wish.amount if wish.capture == "automatic" else wish.captured
     if taken is not None:
         payments.settle_capture(books, payment, taken)
@@ -159,6 +172,12 @@ def _check_payment(books: Books, wish: MakePayment, currency: str) -> None:
     if wish.amount < 1:
         raise CommandRefused(f"The amount of {wish.id} must be at least 1.")
     check_multiple(wish.amount, currency, "amount")
+    most = wish.transfer or wish.amount
+    split = wish.transfer or wish.application_fee
+    if (split and not wish.destination) or not 0 <= wish.application_fee <= most <= wish.amount:
+        raise CommandRefused(
+            "`transfer` and `application_fee` go with `destination` and are of the amount."
+        )
     if wish.captured is not None and (
         wish.capture != "manual" or not 1 <= wish.captured <= wish.amount
     ):
@@ -295,6 +314,14 @@ def _fund(books: Books, wish: SetBalance) -> Answer:
     return {"available": books.balance[currency], "released": funded}
 
 
+def _connected_account(books: Books, wish: ConnectedAccount) -> Answer:
+    if wish.reversible:
+        books.empty_accounts.discard(wish.account)
+    else:
+        books.empty_accounts.add(wish.account)
+    return {}
+
+
 def _settings(books: Books, wish: ChangeSettings) -> Answer:
     return change(books.settings, wish)
 
@@ -316,6 +343,7 @@ COMMANDS: Commands = {
     "fraud_warning": (FraudWarning, _fraud_warning),
     "balance": (SetBalance, _balance),
     "fund": (SetBalance, _fund),
+    "connected_account": (ConnectedAccount, _connected_account),
     "settings": (ChangeSettings, _settings),
 }
 
@@ -344,6 +372,19 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "capturable": intent.amount_capturable,
         "refunded": payment.refunded,
         "disputed": sum(d.amount for d in open_disputes if d.balance_transactions),
+        **_split_row(payment),
+    }
+
+
+def _split_row(payment: Payment) -> Answer:
+    """What went to a connected account and came back of it, where there is one."""
+    if not payment.destination:
+        return {}
+    return {
+        "destination": payment.destination,
+        "transferred": payment.transfer,
+        "reversed": payment.reversed,
+        "fee_refunded": payment.fee_refunded,
     }
 
 

@@ -221,7 +221,8 @@ class Payment(msgspec.Struct):
     """The world's own record of one payment, around the objects it shows.
 
     `refunded` is the sum of refunds that did not fail, `released` what was authorized and let go;
-    the charge's `amount_refunded` is always their sum.
+    the charge's `amount_refunded` is always their sum. `transfer` went to the account `destination`
+    with the capture; `reversed` of it and `fee_refunded` of its fee were taken back.
     """
 
     intent: PaymentIntent
@@ -232,6 +233,10 @@ class Payment(msgspec.Struct):
     multicapture: bool = False
     refunded: int = 0
     released: int = 0
+    destination: str = ""
+    transfer: int = 0
+    reversed: int = 0
+    fee_refunded: int = 0
 
     @property
     def refundable(self) -> int:

@@ -1,7 +1,7 @@
 """PaymentIntents and their charges: create, confirm, capture, cancel, expire."""
 
 from amends.sim.account import BY_OTHERS, Origin
-from amends.sim.stripe import refunds
+from amends.sim.stripe import connect, refunds
 from amends.sim.stripe.books import Books
 from amends.sim.stripe.currencies import check_currency, check_multiple, check_smallest
 from amends.sim.stripe.errors import Refusal, bad_parameter, missing, refused, unexpected_state
@@ -194,6 +194,9 @@ def settle_capture(books: Books, payment: Payment, amount: int, *, final: bool =
         intent.amount_capturable = 0
         payment.show_refunded()
         intent.status = "succeeded"
+    if final and payment.destination:
+        payment.transfer = payment.transfer or charge.amount_captured
+        connect.transfer(books, payment)
 
 
 def capture(books: Books, payment: Payment, reader: Reader, origin: Origin) -> PaymentIntent:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from amends.sim.account import BY_OTHERS, Origin, Outcome
-from amends.sim.stripe import fraud
+from amends.sim.stripe import connect, fraud
 from amends.sim.stripe.books import Books
 from amends.sim.stripe.currencies import check_multiple, display
 from amends.sim.stripe.errors import bad_parameter, missing, refused
@@ -62,12 +62,15 @@ def create(books: Books, reader: Reader, origin: Origin) -> Refund:
     amount = reader.positive("amount")
     reason = reader.choice("reason", REASONS)
     metadata = merge_metadata({}, reader.metadata())
+    transfer = reader.boolean("reverse_transfer", False)
+    take = connect.Take(transfer, reader.boolean("refund_application_fee", False))
     payment = _payment(books, intent_id, charge_id)
     if amount is not None:
         check_multiple(amount, payment.intent.currency, "amount")
     check_refundable(payment, amount, strict=books.settings.refuse_over_refund)
     email = reader.text("instructions_email")
-    wish = Wish(amount or payment.refundable, reason, metadata, email)
+    wish = Wish(amount or payment.refundable, reason, metadata, email, take)
+    connect.check(books, payment, take)
     return make(books, payment, wish, origin)
 
 
@@ -119,6 +122,7 @@ class Wish(msgspec.Struct, frozen=True):
     reason: str | None = None
     metadata: dict[str, str] = {}
     instructions_email: str | None = None
+    take: connect.Take = connect.Take()
 
 
 def make(books: Books, payment: Payment, wish: Wish, origin: Origin) -> Refund:
@@ -139,6 +143,7 @@ def make(books: Books, payment: Payment, wish: Wish, origin: Origin) -> Refund:
     payment.refunded += wish.amount
     payment.show_refunded()
     books.move("refund", payment, refund.id, wish.amount, "pending", origin)
+    connect.take_back(books, payment, refund, wish.take)
     _begin(books, refund, outcome, short=short, card=card)
     announce(books, payment, refund, origin)
     return refund

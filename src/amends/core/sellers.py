@@ -1,0 +1,263 @@
+"""Sellers on a marketplace: what of a refund each bears, what its provider takes back from them,
+and what they owe us after it.
+
+A refund is spread over what is left of each seller's part of the payment (by the lines it is for
+where these name their sellers), so that over any sequence none bears more than its part and the
+last takes the exact residue. It is settled with the first send of a leg and stays so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from amends.core import postings
+from amends.core.decision import Ctx
+from amends.core.order import FAILED, Breakdown, Leg, Order, Payment
+from amends.core.parties import Party, Seller, Split
+from amends.core.quote import Quote
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import LineIn, OrderIn, PlatformFee, RefundIn, ShippingIn, TenderIn
+from amends.core.work import Work
+from amends.kernel.canon import digest
+from amends.kernel.money import allocate, share
+
+
+def check(report: OrderIn, ctx: Ctx) -> None:
+    """What an order says of sellers adds up, and is something its provider does. Raises Refused."""
+    for index, tender in enumerate(report.tenders):
+        if tender.sellers:
+            _check_tender(tender, ctx.splits.get(tender.connection), f"/tenders/{index}/sellers")
+    known = {seller.account for tender in report.tenders for seller in tender.sellers}
+    groups: tuple[tuple[str, Sequence[LineIn | ShippingIn]], ...] = (
+        ("lines", report.lines),
+        ("shipping", report.shipping),
+    )
+    for name, items in groups:
+        for index, item in enumerate(items):
+            if item.seller and item.seller not in known:
+                raise Refused(
+                    Reason.UNKNOWN_SELLER,
+                    f"No tender has the seller {item.seller!r}; its sellers are {sorted(known)}.",
+                    seller=item.seller,
+                    pointer=f"/{name}/{index}/seller",
+                )
+
+
+def _check_tender(tender: TenderIn, split: Split | None, pointer: str) -> None:
+    accounts = [seller.account for seller in tender.sellers]
+    if tender.kind != "payment" or len(set(accounts)) < len(accounts):
+        raise Refused(
+            Reason.VALIDATION, "A payment names each of its sellers once.", pointer=pointer
+        )
+    for index, seller in enumerate(tender.sellers):
+        if seller.fee > seller.amount:
+            raise _off(f"{pointer}/{index}/fee", seller.amount, seller.fee)
+    whole = sum(seller.amount for seller in tender.sellers)
+    if whole > tender.amount:
+        raise _off(pointer, tender.amount, whole)
+    if tender.sellers_paid == "apart":
+        return
+    limit = split.sellers if split else 0
+    if split is None or (limit and len(accounts) > limit):
+        raise Refused(Reason.SPLIT_NOT_POSSIBLE, pointer=pointer, sellers=limit)
+    if split.way == "fee" and whole < tender.amount:
+        raise _off(pointer, tender.amount, whole)
+
+
+def _off(pointer: str, stated: int, computed: int) -> Refused:
+    return Refused(
+        Reason.SELLERS_OFF,
+        f"The payment or share is {stated}, what it is to hold or to be is {computed}: off by "
+        f"{computed - stated}.",
+        pointer=pointer,
+        stated=stated,
+        computed=computed,
+        off_by=computed - stated,
+    )
+
+
+def said(order: Order, payment: Payment, tender: TenderIn) -> Payment:
+    """The payment with the sellers a shop tells of; once one of them bore something of a refund,
+    what was told before stands."""
+    borne = any(leg.parties for leg in _legs(order, payment))
+    if borne or not tender.sellers:
+        return payment
+    found = tuple(
+        Seller(s.account, s.amount, s.fee, s.reference, s.fee_reference) for s in tender.sellers
+    )
+    return replace(payment, sellers=found, apart=tender.sellers_paid == "apart")
+
+
+def fixed(work: Work, leg: Leg) -> tuple[Party, ...]:
+    """What sellers bear of a leg, and what is taken of them with it; as things stand."""
+    payment = work.payment(leg.payment)
+    if not payment.sellers:
+        return ()
+    refund, _ = work.leg(leg.id)
+    mode = refund.platform_fee or work.ctx.policy.amounts.platform_fee
+    takes = leg.kind == "refund" and not leg.untaken and not payment.apart
+    split = work.ctx.splits.get(payment.connection) if takes else None
+    return borne(work.order, refund.breakdown, payment, leg.amount, mode, split, leg.id)
+
+
+def quoted(work: Work, request: RefundIn, quote: Quote) -> Quote:
+    """The quote with what each seller would bear of it as things stand."""
+    order = work.order
+    if not any(payment.sellers for payment in order.payments):
+        return quote
+    mode = request.platform_fee or work.ctx.policy.amounts.platform_fee
+    portions = []
+    for portion in quote.portions:
+        payment = order.payment(portion.payment)
+        split = work.ctx.splits.get(payment.connection)
+        takes = split if portion.kind == "refund" and not payment.apart else None
+        if portion.kind != "void":
+            found = borne(order, quote.breakdown, payment, portion.amount, mode, takes)
+            portion = replace(portion, parties=found)
+        portions.append(portion)
+    return replace(quote, portions=tuple(portions), hash=digest([quote.hash, portions]))
+
+
+def borne(
+    order: Order,
+    parts: Breakdown,
+    payment: Payment,
+    amount: int,
+    mode: PlatformFee,
+    split: Split | None,
+    without: str = "",
+) -> tuple[Party, ...]:
+    """What each seller of a payment bears of `amount`, in parts that with our own come to it; all
+    legs but `without` count. `split` None: nothing is taken with it."""
+    legs = [leg for leg in _legs(order, payment) if leg.id != without]
+    alive = [leg for leg in legs if leg.state not in FAILED]
+    gone = [_bearing(alive, seller.account) for seller in payment.sellers]
+    left = [
+        max(0, seller.amount - before.amount)
+        for seller, before in zip(payment.sellers, gone, strict=True)
+    ]
+    left.append(_own_left(payment, alive))
+    shares = _allot(amount, _wanted(order, parts, payment, left), left)
+    found = []
+    for place, seller in enumerate(payment.sellers):
+        part, before = shares[place], gone[place]
+        goes = share(seller.fee - before.part, part, left[place]) if part else 0
+        rest = seller.fee - before.fee
+        fee = {"proportional": min(goes, rest), "full": rest if part else 0, "keep": 0}[mode]
+        party = Party(seller.account, part, goes, fee)
+        taken = _taken(party, mode, split, _owed_to(legs, seller.account))
+        if split and split.way != "transfer":
+            taken -= taken % dict(split.multiple_of).get(order.currency, 1)
+        found.append(replace(party, taken=taken))
+    return tuple(found)
+
+
+def _taken(party: Party, mode: PlatformFee, split: Split | None, held: int) -> int:
+    """What the provider takes with it: nothing where we hold as much of theirs, from a refund that
+    failed after it was taken for it."""
+    if split is None or (split.way != "fee" and held >= party.due > 0):
+        return 0
+    if split.way == "transfer":  # it reckons the fee itself, in proportion
+        return party.amount - (party.part if mode != "keep" else 0)
+    return max(0, party.due)
+
+
+def _legs(order: Order, payment: Payment) -> list[Leg]:
+    return [leg for refund in order.refunds for leg in refund.legs if leg.payment == payment.id]
+
+
+def _bearing(legs: Sequence[Leg], account: str) -> Party:
+    mine = [party for leg in legs for party in leg.parties if party.account == account]
+    return Party(
+        account, sum(p.amount for p in mine), sum(p.part for p in mine), sum(p.fee for p in mine)
+    )
+
+
+def _owed_to(legs: Sequence[Leg], account: str) -> int:
+    """What we hold of a seller's money after all the legs of a payment; below zero: he owes us."""
+    owed = 0
+    for leg in legs:
+        for party in leg.parties:
+            if party.account != account:
+                continue
+            if leg.state not in FAILED:
+                owed += party.taken - party.due
+            elif leg.took:
+                owed += party.taken
+    return owed
+
+
+def _own_left(payment: Payment, alive: Sequence[Leg]) -> int:
+    whole = payment.captured_peak or payment.authorized
+    own = whole - sum(seller.amount for seller in payment.sellers)
+    used = (leg.amount - sum(p.amount for p in leg.parties) for leg in alive if leg.parties)
+    return max(0, own - sum(used))
+
+
+def _wanted(order: Order, parts: Breakdown, payment: Payment, left: list[int]) -> list[int]:
+    """By whose goods it is for, our own last; in proportion to what is left where no line and no
+    delivery says whose it is."""
+    lines = {line.id: line.seller for line in order.lines if line.seller}
+    freight = {charge.id: charge.seller for charge in order.shipping if charge.seller}
+    if not lines and not freight:
+        return left
+    by_seller: Counter[str] = Counter()
+    for named, shares in ((lines, parts.lines), (freight, parts.shipping), ({}, parts.charges)):
+        for one in shares:
+            by_seller[named.get(one.id, "")] += max(0, one.gross)
+    by_seller[""] += parts.unallocated + parts.compensation
+    here = [seller.account for seller in payment.sellers]
+    own = sum(n for account, n in by_seller.items() if account not in here)
+    return [*(by_seller[account] for account in here), own]
+
+
+def _allot(amount: int, wanted: Sequence[int], left: Sequence[int]) -> list[int]:
+    """In proportion to what is `wanted` of each, at most what is `left`; the rest over what is left
+    of the others, and what fits nowhere is the last one's: ours."""
+    first = allocate(amount, wanted) if any(wanted) else (0,) * len(wanted)
+    found = [min(part, rest) for part, rest in zip(first, left, strict=True)]
+    room = [rest - part for part, rest in zip(found, left, strict=True)]
+    over = amount - sum(found)
+    if over and any(room):
+        more = allocate(min(over, sum(room)), room)
+        found = [part + extra for part, extra in zip(found, more, strict=True)]
+    found[-1] += amount - sum(found)
+    return found
+
+
+def refused(leg: Leg) -> bool:
+    """Whether the provider refused to take from sellers what the attempt that is out asks for."""
+    return leg.untaken and any(party.taken for party in leg.parties)
+
+
+def tell(work: Work, leg: Leg) -> None:
+    """The customer is paid all the same, and a person sees to the seller."""
+    taken = sum(party.taken for party in leg.parties)
+    work.event("exception.raised", what="seller_owes", leg=leg.id, amount=taken)
+
+
+def book(work: Work, leg_id: str) -> None:
+    """A leg was paid: what sellers bear of it is owed by them, less what was taken with it."""
+    refund, leg = work.leg(leg_id)
+    if not leg.parties:
+        leg = work.put_leg(leg_id, parties=fixed(work, leg))
+    if any(party.amount for party in leg.parties):
+        work.book(postings.seller_share(work.order, refund, leg, work.now))
+    if any(party.taken for party in leg.parties) and not leg.took:
+        work.book(postings.seller_taken(work.order, refund, leg, work.now))
+        work.put_leg(leg_id, took=True)
+
+
+def book_back(work: Work, leg_id: str) -> None:
+    """It came back: they bear nothing. What was taken from them comes back as well, or stays with
+    us and is owed to them, as the provider does it."""
+    refund, leg = work.leg(leg_id)
+    if any(party.amount for party in leg.parties):
+        work.book(postings.seller_share(work.order, refund, leg, work.now, back=True))
+    split = work.ctx.splits.get(work.payment(leg.payment).connection)
+    if leg.took and (split is None or split.returns):
+        work.book(postings.seller_taken(work.order, refund, leg, work.now, back=True))
+        work.put_leg(leg_id, took=False)

@@ -1,0 +1,157 @@
+"""Unused time of a subscription: what of a line goes back for the part of its period that was not
+used, over any number of refunds; never for time that was credited, and never twice.
+
+All refunds of the line count against the money that goes with the unused time, whatever they were
+for: money paid less what was used is the most that ever goes back this way (edge 23).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from amends.core.left import Rest, given
+from amends.core.order import Breakdown, Line, Order
+from amends.core.period import Period, Span, Unused, length, money_of, overlapping
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import LineIn, OrderIn, PeriodIn, RefundIn, UnusedIn
+from amends.kernel.time import DAY, Instant, parse_rfc3339, rfc3339
+
+LONGEST = 3653 * DAY  # of a period: more is a mistake, and seconds of it must stay small numbers
+
+
+def check(report: OrderIn) -> None:
+    """Every period is one. Raises Refused."""
+    for index, line in enumerate(report.lines):
+        if line.period is not None:
+            period_of(line.period, f"/lines/{index}/period")
+
+
+def period_of(said: PeriodIn, pointer: str) -> Period:
+    """As it is kept. Raises Refused."""
+    start, end = _instant(said.start, f"{pointer}/start"), _instant(said.end, f"{pointer}/end")
+    if not start < end <= start + LONGEST:
+        raise _bad("A period ends after it starts, and within ten years.", f"{pointer}/end")
+    credited: list[tuple[Instant, Instant]] = []
+    for index, one in enumerate(said.credited):
+        where = f"{pointer}/credited/{index}"
+        first, last = _instant(one.start, where), _instant(one.end, where)
+        if not start <= first < last <= end:
+            raise _bad("Credited time is within the period and ends after it starts.", where)
+        if overlapping((first, last), credited):
+            raise _bad("Time is credited once.", where)
+        credited.append((first, last))
+    return Period(start, end, said.by, said.paid_by_credit, tuple(sorted(credited)))
+
+
+def kept(line: LineIn) -> Period | None:
+    """The period of a line that was checked before."""
+    return period_of(line.period, "/lines") if line.period is not None else None
+
+
+def _instant(text: str, pointer: str) -> Instant:
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError) as error:
+        raise _bad(f"{text!r} is not an RFC 3339 time with a zone: {error}.", pointer) from None
+
+
+def _bad(detail: str, pointer: str) -> Refused:
+    return Refused(Reason.BAD_PERIOD, detail, pointer=pointer)
+
+
+def check_not_both(order: Order) -> None:
+    """Time that was refunded is not credited by a newer version of the order. Raises Refused."""
+    periods = {line.id: line.period for line in order.lines if line.period is not None}
+    if not periods:
+        return
+    for one in (one for _, parts in given(order, ()) for one in parts.unused):
+        period = periods.get(one.line)
+        if period is None or overlapping(one.span, period.granted):
+            raise Refused(
+                Reason.ORDER_CONFLICT, f"Time of line {one.line!r} has a refund; keep its period."
+            )
+
+
+def needs_time(order: Order, request: RefundIn) -> None:
+    """A subscription's refund says which time was not used. Raises Refused."""
+    if request.reason != "subscription" or request.unused:
+        return
+    if any(line.period is not None for line in order.lines):
+        raise Refused(
+            Reason.VALIDATION,
+            "Say which time of the subscription was not used: `unused`.",
+            pointer="/unused",
+        )
+
+
+def pick(
+    order: Order, request: RefundIn, before: Sequence[Breakdown], lines: dict[str, Rest]
+) -> Iterator[tuple[str, int, Unused]]:
+    """What each line gives back for the time that is asked: its id, how much, which units. `lines`
+    is what is left of each. Raises Refused."""
+    known = {line.id: line for line in order.lines}
+    taken: list[Unused] = [one for parts in before for one in parts.unused]
+    for index, asked in enumerate(request.unused):
+        line = known.get(asked.line)
+        if line is None:
+            raise Refused(
+                Reason.UNKNOWN_LINE,
+                f"The order has no line {asked.line!r}; its lines are {sorted(known)}.",
+                line=asked.line,
+                pointer=f"/unused/{index}/line",
+            )
+        amount, unused = _one(asked, line, taken, lines[line.id], f"/unused/{index}")
+        taken.append(unused)
+        yield line.id, amount, unused
+
+
+def _one(
+    asked: UnusedIn, line: Line, taken: Sequence[Unused], left: Rest, pointer: str
+) -> tuple[int, Unused]:
+    if line.period is None:
+        raise Refused(Reason.NO_PERIOD, line=line.id, pointer=pointer)
+    period = line.period
+    span = _span(asked, period, pointer)
+    mine = [one for one in taken if one.line == line.id]
+    _check_free(span, period, mine, line.id)
+    units = length([span, *(one.span for one in mine)])
+    money, credit = money_of(period, line.total, units)
+    back = line.total - left.gross  # for whatever reason
+    credit -= sum(one.credit for one in mine)
+    used = period.whole - units - length(period.granted)
+    return max(0, money - back), Unused(line.id, *span, credit, used)
+
+
+def _span(asked: UnusedIn, period: Period, pointer: str) -> Span:
+    start = _instant(asked.start, f"{pointer}/start")
+    end = period.end if asked.end is None else _instant(asked.end, f"{pointer}/end")
+    if not period.start <= start < end <= period.end:
+        raise _bad(
+            f"The time is not within the period, {rfc3339(period.start)} to "
+            f"{rfc3339(period.end)}, or does not end after it starts.",
+            pointer,
+        )
+    return period.unit(start), period.unit(end)
+
+
+def _check_free(span: Span, period: Period, mine: Sequence[Unused], line: str) -> None:
+    if again := overlapping(span, [one.span for one in mine]):
+        raise Refused(
+            Reason.TIME_REFUNDED,
+            f"{_words(again, period)} of it was refunded before; ask for the rest.",
+            line=line,
+            refunded=[list(one) for one in again],
+        )
+    if credited := overlapping(span, period.granted):
+        raise Refused(
+            Reason.TIME_CREDITED,
+            f"For {_words(credited, period)} of it a proration credit was granted; ask for the "
+            "rest, or take the credit back first and report the order without it.",
+            line=line,
+            credited=[list(one) for one in credited],
+        )
+
+
+def _words(spans: Sequence[Span], period: Period) -> str:
+    parts = (f"{a} to {b}" for a, b in spans)
+    return f"{period.by}s {', '.join(parts)} of {period.whole}"

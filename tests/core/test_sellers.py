@@ -1,0 +1,390 @@
+"""Refunds of sales that a platform made for others: who bears what, and who owes whom after it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from amends.core.effects import RefundIntent
+from amends.core.facts import RefundRequested, Retried
+from amends.core.parties import Party, Split
+from amends.core.policy import Amounts, built_in
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import (
+    LineIn,
+    LinePick,
+    PlatformFee,
+    RefundIn,
+    SellerIn,
+    ShippingIn,
+    TenderIn,
+)
+from amends.kernel.outcome import Declined, Unknown
+from amends.kernel.time import HOUR
+from tests.core.desk import STRIPE, Desk, contract_order
+
+STRIPES = {STRIPE: Split("transfer", sellers=1, returns=False)}
+SPLITS = {STRIPE: Split("amounts", sellers=0)}
+FEES = {STRIPE: Split("fee", sellers=1)}
+
+
+class Market(Desk):
+    """A desk whose provider pays sellers with the payment."""
+
+    def __init__(self, splits: dict[str, Split], **more: Any) -> None:
+        self.splits = splits
+        super().__init__(**more)
+
+    def ctx(self) -> Any:
+        return replace(super().ctx(), splits=self.splits)
+
+
+def paid(*sellers: SellerIn, amount: int = 10_000, apart: bool = False) -> TenderIn:
+    return TenderIn(
+        amount,
+        "payment",
+        STRIPE,
+        "pi_1",
+        amount,
+        sellers=sellers,
+        sellers_paid="apart" if apart else "with_payment",
+    )
+
+
+ONE = SellerIn("acct_1", 10_000, 1_000)
+
+
+def market(
+    *sellers: SellerIn,
+    splits: dict[str, Split] | None = None,
+    mode: PlatformFee = "proportional",
+    amount: int = 10_000,
+    apart: bool = False,
+    **order: Any,
+) -> Market:
+    plain = {
+        "lines": (LineIn("1", 1, amount),),
+        "shipping": (),
+        "tenders": (paid(*(sellers or (ONE,)), amount=amount, apart=apart),),
+    }
+    policy = built_in(10**9, amounts=Amounts(platform_fee=mode))
+    report = contract_order(**{**plain, **order})
+    return Market(STRIPES if splits is None else splits, report=report, policy=policy)
+
+
+def ask(desk: Market, **asked: Any) -> None:
+    decision = desk.tell(RefundRequested(RefundIn(**asked)))
+    assert decision.refused is None, decision.refused
+
+
+def sent(desk: Market) -> RefundIntent:
+    found = desk.due()
+    assert isinstance(found, RefundIntent)
+    return found
+
+
+def refunded(desk: Market, **asked: Any) -> tuple[Party, ...]:
+    """Asked, sent and paid; what the sellers bear of it."""
+    ask(desk, **asked)
+    sent(desk)
+    desk.accept()
+    return desk.leg().parties
+
+
+def books(desk: Market) -> dict[str, int]:
+    held: Counter[str] = Counter()
+    for entry in desk.entries:
+        for line in entry.postings:
+            held[line.account] += line.amount
+    return {name: amount for name, amount in held.items() if amount}
+
+
+def refusal(**changes: Any) -> tuple[Reason, dict[str, Any]]:
+    with pytest.raises(Refused) as found:
+        market(**changes)
+    return found.value.refusal.reason, found.value.refusal.extra
+
+
+# -- the platform's fee ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "parties"),
+    [
+        ("proportional", [(3333, 333, 3000), (3333, 333, 3000), (3334, 334, 3000)]),
+        ("keep", [(3333, 0, 3333), (3333, 0, 3333), (3334, 0, 3334)]),
+        ("full", [(3333, 1000, 3000), (3333, 0, 3000), (3334, 0, 3000)]),
+    ],
+)
+def test_the_fee_goes_back_in_proportion_or_at_once_or_not(
+    mode: PlatformFee, parties: list[tuple[int, int, int]]
+) -> None:
+    desk = market(mode=mode)
+    for amount, expected in zip((3333, 3333, 3334), parties, strict=True):
+        (party,) = refunded(desk, amount=amount)
+        assert (party.amount, party.fee, party.taken) == expected
+    fees = {"proportional": 1000, "keep": 0, "full": 1000}[mode]
+    assert desk.balance("platform_fees") == fees
+    assert desk.balance("seller_shares") == -10_000
+    assert desk.balance("seller_receivable:acct_1") == 0
+    assert desk.balance(f"clearing:{STRIPE}") == -fees
+
+
+def test_a_request_says_what_becomes_of_the_fee() -> None:
+    desk = market(mode="keep")
+    (party,) = refunded(desk, amount=5000, platform_fee="proportional")
+    assert (party.fee, party.taken) == (500, 4500)
+    (rest,) = refunded(desk)
+    assert (rest.part, rest.fee, rest.taken) == (500, 0, 5000)
+
+
+def test_what_a_provider_cannot_give_back_at_once_is_owed_to_the_seller() -> None:
+    desk = market(mode="full")
+    refunded(desk, amount=1000)
+    # All the fee of 10.00 goes back with a tenth of the sale; Stripe gives back a tenth of it.
+    assert desk.balance("seller_receivable:acct_1") == (1000 - 1000) - (1000 - 100)
+
+
+# -- what is sent ----------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_leave_again_whatever_was_refunded_meanwhile() -> None:
+    desk = market(splits=SPLITS)
+    ask(desk, amount=1000)
+    first = sent(desk)
+    desk.answer(Unknown("no answer"))
+    desk.found()
+    again = desk.due()
+    while not isinstance(again, RefundIntent):
+        desk.found()
+        again = desk.due()
+    assert again == first
+    assert [(s.account, s.amount, s.taken) for s in first.sellers] == [("acct_1", 1000, 900)]
+
+
+def test_sellers_paid_apart_are_not_in_the_request_and_owe() -> None:
+    desk = market(SellerIn("acct_1", 6000, 600), SellerIn("acct_2", 3000), apart=True)
+    ask(desk, amount=5000)
+    assert sent(desk).sellers == ()
+    desk.accept()
+    assert books(desk) == {
+        "sales_returns": 5000,
+        f"clearing:{STRIPE}": -5000,
+        "seller_receivable:acct_1": 2700,
+        "seller_receivable:acct_2": 1500,
+        "platform_fees": 300,
+        "seller_shares": -4500,
+    }
+
+
+def test_a_plain_order_has_no_parties_and_no_further_entries() -> None:
+    desk = Market(STRIPES, report=contract_order())
+    assert refunded(desk, amount=500) == ()
+    assert desk.kinds() == ["claim", "payout"]
+    assert "sellers" not in next(e.body for e in desk.events if e.type == "leg.sending")
+
+
+# -- by line ---------------------------------------------------------------------------------------
+
+
+def two_sellers(**more: Any) -> Market:
+    lines = (
+        LineIn("1", 1, 6000, seller="acct_1"),
+        LineIn("2", 2, 3000, seller="acct_2"),
+        LineIn("3", 1, 500),
+    )
+    return market(
+        SellerIn("acct_1", 6000, 600),
+        SellerIn("acct_2", 3500, 350),
+        splits=SPLITS,
+        lines=lines,
+        shipping=(ShippingIn("s1", 500, seller="acct_2"),),
+        **more,
+    )
+
+
+def test_the_seller_of_the_line_bears_it() -> None:
+    desk = two_sellers()
+    first, second = refunded(desk, lines=(LinePick("2", 1),))
+    assert (first.amount, second.amount, second.fee, second.taken) == (0, 1500, 150, 1350)
+    first, second = refunded(desk, lines=(LinePick("3", 1),))
+    assert (first.amount, second.amount) == (0, 0)
+    assert desk.balance("seller_receivable:acct_1") == 0
+    first, second = refunded(desk)
+    assert (first.amount, first.fee) == (6000, 600)
+    assert (second.amount, second.fee) == (2000, 200)
+    assert desk.balance("seller_shares") == -9500
+
+
+def test_a_seller_bears_no_more_than_the_part_he_was_paid() -> None:
+    desk = market(
+        SellerIn("acct_1", 6000),
+        SellerIn("acct_2", 4000),
+        splits=SPLITS,
+        lines=(LineIn("1", 1, 6500, seller="acct_1"), LineIn("2", 1, 3500, seller="acct_2")),
+    )
+    first, second = refunded(desk, lines=(LinePick("1", 1),))
+    assert (first.amount, second.amount) == (6000, 500)
+
+
+# -- edge 22: the seller was paid out --------------------------------------------------------------
+
+NO_MONEY = Declined("balance_insufficient", kind="split")
+
+
+def test_edge_22_a_seller_paid_out_already_is_a_receivable_and_the_customer_is_paid() -> None:
+    desk = market()
+    ask(desk, amount=4000)
+    assert [s.taken for s in sent(desk).sellers] == [3600]
+    first = desk.leg().key
+    desk.answer(NO_MONEY)
+    assert desk.refund().legs[-1].state == "sending"
+    again = sent(desk)
+    assert (again.sellers, again.amount, again.key == first) == ((), 4000, False)
+    desk.accept()
+    assert desk.leg().state == "succeeded"
+    assert desk.balance("seller_receivable:acct_1") == 3600
+    assert desk.balance(f"clearing:{STRIPE}") == -4000
+    assert desk.raised() == ["seller_owes"]
+
+
+def test_edge_22_in_doubt_it_goes_without_only_once_the_first_is_known_not_to_be_there() -> None:
+    desk = market()
+    ask(desk, amount=4000)
+    sent(desk)
+    desk.answer(Unknown("no answer"))
+    desk.found()
+    while not isinstance(desk.due(), RefundIntent):
+        desk.found()
+    desk.answer(NO_MONEY)
+    assert desk.leg().state == "unknown"
+    desk.due()
+    desk.now += HOUR
+    desk.found()
+    assert (desk.leg().state, desk.leg().epoch) == ("sending", 2)
+    assert sent(desk).sellers == ()
+    desk.accept()
+    assert desk.balance("seller_receivable:acct_1") == 3600
+
+
+def test_a_refusal_for_want_of_our_own_money_waits_as_ever() -> None:
+    desk = market()
+    ask(desk, amount=4000)
+    sent(desk)
+    desk.answer(Declined("balance_insufficient", kind="funds"))
+    assert desk.leg().state == "awaiting_funds"
+
+
+# -- late failure ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_late_failure_leaves_nobody_with_anothers_money(returns: bool) -> None:
+    desk = market(splits={STRIPE: Split("amounts", returns=returns)})
+    refunded(desk, amount=4000)
+    desk.hear(desk.state("failed"))
+    assert desk.leg().state == "failed"
+    assert desk.balance("seller_receivable:acct_1") == (0 if returns else -3600)
+    assert desk.balance(f"clearing:{STRIPE}") == (0 if returns else 3600)
+    desk.tell(Retried(desk.refund().id))
+    again = sent(desk)
+    assert [s.taken for s in again.sellers] == [3600 if returns else 0]
+    desk.accept()
+    assert desk.balance("seller_receivable:acct_1") == 0
+    assert desk.balance(f"clearing:{STRIPE}") == -400
+    assert desk.balance("seller_shares") == -4000
+
+
+def test_what_ends_unpaid_is_borne_by_nobody() -> None:
+    desk = market()
+    ask(desk, amount=4000)
+    sent(desk)
+    desk.answer(Declined("no", kind="final"))
+    assert books(desk) == {}
+    (party,) = refunded(desk)
+    assert (party.amount, party.fee) == (10_000, 1000)
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+def test_shares_that_do_not_add_up_are_refused() -> None:
+    reason, extra = refusal(tenders=(paid(SellerIn("a", 9000), SellerIn("b", 1001)),))
+    assert reason == Reason.SELLERS_OFF
+    assert (extra["stated"], extra["computed"], extra["off_by"]) == (10_000, 10_001, 1)
+    reason, extra = refusal(tenders=(paid(SellerIn("a", 500, 501)),))
+    assert (reason, extra["pointer"]) == (Reason.SELLERS_OFF, "/tenders/0/sellers/0/fee")
+    reason, _ = refusal(tenders=(paid(SellerIn("a", 9999)),), splits=FEES)
+    assert reason == Reason.SELLERS_OFF
+
+
+def test_a_line_names_a_seller_that_a_tender_has() -> None:
+    reason, extra = refusal(lines=(LineIn("1", 1, 10_000, seller="acct_9"),))
+    assert (reason, extra["pointer"]) == (Reason.UNKNOWN_SELLER, "/lines/0/seller")
+
+
+def test_a_provider_pays_as_many_sellers_with_a_payment_as_it_can() -> None:
+    two = paid(SellerIn("a", 5000), SellerIn("b", 5000))
+    assert refusal(tenders=(two,))[0] == Reason.SPLIT_NOT_POSSIBLE
+    assert refusal(splits={})[0] == Reason.SPLIT_NOT_POSSIBLE
+    assert market(tenders=(two,), splits=SPLITS).payment().sellers
+    assert market(apart=True, splits={}).payment().apart
+    assert refusal(tenders=(paid(ONE, ONE),))[0] == Reason.VALIDATION
+
+
+# -- any sequence ----------------------------------------------------------------------------------
+
+
+@given(
+    parts=st.lists(st.integers(0, 5000), min_size=1, max_size=4),
+    fees=st.lists(st.integers(0, 100), min_size=4, max_size=4),
+    own=st.integers(0, 3000),
+    cuts=st.lists(st.integers(1, 4000), max_size=6),
+    modes=st.lists(st.sampled_from(["proportional", "keep", "full"]), min_size=7, max_size=7),
+    currency=st.sampled_from(["EUR", "JPY", "USD"]),
+)
+def test_over_any_sequence_the_shares_are_the_refund_and_the_last_takes_the_residue(
+    parts: list[int], fees: list[int], own: int, cuts: list[int], modes: Any, currency: str
+) -> None:
+    whole = sum(parts) + own
+    if not whole:
+        return
+    sellers = tuple(
+        SellerIn(f"a{n}", part, part * fee // 100)
+        for n, (part, fee) in enumerate(zip(parts, fees, strict=False))
+        if part
+    )
+    desk = market(
+        amount=whole, splits=SPLITS, currency=currency, tenders=(paid(*sellers, amount=whole),)
+    )
+    for number, cut in enumerate([*cuts, whole]):
+        left = desk.order.remaining
+        if left:
+            refunded(desk, amount=min(cut, left), platform_fee=modes[number])
+        leg = desk.leg()
+        assert sum(p.amount for p in leg.parties) <= leg.amount
+        # Nothing is taken while we owe them as much: a fee was given back before its time.
+        assert all(p.taken in (0, max(0, p.due)) for p in leg.parties)
+        assert "full" in modes or all(p.taken == max(0, p.due) for p in leg.parties)
+    for place, seller in enumerate(sellers):
+        mine = [leg.parties[place] for _, leg in desk.legs()]
+        assert sum(p.amount for p in mine) == seller.amount
+        assert sum(p.part for p in mine) == seller.fee
+        assert sum(p.fee for p in mine) <= seller.fee
+        if set(modes[: len(cuts) + 1]) == {"proportional"}:
+            assert sum(p.fee for p in mine) == seller.fee
+        owes = sum(p.due - p.taken for p in mine)
+        assert desk.balance(f"seller_receivable:{seller.account}") == owes
+    assert desk.balance("seller_shares") == -sum(seller.amount for seller in sellers)
+    settled = all(p.due == p.taken for _, leg in desk.legs() for p in leg.parties)
+    functional: Counter[str] = Counter()
+    for entry in desk.entries:
+        for line in entry.postings:
+            functional[line.account] += line.functional
+    if settled:
+        assert not any(functional[f"seller_receivable:{s.account}"] for s in sellers)

@@ -1,0 +1,277 @@
+"""Unused time of subscriptions: by second and by day, in several parts, and credit beside money."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amends.core.facts import OrderReported, RefundRequested
+from amends.core.period import Period, money_of
+from amends.core.quote import Quote, compute
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import LineIn, PeriodIn, RefundIn, SpanIn, TaxIn, UnusedIn
+from amends.kernel.time import DAY, parse_rfc3339, rfc3339
+from tests.core.desk import Desk, card, contract_order
+
+NOV, DEC = "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"
+
+
+def on(day: int, time: str = "00:00:00Z") -> str:
+    return f"2026-11-{day:02}T{time}"
+
+
+def plan(total: int = 3000, tax: int = 0, **period: Any) -> LineIn:
+    taxes = (TaxIn("VAT", tax),) if tax else ()
+    said = {"start": NOV, "end": DEC, "by": "day", **period}
+    return LineIn("plan", 1, total, taxes=taxes, period=PeriodIn(**said))
+
+
+def desk_of(line: LineIn, **changes: Any) -> Desk:
+    report = contract_order(
+        lines=(line,), shipping=(), tenders=(card(line.total),) if line.total else (), **changes
+    )
+    return Desk(report)
+
+
+def asked(start: str, end: str | None = None) -> RefundIn:
+    return RefundIn(reason="subscription", unused=(UnusedIn("plan", start, end),))
+
+
+def quoted(desk: Desk, start: str, end: str | None = None) -> Quote:
+    return compute(desk.order, asked(start, end))
+
+
+def paid(desk: Desk, start: str, end: str | None = None) -> int:
+    decision = desk.tell(RefundRequested(asked(start, end)))
+    assert decision.refused is None, decision.refused
+    return desk.refund().amount
+
+
+def refusal(desk: Desk, request: RefundIn) -> tuple[Reason, dict[str, Any]]:
+    refused = desk.tell(RefundRequested(request)).refused
+    assert refused is not None
+    return refused.reason, refused.extra
+
+
+# -- by day and by second --------------------------------------------------------------------------
+
+
+def test_a_day_that_has_begun_is_used() -> None:
+    desk = desk_of(plan())
+    assert quoted(desk, on(16)).amount == 1500
+    assert quoted(desk, on(16, "00:00:01Z")).amount == 1400
+    assert quoted(desk, on(15, "23:59:59+00:00")).amount == 1500
+    assert quoted(desk, NOV).amount == 3000
+
+
+def test_days_are_counted_from_the_start_whatever_the_zone() -> None:
+    line = plan(start="2026-10-24T18:00:00+02:00", end="2026-10-27T18:00:00+01:00")
+    period = desk_of(line).order.lines[0].period
+    assert period is not None
+    assert period.whole == 4  # three days of a calendar in which one has 25 hours
+    assert period.unit(parse_rfc3339("2026-10-25T16:00:00Z")) == 1
+
+
+def test_by_second_a_second_is_worth_what_it_is_of_the_whole() -> None:
+    desk = desk_of(plan(total=259_200_000, by="second"))  # 100 for each second of 30 days
+    assert quoted(desk, on(30, "23:59:50Z")).amount == 1000
+    (time,) = quoted(desk, on(30, "23:59:50Z")).breakdown.unused
+    assert (time.end - time.start, time.used) == (10, 30 * 86_400 - 10)
+
+
+def test_tax_goes_back_as_it_was_charged() -> None:
+    desk = desk_of(plan(total=3100, tax=500))
+    (share,) = quoted(desk, on(16)).breakdown.lines
+    assert (share.quantity, share.net, share.tax) == (0, 1300, 250)
+
+
+def test_a_quote_shows_what_was_used_and_what_was_not() -> None:
+    desk = desk_of(plan(credited=(SpanIn(on(21), on(26)),)))
+    paid(desk, on(3), on(5))
+    (time,) = quoted(desk, on(26)).breakdown.unused
+    assert (time.start, time.end, time.used) == (25, 30, 30 - 2 - 5 - 5)
+
+
+# -- several refunds over one period ---------------------------------------------------------------
+
+
+def test_an_outage_first_and_the_end_later() -> None:
+    desk = desk_of(plan(total=1000))
+    assert paid(desk, on(3), on(5)) == 67  # 66.67: what two of thirty days are worth
+    assert paid(desk, on(21)) == 333
+    assert refusal(desk, asked(on(4), on(6))) == (
+        Reason.TIME_REFUNDED,
+        {"line": "plan", "refunded": [[2, 4]]},
+    )
+    assert paid(desk, NOV, on(3)) + paid(desk, on(5), on(21)) == 600
+
+
+def test_edge_23_all_that_went_back_counts_against_what_was_not_used() -> None:
+    desk = desk_of(plan())
+    goodwill = RefundIn(reason="goodwill", amount=1000)
+    assert desk.tell(RefundRequested(goodwill)).refused is None
+    assert paid(desk, on(16)) == 500
+    assert paid(desk, on(15), on(16)) == 100
+
+
+def test_what_failed_may_be_asked_for_again() -> None:
+    desk = desk_of(plan())
+    paid(desk, on(16))
+    desk.due()
+    desk.accept("failed")
+    assert paid(desk, on(16)) == 1500
+
+
+# -- credit and money ------------------------------------------------------------------------------
+
+
+def test_edge_23_time_that_was_credited_is_not_paid_in_money() -> None:
+    """An upgrade on the eleventh: the rest of the old plan was credited and spent on the new."""
+    old = desk_of(plan(credited=(SpanIn(on(11), DEC),)))
+    assert refusal(old, asked(on(11))) == (
+        Reason.TIME_CREDITED,
+        {"line": "plan", "credited": [[10, 30]]},
+    )
+    assert refusal(old, asked(on(5)))[0] == Reason.TIME_CREDITED
+    assert paid(old, on(5), on(11)) == 600
+
+
+def test_edge_23_money_never_exceeds_what_was_paid_less_what_was_used() -> None:
+    """The new plan cost 60.00, of which 20.00 were paid by that credit and 40.00 in money."""
+    new = desk_of(plan(total=4000, paid_by_credit=2000))
+    whole, half = quoted(new, NOV), quoted(new, on(16))
+    assert (whole.amount, whole.breakdown.unused[0].credit) == (4000, 2000)
+    assert (half.amount, half.breakdown.unused[0].credit) == (1000, 2000)
+    with pytest.raises(Refused) as nothing:
+        quoted(new, on(22))
+    assert nothing.value.refusal.reason == Reason.NOTHING_LEFT
+    assert paid(new, on(16)) == 1000
+    assert paid(new, NOV, on(16)) == 3000
+    assert new.refund().breakdown.unused[0].credit == 0
+
+
+def test_a_credit_granted_for_time_that_was_refunded_contradicts_it() -> None:
+    desk = desk_of(plan())
+    paid(desk, on(16))
+    again = contract_order(
+        version=2,
+        shipping=(),
+        tenders=(card(3000),),
+        lines=(plan(credited=(SpanIn(on(20), on(21)),)),),
+    )
+    refused = desk.tell(OrderReported(again)).refused
+    assert refused is not None
+    assert refused.reason == Reason.ORDER_CONFLICT
+    other = contract_order(
+        version=2,
+        shipping=(),
+        tenders=(card(3000),),
+        lines=(plan(credited=(SpanIn(on(1), on(2)),)),),
+    )
+    assert desk.tell(OrderReported(other)).refused is None
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "period",
+    [
+        {"end": NOV},
+        {"end": "2026-10-01T00:00:00Z"},
+        {"end": "2126-11-01T00:00:00Z"},
+        {"start": "2026-11-01"},
+        {"start": "soon"},
+        {"credited": (SpanIn(on(5), on(4)),)},
+        {"credited": (SpanIn("2026-10-31T00:00:00Z", on(4)),)},
+        {"credited": (SpanIn(on(2), on(5)), SpanIn(on(4), on(6)))},
+    ],
+)
+def test_a_period_that_is_none(period: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as found:
+        desk_of(plan(**period))
+    assert found.value.refusal.reason == Reason.BAD_PERIOD
+    assert found.value.refusal.extra["pointer"].startswith("/lines/0/period")
+
+
+def test_time_that_is_none() -> None:
+    desk = desk_of(plan())
+    for start, end in ((DEC, None), (on(5), on(5)), ("2026-10-31T00:00:00Z", None), ("x", None)):
+        assert refusal(desk, asked(start, end))[0] == Reason.BAD_PERIOD
+    other = RefundIn(unused=(UnusedIn("other", on(5)),))
+    assert refusal(desk, other)[0] == Reason.UNKNOWN_LINE
+    reason, extra = refusal(desk, RefundIn(reason="subscription", amount=5))
+    assert (reason, extra["pointer"]) == (Reason.VALIDATION, "/unused")
+    plain = Desk(contract_order())
+    assert refusal(plain, RefundIn(unused=(UnusedIn("1", on(5)),)))[0] == Reason.NO_PERIOD
+    assert plain.tell(RefundRequested(RefundIn(reason="subscription", amount=5))).refused is None
+
+
+# -- any period ------------------------------------------------------------------------------------
+
+
+@given(
+    total=st.integers(1, 10**7),
+    credit=st.integers(0, 10**6),
+    days=st.integers(1, 400),
+    by=st.sampled_from(["second", "day"]),
+    cuts=st.lists(st.integers(0, 400), max_size=5),
+    order=st.randoms(use_true_random=False),
+    currency=st.sampled_from(["EUR", "JPY", "USD"]),
+)
+def test_in_any_parts_and_order_the_whole_is_what_was_paid(
+    total: int, credit: int, days: int, by: Any, cuts: list[int], order: Any, currency: str
+) -> None:
+    start = parse_rfc3339(NOV)
+    line = plan(total, by=by, paid_by_credit=credit, end=rfc3339(start + days * DAY))
+    desk = desk_of(line, currency=currency)
+    bounds = sorted({0, days, *(cut for cut in cuts if cut < days)})
+    spans = list(pairwise(bounds))
+    order.shuffle(spans)
+    period = desk.order.lines[0].period
+    assert period is not None
+    units, credited = 0, 0
+    for first, last in spans:
+        request = asked(rfc3339(start + first * DAY), rfc3339(start + last * DAY))
+        refused = desk.tell(RefundRequested(request)).refused
+        if refused is None:
+            (time,) = desk.refund().breakdown.unused
+            units += time.end - time.start
+            credited += time.credit
+            given = sum(refund.amount for refund in desk.order.refunds)
+            used = (
+                total + credit - (2 * (total + credit) * units + period.whole) // (2 * period.whole)
+            )
+            assert given <= max(0, total - used)
+        else:
+            assert refused.reason == Reason.NOTHING_LEFT
+    given = sum(refund.amount for refund in desk.order.refunds)
+    assert given + credited <= total + credit
+    if not credit and units == period.whole:
+        assert given == total
+    if units:
+        assert refusal(desk, asked(NOV))[0] == Reason.TIME_REFUNDED
+
+
+@given(
+    total=st.integers(0, 10**9),
+    credit=st.integers(0, 10**9),
+    whole=st.integers(1, 10**5),
+    units=st.integers(0, 10**5),
+)
+def test_money_and_credit_come_to_the_value_of_the_time(
+    total: int, credit: int, whole: int, units: int
+) -> None:
+    period = Period(0, whole * DAY, "day", credit)
+    units = min(units, whole)
+    money, back = money_of(period, total, units)
+    more, more_back = money_of(period, total, min(units + 1, whole))
+    assert 0 <= money <= total
+    assert 0 <= back <= credit
+    assert (more >= money, more_back >= back) == (True, True)
+    assert money_of(period, total, whole) == (total, credit)
+    assert money_of(period, total, 0) == (0, 0)
