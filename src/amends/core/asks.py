@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import claims, legs, sellers
+from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
 from amends.core.effects import deadline_id
 from amends.core.facts import (
@@ -67,9 +67,8 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
         quote, over = quoted(work, request)
-        check_methods(work, quote.portions)
     except Refused as refused:
-        if fact.quote_hash and refused.refusal.reason in _LEFT:
+        if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
         raise
     if fact.quote_hash and fact.quote_hash != quote.hash:
@@ -79,12 +78,17 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if verdict.outcome == "approve":
         approve_all(work, refund.id)
     tell_requested(work, refund.id, fact.note_hash)
+    small.pay_out(work)
 
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
     """That a quote no longer holds, and what changed."""
-    names, sentence = changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
+    names, sentence = _changed(work, fact)
     return Refused(Reason.QUOTE_STALE, sentence, **extra, changed=names)
+
+
+def _changed(work: Work, fact: RefundRequested) -> tuple[list[str], str]:
+    return changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
 
 
 def check_request(request: RefundIn) -> None:
@@ -135,7 +139,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
     before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
-            Reason.VALIDATION,
+            Reason.OTHER_CURRENCY,
             f"The order is in {work.order.currency}; a refund is paid in that currency.",
             pointer="/currency",
         )
@@ -162,7 +166,10 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return sellers.quoted(work, request, set_apart(work, quote)), over
+    quote = small.credited(work, request, set_apart(work, quote))
+    quote = sellers.quoted(work, request, quote)
+    check_methods(work, quote.portions)
+    return quote, over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -286,6 +293,7 @@ def _make(
         note=fact.note_id,
         takes_over=() if declined else over,
         platform_fee=fact.request.platform_fee or "",
+        small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
         statutory=fact.request.statutory,
         consent=fact.request.consent,
@@ -300,8 +308,11 @@ def _make(
 
 
 def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
-    """It leaves, and what a person has `paid` is booked."""
+    """It leaves, unless it is too small, and what a person has `paid` is booked."""
     claims.take_over(work, refund_id)
+    if work.refund(refund_id).small:
+        small.hold(work, refund_id)
+        return
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
@@ -347,6 +358,7 @@ def approve(work: Work, fact: Approved) -> None:
     work.finish(deadline_id(refund.id))
     approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+    small.pay_out(work)
 
 
 def check_approver(work: Work, refund: Refund, shown: str) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from amends.core.order import Verdict
-from amends.core.requests import Allocation, IfLost, PlatformFee
+from amends.core.requests import Allocation, BelowMinimum, IfLost, PlatformFee
 from amends.core.risk import MODEL, Features, score
 from amends.kernel.canon import digest
 
@@ -27,6 +27,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     handling: tuple[tuple[str, int], ...] = ()
     minimum: tuple[tuple[str, int], ...] = ()
     platform_fee: PlatformFee = "proportional"
+    below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, func, insert, select, text, tuple_, updat
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from amends.core.chart import CREDITS
-from amends.core.documents import DueDocument
+from amends.core.documents import Document, DueDocument
 from amends.core.events import Event
 from amends.kernel.time import Instant
 from amends.store import rows
@@ -26,6 +26,7 @@ from amends.store.schema import (
     credit_notes,
     documents_due,
     entries,
+    orders,
     periods,
     postings,
     refunds,
@@ -107,6 +108,9 @@ class Ledger(Cold):
         last = select(periods.c.entity, func.max(periods.c.period)).group_by(periods.c.entity)
         return {row[0]: row[1] for row in await self.fetch(last)}
 
+    async def has_orders(self, entity: str) -> bool:
+        return bool(await self.fetch(select(orders.c.id).where(orders.c.entity == entity).limit(1)))
+
     async def close_period(
         self, entity: str, period: str, at: Instant, actor: str, make: Callable[[Head], Event]
     ) -> bool:
@@ -162,9 +166,16 @@ class Ledger(Cold):
         items = [_item(rows.to_credit_note(row)) for row in found]
         return page_of(items, [(row.entity, row.series, row.number) for row in found], limit)
 
-    async def documents_due(self, limit: int) -> list[DueDocument]:
+    async def documents_due(
+        self, limit: int, after: DueDocument | None = None
+    ) -> list[DueDocument]:
         due = documents_due.c
-        query = select(documents_due).order_by(due.at, due.order_id, due.entry).limit(limit)
+        key = (due.at, due.order_id, due.entry)
+        query = select(documents_due).order_by(*key).limit(limit)
+        if after is not None:
+            query = query.where(
+                tuple_(*key) > tuple_(after.at, after.document.order, after.document.entry)
+            )
         return [rows.to_due_document(row) for row in await self.fetch(query)]
 
     async def number_gaps(self) -> list[tuple[str, str, int, int]]:
@@ -184,22 +195,43 @@ async def _numbered(
     query = query.where(note.series == series).group_by(note.entity)
     last = {entity: (n, issued) for entity, n, issued in await connection.execute(query)}
     orders = {d.document.order for d in found}
-    query = select(credit_notes).where(note.order_id.in_(orders), note.kind == "credit_note")
-    given: dict[str, list[str]] = {}
-    for row in await connection.execute(query.order_by(note.entry)):
-        given.setdefault(row.refund_id, []).append(rows.to_credit_note(row).name)
+    query = select(credit_notes).where(note.order_id.in_(orders)).order_by(note.entry)
+    given: dict[str, _Given] = {}
+    for row in await connection.execute(query):
+        before = rows.to_credit_note(row)
+        given.setdefault(before.document.refund, _Given()).put(before.name, before.document)
     made = []
     for item in found:
         document = item.document
-        if document.kind == "reversal":
-            document = replace(document, reverses=tuple(given.get(document.refund, ())))
         number, issued = last.get(document.entity, (0, 0))
+        name = CreditNote(series, number + 1, 0, document).name
+        reverses = given.setdefault(document.refund, _Given()).put(name, document)
+        document = replace(document, reverses=reverses)
         fresh = CreditNote(series, number + 1, max(at, issued), document)
         last[document.entity] = (fresh.number, fresh.at)
-        if document.kind == "credit_note":
-            given.setdefault(document.refund, []).append(fresh.name)
         made.append(fresh)
     return made
+
+
+class _Given:
+    """The credit notes of one refund, and what of each was not reversed."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, int]] = []
+
+    def put(self, name: str, document: Document) -> tuple[str, ...]:
+        """One more document; the credit notes it reverses, of the last ones first."""
+        if document.kind == "credit_note":
+            self._open.append((name, abs(document.gross)))
+            return ()
+        rest, named = abs(document.gross), []
+        while rest and self._open:
+            name, left = self._open.pop()
+            named.append(name)
+            if left > rest:
+                self._open.append((name, left - rest))
+            rest = max(0, rest - left)
+        return tuple(reversed(named))
 
 
 def _item(note: CreditNote) -> dict[str, object]:
