@@ -7,7 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core.effects import Intent, RefundIntent, RefundLine, ReverseIntent
+from amends.core.effects import (
+    Intent,
+    RefundIntent,
+    RefundLine,
+    ReverseIntent,
+    SellerShare,
+)
 from amends.gateways import adyen
 from amends.gateways.spec import Failure, Response
 from amends.kernel.outcome import (
@@ -51,8 +57,17 @@ def _refund(currency: str, amount: int, reason: str, leg: str, epoch: int = 1) -
     )
 
 
+SELLERS = (
+    SellerShare("BA00000000000000000000001", 2000, 1800, "split-1", "split-1-fee"),
+    SellerShare("BA00000000000000000000002", 700, 0),
+    SellerShare("BA00000000000000000000003", 0),
+)
+SOLD = replace(REFUND, amount=3000, sellers=SELLERS)
+
 INTENTS: dict[str, Intent] = {
     "refund": REFUND,
+    "refund of what several sold": SOLD,
+    "refund of what one sold": replace(SOLD, amount=2000, sellers=SELLERS[:1]),
     "refund asked for by the customer": _refund("CLP", 990, "cancelled", "leg_04", 2),
     "refund of a duplicate": _refund("IDR", 1500000, "duplicate", "leg_05"),
     "refund for fraud": _refund("KWD", 1234, "fraud", "leg_06"),

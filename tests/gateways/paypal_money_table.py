@@ -12,6 +12,7 @@ from amends.core.effects import (
     LookupPaymentIntent,
     LookupRefundsIntent,
     RefundIntent,
+    SellerShare,
 )
 from amends.gateways import paypal
 from amends.gateways.spec import Failure, Response
@@ -56,12 +57,17 @@ def _refund_of(**changes: Any) -> RefundIntent:
     return RefundIntent(**{**fields, **changes})
 
 
+SOLD = replace(REFUND, sellers=(SellerShare("8XD4EPHK2ZYYG", REFUND.amount, REFUND.amount - 20),))
+KEPT = (SellerShare("8XD4EPHK2ZYYG", REFUND.amount, REFUND.amount),)
+
 INTENTS: dict[str, Intent] = {
     "refund": REFUND,
     "refund without decimals": _refund_of(currency="HUF", amount=320000, full=True),
     "refund of yen": _refund_of(currency="JPY", amount=1, reason="fraud"),
     "refund of a capture of an authorization": _refund_of(psp_payment_id=AUTH, charge=CAPTURE),
     "refund of one of several captures": _refund_of(psp_payment_id=AUTH, capture="2CAP"),
+    "refund of a seller's sale, and what we add": SOLD,
+    "refund of a seller's sale, the fee kept": replace(SOLD, sellers=KEPT),
     "void": CANCEL,
     "capture the rest": REST,
     "list, by way of the capture": FIND,

@@ -43,6 +43,8 @@ async def test_numbers_follow_the_order_in_which_they_wait(store: Store) -> None
     assert await store.number_documents("CN", NOW, 10) == 0
     await wait(store, due(3, NOW + 2), due(2, NOW + 1), due(1, NOW + 3))
     assert [d.document.order[-1] for d in await store.documents_due(10)] == ["2", "3", "1"]
+    (first,) = await store.documents_due(1)
+    assert [d.document.order[-1] for d in await store.documents_due(10, first)] == ["3", "1"]
     assert await store.number_documents("CN", NOW + 9, 2) == 2
     assert await store.number_documents("CN", NOW + 9, 2) == 1
     assert await numbers(store) == [

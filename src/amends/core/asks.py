@@ -72,7 +72,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         quote, over = quoted(work, request)
         check_methods(work, quote.portions)
     except Refused as refused:
-        if fact.quote_hash and refused.refusal.reason in _LEFT:
+        if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
         raise
     if fact.quote_hash and fact.quote_hash != quote.hash:
@@ -86,8 +86,12 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
     """That a quote no longer holds, and what changed."""
-    names, sentence = changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
+    names, sentence = _changed(work, fact)
     return Refused(Reason.QUOTE_STALE, sentence, **extra, changed=names)
+
+
+def _changed(work: Work, fact: RefundRequested) -> tuple[list[str], str]:
+    return changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
 
 
 def check_request(request: RefundIn) -> None:

@@ -158,7 +158,7 @@ def borne(
 def _taken(party: Party, mode: PlatformFee, split: Split | None, held: int) -> int:
     """What the provider takes with it: nothing where we hold as much of theirs, from a refund that
     failed after it was taken for it."""
-    if split is None or held >= party.due > 0:
+    if split is None or (split.way != "fee" and held >= party.due > 0):
         return 0
     if split.way == "transfer":  # it reckons the fee itself, in proportion
         return party.amount - (party.part if mode != "keep" else 0)

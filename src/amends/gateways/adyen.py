@@ -19,11 +19,13 @@ from amends.core.effects import (
     RefundIntent,
     ReverseIntent,
 )
+from amends.core.parties import Split
 from amends.gateways.adyen_answers import parse
 from amends.gateways.adyen_events import read
 from amends.gateways.adyen_items import is_key, verify
 from amends.gateways.adyen_lines import NEED_LINES, line_items
 from amends.gateways.adyen_objects import MULTIPLE_OF, WIRE_EXPONENT, mark, scrub, to_wire
+from amends.gateways.adyen_splits import splits
 from amends.gateways.codecs import Json
 from amends.gateways.spec import Capabilities, Request, Settings, Unwritable
 from amends.gateways.wire import checked_key, json_body, segment
@@ -60,6 +62,10 @@ CAPABILITIES = Capabilities(
         # Of a PayPal payment captured in parts it must say which capture (`capturePspReference`).
         Method("paypal", per_capture=True),
     ),
+    # docs.adyen.com/platforms/online-payments/split-transactions/split-refunds. That a refund that
+    # fails later is booked back to the same accounts is not said there, but follows from how it is
+    # booked.
+    split=Split("amounts", sellers=0),
     # docs.adyen.com/online-payments/refund gives the longest of all methods, and none for each.
     arrivals=(Arrival(0, 40, True),),
 )
@@ -91,6 +97,8 @@ def write(intent: Intent, settings: Settings) -> Request:
             fields["lineItems"] = line_items(intent)
         if intent.capture and intent.method.startswith("paypal"):
             fields["capturePspReference"] = intent.capture
+        if intent.sellers:
+            fields["splits"] = splits(intent)
         return _post("refunds", intent, fields, settings)
     if isinstance(intent, CaptureRestIntent):
         return _post("captures", intent, {"amount": _amount(intent)}, settings)

@@ -23,6 +23,7 @@ from amends.core.effects import (
     RefundIntent,
     ReverseIntent,
 )
+from amends.core.parties import Split
 from amends.gateways.codecs import Json
 from amends.gateways.paypal_answers import parse, token
 from amends.gateways.paypal_events import read
@@ -75,6 +76,8 @@ CAPABILITIES = Capabilities(
     multiple_of=MULTIPLE_OF,
     # A refund is of one capture, within 180 days of it (PayPal's help; REFUND_TIME_LIMIT_EXCEEDED).
     methods=(Method(per_capture=True, within=180 * DAY),),
+    # The seller is the payee of the whole payment (developer.paypal.com/docs/multiparty).
+    split=Split("fee", sellers=1),
     # PayPal's help, "Where is my refund?" (faq1212): the same day on its own balance, on a card
     # mostly two to five business days but up to 30 days; how a wallet was filled is not told here.
     arrivals=(Arrival(2, 30, False, ways=("card",)), Arrival(0, 30, False)),
@@ -90,7 +93,7 @@ def write(intent: Intent, settings: Settings) -> Request:
     Unwritable."""
     if isinstance(intent, RefundIntent):
         path = f"/v2/payments/captures/{segment(_capture(intent))}/refund"
-        return _post(path, _refund_body(intent), intent.key, settings)
+        return _post(path, _refund_body(intent), intent.key, settings, _on_behalf(intent, settings))
     if isinstance(intent, CancelIntent):
         return _post(_authorization(intent, "/void"), None, intent.key, settings)
     if isinstance(intent, CaptureRestIntent):
@@ -116,11 +119,28 @@ def _refund_body(intent: RefundIntent) -> Json:
     PayPal refuses one it has seen, also when it no longer knows the key. It holds the epoch, since
     PayPal does not say whether a refund that failed gives its invoice_id back.
     """
-    return {
+    body: Json = {
         "amount": to_wire(intent.amount, intent.currency),
         "custom_id": mark(intent.order, intent.leg, intent.epoch),
         "invoice_id": f"{intent.leg}-{intent.epoch}",
     }
+    ours = intent.amount - sum(seller.taken for seller in intent.sellers)
+    if intent.sellers and ours:
+        fee = {"amount": to_wire(ours, intent.currency)}
+        body["payment_instruction"] = {"platform_fees": [fee]}
+    return body
+
+
+def _on_behalf(intent: RefundIntent, settings: Settings) -> _Head:
+    """In whose name a platform asks: PayPal takes a refund from the account that was paid, less
+    what the platform adds. An unsigned token, as PayPal wants it."""
+    if not intent.sellers:
+        return ()
+    (seller,) = intent.sellers
+    claims = {"iss": settings.values.get("client_id", ""), "payer_id": seller.account}
+    parts = (json_body({"alg": "none"}), json_body(claims))
+    token = ".".join(base64.urlsafe_b64encode(x).decode("ascii").rstrip("=") for x in parts)
+    return (("PayPal-Auth-Assertion", f"{token}."),)
 
 
 def _capture_body(intent: CaptureRestIntent) -> Json:
@@ -137,11 +157,12 @@ def _authorization(intent: Intent, action: str = "") -> str:
     return f"/v2/payments/authorizations/{segment(intent.psp_payment_id)}{action}"
 
 
-def _post(path: str, body: Json | None, key: str, settings: Settings) -> Request:
+def _post(path: str, body: Json | None, key: str, settings: Settings, more: _Head = ()) -> Request:
     head: _Head = (
         ("Content-Type", "application/json"),
         ("PayPal-Request-Id", checked_key(key, _KEY_MAX)),
         ("Prefer", "return=representation"),
+        *more,
     )
     raw = b"" if body is None else json_body(body)
     return Request("POST", _base(settings) + path, head, raw)

@@ -96,6 +96,7 @@ Adyen (with `"gateway": "adyen"`), where it is not as above
     {"op": "settings", "outcome_delay_s": 0.2, "key_age_s": 604800, "authorization_age_s": 2419200}
         How long after a request its webhook leaves. `postpone_refunds`: they wait for a capture
         under way. `key_in_use_status` (409 or 422) and `key_in_use_transient`: what 704 looks like.
+    A refund with `splits` shows in its row of payments what each account bore (`borne`).
     There is no balance to run short. `lock_timeout` is a 704 and `unavailable` a 703, both
     transient.
 

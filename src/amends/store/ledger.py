@@ -26,6 +26,7 @@ from amends.store.schema import (
     credit_notes,
     documents_due,
     entries,
+    orders,
     periods,
     postings,
     refunds,
@@ -107,6 +108,9 @@ class Ledger(Cold):
         last = select(periods.c.entity, func.max(periods.c.period)).group_by(periods.c.entity)
         return {row[0]: row[1] for row in await self.fetch(last)}
 
+    async def has_orders(self, entity: str) -> bool:
+        return bool(await self.fetch(select(orders.c.id).where(orders.c.entity == entity).limit(1)))
+
     async def close_period(
         self, entity: str, period: str, at: Instant, actor: str, make: Callable[[Head], Event]
     ) -> bool:
@@ -162,9 +166,16 @@ class Ledger(Cold):
         items = [_item(rows.to_credit_note(row)) for row in found]
         return page_of(items, [(row.entity, row.series, row.number) for row in found], limit)
 
-    async def documents_due(self, limit: int) -> list[DueDocument]:
+    async def documents_due(
+        self, limit: int, after: DueDocument | None = None
+    ) -> list[DueDocument]:
         due = documents_due.c
-        query = select(documents_due).order_by(due.at, due.order_id, due.entry).limit(limit)
+        key = (due.at, due.order_id, due.entry)
+        query = select(documents_due).order_by(*key).limit(limit)
+        if after is not None:
+            query = query.where(
+                tuple_(*key) > tuple_(after.at, after.document.order, after.document.entry)
+            )
         return [rows.to_due_document(row) for row in await self.fetch(query)]
 
     async def number_gaps(self) -> list[tuple[str, str, int, int]]:

@@ -378,7 +378,17 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "capturable": payment.open,
         "refunded": payment.refunded,
         "disputed": sum(dispute.amount for dispute in payment.disputes if dispute.held),
+        **_borne_row(payment),
     }
+
+
+def _borne_row(payment: Payment) -> dict[str, Any]:
+    """What sellers' accounts bear of its refunds that stand, where any was split."""
+    sums: dict[str, int] = {}
+    for made in payment.modifications:
+        for account, amount in made.borne.items() if made.status == "succeeded" else ():
+            sums[account] = sums.get(account, 0) + amount
+    return {"borne": sums} if sums else {}
 
 
 def dispute_rows(books: Books) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ class Modification(msgspec.Struct, kw_only=True, eq=False):
     """What was asked of a payment, and how it stands: `received` until a webhook has told.
 
     `reference` is the merchant's own, sent back in webhooks; `amount` is 0 where none was asked.
+    `borne` is what each balance account bears of a refund, the platform the rest.
     """
 
     psp_reference: str
@@ -55,6 +56,7 @@ class Modification(msgspec.Struct, kw_only=True, eq=False):
     amount: int
     origin: Origin
     status: Literal["received", "succeeded", "failed"] = "received"
+    borne: dict[str, int] = {}
 
 
 class Payment(msgspec.Struct, kw_only=True, eq=False):

@@ -93,6 +93,23 @@ class Capture(_Asked, kw_only=True):
     line_items: list[LineItem] | msgspec.UnsetType = msgspec.UNSET
 
 
+class SplitAmount(_Strict, kw_only=True):
+    """Of one item of a split, in Adyen's minor units."""
+
+    value: int
+    currency: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Split(_Strict, kw_only=True):
+    """What one account bears of a refund, or the platform."""
+
+    type: Literal["BalanceAccount", "Commission", "Default", "Remainder", "PaymentFee"]
+    amount: SplitAmount
+    account: str | msgspec.UnsetType = msgspec.UNSET
+    reference: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+
+
 Reason = Literal["FRAUD", "CUSTOMER REQUEST", "RETURN", "DUPLICATE", "OTHER"]
 
 
@@ -102,6 +119,7 @@ class Refund(Capture, kw_only=True):
     merchant_refund_reason: Reason | msgspec.UnsetType | None = msgspec.UNSET
     capture_psp_reference: str | msgspec.UnsetType = msgspec.UNSET
     store: str | msgspec.UnsetType = msgspec.UNSET
+    splits: list[Split] | msgspec.UnsetType = msgspec.UNSET
 
 
 S = TypeVar("S", bound=_Asked)
@@ -126,6 +144,8 @@ def modify(books: Books, action: str, name: str, raw: bytes, origin: Origin) -> 
     if isinstance(asked, Refund):
         _check_refund(payment, asked)
     change = books.add(kind, payment, asked.reference or "", amount, origin)
+    if isinstance(asked, Refund) and asked.splits:
+        change.borne = {s.account: s.amount.value for s in asked.splits if s.account}
     begin(books, change)
     return _received(asked, change) | {"paymentPspReference": name}
 
@@ -209,8 +229,21 @@ def _check_refund(payment: Payment, asked: Refund) -> None:
     partial = asked.amount.value < (payment.captured or payment.amount)
     if payment.method in METHOD_NEEDS_LINES and partial and not asked.line_items:
         raise invalid(f"Partial refunds of {payment.method} need lineItems.", INVALID_FIELD)
+    if asked.splits:
+        _check_splits(payment, asked.splits, asked.amount.value)
     if asked.capture_psp_reference is msgspec.UNSET:
         return
     known = {change.psp_reference for change in payment.captures("succeeded")}
     if payment.method != "paypal" or asked.capture_psp_reference not in known:
         raise invalid("capturePspReference names no capture of a PayPal payment.", INVALID_FIELD)
+
+
+def _check_splits(payment: Payment, splits: list[Split], amount: int) -> None:
+    """They come to the amount of the refund, each with the account it is of."""
+    if sum(item.amount.value for item in splits) != amount:
+        raise invalid("The split amounts do not come to the amount of the refund.", INVALID_FIELD)
+    for item in splits:
+        if item.amount.value < 1 or item.amount.currency not in (msgspec.UNSET, payment.currency):
+            raise invalid("A split has an amount in the currency of the payment.", INVALID_FIELD)
+        if (item.type == "BalanceAccount") != bool(item.account):
+            raise invalid("An account goes with BalanceAccount, and only with it.", INVALID_FIELD)

@@ -22,7 +22,7 @@ from amends.sim.paypal import (
     views,
 )
 from amends.sim.paypal.books import Books, Forced
-from amends.sim.paypal.objects import Authorization, Capture, Dispute, Payment
+from amends.sim.paypal.objects import GIVEN_BACK, Authorization, Capture, Dispute, Payment
 from amends.sim.steering import (
     GENERAL,
     Answer,
@@ -40,7 +40,8 @@ _ID = re.compile(r"[A-Z0-9]{1,19}", re.ASCII)
 
 
 class MakePayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`payment`. `captured` is a part of a manual payment that was captured for good."""
+    """`payment`. `captured` is a part of a manual payment that was captured for good. `seller` is
+    the payee of it, who paid the merchant a `platform_fee`."""
 
     id: str
     amount: int
@@ -54,6 +55,8 @@ class MakePayment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     custom_id: str = ""
     invoice_id: str = ""
     announce: bool = False
+    seller: str = ""
+    platform_fee: int = 0
 
 
 class OnOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -190,6 +193,8 @@ def _make_payment(books: Books, wish: MakePayment) -> Answer:
         method=wish.method,
         custom_id=wish.custom_id,
         invoice_id=wish.invoice_id,
+        seller=wish.seller,
+        platform_fee=wish.platform_fee,
     )
     payments.register(books, payment)
     held = "" if wish.capture == "automatic" else wish.id
@@ -509,7 +514,13 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "refunded": payment.refunded,
         # A case takes nothing while it is open; what it took is a refund of PayPal's own.
         "disputed": 0,
+        **({"platform_fee_refunded": _given_back(payment)} if payment.seller else {}),
     }
+
+
+def _given_back(payment: Payment) -> int:
+    """What of the platform's fee went back with refunds that stand."""
+    return sum(given.added for given in payment.refunds if given.status not in GIVEN_BACK)
 
 
 def _status(payment: Payment) -> str:

@@ -16,7 +16,8 @@ TAKEN = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 class Payment(msgspec.Struct, eq=False, kw_only=True):
     """The money of one order. `id` is the first transaction's: an authorization or a capture.
 
-    `status` is the order's. `method` is `paypal` or `card`.
+    `status` is the order's. `method` is `paypal` or `card`. `seller` is the payee, where that is
+    not the merchant, and `platform_fee` what the merchant kept of it.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Payment(msgspec.Struct, eq=False, kw_only=True):
     method: str = "paypal"
     custom_id: str = ""
     invoice_id: str = ""
+    seller: str = ""
+    platform_fee: int = 0
     authorizations: list[Authorization] = []
     captures: list[Capture] = []
     refunds: list[Refund] = []
@@ -104,7 +107,8 @@ class Capture(msgspec.Struct, eq=False, kw_only=True):
 
 
 class Refund(msgspec.Struct, eq=False, kw_only=True):
-    """Money that went back. `listed` False: no order ever shows it."""
+    """Money that went back. `listed` False: no order ever shows it. `added` is what the platform
+    adds of its fee, where the payee is a seller."""
 
     id: str
     capture: Capture
@@ -117,6 +121,12 @@ class Refund(msgspec.Struct, eq=False, kw_only=True):
     note: str = ""
     listed: bool = True
     debited: bool = False
+    added: int = 0
+
+    @property
+    def cost(self) -> int:
+        """What of it the account that asked pays; the payee pays the rest."""
+        return self.added if self.capture.payment.seller else self.amount
 
 
 class Dispute(msgspec.Struct, eq=False, kw_only=True):

@@ -3,7 +3,7 @@
 import msgspec
 
 from amends.sim.account import BY_OTHERS, Origin, Outcome
-from amends.sim.paypal import views
+from amends.sim.paypal import money, views
 from amends.sim.paypal.bodies import amount_of, text_of
 from amends.sim.paypal.books import Books
 from amends.sim.paypal.errors import refused
@@ -34,6 +34,27 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     custom_id: str = ""
     invoice_id: str = ""
     note: str = ""
+    added: int = 0
+
+
+def _platform_fee(taken: Capture, body: Json) -> int:
+    """What the platform adds, of the fee that it kept and has not given back. Raises Refusal."""
+    instruction = body.get("payment_instruction")
+    if not instruction:
+        return 0
+    payment, at = taken.payment, "/payment_instruction/platform_fees/0/amount"
+    if not payment.seller:
+        raise refused("PLATFORM_FEE_NOT_ENABLED", "/payment_instruction")
+    fees = instruction.get("platform_fees") if isinstance(instruction, dict) else None
+    if not fees:
+        return 0
+    added, currency = money.read(fees[0].get("amount"), at)
+    stands = [given for given in payment.refunds if given.status not in GIVEN_BACK]
+    if added > payment.platform_fee - sum(given.added for given in stands):
+        raise refused("PLATFORM_FEE_EXCEEDED", at)
+    if currency != payment.currency:
+        raise refused("REFUND_CAPTURE_CURRENCY_MISMATCH", at)
+    return added
 
 
 def create(books: Books, taken: Capture, body: Json, origin: Origin) -> Refund:
@@ -45,8 +66,7 @@ def create(books: Books, taken: Capture, body: Json, origin: Origin) -> Refund:
         invoice_id=text_of(body, "invoice_id", 127),
         note=text_of(body, "note_to_payer", 255),
     )
-    if body.get("payment_instruction"):
-        raise refused("PLATFORM_FEE_NOT_ENABLED", "/payment_instruction")
+    wish = msgspec.structs.replace(wish, added=_platform_fee(taken, body))
     if amount is not None and amount[1] != taken.payment.currency:
         raise refused("REFUND_CAPTURE_CURRENCY_MISMATCH", "/amount/currency_code")
     return make(books, taken, wish, origin)
@@ -62,7 +82,8 @@ def make(books: Books, taken: Capture, wish: Wish, origin: Origin) -> Refund:
     if wish.invoice_id and ("refund", wish.invoice_id) in books.invoices:
         raise refused("DUPLICATE_INVOICE_ID", "/invoice_id")
     currency = taken.payment.currency
-    short = books.balance.get(currency, amount) < amount
+    cost = wish.added if taken.payment.seller else amount
+    short = books.balance.get(currency, cost) < cost
     if short and books.refuse_when_short:
         raise refused("REFUND_FAILED_INSUFFICIENT_FUNDS")
     # Whether a refund that failed gives its invoice id back is not documented: here it does not.
@@ -110,6 +131,7 @@ def _draw_up(books: Books, taken: Capture, amount: int, wish: Wish) -> Refund:
         custom_id=wish.custom_id,
         invoice_id=wish.invoice_id,
         note=wish.note,
+        added=wish.added,
     )
     books.refunds[given.id] = given
     taken.payment.refunds.append(given)
@@ -136,11 +158,11 @@ def _enter(books: Books, given: Refund, status: str, *, short: bool) -> None:
     currency = given.capture.payment.currency
     if status in GIVEN_BACK:
         if given.debited:
-            books.credit(currency, given.amount)
+            books.credit(currency, given.cost)
         given.debited = False
     elif not short and not given.debited:
         given.debited = True
-        books.credit(currency, -given.amount)
+        books.credit(currency, -given.cost)
     _show_refunded(given.capture, given.updated)
 
 
@@ -187,7 +209,7 @@ def fund_held(books: Books, currency: str) -> int:
             continue
         if given.capture.payment.currency != currency:
             continue
-        if books.balance.get(currency, given.amount) < given.amount:
+        if books.balance.get(currency, given.cost) < given.cost:
             break
         turn(books, given, "COMPLETED", BY_OTHERS)
         funded += 1

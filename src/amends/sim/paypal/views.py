@@ -166,7 +166,8 @@ def refund(books: Books, given: Refund) -> Json:
             "gross_amount": shown(given.amount, payment.currency),
             # What was paid for the capture is not given back.
             "paypal_fee": shown(0, payment.currency),
-            "net_amount": shown(given.amount, payment.currency),
+            **_filled(platform_fees=_added(given)),
+            "net_amount": shown(given.amount - given.added, payment.currency),
             "total_refunded_amount": shown(total, payment.currency),
         },
         "payer": MERCHANT,
@@ -176,6 +177,12 @@ def refund(books: Books, given: Refund) -> Json:
             _link(books, "up", f"/v2/payments/captures/{given.capture.id}"),
         ],
     }
+
+
+def _added(given: Refund) -> list[Json]:
+    """What the platform gave back of its fee."""
+    currency = given.capture.payment.currency
+    return [{"amount": shown(given.added, currency)}] if given.added else []
 
 
 # -- Orders v2 ---------------------------------------------------------------------------------
