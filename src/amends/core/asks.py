@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import claims, legs, sellers
+from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
 from amends.core.effects import Effect
 from amends.core.facts import (
@@ -82,6 +82,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if verdict.outcome == "approve":
         approve_all(work, refund.id)
     _record_request(work, refund.id, fact)
+    small.pay_out(work)
 
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
@@ -142,7 +143,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
     before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
-            Reason.VALIDATION,
+            Reason.OTHER_CURRENCY,
             f"The order is in {work.order.currency}; a refund is paid in that currency.",
             pointer="/currency",
         )
@@ -168,7 +169,8 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return sellers.quoted(work, request, set_apart(work, quote)), over
+    quote = small.credited(work, request, set_apart(work, quote))
+    return sellers.quoted(work, request, quote), over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -292,6 +294,7 @@ def _make(
         note=fact.note_id,
         takes_over=() if declined else over,
         platform_fee=fact.request.platform_fee or "",
+        small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
     )
     work.refund_id = refund_id
@@ -343,8 +346,11 @@ def _plain(struct: Any) -> dict[str, Any]:
 
 
 def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
-    """It leaves, and what a person has `paid` is booked."""
+    """It leaves, unless it is too small, and what a person has `paid` is booked."""
     claims.take_over(work, refund_id)
+    if work.refund(refund_id).small:
+        small.hold(work, refund_id)
+        return
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
@@ -390,6 +396,7 @@ def approve(work: Work, fact: Approved) -> None:
     work.finish(deadline_id(refund.id))
     approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+    small.pay_out(work)
 
 
 def check_approver(work: Work, refund: Refund, shown: str) -> None:

@@ -41,7 +41,8 @@ class SellerShare(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark.
-    `sellers`: those that the provider paid with the payment, and what it takes back of each."""
+    `sellers`: those that the provider paid with the payment, and what it takes back of each.
+    `figures`: what it takes off our balance there is asked for with it."""
 
     key: str
     amount: int
@@ -56,6 +57,7 @@ class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     method: str = ""
     lines: tuple[RefundLine, ...] = ()
     sellers: tuple[SellerShare, ...] = ()
+    figures: bool = False
 
 
 class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):
@@ -96,6 +98,7 @@ class LookupRefundsIntent(_Intent, frozen=True, tag="lookup_refunds", kw_only=Tr
     cursor: str = ""
     charge: str = ""
     capture: str = ""
+    figures: bool = False  # as above
 
 
 class LookupPaymentIntent(_Intent, frozen=True, tag="lookup_payment", kw_only=True):

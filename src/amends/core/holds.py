@@ -5,7 +5,7 @@ These numbers are those of invariant I1.
 
 from __future__ import annotations
 
-from amends.core import postings, sellers
+from amends.core import fx, postings, sellers
 from amends.core.chart import OUTSIDE_ACCOUNT
 from amends.core.claims import claim, lapse
 from amends.core.order import Leg, Payment, Refund, remaining
@@ -56,7 +56,7 @@ def settle(work: Work, leg_id: str) -> None:
     if leg.kind == "void":
         _settle_void(work, refund, leg, payment)
     elif refund.external:
-        work.book(postings.external(work.order, refund, leg, work.now))
+        fx.book_paid(work, refund, leg, external=True)
     else:
         if leg.kind in OUTSIDE_ACCOUNT:
             work.put_payment(
@@ -71,7 +71,7 @@ def settle(work: Work, leg_id: str) -> None:
                 refunded_ours=payment.refunded_ours + leg.amount,
             )
         claim(work, refund.id)
-        work.book(postings.payout(work.order, refund, leg, work.now))
+        fx.book_paid(work, refund, leg, external=False)
         sellers.book(work, leg_id)
 
 
@@ -98,6 +98,7 @@ def unsettle(work: Work, leg_id: str) -> None:
     if refund.external:
         work.put_payment(payment.id, external=payment.external - leg.amount)
         work.book(postings.external(work.order, refund, leg, work.now, back=True))
+        fx.leg_fee(work, leg_id, back=True)
         return
     if leg.outside:
         work.put_payment(payment.id, external=payment.external - leg.amount)
@@ -107,3 +108,4 @@ def unsettle(work: Work, leg_id: str) -> None:
         work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
     work.book(postings.payout_failed(work.order, refund, leg, work.now))
     sellers.book_back(work, leg_id)
+    fx.leg_fee(work, leg_id, back=True)

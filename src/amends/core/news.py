@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs, releases, sellers
+from amends.core import fx, legs, releases, sellers
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
 from amends.core.intents import unknown_capture
@@ -168,6 +168,7 @@ def _apply_refund(
     if leg.revived and news in ("heard_failed", "heard_canceled") and can_look(work, leg.payment):
         news = "heard_ended"
     traces, before = _traces(work, leg, state), work.order.head_seq
+    fx.told(work, leg.id, state.settled)
     legs.move(
         work,
         leg.id,
@@ -178,6 +179,7 @@ def _apply_refund(
         failure=state.failure_reason,
         **traces,
     )
+    fx.read_untold(work, leg.id, state.settled)
     if traces and work.order.head_seq == before:  # the only news in it
         work.event("leg.news", leg=leg.id, news="traced", **traces)
     if news.startswith("said_"):  # what was asked before this is older, though nothing changed
@@ -572,6 +574,13 @@ def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
 def raise_if_overpaid(work: Work, payment_id: str) -> None:
     payment = work.payment(payment_id)
     ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
-    over = ours + payment.external + payment.disputed + payment.uncaptured - payment.captured
+    disputed = payment.disputed - _beyond(work.order, payment)
+    over = ours + payment.external + disputed + payment.uncaptured - payment.captured
     if over > 0:
         work.event("exception.raised", what="paid_twice", payment=payment_id, amount=over)
+
+
+def _beyond(order: Order, payment: Payment) -> int:
+    """What disputes took beyond the payment, which was exchange: nobody else was paid that."""
+    own = (d for d in order.disputes if d.payment == payment.id and not d.currency)
+    return sum(d.beyond for d in own)

@@ -22,7 +22,7 @@ from amends.core.requests import (
 )
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
-from amends.kernel.outcome import RefundState
+from amends.kernel.outcome import RefundState, Settled
 from amends.kernel.time import Instant
 
 LegKind = Literal["refund", "void", "reversal", "credit", "manual"]
@@ -49,7 +49,7 @@ LIVE: tuple[LegState, ...] = (
     "awaiting_funds",
 )
 
-Stage = Literal["review", "declined", "active"]
+Stage = Literal["review", "declined", "active", "held", "combined"]
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -346,6 +346,10 @@ class Leg(_Part, frozen=True):
     parties: tuple[Party, ...] = ()  # what sellers bear of it, fixed like `full`
     untaken: bool = False  # the provider refused to take that from them: it goes without
     took: bool = False  # what it took from them is on the books
+    settled: Settled | None = None  # what the provider says that it took off our balance
+    value: int = 0  # in another currency than the books': what it was booked as, functional
+    valued: bool = False  # ... at what it was worth when it was paid, not at the order's rate
+    fee: tuple[int, int] = (0, 0)  # of the provider, as booked: in its currency and functional
 
     @property
     def key(self) -> str:
@@ -392,11 +396,17 @@ class Refund(_Part, frozen=True):
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
     platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
+    small: bool = False  # below the minimum: held once it is approved
+    combined_in: str = ""  # the refund that pays it together with others
 
 
 class Dispute(_Part, frozen=True):
     """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `booked` what
-    of it is on the books, `step` how far it is known to have come."""
+    of it is on the books, `step` how far it is known to have come.
+
+    `taken` is that in the `currency` it was taken in, where it is not the order's. Of `booked`,
+    `beyond` is more than the payment ever was. `value` is functional, None: at the order's rate.
+    """
 
     id: str
     payment: str
@@ -404,7 +414,13 @@ class Dispute(_Part, frozen=True):
     status: str
     withdrawn: int = 0
     step: int = 0
-    booked: int = 0  # 0 where it was taken in another currency: how much that is, nobody said
+    booked: int = 0
+    currency: str = ""
+    taken: int = 0
+    beyond: int = 0
+    value: int | None = None
+    settled: Settled | None = None
+    fee: tuple[int, int] = (0, 0)  # as a leg's
 
 
 class Receipt(_Part, frozen=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs, sellers, unused
+from amends.core import fx, legs, sellers, unused
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.left import left_over
@@ -43,7 +43,7 @@ from amends.core.sums import check_sums, taxes_of
 from amends.core.work import Work
 from amends.kernel.currency import known
 from amends.kernel.ids import derived
-from amends.kernel.money import Rate, allocate, proportion, share
+from amends.kernel.money import allocate, proportion, share
 from amends.kernel.time import Instant, parse_rfc3339
 
 
@@ -66,7 +66,7 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
         id=order_id(report.source),
         source=report.source,
         currency=report.currency,
-        rate=_rate(report.currency, ctx),
+        rate=fx.order_rate(report, ctx, at),
         version=0,
         entity=report.entity,
         last_at=at,
@@ -76,7 +76,11 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
 def check_order(report: OrderIn) -> None:
     """What the shape of the body cannot say. Raises Refused."""
     if not known(report.currency):
-        _invalid(f"{report.currency} is not an ISO 4217 currency.", "/currency")
+        raise Refused(
+            Reason.UNKNOWN_CURRENCY,
+            f"{report.currency} is not an ISO 4217 currency.",
+            pointer="/currency",
+        )
     parts: tuple[tuple[str, Sequence[LineIn | ShippingIn | ChargeIn]], ...] = (
         ("lines", report.lines),
         ("shipping", report.shipping),
@@ -125,20 +129,6 @@ def _check_tender(tender: TenderIn, pointer: str) -> None:
 
 def _invalid(detail: str, pointer: str) -> None:
     raise Refused(Reason.VALIDATION, detail, pointer=pointer)
-
-
-def _rate(currency: str, ctx: Ctx) -> Rate:
-    if currency == ctx.functional:
-        return Rate(currency, currency, 1, 1, "same")
-    rate = ctx.rates.get(currency)
-    if rate is None:
-        raise Refused(
-            Reason.NO_RATE,
-            f"No rate from {currency} to {ctx.functional} is known; set [ledger.rates] "
-            f"{currency} in amends.toml.",
-            currency=currency,
-        )
-    return rate
 
 
 def report_order(work: Work, fact: OrderReported) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from amends.core.order import Verdict
-from amends.core.requests import Allocation, IfLost, PlatformFee
+from amends.core.requests import Allocation, BelowMinimum, IfLost, PlatformFee
 from amends.core.risk import MODEL, Features, score
 from amends.kernel.canon import digest
 
@@ -25,6 +25,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     handling: tuple[tuple[str, int], ...] = ()
     minimum: tuple[tuple[str, int], ...] = ()
     platform_fee: PlatformFee = "proportional"
+    below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
 
 

@@ -27,6 +27,8 @@ STATUS: dict[Reason, int] = {
     Reason.UNKNOWN_PAYMENT: 404,
     Reason.UNKNOWN_REFUND: 404,
     Reason.UNKNOWN_QUOTE: 404,
+    Reason.UNKNOWN_CURRENCY: 422,
+    Reason.OTHER_CURRENCY: 422,
     Reason.UNKNOWN_LINE: 404,
     Reason.DISCOUNTS_OFF: 422,
     Reason.TAXES_OFF: 422,

@@ -19,7 +19,14 @@ from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
 from amends.core.policy import Amounts
-from amends.core.requests import Allocation, Amount, BasisPoints, IfLost, PlatformFee
+from amends.core.requests import (
+    Allocation,
+    Amount,
+    BasisPoints,
+    BelowMinimum,
+    IfLost,
+    PlatformFee,
+)
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -45,12 +52,16 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92").
+    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92"),
+    for days on which the European Central Bank has none, or for all where `ecb` is false;
+    `ecb_file`: a newer copy of its file (eurofxref-hist.zip) than the one installed.
     `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
     issuer, which numbers them. `captures`: they are booked too."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
+    ecb: bool = True
+    ecb_file: str = ""
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
     captures: bool = False
@@ -70,6 +81,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
     platform_fee: PlatformFee = "proportional"
+    below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
 
 
@@ -144,6 +156,8 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
     found = raw.get("connections", {}) if connections else {}
     if not isinstance(found, dict):
         raise ConfigError("[connections] must be tables: [connections.NAME].")
+    if ledger.ecb_file and not (path.parent / ledger.ecb_file).is_file():
+        raise ConfigError(f"[ledger] ecb_file: there is no file {path.parent / ledger.ecb_file}.")
     accounts = account_names(ledger.accounts, path.parent)
     if connections:
         check_clearing(ledger.accounts, accounts, found)
@@ -237,6 +251,7 @@ def amounts(policy: PolicyConfig) -> Amounts:
         **by_currency,
         allocation=policy.allocation,
         platform_fee=policy.platform_fee,
+        below_minimum=policy.below_minimum,
     )
 
 

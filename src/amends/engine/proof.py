@@ -101,7 +101,8 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
         ours = entry.functional_currency
         said = f"The {entry.kind} is off by {functional} minor units of {ours}."
         yield Finding(order.id, entry.number, said)
-    if entry.currency != (order.rate.quote if entry.kind == "restock" else order.currency):
+    own = order.rate.quote if entry.kind == "restock" else order.currency
+    if entry.currency != own and entry.kind != "provider_fee":
         said = f"The {entry.kind} is in {entry.currency}, the order in {order.currency}."
         yield Finding(order.id, entry.number, said)
 
@@ -109,7 +110,8 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
 def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     """Payable, clearing and outside accounts against the legs."""
     booked: Counter[str] = Counter()
-    for posting in (posting for entry in entries for posting in entry.postings):
+    moved = (entry for entry in entries if entry.kind != "provider_fee")
+    for posting in (posting for entry in moved for posting in entry.postings):
         booked[posting.account] -= posting.amount
     legs = _paid(order)
     own = sum(legs[account, False] for account, external in legs if not external)

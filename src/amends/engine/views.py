@@ -160,6 +160,7 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "requested_by": refund.requested_by,
         "decided_by": refund.decided_by or None,
         "fallback_of": refund.fallback_of or None,
+        **({"combined_in": refund.combined_in} if refund.combined_in else {}),
         "shown": refund.shown or None,
         "decide_by": when(refund.decide_by),
         "created_at": when(refund.created_at),

@@ -161,6 +161,7 @@ entries = _table(
     _str("psp_refund_id"),
     _str("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
     _str("holder"),  # whose gift card or store credit it moves, "" for nobody's
+    _str("worth"),  # JSON, "" for the order's rate
 )
 
 postings = _narrow(

@@ -364,8 +364,8 @@ class Store(Protocol):
         filter, by (at, order, number); filters: order, refund, account, currency, holder. Items:
         order, number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
         holder (whose gift card or store credit it moves, "" for nobody's), posted_on, tax_point
-        (None: nothing of it is tax) and document_date as YYYY-MM-DD, postings (account, amount,
-        functional; debit positive)."""
+        (None: nothing of it is tax) and document_date as YYYY-MM-DD, worth (None, or what it is
+        valued by: see core/postings.py), postings (account, amount, functional; debit positive)."""
         ...
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:

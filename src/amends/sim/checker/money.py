@@ -223,7 +223,9 @@ def refunds_are_their_legs(case: Case) -> Found:
         if refund.stage != "declined" and whole != refund.amount:
             yield case.wrong("I2", f"{refund.id} of {refund.amount} has legs of {whole}")
         for leg in refund.legs:
-            if (leg.state == "planned") != (refund.stage == "review") and leg.state not in GONE:
+            if (leg.state == "planned") != (
+                refund.stage in ("review", "held")
+            ) and leg.state not in GONE:
                 yield case.wrong("I1", f"{leg.id} is {leg.state} in a refund in {refund.stage}")
             if leg.state == "planned" and leg.psp_refund_id:
                 yield case.wrong("I3", f"{leg.id} is planned and was sent: {leg.psp_refund_id}")

@@ -80,6 +80,8 @@ def _entry_hash(entry: Entry) -> str:
         "postings": lines,
     }
     value |= {name: row[name] for name in ("posted_on", "holder") if row.get(name)}
+    if row["worth"]:
+        value["worth"] = json.loads(row["worth"])
     return sha256(canonical(value)).hexdigest()
 
 

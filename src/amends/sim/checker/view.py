@@ -85,6 +85,14 @@ class Party(msgspec.Struct):
     taken: int = 0
 
 
+class Settled(msgspec.Struct):
+    """What the document was told that was taken off the provider's balance."""
+
+    currency: str = ""
+    amount: int = 0
+    fee: int = 0
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment, as the order's document has it."""
 
@@ -98,6 +106,7 @@ class Leg(msgspec.Struct):
     outside: bool = False
     parties: list[Party] = []
     took: bool = False
+    settled: Settled | None = None
 
 
 class Refund(msgspec.Struct):
@@ -157,6 +166,9 @@ class Dispute(msgspec.Struct):
     withdrawn: int = 0
     status: str = ""
     booked: int = 0
+    beyond: int = 0
+    currency: str = ""
+    settled: Settled | None = None
 
 
 class Part(msgspec.Struct):
@@ -198,6 +210,10 @@ class Rate(msgspec.Struct):
         times the denominator."""
         return abs(2 * (functional * self.denominator - amount * self.numerator))
 
+    def of(self, amount: int) -> int:
+        """An amount, not below 0, in minor units of `quote`, half up."""
+        return (2 * amount * self.numerator + self.denominator) // (2 * self.denominator)
+
 
 class Order(msgspec.Struct):
     """The document of one order."""
@@ -234,6 +250,14 @@ class Movement(msgspec.Struct):
     status: str
     psp_refund_id: str | None = None
     key: str | None = None
+    settled_currency: str = ""
+    settled: int = 0
+    settled_fee: int = 0
+
+    @property
+    def figures(self) -> tuple[str, int, int]:
+        """What it took off the balance, and the fee."""
+        return self.settled_currency, self.settled, self.settled_fee
 
     @property
     def asked(self) -> bool:
@@ -281,6 +305,9 @@ class DisputeThere(msgspec.Struct):
     psp_payment_id: str
     status: str
     withdrawn: int
+    settled: int = 0
+    settled_currency: str = ""
+    settled_fee: int = 0
 
 
 class Told(msgspec.Struct):
@@ -482,8 +509,9 @@ def _hear(told: Told, thing: dict[str, Any]) -> None:
     if kind == "refund":
         told.refunds.add((name, str(thing.get("status"))))
     elif kind == "dispute":
-        moved = sum(line["amount"] for line in thing.get("balance_transactions") or ())
-        told.disputes.add((name, str(thing.get("status")), -moved))
+        lines = thing.get("balance_transactions") or ()
+        held = thing.get("amount") or 0 if len(lines) % 2 else 0  # one takes, the next gives back
+        told.disputes.add((name, str(thing.get("status")), held))
     elif kind == "payment_intent":
         told.captured.add((name, thing.get("amount_received") or 0))
     elif kind == "charge":
