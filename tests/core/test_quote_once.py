@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from amends.core.decide import quote
+from amends.core.decision import Method
 from amends.core.facts import OrderReported, Recorded, RefundRequested
 from amends.core.quote import basis_of
-from amends.core.reasons import Reason
+from amends.core.reasons import Reason, Refused
 from amends.core.requests import (
     ChargeIn,
     ChargePick,
@@ -20,7 +22,7 @@ from amends.core.requests import (
     LinePick,
     RefundIn,
 )
-from tests.core.desk import DAY, TEA, Desk, card, contract_order, recorded_id
+from tests.core.desk import DAY, STRIPE, TEA, TERMS, Desk, card, contract_order, recorded_id
 from tests.core.test_amounts import ONE, WRAP, ask
 
 ONE_TEA = RefundIn(lines=(LinePick("1", 1),))
@@ -83,3 +85,13 @@ def test_a_quote_of_a_changed_order_is_stale_and_says_why(
     assert refused is not None
     assert refused.reason is Reason.QUOTE_STALE
     assert refused.extra["changed"]
+
+
+def test_what_a_method_does_not_allow_is_not_quoted() -> None:
+    terms = replace(TERMS, methods=(Method("cash", partial=False),))
+    paid = replace(card(10_200), method="cash")
+    desk = Desk(contract_order(tenders=(paid,)), terms={STRIPE: terms})
+    asked = Recorded(recorded_id(99), desk.now, "key:agent", RefundRequested(ONE_TEA))
+    with pytest.raises(Refused) as told:
+        quote(desk.order, ONE_TEA, asked, desk.ctx())
+    assert told.value.refusal.reason is Reason.PARTIAL_NOT_POSSIBLE

@@ -141,3 +141,22 @@ async def test_pages_and_gaps(store: Store) -> None:
     report = await prove(store)
     said = "Series CN of main has 6 documents, and its last is 9."
     assert [finding.what for finding in report.findings] == [said]
+
+
+async def test_a_reversal_names_the_credit_notes_that_it_reverses(store: Store) -> None:
+    """What was reversed before is not reversed again; a part of one leaves the rest of it open."""
+    back = {"kind": "reversal", "net": -2667, "tax": -533, "gross": -3200}
+    part, rest = {**back, "gross": -200}, {**back, "gross": -6200}
+    kinds: list[dict[str, Any]] = [{}, back, {}, back, {}, {}, part, rest]
+    for number, changes in enumerate(kinds, 1):
+        await wait(store, due(1, NOW + number, entry=number, **changes))
+        if number % 3 == 0:  # some are numbered together with others, some after them
+            await store.number_documents("CN", NOW + 9, 10)
+    await store.number_documents("CN", NOW + 9, 10)
+    items = (await store.credit_notes({}, "", 10)).items
+    assert [tuple(item["reverses"]) for item in items if item["kind"] == "reversal"] == [
+        ("CN-000001",),
+        ("CN-000003",),
+        ("CN-000006",),
+        ("CN-000005", "CN-000006"),
+    ]

@@ -70,7 +70,6 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
         quote, over = quoted(work, request)
-        check_methods(work, quote.portions)
     except Refused as refused:
         if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
@@ -170,7 +169,9 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
     quote = small.credited(work, request, set_apart(work, quote))
-    return sellers.quoted(work, request, quote), over
+    quote = sellers.quoted(work, request, quote)
+    check_methods(work, quote.portions)
+    return quote, over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:

@@ -226,8 +226,17 @@ def _promotion(said: PromotionIn, otherwise: IfLost) -> Promotion:
     )
 
 
-def _taxes(taxes: tuple[TaxIn, ...]) -> tuple[Tax, ...]:
-    return tuple(Tax(tax.name, tax.amount, tax.rate) for tax in taxes)
+def _taxes(taxes: tuple[TaxIn, ...], of: tuple[TaxIn, ...] = ()) -> tuple[Tax, ...]:
+    """Taxes are told apart by name; where an item has two rates of one name, they are in it. `of`:
+    the item's, if these are of a discount on it."""
+    rates = {(tax.name, tax.rate) for tax in of or taxes}
+    names = [name for name, _ in rates]
+    found: dict[str, Tax] = {}
+    for tax in taxes:
+        name = tax.name if names.count(tax.name) < 2 else f"{tax.name} {tax.rate}".strip()
+        more = found[name].amount if name in found else 0
+        found[name] = Tax(name, tax.amount + more, tax.rate)
+    return tuple(found.values())
 
 
 def _gross(item: LineIn | ShippingIn | ChargeIn, included: bool) -> int:
@@ -240,14 +249,15 @@ def _discounts(item: LineIn | ShippingIn, included: bool) -> tuple[Discount, ...
 
 def _discount(said: DiscountIn, item: LineIn | ShippingIn, included: bool) -> Discount:
     """With the taxes that would be charged on it: as told, else in proportion to its item's."""
-    taxes = _taxes(said.taxes)
+    taxes = _taxes(said.taxes, item.taxes)
     net = item.total - (taxes_of(item) if included else 0)
     if not taxes and net > 0:
+        own = _taxes(item.taxes)
         if included:
-            split = allocate(said.amount, [net, *(tax.amount for tax in item.taxes)])[1:]
+            split = allocate(said.amount, [net, *(tax.amount for tax in own)])[1:]
         else:
-            split = tuple(proportion(tax.amount, said.amount, net) for tax in item.taxes)
-        taxes = tuple(Tax(tax.name, amount) for tax, amount in zip(item.taxes, split, strict=True))
+            split = tuple(proportion(tax.amount, said.amount, net) for tax in own)
+        taxes = tuple(Tax(tax.name, amount) for tax, amount in zip(own, split, strict=True))
     gross = said.amount if included else said.amount + sum(tax.amount for tax in taxes)
     return Discount(gross, said.of, taxes)
 

@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, func, insert, select, text, tuple_, updat
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from amends.core.chart import CREDITS
-from amends.core.documents import DueDocument
+from amends.core.documents import Document, DueDocument
 from amends.core.events import Event
 from amends.kernel.time import Instant
 from amends.store import rows
@@ -195,22 +195,43 @@ async def _numbered(
     query = query.where(note.series == series).group_by(note.entity)
     last = {entity: (n, issued) for entity, n, issued in await connection.execute(query)}
     orders = {d.document.order for d in found}
-    query = select(credit_notes).where(note.order_id.in_(orders), note.kind == "credit_note")
-    given: dict[str, list[str]] = {}
-    for row in await connection.execute(query.order_by(note.entry)):
-        given.setdefault(row.refund_id, []).append(rows.to_credit_note(row).name)
+    query = select(credit_notes).where(note.order_id.in_(orders)).order_by(note.entry)
+    given: dict[str, _Given] = {}
+    for row in await connection.execute(query):
+        before = rows.to_credit_note(row)
+        given.setdefault(before.document.refund, _Given()).put(before.name, before.document)
     made = []
     for item in found:
         document = item.document
-        if document.kind == "reversal":
-            document = replace(document, reverses=tuple(given.get(document.refund, ())))
         number, issued = last.get(document.entity, (0, 0))
+        name = CreditNote(series, number + 1, 0, document).name
+        reverses = given.setdefault(document.refund, _Given()).put(name, document)
+        document = replace(document, reverses=reverses)
         fresh = CreditNote(series, number + 1, max(at, issued), document)
         last[document.entity] = (fresh.number, fresh.at)
-        if document.kind == "credit_note":
-            given.setdefault(document.refund, []).append(fresh.name)
         made.append(fresh)
     return made
+
+
+class _Given:
+    """The credit notes of one refund, and what of each was not reversed."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, int]] = []
+
+    def put(self, name: str, document: Document) -> tuple[str, ...]:
+        """One more document; the credit notes it reverses, of the last ones first."""
+        if document.kind == "credit_note":
+            self._open.append((name, abs(document.gross)))
+            return ()
+        rest, named = abs(document.gross), []
+        while rest and self._open:
+            name, left = self._open.pop()
+            named.append(name)
+            if left > rest:
+                self._open.append((name, left - rest))
+            rest = max(0, rest - left)
+        return tuple(reversed(named))
 
 
 def _item(note: CreditNote) -> dict[str, object]:
