@@ -22,17 +22,24 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from amends.core.orders import order_id
+from amends.core.requests import OrderKey
 from amends.sim.play.game import Game
 from amends.sim.play.parties import PARTIES
+from amends.sim.play.run import TRUTH
+from amends.sim.play.story import SHOP
+from amends.sim.play.wish import RATES
 
 SEED = 2  # an even one, which has captures in its books
 ASKING = 0.05
 WITHOUT = frozenset(("lose", "unsaid_capture"))
 AMOUNT = re.compile(r"(?m)^ +\S+  -?\d+\.?\d* [A-Z]{3}")
 Found = Iterator[str]
+Told = dict[str, Any]  # of `amends.sim.play.evidence.Truth`
 
 
 def play(folder: Path, orders: int, asking: float = ASKING, days: float = 30.0) -> list[str]:
@@ -62,6 +69,8 @@ def prove(folder: Path) -> Found:
         yield from refused_with_a_cent_more(tool, files[tool])
     yield from trial_balance(folder, files["csv"])
     yield from clearing(folder, files["csv"])
+    yield from balances(folder, files["csv"])
+    yield from realised(folder, files["csv"])
 
 
 # -- the commands, and the tools of others ---------------------------------------------------------
@@ -165,15 +174,16 @@ def clearing(folder: Path, path: Path) -> Found:
         account, _, connection = row["account"].partition(":")
         if account == "clearing":
             booked[connection, row["currency"]] += int(row["amount"])
-    there = held(json.loads((folder / "providers.json").read_bytes()))
+    there = held(_told(folder))
     for name in sorted(booked.keys() | there.keys()):
         _say(f"{name[0]} {name[1]}: the books hold {booked[name]:,}, the provider {there[name]:,}")
         if booked[name] != there[name]:
             yield f"{name} holds {there[name]}, the books say {booked[name]}"
 
 
-def held(told: dict[str, dict[str, list[Any]]]) -> Counter[tuple[str, str]]:
-    """By connection and currency, what the providers hold for us, by their own record."""
+def held(told: Told) -> Counter[tuple[str, str]]:
+    """By connection and currency, what the providers hold for us of payments, by their own record,
+    in the currencies that were paid in, less the fees of refunds and disputes in theirs."""
     found: Counter[tuple[str, str]] = Counter()
     where: dict[str, tuple[str, str]] = {}
     for payment, rows in told["payments"].items():
@@ -181,10 +191,120 @@ def held(told: dict[str, dict[str, list[Any]]]) -> Counter[tuple[str, str]]:
             where[payment] = (PARTIES[row["gateway"]].connection, row["currency"].upper())
             found[where[payment]] += row["captured"]
     for payment, rows in told["movements"].items():
-        out = (m for m in rows if (m["kind"], m["status"]) == ("refund", "succeeded"))
-        found[where[payment]] -= sum(movement["amount"] for movement in out)
+        for movement in rows:
+            if (movement["kind"], movement["status"]) == ("refund", "succeeded"):
+                found[where[payment]] -= movement["amount"]
+                _fee(found, where[payment][0], movement)
     for payment, rows in told["disputes"].items():
-        found[where[payment]] -= sum(dispute["withdrawn"] for dispute in rows)
+        for dispute in rows:
+            found[where[payment]] -= dispute["withdrawn"]
+            _fee(found, where[payment][0], dispute)
+    return found
+
+
+def _fee(found: Counter[tuple[str, str]], connection: str, row: dict[str, Any]) -> None:
+    if row.get("settled_fee"):
+        found[connection, row["settled_currency"]] -= row["settled_fee"]
+
+
+# Which entries' lines on clearing are of what moved the balance at the provider.
+MOVED = {
+    **dict.fromkeys(("payout", "payout_failed", "external", "fx_settled"), "refund"),
+    **dict.fromkeys(("dispute", "dispute_returned", "dispute_lost"), "dispute"),
+}
+
+
+def balances(folder: Path, path: Path) -> Found:
+    """Where an account is kept in euro whatever is paid in: what refunds and disputes took off the
+    balance is what clearing holds of them in the books' own currency, to the cent."""
+    told = _told(folder)
+    exchanging = {row["gateway"] for row in told["balances"]} - _kept_as_they_come(told["balances"])
+    there: Counter[tuple[str, str]] = Counter()
+    for row in told["balances"]:
+        if row["gateway"] in exchanging and row["category"] in MOVED.values():
+            there[PARTIES[row["gateway"]].connection, row["category"]] += row["amount"]
+    booked: Counter[tuple[str, str]] = Counter()
+    connections = {PARTIES[name].connection for name in exchanging}
+    for row in _rows(path):
+        account, _, connection = row["account"].partition(":")
+        if account == "clearing" and connection in connections and row["kind"] in MOVED:
+            booked[connection, MOVED[row["kind"]]] += int(row["functional_amount"])
+    for name in sorted(booked.keys() | there.keys()):
+        says = f"the books {booked[name]:,}, the balance {there[name]:,}"
+        _say(f"{name[0]}, by each {name[1]}, in euro: {says}")
+        if booked[name] != there[name]:
+            yield f"{name[1]}s moved the balance of {name[0]} by {there[name]}, the books say other"
+
+
+def _kept_as_they_come(rows: list[Any]) -> set[str]:
+    """Accounts that hold what moved them in more currencies than one."""
+    return {row["gateway"] for row in rows if row["currency"] != "EUR"}
+
+
+def realised(folder: Path, path: Path) -> Found:
+    """Gain and loss of exchange, refund by refund and dispute by dispute: what the provider took
+    less what was owed, at the rate of the order. By none of our code but the orders' ids; a refund
+    of which a part was told and a part was not may be off by the rounding of its legs."""
+    told = _told(folder)
+    taken = {
+        movement["psp_refund_id"]: movement
+        for rows in told["movements"].values()
+        for movement in rows
+        if (movement["kind"], movement["status"]) == ("refund", "succeeded")
+    }
+    booked: Counter[str] = Counter()
+    paid: dict[tuple[str, str], dict[str, str]] = {}  # (order, refund) -> its legs' ids there
+    currencies: dict[str, str] = {}
+    for row in _rows(path):
+        currencies.setdefault(row["order"], row["currency"])
+        if row["account"] == "fx_gain_loss":
+            booked[row["order"]] += int(row["functional_amount"])
+        if row["kind"] in ("payout", "external"):
+            paid.setdefault((row["order"], row["refund"]), {})[row["leg"]] = row["psp_refund_id"]
+    expected, room = _of_disputes(told, currencies), Counter[str]()
+    for (order, _), legs in paid.items():
+        rate = RATE.get(currencies[order])
+        movements = [taken[name] for name in legs.values() if name in taken]
+        if rate is None or not movements:
+            continue
+        figures = [m for m in movements if m["settled_currency"] == "EUR"]
+        others = sum(m["amount"] for m in movements if m["settled_currency"] != "EUR")
+        owed = _rounded(rate * sum(m["amount"] for m in movements))
+        worth = sum(m["settled"] for m in figures) + _rounded(rate * others)
+        expected[order] += worth - owed
+        room[order] += 0 if len(legs) == 1 or len(figures) == len(legs) else 2 * len(legs)
+    _say(f"realised: {sum(booked.values()):,} booked, {sum(expected.values()):,} recomputed")
+    _say(f"gains {-sum(n for n in booked.values() if n < 0):,}, of {len(+booked)} orders losses")
+    for order in sorted(booked.keys() | expected.keys()):
+        if abs(booked[order] - expected[order]) > room[order]:
+            yield f"{order} realised {expected[order]}, the books say {booked[order]}"
+
+
+def _of_disputes(told: Told, currencies: dict[str, str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for payment, rows in told["disputes"].items():
+        for row in rows:
+            number = PARTIES[row["gateway"]].number(payment)
+            order = order_id(OrderKey(SHOP, number))
+            rate = RATE.get(currencies.get(order, ""))
+            if rate is not None and row.get("settled_currency") == "EUR":
+                found[order] += row["settled"] - _rounded(rate * row["withdrawn"])
+    return found
+
+
+DECIMALS = {"JPY": 0, "KWD": 3}  # others have two, as the euro
+RATE = {
+    currency: Fraction(rate) * Fraction(10) ** (2 - DECIMALS.get(currency, 2))
+    for currency, rate in RATES.items()
+}  # euro cents for one minor unit
+
+
+def _rounded(value: Fraction) -> int:
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
+def _told(folder: Path) -> Told:
+    found: Told = json.loads((folder / TRUTH).read_bytes())
     return found
 
 

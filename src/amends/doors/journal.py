@@ -32,10 +32,11 @@ COLUMNS = (
 
 
 # Nothing is tolerated but what beancount itself loses: it divides a total price by the amount, to
-# 28 digits, and multiplies again.
+# 28 digits, and multiplies again. A multiplier of none would tolerate not even that in an entry
+# that has an amount of its own in the currency of the prices, as a gain has.
 _BEANCOUNT = """\
 option "title" "amends: refunds"
-option "tolerance_multiplier" "0"
+option "tolerance_multiplier" "0.0000001"
 option "inferred_tolerance_default" "*:0.000000001"
 """
 
