@@ -198,8 +198,8 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     status = fact.status if fact.open else _ended_status(fact.status)
     settled = fact.settled or (before.settled if before else None)
     if before is not None and before.status == status and status in ("won", "closed"):
-        if withdrawn > before.withdrawn:  # given back once; the rest is stale (I9)
-            withdrawn, settled = before.withdrawn, before.settled
+        settled = before.settled if withdrawn > before.withdrawn else settled
+        withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     step = max(fact.step, before.step if before else 0)
     taken = withdrawn if fact.currency != work.order.currency else 0
     after = Dispute(
