@@ -32,8 +32,8 @@ COLUMNS = (
 
 
 # Nothing is tolerated but what beancount itself loses: it divides a total price by the amount, to
-# 28 digits, and multiplies again. A multiplier of none would tolerate not even that in an entry
-# that has an amount of its own in the currency of the prices, as a gain has.
+# 28 digits, and multiplies again. The multiplier is of the last digit that an entry shows, the
+# default for currencies that it shows none of: a billionth of a cent or less.
 _BEANCOUNT = """\
 option "title" "amends: refunds"
 option "tolerance_multiplier" "0.0000001"
