@@ -72,6 +72,19 @@ def asks_are_on_disk(case: Case, asks: list[Ask], stored: set[str]) -> Found:
         yield case.wrong("I13", what)
 
 
+def fees_are_those_asked(case: Case, asks: list[Ask]) -> Found:
+    """A refund keeps back the fees that were asked for, each once, and no other."""
+    refunds = {refund.id: refund for refund in case.order.refunds}
+    for ask in asks:
+        refund = refunds.get(refund_of(ask))
+        if refund is None or not ask.accepted or "quote" in ask.body:
+            continue
+        wanted = [(fee["kind"], fee["amount"]) for fee in ask.body.get("fees", ())]
+        kept = [(fee.kind, fee.gross) for fee in refund.breakdown.fees]
+        if kept != wanted:
+            yield case.wrong("I6", f"{refund.id} keeps back {kept}, {ask.id} said {wanted}")
+
+
 def refund_of(ask: Ask) -> str:
     """The refund's id its caller was told, "" if it was told none."""
     return str(ask.answer.get("id") or "") if ask.answer else ""
