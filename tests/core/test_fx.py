@@ -337,6 +337,17 @@ def test_a_dispute_that_is_won_gives_back_at_another_rate() -> None:
     }
 
 
+def test_figures_of_a_message_that_was_overtaken_do_not_count() -> None:
+    """It was won and told what came back; then "closed" arrives, written before the money came."""
+    desk = Market()
+    desk.dispute(10_200, settled=Settled("dp_1", "EUR", 9650, 1500))
+    desk.dispute(0, "won", amount=10_200, settled=Settled("dp_1", "EUR", 110, 1500))
+    before = desk.kinds()
+    desk.dispute(10_200, "won", settled=Settled("dp_1", "EUR", 9650, 1500))
+    assert desk.kinds() == before
+    assert (desk.ours(CLEARING), desk.ours(FX)) == (-1610, 110)
+
+
 def test_without_figures_a_dispute_is_valued_when_it_takes_and_comes_back_as_it_went() -> None:
     desk = Market()
     desk.by_day["USD"] = (95, 100)

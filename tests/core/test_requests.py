@@ -363,6 +363,12 @@ def test_a_newer_version_must_hold_what_happened(changes: dict[str, object]) -> 
     desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 2),))))
     fact = OrderReported(contract_order(version=2, **changes))
     assert refusal(desk, fact) is Reason.ORDER_CONFLICT
+
+
+def test_an_order_stays_in_the_books_of_its_legal_entity() -> None:
+    desk = Desk()
+    moved = OrderReported(contract_order(version=2, entity="other"))
+    assert refusal(desk, moved) is Reason.ORDER_CONFLICT
     assert desk.order.version == 1
 
 

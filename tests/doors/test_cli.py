@@ -253,7 +253,7 @@ def test_an_import_is_taken_up_where_it_stopped(shell: Shell) -> None:
     assert first.json == {"created": 1199, "known": 0, "refused": 2, "skipped": 0}
     refused = path.with_name("orders.jsonl.refused.jsonl").read_text().splitlines()
     assert [json.loads(line)["line"] for line in refused] == [4, 1201]
-    assert [json.loads(line)["code"] for line in refused] == ["validation", "malformed"]
+    assert [json.loads(line)["code"] for line in refused] == ["unknown_currency", "malformed"]
     assert not path.with_name("orders.jsonl.progress").exists()
     again = shell("import", str(path), "--json")
     assert again.json == {"created": 0, "known": 1199, "refused": 2, "skipped": 0}

@@ -200,6 +200,9 @@ SPOILS = {
         "is claimed"
     ),
     "UPDATE postings SET account = 'goodwill' WHERE account = 'customer_receipts'": "captures is",
+    "UPDATE postings SET account = 'goodwill' WHERE account = 'refunds_payable'": (
+        "The payout is not on refunds_payable"
+    ),
     "DELETE FROM entries WHERE number = 1": "are numbered",
     "UPDATE entries SET currency = 'XCD'": "is in XCD",
     "DELETE FROM postings": "has no postings",

@@ -196,7 +196,9 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         return
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
+    settled = fact.settled or (before.settled if before else None)
     if before is not None and before.status == status and status in ("won", "closed"):
+        settled = before.settled if withdrawn > before.withdrawn else settled
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     step = max(fact.step, before.step if before else 0)
     taken = withdrawn if fact.currency != work.order.currency else 0
@@ -209,7 +211,7 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         step,
         currency=fact.currency if taken else "",
         taken=taken,
-        settled=fact.settled or (before.settled if before else None),
+        settled=settled,
     )
     if disputed.same(before, after):
         return

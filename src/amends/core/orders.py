@@ -142,6 +142,8 @@ def report_order(work: Work, fact: OrderReported) -> None:
     sellers.check(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
+    if report.entity != order.entity:
+        raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its legal entity.")
     before = {payment.id: payment.captured for payment in order.payments}
     payments, tenders = _payments(order, report, work.now)
     new = order.version == 0

@@ -32,10 +32,11 @@ COLUMNS = (
 
 
 # Nothing is tolerated but what beancount itself loses: it divides a total price by the amount, to
-# 28 digits, and multiplies again.
+# 28 digits, and multiplies again. The multiplier is of the last digit that an entry shows, the
+# default for currencies that it shows none of: a billionth of a cent or less.
 _BEANCOUNT = """\
 option "title" "amends: refunds"
-option "tolerance_multiplier" "0"
+option "tolerance_multiplier" "0.0000001"
 option "inferred_tolerance_default" "*:0.000000001"
 """
 

@@ -21,6 +21,7 @@ from amends.store.spec import Books, Store
 
 READ_AGAIN = 10  # times, while the order keeps moving
 PAGE = 200  # orders read at once
+OWING = ("claim", "claim_lapsed", "payout", "payout_failed")  # what is owed, and what is paid of it
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -101,6 +102,8 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
         ours = entry.functional_currency
         said = f"The {entry.kind} is off by {functional} minor units of {ours}."
         yield Finding(order.id, entry.number, said)
+    if entry.kind in OWING and all(p.account != "refunds_payable" for p in entry.postings):
+        yield Finding(order.id, entry.number, f"The {entry.kind} is not on refunds_payable.")
     own = order.rate.quote if entry.kind == "restock" else order.currency
     if entry.currency != own and entry.kind != "provider_fee":
         said = f"The {entry.kind} is in {entry.currency}, the order in {order.currency}."

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from amends.core.chart import CREDITS
 from amends.core.documents import Document, DueDocument
 from amends.core.events import Event
-from amends.kernel.time import Instant
+from amends.kernel.time import Instant, day_of
 from amends.store import rows
 from amends.store.cold import Cold
 from amends.store.reads import decode_cursor, literal, page_of
@@ -46,8 +46,13 @@ _PARTS = """
       WHERE e.at > coalesce((SELECT at FROM mark), -1) AND e.at <= :until
     )
 """
+# Less what was recorded by then and is posted on a later day: what was late for a closed month.
 _BALANCES = text(
-    f"{_PARTS} SELECT account, currency, sum(amount), sum(functional) FROM parts"
+    f"{_PARTS}, posted AS (SELECT * FROM parts UNION ALL"
+    " SELECT p.account, p.currency, -p.amount, -p.functional FROM entries AS e"
+    " JOIN postings AS p ON p.order_id = e.order_id AND p.entry = e.number"
+    " WHERE e.posted_on <> '' AND e.posted_on > :day AND e.at <= :until)"
+    " SELECT account, currency, sum(amount), sum(functional) FROM posted"
     " GROUP BY account, currency ORDER BY account, currency"
 )
 _KEEP = text(
@@ -58,6 +63,7 @@ _KEEP = text(
 _MARK = text("INSERT INTO balance_marks (at, made) VALUES (:at, 0) ON CONFLICT (at) DO NOTHING")
 
 END_OF_TIME: Instant = 2**62
+END_OF_DAYS = "9999-12-31"
 
 
 class Ledger(Cold):
@@ -70,8 +76,8 @@ class Ledger(Cold):
 
     # -- balances --------------------------------------------------------------------------------
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
-        until = END_OF_TIME if at is None else at
-        found = await self.fetch(_BALANCES.bindparams(until=until))
+        until, day = (END_OF_TIME, END_OF_DAYS) if at is None else (at, day_of(at))
+        found = await self.fetch(_BALANCES.bindparams(until=until, day=day))
         return [(a, c, int(amount), int(ours)) for a, c, amount, ours in found]
 
     async def credits(self, holder: str) -> list[tuple[str, str, int]]:

@@ -42,10 +42,10 @@ def upgrade() -> None:
         _postgresql()
     else:
         _sqlite()
-    held = sa.text("holder <> ''")
-    op.create_index(
-        "entries_holder", "entries", ["holder"], postgresql_where=held, sqlite_where=held
-    )
+    for name in ("holder", "posted_on"):
+        some = sa.text(f"{name} <> ''")
+        index = f"entries_{name.partition('_')[0]}"
+        op.create_index(index, "entries", [name], postgresql_where=some, sqlite_where=some)
 
 
 def _tables() -> None:
