@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
-from amends.core.effects import Effect
+from amends.core.effects import deadline_id
 from amends.core.facts import (
     Approved,
     Canceled,
@@ -24,11 +24,10 @@ from amends.core.facts import (
 )
 from amends.core.heard import payment_of
 from amends.core.holds import reserve
-from amends.core.left import counts, still_owed, taken_over, unclaimed
+from amends.core.left import counts, paid_by_fallback, still_owed, taken_over, unclaimed
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
-    Breakdown,
     Dispute,
     Leg,
     LegKind,
@@ -37,6 +36,7 @@ from amends.core.order import (
     Refund,
     Verdict,
     all_failed,
+    covered,
     overdrawn,
     partly_failed,
     remaining,
@@ -48,18 +48,15 @@ from amends.core.policy import Question, judge
 from amends.core.quote import Portion, Quote, basis_of, changed, compute, fits
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
+from amends.core.reviews import REVIEW_FOR, set_deadline, tell_requested
 from amends.core.risk import Features
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.ids import tail
 from amends.kernel.money import convert
-from amends.kernel.time import DAY
 
 # What a quote runs into if less is left than when it was made.
 _LEFT = (Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT)
-
-REVIEW_FOR = 2 * DAY  # a review older than this is overdue
 
 
 def request_refund(work: Work, fact: RefundRequested) -> None:
@@ -80,7 +77,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     refund = _make(work, fact, quote, verdict, over)
     if verdict.outcome == "approve":
         approve_all(work, refund.id)
-    _record_request(work, refund.id, fact)
+    tell_requested(work, refund.id, fact.note_hash)
     small.pay_out(work)
 
 
@@ -155,6 +152,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         for refund in order.refunds
         if ((refund.claimed and all_failed(refund)) or partly_failed(refund))
         and refund.id not in given
+        and not paid_by_fallback(order, refund)
     )
     quote = compute(order, request, only, over, multiples, split, amounts)
     for name in over:
@@ -297,53 +295,16 @@ def _make(
         platform_fee=fact.request.platform_fee or "",
         small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
+        statutory=fact.request.statutory,
+        consent=fact.request.consent,
     )
     work.refund_id = refund_id
     work.change(refunds=(*work.order.refunds, refund))
     for leg in refund.legs:
         reserve(work, leg.id)
     if verdict.outcome == "review":
-        due = refund.decide_by
-        work.effect(Effect(deadline_id(refund_id), work.order.id, "deadline", "", "", due))
+        set_deadline(work, refund)
     return refund
-
-
-def deadline_id(refund_id: str) -> str:
-    """The effect that says when a review is overdue."""
-    return f"fx_{tail(refund_id)}_by"
-
-
-def _record_request(work: Work, refund_id: str, fact: RefundRequested) -> None:
-    refund = work.refund(refund_id)
-    verdict = refund.verdict
-    invariant(verdict is not None, "a request always has a verdict")
-    work.event(
-        "refund.requested",
-        refund=refund.id,
-        reason=refund.reason,
-        amount=refund.amount,
-        currency=work.order.currency,
-        breakdown=_itemised(refund.breakdown),
-        legs=[
-            {"leg": g.id, "kind": g.kind, "payment": g.payment, "amount": g.amount}
-            | ({"why": g.failure} if g.failure else {})
-            for g in refund.legs
-        ],
-        state=shown_state(refund),
-        verdict=_plain(verdict),
-        shown=refund.shown,
-        note=fact.note_hash,
-    )
-
-
-def _itemised(parts: Breakdown) -> dict[str, Any]:
-    """Lines, shipping and what they do not explain; anything else only where there is some."""
-    always = ("lines", "shipping", "unallocated")
-    return {name: value for name, value in _plain(parts).items() if name in always or value}
-
-
-def _plain(struct: Any) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
 def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
@@ -438,6 +399,7 @@ def reject(work: Work, fact: Rejected) -> None:
 def cancel(work: Work, fact: Canceled) -> None:
     """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
     refund = find(work, fact.refund)
+    _check_no_fallback(work.order, refund)
     amount = refund.amount
     if refund.claimed and all_failed(refund) and not refund.external:
         claims.lapse(work, refund)
@@ -481,9 +443,19 @@ def retry(work: Work, fact: Retried) -> None:
     work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
 
 
+def _check_no_fallback(order: Order, refund: Refund) -> None:
+    if paid_by_fallback(order, refund):
+        names = [r.id for r in order.refunds if r.fallback_of == refund.id]
+        raise Refused(Reason.FALLBACK_PAYS, fallback=names[-1])
+
+
 def failed_legs(work: Work, refund: Refund) -> list[Leg]:
     """What failed of a refund and may be paid another time. Raises Refused."""
     failed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
+    elsewhere = covered(work.order)
+    if failed and all(leg.id in elsewhere for leg in failed):
+        _check_no_fallback(work.order, refund)
+    failed = [leg for leg in failed if leg.id not in elsewhere]
     if any(leg.surfaced for leg in failed):
         raise Refused(
             Reason.WRONG_STATE,

@@ -7,7 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from amends.kernel.ids import tail
 from amends.kernel.time import Instant
+
+
+def deadline_id(refund_id: str) -> str:
+    """The effect that says when a review is overdue."""
+    return f"fx_{tail(refund_id)}_by"
 
 
 class _Intent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="intent"):

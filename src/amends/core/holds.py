@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from amends.core import fx, postings, sellers
 from amends.core.chart import OUTSIDE_ACCOUNT
-from amends.core.claims import claim, lapse
+from amends.core.claims import claim, fell_back, lapse
 from amends.core.order import Leg, Payment, Refund, remaining
 from amends.core.work import Work
 
@@ -29,7 +29,8 @@ def reserve(work: Work, leg_id: str) -> None:
 
 
 def release(work: Work, leg_id: str) -> None:
-    """It will not leave: give the amount back. A claim nobody pays lapses with its last leg."""
+    """It will not leave: give the amount back. A claim nobody pays lapses with its last leg, unless
+    a fallback will pay it."""
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
     work.put_leg(leg_id, failure=leg.failure or leg.declined)
@@ -43,7 +44,7 @@ def release(work: Work, leg_id: str) -> None:
         work.put_payment(payment.id, pending_ours=payment.pending_ours - leg.amount)
     refund = work.refund(refund.id)
     ended = all(g.state in ("failed", "canceled") for g in refund.legs if not g.replaced)
-    if ended and not any(g.was_paid for g in refund.legs):
+    if ended and not any(g.was_paid or fell_back(g) for g in refund.legs):
         lapse(work, refund)
 
 

@@ -343,6 +343,8 @@ class Leg(_Part, frozen=True):
     was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
     revived: bool = False  # it had ended and was alive again: news of an end may be the old one
     waits: int = 0  # how often it was put off for want of funds
+    falls_back: bool = False  # failed for good: a fallback pays, and its claim outlives the failure
+    pays_for: str = ""  # the failed leg whose money a fallback gives
     parties: tuple[Party, ...] = ()  # what sellers bear of it, fixed like `full`
     untaken: bool = False  # the provider refused to take that from them: it goes without
     took: bool = False  # what it took from them is on the books
@@ -374,7 +376,9 @@ class Refund(_Part, frozen=True):
     `claimed`: the amount of the claim that is on the books and stands (what we owe, I12).
     `external`: made by others at the provider and adopted; `attempt_of`: by an attempt of that leg
     of ours that was closed as not executed. `takes_over`: refunds whose standing claim it needs and
-    ends once it is approved.
+    ends once it is approved. `fallback_of` pays what failed of that refund: the claim stays there.
+    `statutory`: a claim that the law grants; `consent`: where it is recorded that the customer
+    takes store credit.
     """
 
     id: str
@@ -395,6 +399,8 @@ class Refund(_Part, frozen=True):
     takes_over: tuple[str, ...] = ()
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
+    statutory: bool = False
+    consent: str = ""
     platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
     small: bool = False  # below the minimum: held once it is approved
     combined_in: str = ""  # the refund that pays it together with others
@@ -546,6 +552,17 @@ def room_of(payment: Payment) -> int:
 
 def all_failed(refund: Refund) -> bool:
     return all(leg.state in FAILED for leg in refund.legs if not leg.replaced)
+
+
+def covered(order: Order) -> frozenset[str]:
+    """Failed legs whose money a fallback gives or gave."""
+    return frozenset(
+        leg.pays_for
+        for refund in order.refunds
+        if refund.fallback_of
+        for leg in refund.legs
+        if leg.state not in FAILED
+    )
 
 
 def partly_failed(refund: Refund) -> bool:

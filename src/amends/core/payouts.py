@@ -8,10 +8,10 @@ from amends.core.asks import (
     approve_all,
     check_approver,
     check_still_there,
-    deadline_id,
     failed_legs,
     find,
 )
+from amends.core.effects import deadline_id
 from amends.core.facts import PaidOutside
 from amends.core.order import Leg, Refund, shown_state
 from amends.core.outside import by_hand, pay

@@ -192,7 +192,7 @@ def payout(
     a gift card or store credit was given back: Cr what its holder has."""
     account = paid_from(order, leg)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
-    paid = _paid_beside(refund, leg)
+    paid = _paid_beside(order, refund, leg)
     owed = (paid + leg.amount, paid)
     entry = _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
     entry = _held(entry, order, leg)
@@ -204,7 +204,7 @@ def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     payable. The claim stands. What the payout realised goes back with it."""
     account = paid_from(order, leg)
     lines = [(account, leg.amount), ("refunds_payable", -leg.amount)]
-    paid = _paid_beside(refund, leg)
+    paid = _paid_beside(order, refund, leg)
     owed = (paid, paid + leg.amount)
     entry = _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
     entry = _held(entry, order, leg)
@@ -223,6 +223,14 @@ def _held(entry: Entry, order: Order, leg: Leg) -> Entry:
     if leg.kind != "credit":
         return entry
     return replace(entry, holder=holder_of(order, order.payment(leg.payment)))
+
+
+def _paid_beside(order: Order, refund: Refund, leg: Leg) -> int:
+    """What the other legs of the refund, and of what is its fallback, have paid now."""
+    claim = refund.fallback_of or refund.id
+    family = [r for r in order.refunds if claim in (r.id, r.fallback_of)]
+    legs = [g for r in family for g in r.legs if g.id != leg.id]
+    return sum(g.amount for g in legs if g.paid_at and g.kind != "void")
 
 
 def paid_as(order: Order, leg: Leg, entry: Entry) -> int:
@@ -269,11 +277,6 @@ def _valued(entry: Entry, account: str, functional: int, worth: Worth | None = N
     if gap := -sum(p.functional for p in lines):
         lines.append(Posting(_FX, 0, gap))
     return replace(entry, postings=tuple(lines), worth=worth)
-
-
-def _paid_beside(refund: Refund, leg: Leg) -> int:
-    """What the other legs of the refund have paid now."""
-    return sum(g.amount for g in refund.legs if g.id != leg.id and g.paid_at and g.kind != "void")
 
 
 def void(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     CAPTURE_UNKNOWN = "capture_unknown"
     PERIOD_CLOSED = "period_closed"
     PERIOD_NOT_OVER = "period_not_over"
+    FALLBACK_PAYS = "fallback_pays"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
@@ -137,6 +138,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.PERIOD_CLOSED: "The period is closed and stays so; what is late is posted into "
     "the first open day, with its own date as its document's.",
     Reason.PERIOD_NOT_OVER: "The period has not ended yet; close it once its last day is over.",
+    Reason.FALLBACK_PAYS: "What failed of this refund is paid by its fallback; act on that one, or "
+    "decline it first.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",

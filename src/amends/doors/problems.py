@@ -65,6 +65,7 @@ STATUS: dict[Reason, int] = {
     Reason.CAPTURE_UNKNOWN: 409,
     Reason.PERIOD_CLOSED: 409,
     Reason.PERIOD_NOT_OVER: 409,
+    Reason.FALLBACK_PAYS: 409,
     Reason.WRONG_STATE: 409,
     Reason.SELF_APPROVAL: 403,
     Reason.SHOWN_CHANGED: 409,

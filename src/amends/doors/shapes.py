@@ -313,6 +313,7 @@ class Refund(msgspec.Struct):
     created_at: When | None
     expected_by: Days | None
     task: Task | None
+    fallbacks: list[str]
     sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
     combined_in: str | msgspec.UnsetType = msgspec.UNSET
     unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET

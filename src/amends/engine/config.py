@@ -18,7 +18,7 @@ from cryptography import x509
 from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
-from amends.core.policy import Amounts
+from amends.core.policy import Amounts, Fallback
 from amends.core.requests import (
     Allocation,
     Amount,
@@ -71,7 +71,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
     the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods.
-    `allocation` says which tender of several gives how much."""
+    `allocation` says which tender of several gives how much, `fallback` what pays where money
+    cannot go back the way it came."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
@@ -83,6 +84,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platform_fee: PlatformFee = "proportional"
     below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
+    fallback: Fallback = "none"
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -70,7 +70,9 @@ class Engine:
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
         self._splits = _splits(self.connections)
         policy = config.policy
-        self._policy = built_in(policy.auto_approve_up_to, policy.second_person, amounts(policy))
+        self._policy = built_in(
+            policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
+        )
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.certificates = Certificates(self.transport, self.clock)

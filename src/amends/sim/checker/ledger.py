@@ -8,7 +8,17 @@ from collections.abc import Iterable, Iterator
 from amends.sim.checker.fx import FX, valued
 from amends.sim.checker.money import unheard_bounce
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Leg, Movement, Refund
+from amends.sim.checker.view import (
+    BY_HAND,
+    GIFT_CARDS,
+    GONE,
+    OPEN,
+    Case,
+    Entry,
+    Leg,
+    Movement,
+    Refund,
+)
 
 Found = Iterator[Violation]
 
@@ -23,8 +33,8 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
     "capture": ("customer_receipts", "clearing:"),
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
-    "payout": ("refunds_payable", "clearing:", *BY_HAND.values(), FX),
-    "payout_failed": ("refunds_payable", "clearing:", FX),
+    "payout": ("refunds_payable", "clearing:", *BY_HAND.values(), GIFT_CARDS, FX),
+    "payout_failed": ("refunds_payable", "clearing:", BY_HAND["credit"], FX),
     "external": (*_RETURNED, "clearing:", FX),
     "fx_settled": ("clearing:", *BY_HAND.values(), FX),
     "provider_fee": ("provider_fees", "clearing:"),
@@ -97,9 +107,12 @@ def functional_is_the_rate(case: Case) -> Found:
 
 def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
     for refund in case.order.refunds:
+        if refund.fallback_of:
+            continue
+        family = {one.id for one in case.family(refund)}
         sums = {"claim": (0, 0), "payout": (0, 0)}
         for entry in case.entries:
-            if entry.row["refund_id"] != refund.id:
+            if entry.row["refund_id"] not in family:
                 continue
             side = entry.row["kind"].partition("_")[0]
             for account, amount, functional in entry.lines:
@@ -164,6 +177,7 @@ def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
         return
     payment = next(p for p in case.order.payments if p.id == leg.payment)
     account = BY_HAND.get(leg.kind, f"clearing:{payment.connection}")
+    account = GIFT_CARDS if payment.kind == "gift_card" else account
     moved = [-e.on(account) for e in own]
     expected = [leg.amount if turn % 2 == 0 else -leg.amount for turn in range(len(moved))]
     if moved != expected:
@@ -196,7 +210,7 @@ def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     """The least and the most that may stand on the books as claimed."""
     if refund.stage == "held":  # owed, and not paid yet
         return refund.amount, refund.amount
-    if refund.external or refund.stage != "active":
+    if refund.external or refund.stage != "active" or refund.fallback_of:
         return 0, 0
     legs = [leg for leg in refund.current if leg.kind != "void"]
     whole = sum(leg.amount for leg in legs)
@@ -204,8 +218,8 @@ def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     if alive:
         return alive, whole  # what failed of it is owed until it is given up
     was_paid = any(e.row["kind"] == "payout" for e in own)
-    if not was_paid:
-        return 0, 0
+    if not was_paid and len(case.family(refund)) == 1:
+        return 0, 0  # what fell back is owed until it is paid or given up
     return (0, 0) if _given_up(case, refund) else (whole, whole)
 
 

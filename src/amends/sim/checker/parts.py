@@ -165,6 +165,6 @@ def _given(refund: Refund) -> Counter[Component]:
 
 def _counts(refund: Refund) -> bool:
     """It may still pay, has paid, or its claim stands."""
-    if refund.stage == "declined":
+    if refund.stage == "declined" or refund.fallback_of:  # it pays what its original gives back
         return False
     return refund.claimed > 0 or any(leg.state not in GONE for leg in refund.current)

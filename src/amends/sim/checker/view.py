@@ -20,6 +20,7 @@ GONE = (
 )  # of a movement: the money is the merchant's; of a leg: it ended unpaid
 # Kinds of legs that no provider moves: a person paid, and the account it is booked on.
 BY_HAND = {"manual": "manual_payouts", "credit": "store_credit"}
+GIFT_CARDS = "gift_cards"  # where credit goes that is of a gift card
 OPEN = ("planned", "sending", "unknown", "pending", "requires_action", "awaiting_funds")
 
 
@@ -106,6 +107,7 @@ class Leg(msgspec.Struct):
     outside: bool = False
     parties: list[Party] = []
     took: bool = False
+    pays_for: str = ""
     settled: Settled | None = None
 
 
@@ -137,7 +139,7 @@ class Seller(msgspec.Struct):
 
 
 class Payment(msgspec.Struct):
-    """Money at one provider."""
+    """Money at one provider, or a gift card or store credit, by its `kind`."""
 
     id: str
     connection: str
@@ -156,6 +158,7 @@ class Payment(msgspec.Struct):
     reread: bool = False
     busy: str = ""
     sellers: list[Seller] = []
+    kind: str = "payment"
 
 
 class Dispute(msgspec.Struct):
@@ -389,6 +392,16 @@ class Case(msgspec.Struct):
             return True
         own = [row for row in self.rows["effects"] if row["payment_id"] == payment.id]
         return any(not row["leg_id"] for row in own) or bool(payment.reread and payment.busy)
+
+    def family(self, refund: Refund) -> list[Refund]:
+        """A refund, and those that pay what failed of it."""
+        return [r for r in self.order.refunds if refund.id in (r.id, r.fallback_of)]
+
+    def takes_over(self, leg: Leg) -> bool:
+        """Whether the leg gives or gave money that one of the order was to give, which now pays it
+        after all."""
+        first = next((g for g in self.order.legs if g.id == leg.pays_for), None)
+        return first is not None and first.state not in GONE
 
     def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
         """The legs that say the movement is theirs."""
