@@ -342,10 +342,12 @@ class Person:
         return ask
 
     def _way_back(self) -> dict[str, Any]:
-        """Which of several tenders gives how much, where somebody says so."""
+        """Which of several tenders gives how much, where somebody says so, and whether store credit
+        would do where money does not arrive."""
         ways = self.world.troubles.prng(self.number, "ways")
-        said, way = ways.random() < 0.5, ways.choice(WAYS)
-        return {"tenders": way} if said and is_mixed(self.plan) else {}
+        said, way, agreed = ways.random() < 0.5, ways.choice(WAYS), ways.random() < 0.6
+        found = {"tenders": way} if said and is_mixed(self.plan) else {}
+        return found | ({"consent": f"chat-{self.number}"} if agreed else {})
 
     async def _call(self, ask: Ask) -> None:
         """One call; equal ones must hear the same."""
