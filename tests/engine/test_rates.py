@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amends.engine.config import ConfigError, LedgerConfig, parse
-from amends.engine.rates import OLDEST, configured, daily
+from amends.engine.rates import configured, daily
 from amends.kernel.money import Rate, convert
 
 
@@ -48,8 +48,13 @@ def test_easter_is_bridged_and_no_more_than_a_week_is() -> None:
     monday = on("USD", "2026-04-06")  # closed from Good Friday on
     assert monday is not None and monday.day == "2026-04-02"
     ended = on("USD", "2026-11-06")
-    assert ended is not None and ended.day == "2026-10-30" and OLDEST == 7
+    assert ended is not None and ended.day == "2026-10-30"
     assert on("USD", "2026-11-07") is None, "the file has ended: no rate is better than an old one"
+    month = daily(LedgerConfig(ecb_days=31))
+    assert month is not None
+    older = month("USD", "2026-11-30")
+    assert older is not None and older.day == "2026-10-30", "and it says how old it is"
+    assert month("USD", "2026-12-01") is None
 
 
 @pytest.mark.parametrize(

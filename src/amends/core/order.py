@@ -185,6 +185,7 @@ class Payment(_Part, frozen=True):
     apart: bool = False  # they were paid by other means than with the payment
     kind: TenderKind = "payment"
     receipt: int = 0  # what of its captures is on the books, where those are kept here
+    paid_on: int = 0  # of which captures the sellers' parts are on the books, likewise
 
     @property
     def is_money(self) -> bool:

@@ -21,7 +21,7 @@ from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import allocate, convert, scale
+from amends.kernel.money import allocate, convert, scale, share
 from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of
 
@@ -33,6 +33,7 @@ EntryKind = Literal[
     "claim_lapsed",
     "void",
     "external",
+    "seller_paid",
     "seller_share",
     "seller_share_back",
     "seller_taken",
@@ -123,6 +124,35 @@ def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
         Posting("customer_receipts", was - now, -ours),
     )
     return _made(order, at, "capture", "", "", "", lines)
+
+
+def sellers_paid(order: Order, payment: Payment, at: Instant) -> Entry | None:
+    """What sellers were paid with captures and was not booked yet, less the platform's fee: Dr
+    their shares, Cr the fee, Cr clearing; what came undone the other way. None if it is booked."""
+    was, now = payment.paid_on, received(payment)
+    if was == now or payment.apart or not payment.sellers:
+        return None
+    (before, fee_before), (after, fee_after) = (paid_with(payment, n) for n in (was, now))
+    steps = (("seller_shares", before, after), ("platform_fees", -fee_before, -fee_after))
+    made = [
+        Posting(x, to - of, convert(to, order.rate) - convert(of, order.rate))
+        for x, of, to in steps
+    ]
+    rest = Posting(
+        clearing(payment.connection),
+        -sum(p.amount for p in made),
+        -sum(p.functional for p in made),
+    )
+    return _made(order, at, "seller_paid", "", "", "", tuple(p for p in (*made, rest) if p.amount))
+
+
+def paid_with(payment: Payment, captured: int) -> tuple[int, int]:
+    """What of so much captured was the sellers', and the platform's fee on it."""
+    whole = max(payment.authorized, captured, 1)
+    return (
+        sum(share(seller.amount, captured, whole) for seller in payment.sellers),
+        sum(share(seller.fee, captured, whole) for seller in payment.sellers),
+    )
 
 
 def received(payment: Payment) -> int:

@@ -154,6 +154,7 @@ def _acting(act: Act) -> Callable[[Asked], Awaitable[Rendered]]:
 _KEY = (Reason.IDEMPOTENCY_KEY_MISSING, Reason.IDEMPOTENCY_MISMATCH)
 _ACTED = (Reason.UNKNOWN_REFUND, Reason.FALLBACK_PAYS, Reason.WRONG_STATE, *_KEY)
 _HOW_MUCH = (
+    Reason.OTHER_CURRENCY,
     *(Reason.UNKNOWN_ORDER, Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_LINE),
     *(
         Reason.EXCEEDS_QUANTITY,

