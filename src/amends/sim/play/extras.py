@@ -12,7 +12,6 @@ from amends.sim.play.node import START
 from amends.sim.play.story import STEP, Plan
 
 CREDIT, SELLERS, TIME = 0.15, 0.12, 0.10  # of the orders that were paid at once
-EMPTY = "acct_0"  # a seller from whom nothing can be taken back
 WAYS = ("card_first", "proportional", "last_in_first_out")
 
 
@@ -55,14 +54,22 @@ def _credit(plan: Plan, prng: Random) -> None:
 
 
 def _sellers(plan: Plan, prng: Random) -> None:
-    """One seller of all that a payment was for, or of a part; paid with it where Stripe did that,
-    else apart from it."""
+    """Sellers of all that a payment was for, or of a part; paid with it, as each provider does, or
+    apart from it."""
     tender = prng.choice(money(plan))
-    with_payment = tender["connection"] == "stripe-eu" and prng.random() < 0.7
-    share, fee_share = prng.choice((1.0, prng.uniform(0.3, 0.9))), prng.uniform(0.0, 0.3)
-    amount = max(1, int(tender["amount"] * share))
-    fee = int(amount * fee_share)
-    tender["sellers"] = [{"account": f"acct_{prng.randrange(5)}", "amount": amount, "fee": fee}]
+    with_payment, share = prng.random() < 0.7, prng.choice((1.0, prng.uniform(0.3, 0.9)))
+    several, fee_share = prng.random() < 0.3, prng.uniform(0.0, 0.3)
+    whole = with_payment and tender["connection"] == "paypal-eu"
+    several = several and not (with_payment and tender["connection"] != "adyen-eu")
+    step = STEP.get(plan.currency, 1)
+    amount = tender["amount"] if whole else int(tender["amount"] * share) // step * step
+    first = amount // 3 // step * step if several else 0
+    accounts = prng.sample(range(5), 2)
+    tender["sellers"] = [
+        {"account": f"acct_{name}", "amount": part, "fee": int(part * fee_share) // step * step}
+        for name, part in zip(accounts, (amount - first, first), strict=True)
+        if part
+    ]
     if not with_payment:
         tender["sellers_paid"] = "apart"
 
@@ -88,12 +95,17 @@ def unused(plan: Plan, prng: Random) -> dict[str, Any]:
 
 
 def split(tender: dict[str, Any]) -> dict[str, Any]:
-    """What the command `payment` says of a seller that is paid with it."""
-    if "sellers" not in tender or tender.get("sellers_paid") == "apart":
+    """What the command `payment` says of a seller that is paid with it; Adyen is not told before
+    the refund."""
+    if not tender.get("sellers") or tender.get("sellers_paid") == "apart":
         return {}
-    (seller,) = tender["sellers"]
-    found = {"destination": seller["account"], "transfer": seller["amount"]}
-    return found | {"application_fee": seller["fee"]}
+    seller, *_ = tender["sellers"]
+    if tender["connection"] == "stripe-eu":
+        found = {"destination": seller["account"], "transfer": seller["amount"]}
+        return found | {"application_fee": seller["fee"]}
+    if tender["connection"] == "paypal-eu":
+        return {"seller": seller["account"], "platform_fee": seller["fee"]}
+    return {}
 
 
 def _said(at: datetime) -> str:

@@ -76,6 +76,8 @@ class Report(msgspec.Struct):
     chronicle: list[Line] = []
     faults_at: dict[str, dict[str, int]] = {}  # by provider, as are the movements of money
     movements_at: dict[str, int] = {}
+    legs: dict[str, int] = {}  # by kind, as are journal entries
+    entries: dict[str, int] = {}
 
 
 def settings(wish: Wish) -> config.Config:
