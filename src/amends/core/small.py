@@ -20,6 +20,7 @@ from amends.core.outside import pay
 from amends.core.policy import Amounts
 from amends.core.quote import Quote, least
 from amends.core.requests import RefundIn
+from amends.core.reviews import tell_requested
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.ids import derived, tail
@@ -86,17 +87,7 @@ def pay_out(work: Work) -> None:
     claims.claim(work, made.id)
     for leg in made.legs:
         legs.decide_leg(work, leg.id, "credited" if leg.kind == "credit" else "approve")
-    work.event(
-        "refund.requested",
-        refund=made.id,
-        reason=made.reason,
-        amount=made.amount,
-        currency=work.order.currency,
-        combines=[refund.id for refund in held],
-        legs=[[leg.id, leg.kind, leg.payment, leg.amount] for leg in made.legs],
-        state="sending",
-        shown=made.shown,
-    )
+    tell_requested(work, made.id)
 
 
 def _combined(work: Work, held: list[Refund]) -> Refund:
