@@ -370,7 +370,8 @@ class Refund(_Part, frozen=True):
     `claimed`: the amount of the claim that is on the books and stands (what we owe, I12).
     `external`: made by others at the provider and adopted; `attempt_of`: by an attempt of that leg
     of ours that was closed as not executed. `takes_over`: refunds whose standing claim it needs and
-    ends once it is approved.
+    ends once it is approved. `builds_on`: those in review that its amount was reckoned with.
+    `statutory`: a withdrawal that the law grants.
     """
 
     id: str
@@ -392,6 +393,8 @@ class Refund(_Part, frozen=True):
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
     platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
+    builds_on: tuple[str, ...] = ()
+    statutory: bool = False
 
 
 class Dispute(_Part, frozen=True):

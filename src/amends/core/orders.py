@@ -152,6 +152,8 @@ def report_order(work: Work, fact: OrderReported) -> None:
     sellers.check(report, work.ctx)
     if report.currency != order.currency:
         raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its currency.")
+    if report.entity != order.entity:
+        raise Refused(Reason.ORDER_CONFLICT, "An order cannot change its legal entity.")
     before = {payment.id: payment.captured for payment in order.payments}
     payments, tenders = _payments(order, report, work.now)
     new = order.version == 0
@@ -192,7 +194,7 @@ def _check_not_below(order: Order) -> None:
     """The new version must still hold what was refunded of it."""
     groups = (order.lines, order.shipping, order.charges)
     known_parts = [{item.id for item in items} for items in groups]
-    for refund in order.refunds:
+    for refund in (refund for refund in order.refunds if refund.stage != "declined"):
         given = refund.breakdown
         for parts, ids in zip(
             (given.lines, given.shipping, given.charges), known_parts, strict=True
