@@ -14,7 +14,7 @@ from pathlib import Path
 
 from amends.doors import cli
 from amends.engine.config import LedgerConfig
-from amends.engine.rates import rates
+from amends.engine.rates import daily
 
 children: set[int] = set()
 
@@ -57,7 +57,7 @@ def wait(pid: int) -> int:
 
 
 def main() -> None:
-    rates(LedgerConfig())
+    daily(LedgerConfig())
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:

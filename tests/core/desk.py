@@ -320,7 +320,7 @@ def check_parts(order: Order, without: set[str]) -> None:
     held: Counter[tuple[str, str, str]] = Counter()
     for refund in order.refunds:
         stands = refund.claimed or any(g.state in (*LIVE, "succeeded") for g in refund.legs)
-        if refund.stage == "declined" or not stands or refund.id in without:
+        if refund.stage == "declined" or not stands or refund.id in without or refund.fallback_of:
             continue
         given = refund.breakdown
         for group, parts in enumerate((given.lines, given.shipping, given.charges)):

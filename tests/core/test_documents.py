@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from amends.core import postings
 from amends.core.documents import DocumentTax, document
-from amends.core.facts import OrderCancelled, RefundRequested
+from amends.core.facts import Canceled, OrderCancelled, RefundRequested
 from amends.core.order import Line, Refund, Shipping, Tax
-from amends.core.requests import LinePick, RefundIn
+from amends.core.requests import DiscountIn, LineIn, LinePick, OrderDiscountIn, RefundIn, TaxIn
 from amends.kernel.money import Rate
-from tests.core.desk import Desk
+from tests.core.desk import Desk, card, contract_order
 from tests.core.test_postings import RATES, order_at, refunds
 
 LINES = (Line("1", 3, 0, (Tax("VAT", 0, "0.20"),), title="Tea"),)
@@ -44,7 +44,7 @@ def test_totals_are_the_entrys(refund: Refund, rate: Rate, data: st.DataObject) 
         assert due.document.net + due.document.tax == due.document.gross
         assert due.document.invoice == "INV-7"
         whole = sum(p.net + sum(t.amount for t in p.taxes) for p in due.document.parts)
-        assert whole == changed
+        assert whole == (-changed if entry.kind == "claim_lapsed" else changed)
         assert due.document.whole == (abs(due.document.gross) == abs(changed))
         assert (due.document.kind == "reversal") == (entry.kind == "claim_lapsed")
     *claims, lapsed, external = gross
@@ -78,3 +78,29 @@ def test_a_refund_has_one_document_with_its_lines_and_taxes() -> None:
 
 def _told(desk: Desk, fact: Any) -> Any:
     return desk.tell(fact).documents
+
+
+def test_the_parts_of_a_reversal_come_to_it() -> None:
+    desk = Desk()
+    desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 1),))))
+    (due,) = desk.tell(Canceled(desk.refund().id)).documents
+    told = due.document
+    assert (told.kind, told.whole, told.gross) == ("reversal", True, -3200)
+    (part,) = told.parts
+    assert (part.quantity, part.net, part.taxes[0].amount) == (-1, -2667, -533)
+
+
+def test_two_rates_of_one_name_are_two_on_the_document() -> None:
+    """A bundle with two rates, less a discount that holds both; the same rate twice is one."""
+    vat = (TaxIn("VAT", 300, "0.20"), TaxIn("VAT", 10, "0.05"), TaxIn("VAT", 20, "0.20"))
+    off = DiscountIn(110, "x", taxes=(TaxIn("VAT", 15, "0.20"), TaxIn("VAT", 5, "0.05")))
+    lines = (LineIn("1", 1, 2000, taxes=vat, subtotal=2110, discounts=(off,)),)
+    discounts = (OrderDiscountIn("x", 110),)
+    desk = Desk(contract_order(lines=lines, tenders=(card(2600),), discounts=discounts))
+    (line,) = desk.order.lines
+    named = [(tax.name, tax.amount) for tax in line.taxes]
+    assert named == [("VAT 0.20", 320), ("VAT 0.05", 10)]
+    assert [tax.name for tax in line.discounts[0].taxes] == ["VAT 0.20", "VAT 0.05"]
+    (due,) = desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 1),)))).documents
+    (part,) = due.document.parts
+    assert {(tax.rate, tax.amount) for tax in part.taxes} == {("0.20", 320), ("0.05", 10)}

@@ -32,6 +32,7 @@ from amends.core.facts import (
     EffectDue,
     LookedUp,
     OrderCancelled,
+    PaidOutside,
     PaymentReported,
     RefundReported,
     RefundRequested,
@@ -40,8 +41,8 @@ from amends.core.facts import (
 )
 from amends.core.lifecycle import STATES
 from amends.core.order import Leg, shown_state
-from amends.core.policy import built_in
-from amends.core.requests import LinePick, RefundIn
+from amends.core.policy import Amounts, Policy, built_in
+from amends.core.requests import LinePick, RefundIn, TenderIn
 from amends.kernel.outcome import Declined, NotSent, Outcome, RefundStatus, Unknown
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 from tests.core.desk import ENDED, OPEN, STRIPE, TERMS, Desk, card, contract_order
@@ -75,6 +76,21 @@ class Out:
     outcome: Outcome
 
 
+POLICIES = st.builds(
+    built_in,
+    st.sampled_from([10**9, 10**9, 3000]),
+    amounts=st.builds(
+        Amounts, allocation=st.sampled_from(["card_first", "proportional", "last_in_first_out"])
+    ),
+    fallback=st.sampled_from(["none", "manual", "store_credit"]),
+)
+
+
+def by_hand(refund: str) -> PaidOutside:
+    """A person paid it."""
+    return PaidOutside(refund, "SEPA-1")
+
+
 class Refunds(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -89,20 +105,25 @@ class Refunds(RuleBasedStateMachine):
     @initialize(
         split=st.lists(st.integers(500, 8000), min_size=0, max_size=2),
         captured=st.lists(st.booleans(), min_size=3, max_size=3),
-        up_to=st.sampled_from([10**9, 10**9, 3000]),
+        policy=POLICIES,
         booked=st.booleans(),
+        gift=st.sampled_from([0, 0, 1500, 4000]),
     )
-    def start(self, split: list[int], captured: list[bool], up_to: int, booked: bool) -> None:
+    def start(
+        self, split: list[int], captured: list[bool], policy: Policy, booked: bool, gift: int
+    ) -> None:
         amounts = [a for a in split if a]
-        while sum(amounts) >= 10_200:
+        while sum(amounts) >= 10_200 - gift:
             amounts.pop()
-        amounts.append(10_200 - sum(amounts))
+        amounts.append(10_200 - gift - sum(amounts))
         self.accounts = {
             f"pi_{n}": Account(amount, amount if captured[n - 1] else 0)
             for n, amount in enumerate(amounts, 1)
         }
         tenders = tuple(card(a.authorized, a.captured, name) for name, a in self.accounts.items())
-        self.desk = Desk(contract_order(tenders=tenders), policy=built_in(up_to), captures=booked)
+        if gift:
+            tenders = (TenderIn(gift, "gift_card", reference="GC-1"), *tenders)
+        self.desk = Desk(contract_order(tenders=tenders), policy=policy, captures=booked)
         self.provider = Provider("EUR", self.accounts)
 
     # -- people --------------------------------------------------------------------------------
@@ -111,9 +132,9 @@ class Refunds(RuleBasedStateMachine):
     def ask_units(self, units: int) -> None:
         self.desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", units),))))
 
-    @rule(amount=st.integers(1, 6000))
-    def ask_amount(self, amount: int) -> None:
-        self.desk.tell(RefundRequested(RefundIn(amount=amount)))
+    @rule(amount=st.integers(1, 6000), consent=st.sampled_from(["", "ticket-7"]))
+    def ask_amount(self, amount: int, consent: str) -> None:
+        self.desk.tell(RefundRequested(RefundIn(amount=amount, consent=consent)))
 
     @rule(shipping=st.one_of(st.just("full"), st.integers(1, 600)))
     def ask_shipping(self, shipping: Any) -> None:
@@ -130,7 +151,7 @@ class Refunds(RuleBasedStateMachine):
     @precondition(lambda self: self.desk.order.refunds)
     @rule(
         pick=st.integers(0, 50),
-        fact=st.sampled_from([Approved, Approved, Rejected, Canceled, Retried, Retried]),
+        fact=st.sampled_from([Approved, Approved, Rejected, Canceled, Retried, Retried, by_hand]),
     )
     def decide_on_a_refund(self, pick: int, fact: Any) -> None:
         refund = self.desk.order.refunds[pick % len(self.desk.order.refunds)]
@@ -283,6 +304,23 @@ class Refunds(RuleBasedStateMachine):
             made.status = ways[to % len(ways)]
         self.tell_of(made)
 
+    @precondition(lambda self: any(made.leg for made in self.provider.made))
+    @rule(pick=st.integers(0, 20), after_all=st.booleans())
+    def it_bounces(self, pick: int, after_all: bool) -> None:
+        """What we made fails late, is told, and may be paid by the provider after all."""
+        ours = [made for made in self.provider.made if made.leg]
+        made = ours[pick % len(ours)]
+        account = self.accounts[made.payment]
+        for status in ("succeeded", "failed", "succeeded")[: 3 if after_all else 2]:
+            room = account.captured - self.provider.refunded(made.payment)
+            if status not in (made.status, *NEXT[made.status]):
+                return
+            if made.status == "failed" and room < made.amount:
+                return
+            made.status = status  # type: ignore[assignment]
+            self.tell_of(made)
+            self.hear(self.webhooks.pop())
+
     @rule(name=st.integers(0, 2), amount=st.integers(1, 4000), first=FIRST)
     def dashboard(self, name: int, amount: int, first: RefundStatus) -> None:
         psp_id = list(self.accounts)[name % len(self.accounts)]
@@ -359,6 +397,30 @@ class Refunds(RuleBasedStateMachine):
                 ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
                 assert ours <= payment.captured_peak
 
+    @invariant()
+    def a_fallback_and_its_original_do_not_both_pay(self) -> None:
+        """I12: one fallback a leg at most; should the first way pay after all, only money that a
+        person had paid by then stays paid, and that is told."""
+        if not hasattr(self, "provider"):
+            return
+        legs = {g.id: g for _, g in self.desk.legs()}
+        pays = [g for g in legs.values() if g.pays_for]
+        assert len({g.pays_for for g in pays}) == len(pays)
+        for leg in pays:
+            if leg.state in ("planned", "succeeded") and legs[leg.pays_for].state != "failed":
+                assert (leg.kind, leg.state) == ("manual", "succeeded")
+                assert "double_benefit" in self.desk.raised()
+
+    @invariant()
+    def credit_stays_on_its_tender(self) -> None:
+        """A gift card gives and takes nothing but its own; what is booked for it is its legs'."""
+        if hasattr(self, "provider"):
+            cards = {p.id for p in self.desk.order.payments if not p.is_money}
+            mine = [g for _, g in self.desk.legs() if g.payment in cards]
+            assert {g.kind for g in mine} <= {"credit"}
+            paid = sum(g.amount for g in mine if g.state == "succeeded")
+            assert self.desk.balance("gift_cards") == -paid
+
     # -- the end -------------------------------------------------------------------------------
 
     def teardown(self) -> None:
@@ -421,7 +483,7 @@ class Refunds(RuleBasedStateMachine):
             assert same, f"{leg.id} is {leg.state}, {made.id} {made.status}"
             assert leg.amount == made.amount
             assert desk.order.payment(leg.payment).psp_payment_id == made.payment
-        for payment in desk.order.payments:
+        for payment in (p for p in desk.order.payments if p.is_money):
             paid = provider.paid(payment.psp_payment_id)
             assert payment.refunded_ours + payment.external == paid
             assert not payment.busy
@@ -438,9 +500,11 @@ class Refunds(RuleBasedStateMachine):
         brought = sum(a.captured for a in self.accounts.values()) if desk.captures else 0
         assert desk.balance(f"clearing:{STRIPE}") == brought - left
         assert desk.balance("customer_receipts") == -brought
-        lost = taken if status == "lost" else 0
-        assert (desk.balance("disputed"), desk.balance("dispute_losses")) == (taken - lost, lost)
+        held = min(taken, self.accounts["pi_1"].authorized)  # what is beyond it is exchange
+        lost = held if status == "lost" else 0
+        assert (desk.balance("disputed"), desk.balance("dispute_losses")) == (held - lost, lost)
         self.compare_claims()
+        self.a_fallback_and_its_original_do_not_both_pay()
 
     def compare_claims(self) -> None:
         """What customers are owed on the books is what stands unpaid, less what was paid twice."""

@@ -239,11 +239,3 @@ def test_edge_11_a_dispute_is_booked_once_and_given_back_when_won() -> None:
     assert [e.kind for e in desk.entries] == ["dispute", "dispute_returned"]
     assert set(sums(desk.entries).values()) == {(0, 0)}
     assert desk.order.disputes[0].booked == 0
-
-
-def test_edge_11_a_dispute_in_another_currency_is_not_booked() -> None:
-    """How much of ours it took nobody said; a person is told."""
-    desk = Desk()
-    desk.tell(DisputeReported(STRIPE, ("pi_1",), "dp_1", 900, "USD", "needs_response", True, 900))
-    assert desk.entries == []
-    assert (desk.order.disputes[0].withdrawn, desk.order.disputes[0].booked) == (10_200, 0)

@@ -256,9 +256,9 @@ def test_an_expired_quote_is_expired_even_if_it_is_stale_too() -> None:
     assert refusal(desk, RefundRequested(RefundIn(), bound, desk.now)) is Reason.QUOTE_EXPIRED
 
 
-def test_another_currency_and_an_unknown_payment() -> None:
+def test_edge_17_a_third_currency_is_refused_and_so_is_an_unknown_payment() -> None:
     desk = Desk()
-    assert refusal(desk, RefundRequested(RefundIn(currency="USD"))) is Reason.VALIDATION
+    assert refusal(desk, RefundRequested(RefundIn(currency="USD"))) is Reason.OTHER_CURRENCY
     named = RefundIn(payment=PaymentKey(STRIPE, "pi_9"))
     assert refusal(desk, RefundRequested(named)) is Reason.UNKNOWN_PAYMENT
 
@@ -363,6 +363,12 @@ def test_a_newer_version_must_hold_what_happened(changes: dict[str, object]) -> 
     desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 2),))))
     fact = OrderReported(contract_order(version=2, **changes))
     assert refusal(desk, fact) is Reason.ORDER_CONFLICT
+
+
+def test_an_order_stays_in_the_books_of_its_legal_entity() -> None:
+    desk = Desk()
+    moved = OrderReported(contract_order(version=2, entity="other"))
+    assert refusal(desk, moved) is Reason.ORDER_CONFLICT
     assert desk.order.version == 1
 
 
@@ -380,7 +386,8 @@ BAD = {
 def test_an_order_that_cannot_be(pointer: str) -> None:
     with pytest.raises(Refused) as refused:
         Desk(contract_order(**BAD[pointer]))
-    assert refused.value.refusal.reason is Reason.VALIDATION
+    code = Reason.UNKNOWN_CURRENCY if pointer == "/currency" else Reason.VALIDATION
+    assert refused.value.refusal.reason is code
     assert refused.value.refusal.extra["pointer"] == pointer
 
 

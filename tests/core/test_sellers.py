@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from amends.core.effects import RefundIntent
-from amends.core.facts import RefundRequested, Retried
+from amends.core.facts import OrderReported, PaymentReported, RefundRequested, Retried
 from amends.core.parties import Party, Split
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason, Refused
@@ -24,7 +24,7 @@ from amends.core.requests import (
     ShippingIn,
     TenderIn,
 )
-from amends.kernel.outcome import Declined, Unknown
+from amends.kernel.outcome import Declined, PaymentState, Unknown
 from amends.kernel.time import HOUR
 from tests.core.desk import STRIPE, Desk, contract_order
 
@@ -65,6 +65,7 @@ def market(
     mode: PlatformFee = "proportional",
     amount: int = 10_000,
     apart: bool = False,
+    captures: bool = False,
     **order: Any,
 ) -> Market:
     plain = {
@@ -74,7 +75,8 @@ def market(
     }
     policy = built_in(10**9, amounts=Amounts(platform_fee=mode))
     report = contract_order(**{**plain, **order})
-    return Market(STRIPES if splits is None else splits, report=report, policy=policy)
+    given = STRIPES if splits is None else splits
+    return Market(given, report=report, policy=policy, captures=captures)
 
 
 def ask(desk: Market, **asked: Any) -> None:
@@ -300,6 +302,58 @@ def test_a_late_failure_leaves_nobody_with_anothers_money(returns: bool) -> None
     assert desk.balance("seller_shares") == -4000
 
 
+def test_what_was_taken_and_stayed_is_not_booked_again_when_it_is_paid_after_all() -> None:
+    desk = market(mode="keep")
+    refunded(desk, amount=4000)
+    desk.hear(desk.state("failed"))
+    assert desk.balance("seller_receivable:acct_1") == -4000
+    desk.hear(desk.state("succeeded"))
+    desk.due_reread()
+    desk.reread(desk.state("succeeded"))
+    assert desk.leg().state == "succeeded"
+    assert desk.balance("seller_receivable:acct_1") == 0
+    assert desk.balance(f"clearing:{STRIPE}") == 0
+
+
+def test_what_we_owe_a_seller_is_not_taken_from_him() -> None:
+    desk = market(splits=FEES, mode="full")
+    (first,) = refunded(desk, amount=500)
+    assert (first.fee, first.taken) == (1000, 0)
+    assert desk.balance("seller_receivable:acct_1") == -500
+    (second,) = refunded(desk, amount=400)
+    assert (second.fee, second.taken) == (0, 0)
+    (third,) = refunded(desk, amount=400)
+    assert third.taken == 400
+    assert desk.balance("seller_receivable:acct_1") == -100
+
+
+def test_what_is_taken_is_an_amount_the_provider_carries() -> None:
+    desk = market(splits={STRIPE: Split("amounts", multiple_of=(("EUR", 100),))})
+    (party,) = refunded(desk, amount=3300)
+    assert (party.due, party.taken) == (2970, 2900)
+    assert desk.balance("seller_receivable:acct_1") == 70
+
+
+def test_shares_stay_once_something_was_borne() -> None:
+    desk = market()
+    other = SellerIn("acct_2", 5000, 100)
+
+    def told(version: int) -> Any:
+        return contract_order(
+            version=version,
+            lines=(LineIn("1", 1, 10_000),),
+            shipping=(),
+            tenders=(paid(other),),
+        )
+
+    assert desk.tell(OrderReported(told(2))).refused is None
+    assert [s.account for s in desk.payment().sellers] == ["acct_2"]
+    refunded(desk, amount=100)
+    again = replace(told(3), tenders=(paid(ONE),))
+    assert desk.tell(OrderReported(again)).refused is None
+    assert [s.account for s in desk.payment().sellers] == ["acct_2"]
+
+
 def test_what_ends_unpaid_is_borne_by_nobody() -> None:
     desk = market()
     ask(desk, amount=4000)
@@ -335,6 +389,38 @@ def test_a_provider_pays_as_many_sellers_with_a_payment_as_it_can() -> None:
     assert market(tenders=(two,), splits=SPLITS).payment().sellers
     assert market(apart=True, splits={}).payment().apart
     assert refusal(tenders=(paid(ONE, ONE),))[0] == Reason.VALIDATION
+
+
+# -- where captures are booked ---------------------------------------------------------------------
+
+
+def test_what_sellers_were_paid_is_booked_with_the_capture_and_ends_at_the_fee() -> None:
+    desk = market(captures=True)
+    assert desk.kinds() == ["capture", "seller_paid"]
+    assert books(desk) == {
+        "customer_receipts": -10_000,
+        "seller_shares": 10_000,
+        "platform_fees": -1000,
+        f"clearing:{STRIPE}": 1000,
+    }
+    refunded(desk)
+    assert books(desk) == {
+        "customer_receipts": -10_000,
+        "sales_returns": 10_000,
+    }
+
+
+def test_captures_in_parts_pay_sellers_in_parts() -> None:
+    desk = market(captures=True, tenders=(replace(paid(SellerIn("a", 3333, 100)), captured=0),))
+    assert desk.kinds() == []
+    for captured in (3333, 6666, 10_000):
+        state = PaymentState(captured=captured)
+        desk.tell(PaymentReported(STRIPE, ("pi_1",), state))
+    assert desk.balance("seller_shares") == 3333
+    assert desk.balance("platform_fees") == -100
+    assert desk.balance(f"clearing:{STRIPE}") == 10_000 - 3233
+    apart = market(captures=True, apart=True)
+    assert apart.kinds() == ["capture"]
 
 
 # -- any sequence ----------------------------------------------------------------------------------

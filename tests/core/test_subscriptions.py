@@ -96,6 +96,13 @@ def test_a_quote_shows_what_was_used_and_what_was_not() -> None:
     assert (time.start, time.end, time.used) == (25, 30, 30 - 2 - 5 - 5)
 
 
+def test_a_day_of_which_two_parts_were_credited_is_one() -> None:
+    parts = (SpanIn(on(5), on(5, "01:00:00Z")), SpanIn(on(5, "02:00:00Z"), on(6, "03:00:00Z")))
+    desk = desk_of(plan(credited=parts))
+    (time,) = quoted(desk, on(7)).breakdown.unused
+    assert (time.end - time.start, time.used) == (24, 30 - 24 - 2)
+
+
 # -- several refunds over one period ---------------------------------------------------------------
 
 

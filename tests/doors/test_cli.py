@@ -226,6 +226,9 @@ def test_a_manual_payout_is_recorded(shell: Shell) -> None:
         (("shop-1/1001", "--lines", "1:1", "--charges", "w:x"), "ID:AMOUNT"),
         (("shop-1/1001", "--lines", "1:1", "--charges", "w"), "unknown_line"),
         (("shop-1/1001", "--compensation"), "goodwill"),
+        (("shop-1/1001", "--lines", "1:²"), "ID:QUANTITY"),
+        (("shop-1/1001", "--shipping", "²"), "enum value"),
+        (("shop-1/1001", "--charges", "w:²"), "ID:AMOUNT"),
         (("shop-1/1001", "--reason", "whim"), "whim"),
         (("shop-1/1001", "--key", "t-1", "--amount", "7"), "idempotency"),
     ],
@@ -250,7 +253,7 @@ def test_an_import_is_taken_up_where_it_stopped(shell: Shell) -> None:
     assert first.json == {"created": 1199, "known": 0, "refused": 2, "skipped": 0}
     refused = path.with_name("orders.jsonl.refused.jsonl").read_text().splitlines()
     assert [json.loads(line)["line"] for line in refused] == [4, 1201]
-    assert [json.loads(line)["code"] for line in refused] == ["validation", "malformed"]
+    assert [json.loads(line)["code"] for line in refused] == ["unknown_currency", "malformed"]
     assert not path.with_name("orders.jsonl.progress").exists()
     again = shell("import", str(path), "--json")
     assert again.json == {"created": 0, "known": 1199, "refused": 2, "skipped": 0}
@@ -298,7 +301,8 @@ def test_the_books_are_shown_and_exported(shell: Shell) -> None:
     assert (
         shell("ledger", "balances", "--at", "2020-01-01T00:00:00Z", "--json").json["balances"] == []
     )
-    assert shell("ledger", "balances", "--at", "soon").code == 1
+    for day in ("soon", "0001-01-01T00:00:00+23:59"):
+        assert "amends:" in shell("ledger", "balances", "--at", day).err
     lines = shell("ledger", "entries", "--json").out.splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["claim", "claim"]
     assert "26.67 EUR" in shell("ledger", "entries", "--account", "sales_returns").out
@@ -321,6 +325,10 @@ def test_a_month_is_closed_once_and_only_when_it_is_over(shell: Shell) -> None:
     assert "has not ended" in shell("ledger", "close", "9999-12").err
     for words in ("2020-13", "october", "2020-1", "2020-010"):
         assert "is no month" in shell("ledger", "close", words).err
+    unknown = shell("ledger", "close", "2020-10", "--entity", "mian")
+    assert (unknown.code, "'mian'" in unknown.err) == (1, True)
+    other = order_body("1002", "pi_2") | {"entity": "other"}
+    assert shell("import", str(orders_file(shell.folder, other))).code == 0
     assert shell("ledger", "close", "2020-10", "--entity", "other").code == 0
     assert shell("audit", "verify").code == 0
 

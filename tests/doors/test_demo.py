@@ -52,7 +52,7 @@ def assert_all_hold(result: dict[str, Any]) -> None:
     assert result["ok"] is True
     assert [check for check in result["checks"] if not check["ok"]] == []
     assert len(result["checks"]) >= 15
-    assert len(result["stories"]) == 20
+    assert len(result["stories"]) == 21
     assert all(story["ok"] and story["lines"] for story in result["stories"])
 
 
@@ -146,7 +146,7 @@ def evidence() -> tuple[Truth, Ours, Trail]:
         "payments": [{"psp_payment_id": "pi_1", "remaining": 2000, "credited": 0}],
         "refunds": [refund],
     }
-    common = {"order": "ord_1", "currency": "EUR"}
+    common = {"order": "ord_1", "currency": "EUR", "functional_currency": "EUR", "kind": "claim"}
     entries = [
         {**common, "number": 1, "psp_refund_id": "", "postings": postings("sales_returns", 3000)},
         {**common, "number": 2, "psp_refund_id": "re_1", "postings": postings(CLEARING, -3000)},
@@ -160,6 +160,9 @@ def evidence() -> tuple[Truth, Ours, Trail]:
         "currency": "eur",
         "status": "succeeded",
         "key": "leg_1-1",
+        "settled_currency": "EUR",
+        "settled": 3000,
+        "settled_fee": 0,
     }
     payment = {"psp_payment_id": "pi_1", "authorized": 5000, "captured": 5000, "refunded": 3000}
     message = frozenset({("shop-1", "msg_1")})
@@ -188,6 +191,10 @@ def _other_amount(truth: Any, ours: Any) -> None:
 
 def _came_back(truth: Any, ours: Any) -> None:
     truth.movements[0]["status"] = "failed"
+
+
+def _exchanged(truth: Any, ours: Any) -> None:
+    truth.movements[0] |= {"settled_currency": "GBP", "settled": 2999}
 
 
 def _released_there(truth: Any, ours: Any) -> None:
@@ -229,6 +236,7 @@ def _request_lost(truth: Any, ours: Any) -> None:
         (_twice, {"No leg was paid twice", "Each movement is on our books"}),
         (_other_amount, {"Each paid refund is one movement", "Each movement is on our books"}),
         (_came_back, {"Each paid refund is one movement", "clearing:stripe-eu in EUR is theirs"}),
+        (_exchanged, {"What was exchanged is booked as taken"}),
         (_released_there, {"Each release here is a release there"}),
         (_over_refunded, {"No payment gave back more than it took"}),
         (_unknown_key, {"No leg was paid twice"}),

@@ -18,11 +18,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amends.core.chart import CHART
-from amends.doors import cli
+from amends.core.chart import CHART, Name
+from amends.doors import cli, journal
 from amends.sim.play.room import room
 from amends.sim.play.run import play
 from amends.sim.play.trouble import PROFILES
@@ -199,6 +200,9 @@ SPOILS = {
         "is claimed"
     ),
     "UPDATE postings SET account = 'goodwill' WHERE account = 'customer_receipts'": "captures is",
+    "UPDATE postings SET account = 'goodwill' WHERE account = 'refunds_payable'": (
+        "The payout is not on refunds_payable"
+    ),
     "DELETE FROM entries WHERE number = 1": "are numbered",
     "UPDATE entries SET currency = 'XCD'": "is in XCD",
     "DELETE FROM postings": "has no postings",
@@ -253,3 +257,49 @@ def test_every_account_has_a_place_in_the_books() -> None:
         *("Assets", "Liabilities", "Income", "Expenses", "Equity"),
     }
     assert all(account.holds.endswith(".") for account in CHART.values())
+
+
+# -- accounts as the tools take them --------------------------------------------------------------
+
+
+def item(number: int, *postings: tuple[str, int]) -> dict[str, Any]:
+    lines = [{"account": a, "amount": n, "functional": n} for a, n in postings]
+    dates = dict.fromkeys(("posted_on", "document_date", "tax_point"), "2026-09-21")
+    names = {"order": "ord_1", "refund": "rf_1", "leg": "", "psp_refund_id": "", "entity": "main"}
+    kind = {"kind": "claim", "currency": "EUR", "functional_currency": "EUR", "postings": lines}
+    return {"at": 1_790_000_000 * 10**6 + number, "number": number, **dates, **names, **kind}
+
+
+BOOKS = (
+    item(1, ("sales_returns", 100), ("refunds_payable", -100)),
+    item(2, ("refunds_payable", 60), ("clearing:stripe-eu", -60)),
+    item(3, ("refunds_payable", 40), ("clearing:adyen-eu", -40)),
+    item(4, ("disputed", 7), ("clearing:adyen-eu", -7)),
+)
+NAMED: dict[str, dict[str, Name]] = {
+    "a script without capitals": {"sales_returns": Name("", "返金")},
+    "a numeral that is a letter to nobody": {"sales_returns": Name("", "Ⅳ Erlöse")},
+    "a raised digit first": {"sales_returns": Name("", "²nd")},
+    "nothing that a name may hold": {"sales_returns": Name("", "&/")},
+    "an account above others": {"clearing": Name("1360"), "disputed": Name("1360")},
+    "one like the others": {"clearing": Name("1360"), "clearing:stripe-eu": Name("1360")},
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("names", NAMED.values(), ids=NAMED)
+def test_any_name_of_a_merchant_is_one_that_the_tool_takes(
+    names: dict[str, Name], tool: str, tmp_path: Path
+) -> None:
+    """Beancount counts what is below an account into a balance it asserts; hledger does not."""
+    writer = {"beancount": journal.Beancount, "hledger": journal.Hledger}[tool](names)
+    text = writer.begin() + "".join(map(writer.entry, BOOKS)) + writer.end()
+    told = TOOLS[tool](text, tmp_path)
+    assert told.returncode == 0, told.stderr[:300]
+
+
+def test_two_connections_are_two_accounts() -> None:
+    names = ("stripe.eu", "stripe_eu", "stripe-eu", "Stripe-EU", "返金", "払戻")
+    found = {journal.ledger_account(f"clearing:{name}", {}).lower() for name in names}
+    assert len(found) == len(names)
+    assert "assets:clearing:stripe-eu" in found

@@ -11,7 +11,7 @@ import pytest
 
 from amends.core.requests import OrderIn
 from amends.sim.checker import Ask, Checker, Journal, Violation
-from amends.sim.play.evidence import snapshot
+from amends.sim.play.evidence import snapshot, truth
 from amends.sim.wire import Delivery
 from tests.engine.lab import Lab, Node
 
@@ -76,7 +76,8 @@ class Scribe:
 
     async def check(self, lab: Lab, end: bool = False) -> list[Violation]:
         """What the simulator's checker finds wrong in a laboratory at rest."""
-        facts = await snapshot(lab.nodes[0].store, (lab.world,), lab.clock.now())
+        whole, told = ("", ""), truth((lab.world,))
+        facts = await snapshot(lab.nodes[0].store, whole, told, lab.clock.now())
         journal = self.journal(lab)
         numbers = {order["id"]: order["source"]["order_id"] for order in facts.orders}
         for ask in journal.asks:

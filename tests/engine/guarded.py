@@ -23,7 +23,7 @@ from amends.gateways.spec import Failure, Request, Response
 from amends.kernel.time import SECOND
 from amends.sim.play.node import Numbers
 from amends.store.open import connect
-from tests.engine.lab import HandClock, exchange, render
+from tests.engine.lab import HandClock, render
 from tests.gateways.adyen_table import ACCOUNT
 from tests.gateways.adyen_table import SECRET as HMAC
 from tests.gateways.paypal_table import CAPTURE, refund
@@ -192,7 +192,6 @@ async def guarded(url: str, folder: Path, **connection: Any) -> AsyncIterator[Gu
     await store.open()
     clock, party = HandClock(), Party()
     engine = Engine(found, store, clock=clock, ids=Numbers(), transport=party)
-    vars(engine)["_rates"] = exchange(found.ledger.functional_currency)
     engine.sealer.prepare()
     await engine.start(sweep=False)
     try:

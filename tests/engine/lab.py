@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,10 +22,8 @@ from amends.engine import actions, audit, config
 from amends.engine.actions import Caller
 from amends.engine.asks import Rendered, Result, Told
 from amends.engine.intake import receive
-from amends.engine.rates import rates
 from amends.engine.wiring import Engine
 from amends.gateways.spec import Failure, Request, Response
-from amends.kernel.money import Rate
 from amends.kernel.time import DAY, SECOND, Instant
 from amends.sim import wire
 from amends.sim.play.node import Numbers
@@ -146,12 +143,6 @@ class Node:
         return result.order
 
 
-@lru_cache
-def exchange(functional: str) -> Mapping[str, Rate]:
-    """The rates of a laboratory's engines, which take long to read, once for all of them."""
-    return rates(config.LedgerConfig(functional_currency=functional))
-
-
 def render(result: Result) -> Rendered:
     """An answer as a door would make it."""
     if result.refused is not None:
@@ -221,7 +212,6 @@ class Lab:
             transport=transport,
             sends=sends,
         )
-        vars(engine)["_rates"] = exchange(self.config.ledger.functional_currency)
         engine.sealer.prepare()
         await engine.start(sweep=False)
         node = Node(self, engine, store, transport)

@@ -204,7 +204,7 @@ async def test_the_books_are_touched(attacker: Attacker, what: str) -> None:
 async def test_an_entry_is_inserted(attacker: Attacker) -> None:
     entries = (
         "INSERT INTO entries SELECT order_id, 50, at, kind, entity, currency, functional_currency,"
-        " refund_id, leg_id, psp_refund_id, posted_on, holder FROM entries"
+        " refund_id, leg_id, psp_refund_id, posted_on, holder, worth FROM entries"
         " WHERE order_id = :victim AND number = 1"
     )
     postings = (

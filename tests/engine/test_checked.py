@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from amends.core.facts import PaidOutside
-from amends.core.requests import LineIn, LinePick, OrderIn, OrderKey, ShippingIn, TaxIn, TenderIn
+from amends.core.policy import Fallback, built_in
+from amends.core.requests import (
+    CustomerIn,
+    LineIn,
+    LinePick,
+    OrderIn,
+    OrderKey,
+    ShippingIn,
+    TaxIn,
+    TenderIn,
+)
 from amends.engine import actions
 from amends.engine.actions import Caller
 from amends.kernel.time import DAY, HOUR
@@ -97,6 +107,57 @@ async def bounced_and_paid_by_hand(lab: Lab) -> None:
     await actions.payout(lab.nodes[0].engine, Caller("key:a", "key:a"), said)
 
 
+async def falls_back(lab: Lab, how: Fallback, consent: str = "ticket-7") -> str:
+    """Of a refund by two means that came back, its fallback's id; "" if that was not heard."""
+    lab.nodes[0].engine._policy = built_in(10**9, fallback=how)
+    lab.control("payment", id="pi_9", amount=3347)
+    paid = TenderIn(3347, "payment", STRIPE, "pi_9", 3347)
+    gift = TenderIn(2000, "gift_card", reference="GC-1")
+    who = CustomerIn("c-1")
+    order = await lab.nodes[0].report(
+        OrderIn(OrderKey("shop-1", "9"), "EUR", (), (gift, paid), customer=who)
+    )
+    await lab.nodes[0].refund(order.id, amount=4000, tenders="proportional", consent=consent)
+    await lab.settle(HOUR)
+    lab.control("fail_refund", refund=first_refund(lab))
+    await lab.settle(HOUR)
+    first, *fallbacks = (await lab.one(order.id)).refunds
+    assert [one.fallback_of for one in fallbacks] in ([], [first.id])
+    return fallbacks[0].id if fallbacks else ""
+
+
+async def bounced_to_store_credit(lab: Lab) -> None:
+    await falls_back(lab, "store_credit")
+
+
+async def bounced_to_a_person(lab: Lab) -> None:
+    """Who has not paid yet."""
+    await falls_back(lab, "store_credit", consent="")
+
+
+async def bounced_to_a_person_who_pays(lab: Lab) -> None:
+    refund = await falls_back(lab, "manual")
+    caller = Caller("key:a", "key:a")
+    if refund:
+        await actions.payout(lab.nodes[0].engine, caller, PaidOutside(refund, "SEPA-1"))
+
+
+async def bounced_to_a_person_who_declines(lab: Lab) -> None:
+    refund = await falls_back(lab, "manual")
+    if refund:
+        await actions.decline(lab.nodes[0].engine, Caller("key:a", "key:a"), refund)
+
+
+async def refused_and_credited(lab: Lab) -> None:
+    """The provider refuses the refund for good: nothing was ever paid."""
+    lab.nodes[0].engine._policy = built_in(10**9, fallback="store_credit")
+    lab.control("refund_outcome", status="failed", count=1)
+    order = await lab.order()
+    await lab.nodes[0].refund(order.id, amount=4000, consent="ticket-7")
+    await lab.settle(HOUR)
+    assert len((await lab.one(order.id)).refunds) == 2
+
+
 async def too_old_for_its_provider(lab: Lab) -> None:
     """One is paid by hand, another in store credit, a third still waits for somebody."""
     lab.control("payment", id="pi_9", amount=3347)
@@ -182,6 +243,8 @@ TALES: dict[str, Callable[[Lab], Awaitable[None]]] = {
     for tale in (
         *(itemised, dashboard_beside_ours, bounced_and_given_again, bounced_and_retried),
         *(bounced_and_canceled, bounced_and_paid_by_hand, too_old_for_its_provider),
+        *(bounced_to_store_credit, bounced_to_a_person, bounced_to_a_person_who_pays),
+        *(bounced_to_a_person_who_declines, refused_and_credited),
         *(disputed_after_a_refund, partly_released),
         *(captured_before_the_release, expired_before_the_release, without_money, slow_bank),
         *(a_message_and_a_review, two_orders_more_versions),

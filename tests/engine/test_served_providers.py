@@ -22,7 +22,7 @@ from amends.engine.intake import receive
 from amends.engine.wiring import Engine
 from amends.sim.serve import Sandbox, running
 from amends.store.open import connect
-from tests.engine.lab import exchange, render
+from tests.engine.lab import render
 
 PAYPAL, ADYEN = "paypal-eu", "adyen-eu"
 HMAC, WEBHOOK = "0A" * 32, "8PT597110X687430L"
@@ -142,7 +142,6 @@ async def served(db_url: str, tmp_path: Path) -> AsyncIterator[Served]:
         store = connect(db_url)
         await store.open()
         engine = Engine(found, store)
-        vars(engine)["_rates"] = exchange(found.ledger.functional_currency)
         await engine.start()
         here = Served(sandbox, engine)
         async with listening(here) as url:

@@ -24,6 +24,7 @@ from amends.kernel.outcome import (
     Outcome,
     PaymentState,
     RefundState,
+    Settled,
     Unknown,
 )
 from tests.gateways.paypal_table import (
@@ -150,6 +151,12 @@ def _rest(**changes: Any) -> dict[str, Any]:
     return capture(**{"id": "3CAP", "amount": money("70.00"), **changes})
 
 
+def _breakdown(**said: Any) -> dict[str, Any]:
+    """In euro where nothing else is said."""
+    pairs = {name: v if isinstance(v, tuple) else ("EUR", v) for name, v in said.items()}
+    return {name: {"currency_code": c, "value": v} for name, (c, v) in pairs.items()}
+
+
 def _up(kind: str, psp_id: str) -> dict[str, Any]:
     return {"links": [link("up", f"payments/{kind}/{psp_id}")]}
 
@@ -171,6 +178,24 @@ _DONE = (
         bank_reference="74537604221222132710572",
         bank_reference_type="acquirer_reference_number",
     ),
+    _refunded(
+        "refunded, and what came off the balance",
+        refund(seller_payable_breakdown=_breakdown(paypal_fee="0.80", net_amount="31.20")),
+        settled=Settled("1JU08902781691411", "EUR", 3200, -80),
+    ),
+    _refunded(
+        "refunded from a balance in another currency",
+        refund(
+            seller_payable_breakdown=_breakdown(
+                paypal_fee="0.80",
+                net_amount="31.20",
+                paypal_fee_in_receivable_currency=("USD", "0.91"),
+                net_amount_in_receivable_currency=("USD", "35.49"),
+            )
+        ),
+        settled=Settled("1JU08902781691411", "USD", 3640, -91),
+    ),
+    _refunded("refunded, and told no figures", refund(seller_payable_breakdown=None)),
     _refunded("refund called off", refund(status="CANCELLED"), 200, status="canceled"),
     _refunded("a status nobody knows yet", refund(status="REVERSING"), status="pending"),
     _refunded(

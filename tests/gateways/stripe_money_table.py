@@ -16,7 +16,15 @@ from amends.core.effects import (
 )
 from amends.gateways import stripe
 from amends.gateways.spec import Failure, Request, Response
-from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, PaymentState, Unknown
+from amends.kernel.outcome import (
+    Accepted,
+    Declined,
+    NotSent,
+    Outcome,
+    PaymentState,
+    Settled,
+    Unknown,
+)
 from tests.gateways.stripe_table import (
     CH,
     OTHERS,
@@ -54,6 +62,8 @@ INTENTS: dict[str, Intent] = {
         reason="duplicate",
         full=True,
     ),
+    "refund with its figures": replace(REFUND, figures=True),
+    "list with figures": replace(LIST, figures=True),
     "refund for fraud": RefundIntent(
         connection="stripe-eu",
         psp_payment_id=PI,
@@ -132,6 +142,12 @@ def _to_card(way: str, reference: str) -> dict[str, Any]:
     return {"type": "card", "card": {**card, "reference_status": "available"}}
 
 
+def _line(amount: int, currency: str, fee: int) -> dict[str, Any]:
+    """A balance transaction; its exchange rate is rounded, as Stripe's are."""
+    said = {"id": "txn_9", "object": "balance_transaction", "exchange_rate": 0.92}
+    return {**said, "amount": amount, "currency": currency, "fee": fee}
+
+
 _OVER = "Refund amount (€32.00) is greater than unrefunded amount on charge (€10.00)"
 _STATE = "payment_intent_unexpected_state"
 _AGAIN = {"stripe_should_retry": "true"}
@@ -152,6 +168,20 @@ _DONE = (
             ),
             reference="req_1",
         ),
+    ),
+    Asked(
+        "refunded, and what it took off the balance is told",
+        replace(REFUND, figures=True),
+        answer(200, refund(balance_transaction=_line(-2944, "gbp", 12))),
+        Accepted(
+            refund=replace(STATE, settled=Settled("txn_9", "GBP", 2944, 12)), reference="req_1"
+        ),
+    ),
+    Asked(
+        "refunded, and the line of the balance is in a currency nobody knows",
+        replace(REFUND, figures=True),
+        answer(200, refund(balance_transaction=_line(-2944, "xxq", 0))),
+        Accepted(refund=replace(STATE, settled=None), reference="req_1"),
     ),
     Asked(
         "reversed at the card, which has no reference",

@@ -15,7 +15,7 @@ from amends.core.facts import (
 )
 from amends.gateways import stripe
 from amends.gateways.spec import Settings
-from amends.kernel.outcome import PaymentState, RefundState
+from amends.kernel.outcome import PaymentState, RefundState, Settled
 from tests.gateways.table import NOW, NOW_SECONDS, Heard, Table, dumps, judge
 
 SETTINGS = Settings(name="stripe-eu", gateway="stripe", values={"api_key": "sk_test_51Table"})
@@ -120,7 +120,9 @@ def event(kind: str, subject: Any, **changes: Any) -> dict[str, Any]:
 
 # --- what webhooks say -------------------------------------------------------------------------
 
-STATE = RefundState("re_1", "succeeded", 3200, "EUR", "leg_01", 1, "", NOW)
+STATE = RefundState(
+    "re_1", "succeeded", 3200, "EUR", "leg_01", 1, "", NOW, settled=Settled("txn_1")
+)
 BOTH = (PI, CH)
 KNOWN = (("stripe-eu", PI), ("stripe-eu", CH))
 
@@ -135,8 +137,14 @@ def payment_fact(**state: Any) -> Addressed:
     return Addressed(report, payments=KNOWN)
 
 
-def dispute_fact(status: str, is_open: bool, withdrawn: int, amount: int = 10000) -> Addressed:
-    fact = DisputeReported("stripe-eu", BOTH, "dp_1", amount, "EUR", status, is_open, withdrawn)
+def dispute_fact(
+    status: str, is_open: bool, withdrawn: int, held: tuple[str, int, int] | None = None
+) -> Addressed:
+    """`held`: currency, amount and fees of what it took off the balance."""
+    fact = DisputeReported(
+        *("stripe-eu", BOTH, "dp_1", 10000, "EUR", status, is_open, withdrawn),
+        settled=Settled("dp_1", *held) if held else None,
+    )
     return Addressed(fact, payments=KNOWN)
 
 
@@ -305,7 +313,7 @@ _DISPUTES = (
     Heard(
         "dispute opens, money taken, fee apart",
         event("charge.dispute.created", dispute(balance_transactions=[move(-10000)])),
-        (dispute_fact("needs_response", True, 10000),),
+        (dispute_fact("needs_response", True, 10000, ("EUR", 10000, 1500)),),
     ),
     Heard(
         "dispute opens, nothing said of money",
@@ -328,7 +336,7 @@ _DISPUTES = (
             "charge.dispute.closed",
             dispute(status="won", balance_transactions=[move(-10000), move(10000)]),
         ),
-        (dispute_fact("won", False, 0),),
+        (dispute_fact("won", False, 0, ("EUR", 0, 3000)),),
     ),
     Heard(
         "won in part",
@@ -336,7 +344,7 @@ _DISPUTES = (
             "charge.dispute.funds_reinstated",
             dispute(status="won", balance_transactions=[move(-10000), move(4000)]),
         ),
-        (dispute_fact("won", False, 6000),),
+        (dispute_fact("won", False, 6000, ("EUR", 6000, 3000)),),
     ),
     Heard(
         "lost, settled in another currency",
@@ -344,7 +352,7 @@ _DISPUTES = (
             "charge.dispute.closed",
             dispute(status="lost", balance_transactions=[move(-11111, "usd")]),
         ),
-        (dispute_fact("lost", False, 10000),),
+        (dispute_fact("lost", False, 10000, ("USD", 11111, 1500)),),
     ),
     Heard(
         "won, settled in another currency at another rate",
@@ -352,7 +360,15 @@ _DISPUTES = (
             "charge.dispute.closed",
             dispute(status="won", balance_transactions=[move(-11111, "usd"), move(11002, "usd")]),
         ),
-        (dispute_fact("won", False, 0),),
+        (dispute_fact("won", False, 0, ("USD", 109, 3000)),),
+    ),
+    Heard(
+        "taken off balances in two currencies, which do not add",
+        event(
+            "charge.dispute.updated",
+            dispute(balance_transactions=[move(-11111, "usd"), move(-1, "gbp")]),
+        ),
+        (dispute_fact("needs_response", True, 10000),),
     ),
     Heard(
         "money taken, by the event's name",

@@ -70,11 +70,14 @@ def _typed(schema: Any, value: str) -> Any:
 
 
 def _form(body: bytes, schema: Any) -> dict[str, Any]:
-    """A form's fields as the JSON its schema describes: a[b]=c is {"a": {"b": "c"}}."""
+    """A form's fields as the JSON its schema describes: a[b]=c is {"a": {"b": "c"}},
+    a[]=b is {"a": ["b"]}."""
     fields: dict[str, Any] = {}
     for name, value in parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True):
         outer, _, inner = name.partition("[")
-        if inner:
+        if inner == "]":
+            fields.setdefault(outer, []).append(value)
+        elif inner:
             fields.setdefault(outer, {})[inner.removesuffix("]")] = value
         else:
             assert outer not in fields
@@ -190,7 +193,9 @@ def _check_request(request: Request, document: Any, operation: Any) -> None:
     parameters = [_resolved(document, item) for item in operation.get("parameters", ())]
     known = {item["name"]: item["schema"] for item in parameters if item["in"] != "header"}
     for field, value in parse_qsl(urlsplit(request.url).query):
-        validator(known[field]).validate(_typed(known[field], value))
+        name = field.removesuffix("[]")
+        said = _typed(known[name], value)
+        validator(known[name]).validate([said] if field.endswith("[]") else said)
     heads = {item["name"].lower(): item["schema"] for item in parameters if item["in"] == "header"}
     for name, value in request.headers:
         if name.lower() in heads:

@@ -116,6 +116,12 @@ def test_a_zone_changes_nothing(at: int, minutes: int) -> None:
         assert from_datetime(to_datetime(at).astimezone(zone)) == at
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-01:00"])
+def test_a_year_that_utc_does_not_have_is_no_instant(text: str) -> None:
+    with pytest.raises(ValueError, match="years 1 to 9999"):
+        parse_rfc3339(text)
+
+
 def test_instants_by_example() -> None:
     at = parse_rfc3339("2026-11-01T10:00:00Z")
     assert at == 1_793_527_200_000_000

@@ -236,6 +236,7 @@ class World:
                 "psp_refund_id": entry.psp_refund_id,
                 "posted_on": entry.posted_on,
                 "holder": entry.holder,
+                "worth": "",
             }
         )
         self.rows["postings"] += [

@@ -50,6 +50,12 @@ from amends.store import rows, sqlite
 from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Retry, StoreUnavailable
 from tests import postgres
+from tests.sim.mutations_of_amounts import (
+    claim_stays,
+    dispute_twice,
+    fees_twice,
+    promotion_lost_again,
+)
 from tests.sim.worlds import Mutate, Violation, shared, violations
 
 
@@ -491,6 +497,16 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "note on the trail": Mutation("what a person wrote is kept apart", notes_on_the_trail, "quiet"),
     "trail not chained": Mutation("an event's hash covers the one before", unchained, "quiet"),
+    "clawback taken twice": Mutation(
+        "what was kept back of a promotion before counts", promotion_lost_again, "units"
+    ),
+    "fee taken twice": Mutation("a fee is kept back once", fees_twice, "units"),
+    "dispute booked twice": Mutation(
+        "what of a dispute is on the books already is not booked again", dispute_twice, "others"
+    ),
+    "claim not reversed": Mutation(
+        "what ends unpaid is reversed on the books", claim_stays, "quiet"
+    ),
 }
 
 

@@ -43,6 +43,9 @@ def test_movements_and_payments_have_the_shape_of_all_providers(served: Any, con
         "currency": "EUR",
         "status": "succeeded",
         "key": None,
+        "settled_currency": "EUR",
+        "settled": 100,
+        "settled_fee": 0,
     }
     served.control("payment", id="pi_1", amount=500)
     stripe, paypal = served.get("/control/payments")["items"]

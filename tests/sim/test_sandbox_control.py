@@ -30,6 +30,18 @@ def test_movements_have_the_promised_shape(served: Any, client: Any) -> None:
         "currency": "eur",
         "status": "succeeded",
         "key": "k",
+        "settled_currency": "EUR",
+        "settled": 500,
+        "settled_fee": 0,
+    }
+    charge, fee, given_back = served.get("/control/balances")["items"]
+    assert (charge["category"], charge["amount"]) == ("charge", 500)
+    assert (fee["category"], fee["amount"]) == ("fee", -32)
+    assert given_back == {
+        "gateway": "stripe",
+        "category": "refund",
+        "currency": "EUR",
+        "amount": -500,
     }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from amends.sim.play.play import World
 from amends.sim.play.run import play
+from amends.sim.play.strikes import Strikes
 from amends.sim.play.trouble import REQUEST, SHOP, SILENCE, STATEMENT, WEBHOOK, WORLD, Profile
 from amends.sim.play.wish import Wish
 
@@ -65,6 +66,12 @@ WORLDS: dict[str, dict[str, Any]] = {
         "personas": ("disputer",),
         "days": 6.0,
         "orders": 80,
+    },
+    "units": {
+        "profile": _only(),
+        "personas": ("returner",),
+        "days": 6.0,
+        "orders": 100,
     },
     "failed captures": {
         "profile": _only(),
@@ -168,19 +175,19 @@ def _stop_when_found(patch: pytest.MonkeyPatch, heard: list[Violation], by: str)
 def _rest_when_parked(patch: pytest.MonkeyPatch) -> None:
     """The due effects of a parked order are claimed every twelve seconds, for nothing. A month of
     that would take hours, so here they rest until a person comes, who never does."""
-    whole = World._events
+    whole = Strikes.events
 
-    async def events_(self: World) -> None:
+    async def events(self: Strikes) -> None:
         lives = asyncio.ensure_future(whole(self))
         try:
             while True:
                 await asyncio.sleep(HOUR_S)
-                async with self.bridge.writer or nullcontext():
-                    self.bridge.run(_put_off(self.store))
+                async with self.world.bridge.writer or nullcontext():
+                    self.world.bridge.run(_put_off(self.world.store))
         finally:
             lives.cancel()
 
-    patch.setattr(World, "_events", events_)
+    patch.setattr(Strikes, "events", events)
 
 
 async def _put_off(store: Any) -> None:

@@ -43,6 +43,8 @@ async def test_numbers_follow_the_order_in_which_they_wait(store: Store) -> None
     assert await store.number_documents("CN", NOW, 10) == 0
     await wait(store, due(3, NOW + 2), due(2, NOW + 1), due(1, NOW + 3))
     assert [d.document.order[-1] for d in await store.documents_due(10)] == ["2", "3", "1"]
+    (first,) = await store.documents_due(1)
+    assert [d.document.order[-1] for d in await store.documents_due(10, first)] == ["3", "1"]
     assert await store.number_documents("CN", NOW + 9, 2) == 2
     assert await store.number_documents("CN", NOW + 9, 2) == 1
     assert await numbers(store) == [
@@ -139,3 +141,22 @@ async def test_pages_and_gaps(store: Store) -> None:
     report = await prove(store)
     said = "Series CN of main has 6 documents, and its last is 9."
     assert [finding.what for finding in report.findings] == [said]
+
+
+async def test_a_reversal_names_the_credit_notes_that_it_reverses(store: Store) -> None:
+    """What was reversed before is not reversed again; a part of one leaves the rest of it open."""
+    back = {"kind": "reversal", "net": -2667, "tax": -533, "gross": -3200}
+    part, rest = {**back, "gross": -200}, {**back, "gross": -6200}
+    kinds: list[dict[str, Any]] = [{}, back, {}, back, {}, {}, part, rest]
+    for number, changes in enumerate(kinds, 1):
+        await wait(store, due(1, NOW + number, entry=number, **changes))
+        if number % 3 == 0:  # some are numbered together with others, some after them
+            await store.number_documents("CN", NOW + 9, 10)
+    await store.number_documents("CN", NOW + 9, 10)
+    items = (await store.credit_notes({}, "", 10)).items
+    assert [tuple(item["reverses"]) for item in items if item["kind"] == "reversal"] == [
+        ("CN-000001",),
+        ("CN-000003",),
+        ("CN-000006",),
+        ("CN-000005", "CN-000006"),
+    ]

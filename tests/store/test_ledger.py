@@ -52,12 +52,17 @@ def closing(period: str, actor: str = "cli:me") -> Any:
 
 
 async def recount(store: Store, at: int) -> dict[tuple[str, str], tuple[int, int]]:
-    """The balances from the postings alone."""
+    """The balances from all postings, of entries posted on a day that has come."""
     found: Counter[tuple[str, str, int]] = Counter()
-    query = text(f"SELECT account, currency, amount, functional FROM postings WHERE at <= {at}")
-    for account, currency, amount, functional in await cold(store).fetch(query):
-        found[account, currency, 0] += amount
-        found[account, currency, 1] += functional
+    query = text(
+        "SELECT p.account, p.currency, p.amount, p.functional, e.posted_on FROM postings AS p"
+        " JOIN entries AS e ON e.order_id = p.order_id AND e.number = p.entry"
+        f" WHERE e.at <= {at}"
+    )
+    for account, currency, amount, functional, posted_on in await cold(store).fetch(query):
+        there = posted_on <= day_of(at)
+        found[account, currency, 0] += amount if there else 0
+        found[account, currency, 1] += functional if there else 0
     pairs = {(account, currency) for account, currency, _ in found}
     return {pair: (found[*pair, 0], found[*pair, 1]) for pair in pairs}
 
@@ -79,12 +84,14 @@ async def test_kept_balances_equal_a_recount(store: Store, seed: int) -> None:
             await store.keep_balances(at)
         else:
             currency = chance.choice(("EUR", "JPY"))
-            await write(store, a_batch(an_entry(order, at, currency=currency)))
+            late = day_of(at + 2 * DAY) if chance.random() < 0.2 else ""
+            await write(store, a_batch(an_entry(order, at, currency=currency, posted_on=late)))
             instants.append(at)
-        look = chance.choice((at, at - 1, NOW + 60 * HOUR, chance.choice(instants or [at])))
+        soon = at + chance.randrange(50) * HOUR
+        look = chance.choice((at, at - 1, NOW + 60 * HOUR, soon, chance.choice(instants or [at])))
         assert await shown(store, look) == await recount(store, look)
     assert {(a, c): n for a, c, n, _ in await store.balances(None)} == {
-        pair: n for pair, (n, _) in (await recount(store, NOW + 60 * HOUR)).items()
+        pair: n for pair, (n, _) in (await recount(store, NOW + 9 * DAY)).items()
     }
 
 
@@ -101,6 +108,18 @@ async def test_balances_are_read_from_those_kept(store: Store) -> None:
     await write(store, a_batch(an_entry(order, NOW + HOUR)))
     assert await store.last_kept() == 0, "an entry as old as they are takes them back"
     assert await shown(store, NOW + 2 * HOUR) == await recount(store, NOW + 2 * HOUR)
+
+
+async def test_the_balances_of_a_closed_month_stay_what_they_were(store: Store) -> None:
+    """What is late for it is posted on the first open day, and counts from then on."""
+    end, first = 1_790_812_799_999_999, 1_790_812_800_000_000  # around 2026-10-01T00:00:00Z
+    order, batch = recorded(an_order(1))
+    await write(store, batch, a_batch(an_entry(order, NOW)))
+    reported = await shown(store, end)
+    assert await store.close_period("main", MONTH, first, "cli:me", closing(MONTH))
+    await write(store, a_batch(an_entry(order, NOW + 5, posted_on="2026-10-01")))
+    assert await shown(store, end) == reported
+    assert await shown(store, first) == await recount(store, first) != reported
 
 
 @pytest.mark.parametrize(

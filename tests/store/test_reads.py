@@ -165,6 +165,7 @@ async def test_entries_with_their_postings(store: Store) -> None:
         "posted_on": "2026-09-21",
         "tax_point": "2026-09-21",
         "document_date": "2026-09-21",
+        "worth": None,
         "postings": [
             {"account": "sales_returns", "amount": 84, "functional": 84},
             {"account": "tax_payable", "amount": 16, "functional": 16},

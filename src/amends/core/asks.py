@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import claims, legs, sellers
+from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
-from amends.core.effects import Effect
+from amends.core.effects import deadline_id
 from amends.core.facts import (
     Approved,
     Canceled,
@@ -24,11 +24,10 @@ from amends.core.facts import (
 )
 from amends.core.heard import payment_of
 from amends.core.holds import reserve
-from amends.core.left import counts, still_owed, taken_over, unclaimed
+from amends.core.left import counts, paid_by_fallback, still_owed, taken_over, unclaimed
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
-    Breakdown,
     Dispute,
     Leg,
     LegKind,
@@ -37,6 +36,7 @@ from amends.core.order import (
     Refund,
     Verdict,
     all_failed,
+    covered,
     overdrawn,
     partly_failed,
     remaining,
@@ -49,18 +49,15 @@ from amends.core.promotions import check_not_given_back, check_right
 from amends.core.quote import Portion, Quote, basis_of, changed, compute, fits
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
+from amends.core.reviews import REVIEW_FOR, set_deadline, tell_requested
 from amends.core.risk import Features
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.ids import tail
 from amends.kernel.money import convert
-from amends.kernel.time import DAY
 
 # What a quote runs into if less is left than when it was made.
 _LEFT = (Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT)
-
-REVIEW_FOR = 2 * DAY  # a review older than this is overdue
 
 
 def request_refund(work: Work, fact: RefundRequested) -> None:
@@ -71,9 +68,8 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
         quote, over = quoted(work, request)
-        check_methods(work, quote.portions)
     except Refused as refused:
-        if fact.quote_hash and refused.refusal.reason in _LEFT:
+        if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
         raise
     if fact.quote_hash and fact.quote_hash != quote.hash:
@@ -82,13 +78,18 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     refund = _make(work, fact, quote, verdict, over)
     if verdict.outcome == "approve":
         approve_all(work, refund.id)
-    _record_request(work, refund.id, fact)
+    tell_requested(work, refund.id, fact.note_hash)
+    small.pay_out(work)
 
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
     """That a quote no longer holds, and what changed."""
-    names, sentence = changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
+    names, sentence = _changed(work, fact)
     return Refused(Reason.QUOTE_STALE, sentence, **extra, changed=names)
+
+
+def _changed(work: Work, fact: RefundRequested) -> tuple[list[str], str]:
+    return changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
 
 
 def check_request(request: RefundIn) -> None:
@@ -139,7 +140,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
     before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
-            Reason.VALIDATION,
+            Reason.OTHER_CURRENCY,
             f"The order is in {work.order.currency}; a refund is paid in that currency.",
             pointer="/currency",
         )
@@ -152,6 +153,7 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         for refund in order.refunds
         if ((refund.claimed and all_failed(refund)) or partly_failed(refund))
         and refund.id not in given
+        and not paid_by_fallback(order, refund)
     )
     quote = compute(order, request, only, over, multiples, split, amounts)
     for name in over:
@@ -165,7 +167,10 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         enough = enough and (explained or still_owed(work.refund(name)) > 0)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
-    return sellers.quoted(work, request, set_apart(work, quote)), over
+    quote = small.credited(work, request, set_apart(work, quote))
+    quote = sellers.quoted(work, request, quote)
+    check_methods(work, quote.portions)
+    return quote, over
 
 
 def _payment_named(order: Order, request: RefundIn) -> str:
@@ -291,61 +296,26 @@ def _make(
         takes_over=() if declined else over,
         platform_fee=fact.request.platform_fee or "",
         builds_on=() if declined else quote.builds_on,
-        statutory=fact.request.statutory,
+        small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
+        statutory=fact.request.statutory,
+        consent=fact.request.consent,
     )
     work.refund_id = refund_id
     work.change(refunds=(*work.order.refunds, refund))
     for leg in refund.legs:
         reserve(work, leg.id)
     if verdict.outcome == "review":
-        due = refund.decide_by
-        work.effect(Effect(deadline_id(refund_id), work.order.id, "deadline", "", "", due))
+        set_deadline(work, refund)
     return refund
 
 
-def deadline_id(refund_id: str) -> str:
-    """The effect that says when a review is overdue."""
-    return f"fx_{tail(refund_id)}_by"
-
-
-def _record_request(work: Work, refund_id: str, fact: RefundRequested) -> None:
-    refund = work.refund(refund_id)
-    verdict = refund.verdict
-    invariant(verdict is not None, "a request always has a verdict")
-    work.event(
-        "refund.requested",
-        refund=refund.id,
-        reason=refund.reason,
-        amount=refund.amount,
-        currency=work.order.currency,
-        breakdown=_itemised(refund.breakdown),
-        legs=[
-            {"leg": g.id, "kind": g.kind, "payment": g.payment, "amount": g.amount}
-            | ({"why": g.failure} if g.failure else {})
-            for g in refund.legs
-        ],
-        state=shown_state(refund),
-        verdict=_plain(verdict),
-        **({"statutory": True} if refund.statutory else {}),
-        shown=refund.shown,
-        note=fact.note_hash,
-    )
-
-
-def _itemised(parts: Breakdown) -> dict[str, Any]:
-    """Lines, shipping and what they do not explain; anything else only where there is some."""
-    always = ("lines", "shipping", "unallocated")
-    return {name: value for name, value in _plain(parts).items() if name in always or value}
-
-
-def _plain(struct: Any) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
-
-
 def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
-    """It leaves, and what a person has `paid` is booked."""
+    """It leaves, unless it is too small, and what a person has `paid` is booked."""
     claims.take_over(work, refund_id)
+    if work.refund(refund_id).small:
+        small.hold(work, refund_id)
+        return
     refund = work.put_refund(refund_id, stage="active", decide_by=0)
     claims.claim(work, refund_id)
     for leg in refund.legs:
@@ -391,6 +361,7 @@ def approve(work: Work, fact: Approved) -> None:
     work.finish(deadline_id(refund.id))
     approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+    small.pay_out(work)
 
 
 def check_approver(work: Work, refund: Refund, shown: str) -> None:
@@ -453,6 +424,7 @@ def reject(work: Work, fact: Rejected) -> None:
 def cancel(work: Work, fact: Canceled) -> None:
     """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
     refund = find(work, fact.refund)
+    _check_no_fallback(work.order, refund)
     amount = refund.amount
     if refund.claimed and all_failed(refund) and not refund.external:
         claims.lapse(work, refund)
@@ -497,9 +469,19 @@ def retry(work: Work, fact: Retried) -> None:
     work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
 
 
+def _check_no_fallback(order: Order, refund: Refund) -> None:
+    if paid_by_fallback(order, refund):
+        names = [r.id for r in order.refunds if r.fallback_of == refund.id]
+        raise Refused(Reason.FALLBACK_PAYS, fallback=names[-1])
+
+
 def failed_legs(work: Work, refund: Refund) -> list[Leg]:
     """What failed of a refund and may be paid another time. Raises Refused."""
     failed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
+    elsewhere = covered(work.order)
+    if failed and all(leg.id in elsewhere for leg in failed):
+        _check_no_fallback(work.order, refund)
+    failed = [leg for leg in failed if leg.id not in elsewhere]
     if any(leg.surfaced for leg in failed):
         raise Refused(
             Reason.WRONG_STATE,

@@ -59,6 +59,12 @@ CHART: dict[str, Account] = {
     "platform_fees": Account("Income", "The platform's fees given back to sellers with refunds."),
     "inventory": Account("Assets", "Goods in stock, at what they cost."),
     "cost_of_goods": Account("Expenses", "What goods had cost that were sold; back with them."),
+    "fx_gain_loss": Account(
+        "Expenses", "What other rates cost since the payment: a loss; less than nothing: a gain."
+    ),
+    "provider_fees": Account(
+        "Expenses", "What providers charge for refunds and disputes, less what they give back."
+    ),
     "memo_authorizations": Account(
         "Equity", "Off balance: money held for us at the customer's bank."
     ),

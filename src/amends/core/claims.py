@@ -6,7 +6,7 @@ import msgspec
 
 from amends.core import postings
 from amends.core.left import counts, shrunk
-from amends.core.order import FAILED, Refund, all_failed, partly_failed
+from amends.core.order import FAILED, Leg, Refund, all_failed, partly_failed
 from amends.core.quote import adopted
 from amends.core.work import Work
 
@@ -19,9 +19,23 @@ def claim(work: Work, refund_id: str) -> None:
         for g in refund.legs
         if g.kind != "void" and not g.replaced and g.state not in FAILED
     )
-    if owed > refund.claimed and not refund.external:
+    if owed > refund.claimed and not (refund.external or refund.fallback_of):
         work.book(postings.claim(work.order, refund, owed, work.now))
         work.put_refund(refund_id, claimed=owed)
+
+
+# Failures that say the money is not to be paid again: it is elsewhere, or there was none.
+_ELSEWHERE = (
+    *("taken_by_others", "paid_before", "paid_by_closed_attempt"),
+    *("no_such_capture", "exceeds_captured"),
+)
+
+
+def fell_back(leg: Leg) -> bool:
+    """Whether a leg has failed for good and a fallback is to pay; never what a dispute took, by
+    whatever word a provider has for it (edge 11)."""
+    elsewhere = leg.failure in _ELSEWHERE or "disputed" in leg.failure
+    return leg.falls_back and leg.state == "failed" and not elsewhere
 
 
 def lapse(work: Work, refund: Refund) -> None:

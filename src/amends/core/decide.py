@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, claims, heard, news, payouts, stock
+from amends.core import asks, claims, fallback, heard, news, payouts, stock
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
@@ -86,6 +86,7 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
         _check_owner(start, recorded)
         HANDLERS[type(recorded.fact)](work, recorded.fact)
         claims.explain_others(work)
+        fallback.start_due(work)
     except Refused as refused:
         if order is None:
             raise

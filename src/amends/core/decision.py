@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import msgspec
@@ -78,10 +78,14 @@ class Terms(msgspec.Struct, frozen=True):
         return next((m for m in self.methods if name.startswith(m.prefix)), ANY_METHOD)
 
 
+Daily = Callable[[str, str], Rate | None]  # a currency, a day (YYYY-MM-DD): the rate of that day
+
+
 class Ctx(msgspec.Struct, frozen=True, dict=True):
     """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
     `closed` the last closed period of each legal entity's books, `captures` whether captures are
-    booked here, `splits` how the providers that pay sellers with a payment take it back."""
+    booked here, `splits` how the providers that pay sellers with a payment take it back. Where
+    `daily` knows no rate of a currency on a day, the one in `rates` counts."""
 
     now: Instant
     policy: Policy
@@ -91,14 +95,15 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     closed: Mapping[str, str] = {}
     captures: bool = False
     splits: Mapping[str, Split] = {}
+    daily: Daily | None = None
 
     @cached_property
     def digest(self) -> str:
         """Hash of what decisions may depend on; goes into every event (a decision is replayable).
 
-        A rate is not in it: the one used is written into the event that records the order. Nor is
-        a closed period: an entry that met one says on which day it was posted instead. What is
-        taken of sellers is written into the event of what is sent.
+        A rate is not in it: the one used is written into the event that records the order, or into
+        the entry it was used for. Nor is a closed period: an entry that met one says on which day
+        it was posted instead. What is taken of sellers is written into the event of what is sent.
         """
         seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
         return digest([*seen, "captures"] if self.captures else seen)

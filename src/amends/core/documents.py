@@ -32,7 +32,7 @@ class DocumentTax(msgspec.Struct, frozen=True):
 class DocumentPart(msgspec.Struct, frozen=True):
     """What is given back for a `kind` "line", "shipping" or "charge" of the order, and "other" for
     what none of them explains; or kept back, so negative: a "fee", a "promotion" that was lost.
-    `quantity` 0: an amount, not units."""
+    `quantity` 0: an amount, not units. In a reversal all of it has the other sign."""
 
     kind: str
     id: str
@@ -107,12 +107,12 @@ def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
         tax=tax,
         gross=gross,
         whole=abs(gross) == abs(refund.breakdown.total - refund.breakdown.compensation),
-        parts=tuple(_parts(order, refund)),
+        parts=tuple(_parts(order, refund, 1 if owed > 0 else -1)),
     )
     return DueDocument(entry.at, made)
 
 
-def _parts(order: Order, refund: Refund) -> Iterator[DocumentPart]:
+def _parts(order: Order, refund: Refund, sign: int) -> Iterator[DocumentPart]:
     parts = refund.breakdown
     for kind, shares, sold in (
         ("line", parts.lines, {line.id: line for line in order.lines}),
@@ -120,25 +120,26 @@ def _parts(order: Order, refund: Refund) -> Iterator[DocumentPart]:
         ("charge", parts.charges, {charge.id: charge for charge in order.charges}),
     ):
         for share in shares:
-            yield _part(kind, share, sold.get(share.id))
+            yield _part(kind, share, sold.get(share.id), sign)
     for fee in parts.fees:
-        yield _kept("fee", fee.kind, fee)
+        yield _kept("fee", fee.kind, fee, sign)
     for lost in (lost for lost in parts.lost if not lost.waived):
-        yield _kept("promotion", lost.promotion, lost)
+        yield _kept("promotion", lost.promotion, lost, sign)
     if parts.unallocated:
-        yield DocumentPart("other", "", "", 0, parts.unallocated, ())
+        yield DocumentPart("other", "", "", 0, sign * parts.unallocated, ())
 
 
-def _kept(kind: str, name: str, held: Fee | Lost) -> DocumentPart:
-    """What is kept back, so negative."""
-    taxes = tuple(DocumentTax(t.name, "", -t.amount) for t in held.taxes)
-    return DocumentPart(kind, name, "", 0, -held.net, taxes)
+def _kept(kind: str, name: str, held: Fee | Lost, sign: int) -> DocumentPart:
+    """What is kept back, so negative where the rest is positive."""
+    taxes = tuple(DocumentTax(t.name, "", -sign * t.amount) for t in held.taxes)
+    return DocumentPart(kind, name, "", 0, -sign * held.net, taxes)
 
 
-def _part(kind: str, share: LineShare, sold: Line | Shipping | Charge | None) -> DocumentPart:
+def _part(
+    kind: str, share: LineShare, sold: Line | Shipping | Charge | None, sign: int
+) -> DocumentPart:
     """Without a title or rates if the shop no longer tells of what was sold."""
     rates = {tax.name: tax.rate for tax in sold.taxes} if sold else {}
-    taxes = tuple(DocumentTax(t.name, rates.get(t.name, ""), t.amount) for t in share.taxes)
-    return DocumentPart(
-        kind, share.id, sold.title if sold else "", share.quantity, share.net, taxes
-    )
+    taxes = tuple(DocumentTax(t.name, rates.get(t.name, ""), sign * t.amount) for t in share.taxes)
+    title = sold.title if sold else ""
+    return DocumentPart(kind, share.id, title, sign * share.quantity, sign * share.net, taxes)

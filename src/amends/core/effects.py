@@ -7,7 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from amends.kernel.ids import tail
 from amends.kernel.time import Instant
+
+
+def deadline_id(refund_id: str) -> str:
+    """The effect that says when a review is overdue."""
+    return f"fx_{tail(refund_id)}_by"
 
 
 class _Intent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="intent"):
@@ -41,7 +47,8 @@ class SellerShare(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     """Give `amount` back on a captured payment. `leg` and `epoch` go along as our own mark.
-    `sellers`: those that the provider paid with the payment, and what it takes back of each."""
+    `sellers`: those that the provider paid with the payment, and what it takes back of each.
+    `figures`: what it takes off our balance there is asked for with it."""
 
     key: str
     amount: int
@@ -56,6 +63,7 @@ class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):
     method: str = ""
     lines: tuple[RefundLine, ...] = ()
     sellers: tuple[SellerShare, ...] = ()
+    figures: bool = False
 
 
 class CancelIntent(_Intent, frozen=True, tag="cancel", kw_only=True):
@@ -96,6 +104,7 @@ class LookupRefundsIntent(_Intent, frozen=True, tag="lookup_refunds", kw_only=Tr
     cursor: str = ""
     charge: str = ""
     capture: str = ""
+    figures: bool = False  # as above
 
 
 class LookupPaymentIntent(_Intent, frozen=True, tag="lookup_payment", kw_only=True):

@@ -15,6 +15,7 @@ from amends.kernel.outcome import (
     PaymentState,
     RefundState,
     ReleaseState,
+    Settled,
 )
 from amends.kernel.time import Instant
 
@@ -194,7 +195,8 @@ class PaymentToRead(_Fact, frozen=True, tag="payment_to_read"):
 
 class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
     """A webhook about a chargeback or inquiry. `withdrawn`: the net amount taken, -1: not said.
-    `step`: how far an open dispute has come where each message tells one step, 0: not said."""
+    `step`: how far an open dispute has come where each message tells one step, 0: not said.
+    `settled`: what it holds of our balance now, fees apart, and those fees."""
 
     connection: str
     psp_payment_ids: tuple[str, ...]
@@ -205,6 +207,7 @@ class DisputeReported(_Fact, frozen=True, tag="dispute_reported"):
     open: bool
     withdrawn: int = -1
     step: int = 0
+    settled: Settled | None = None
 
 
 class FraudWarned(_Fact, frozen=True, tag="fraud_warned"):

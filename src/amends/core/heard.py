@@ -3,9 +3,7 @@ things forward; what is said of a payment twice happens once."""
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
-from amends.core import legs, news, postings, releases
+from amends.core import disputed, legs, news, releases
 from amends.core.facts import (
     CaptureReported,
     DisputeReported,
@@ -198,24 +196,28 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         return
     withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
+    settled = fact.settled or (before.settled if before else None)
     if before is not None and before.status == status and status in ("won", "closed"):
+        settled = before.settled if withdrawn > before.withdrawn else settled
         withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
     step = max(fact.step, before.step if before else 0)
-    after = Dispute(fact.dispute, payment.id, fact.amount, status, withdrawn, step)
-    if before is not None and after == replace(before, booked=0):
+    taken = withdrawn if fact.currency != work.order.currency else 0
+    after = Dispute(
+        fact.dispute,
+        payment.id,
+        fact.amount,
+        status,
+        payment.captured if taken else withdrawn,
+        step,
+        currency=fact.currency if taken else "",
+        taken=taken,
+        settled=settled,
+    )
+    if disputed.same(before, after):
         return
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
-    if withdrawn and fact.currency != work.order.currency:
-        # Taken in another currency: nothing of this payment is safe to refund until a person looks.
-        withdrawn = payment.captured
-        after = replace(after, withdrawn=withdrawn)
-        work.event("exception.raised", what="dispute_currency", dispute=fact.dispute)
-    else:
-        after = replace(after, booked=withdrawn)
-    delta = withdrawn - (before.withdrawn if before else 0)
-    entry = postings.dispute(work.order, payment.connection, before, after, work.now)
-    if entry is not None:
-        work.book(entry)
+    after = disputed.book(work, payment, before, after, fact)
+    delta = after.withdrawn - (before.withdrawn if before else 0)
     work.change(disputes=(*others, after))
     work.put_payment(payment.id, disputed=payment.disputed + delta)
     work.event(
@@ -225,7 +227,7 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
         amount=fact.amount,
         currency=fact.currency,
         status=status,
-        withdrawn=withdrawn,
+        withdrawn=after.withdrawn,
     )
     if delta > 0:
         news.raise_if_overpaid(work, payment.id)

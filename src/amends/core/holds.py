@@ -5,9 +5,9 @@ These numbers are those of invariant I1.
 
 from __future__ import annotations
 
-from amends.core import postings, sellers
+from amends.core import fx, postings, sellers
 from amends.core.chart import OUTSIDE_ACCOUNT
-from amends.core.claims import claim, lapse
+from amends.core.claims import claim, fell_back, lapse
 from amends.core.order import Leg, Payment, Refund, remaining
 from amends.core.work import Work
 
@@ -29,7 +29,8 @@ def reserve(work: Work, leg_id: str) -> None:
 
 
 def release(work: Work, leg_id: str) -> None:
-    """It will not leave: give the amount back. A claim nobody pays lapses with its last leg."""
+    """It will not leave: give the amount back. A claim nobody pays lapses with its last leg, unless
+    a fallback will pay it."""
     refund, leg = work.leg(leg_id)
     payment = work.payment(leg.payment)
     work.put_leg(leg_id, failure=leg.failure or leg.declined)
@@ -43,7 +44,7 @@ def release(work: Work, leg_id: str) -> None:
         work.put_payment(payment.id, pending_ours=payment.pending_ours - leg.amount)
     refund = work.refund(refund.id)
     ended = all(g.state in ("failed", "canceled") for g in refund.legs if not g.replaced)
-    if ended and not any(g.was_paid for g in refund.legs):
+    if ended and not any(g.was_paid or fell_back(g) for g in refund.legs):
         lapse(work, refund)
 
 
@@ -56,7 +57,7 @@ def settle(work: Work, leg_id: str) -> None:
     if leg.kind == "void":
         _settle_void(work, refund, leg, payment)
     elif refund.external:
-        work.book(postings.external(work.order, refund, leg, work.now))
+        fx.book_paid(work, refund, leg, external=True)
     else:
         if leg.kind in OUTSIDE_ACCOUNT:
             work.put_payment(
@@ -71,7 +72,7 @@ def settle(work: Work, leg_id: str) -> None:
                 refunded_ours=payment.refunded_ours + leg.amount,
             )
         claim(work, refund.id)
-        work.book(postings.payout(work.order, refund, leg, work.now))
+        fx.book_paid(work, refund, leg, external=False)
         sellers.book(work, leg_id)
 
 
@@ -98,6 +99,7 @@ def unsettle(work: Work, leg_id: str) -> None:
     if refund.external:
         work.put_payment(payment.id, external=payment.external - leg.amount)
         work.book(postings.external(work.order, refund, leg, work.now, back=True))
+        fx.leg_fee(work, leg_id, back=True)
         return
     if leg.outside:
         work.put_payment(payment.id, external=payment.external - leg.amount)
@@ -107,3 +109,4 @@ def unsettle(work: Work, leg_id: str) -> None:
         work.put_payment(payment.id, refunded_ours=payment.refunded_ours - leg.amount)
     work.book(postings.payout_failed(work.order, refund, leg, work.now))
     sellers.book_back(work, leg_id)
+    fx.leg_fee(work, leg_id, back=True)

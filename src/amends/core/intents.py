@@ -43,6 +43,7 @@ def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Int
             method=payment.method,
             lines=tuple(RefundLine(x.id, x.quantity, x.gross, x.tax) for x in leg.lines),
             sellers=_sellers(leg, payment),
+            figures=_figures(order),
         )
     if leg.rest:
         return CaptureRestIntent(**common, amount=leg.rest)
@@ -98,7 +99,13 @@ def _captured(order: Order, payment: Payment, capture: str) -> Intent:
         order.currency,
         charge=payment.charge,
         capture=capture or first,
+        figures=_figures(order),
     )
+
+
+def _figures(order: Order) -> bool:
+    """Whether the books need the provider's own: they are in another currency."""
+    return order.rate.base != order.rate.quote
 
 
 def whole_intent(order: Order, payment: Payment, per_capture: bool) -> Intent:

@@ -23,6 +23,7 @@ from amends.core.order import (
     Refund,
     Shipping,
     TaxShare,
+    covered,
     room_of,
 )
 from amends.kernel.money import scale, share
@@ -80,7 +81,7 @@ class Left(NamedTuple):
 
 def counts(refund: Refund) -> bool:
     """Whether a refund uses up components: it may still pay, has paid, or its claim stands."""
-    if refund.stage == "declined":
+    if refund.stage == "declined" or refund.fallback_of:  # it pays what its original gives back
         return False
     return refund.claimed > 0 or any(
         leg.state not in ("failed", "canceled") for leg in refund.legs if not leg.replaced
@@ -144,18 +145,25 @@ def _not_failed(refund: Refund) -> Breakdown:
     return shrunk(refund.breakdown, alive) if alive < refund.amount else refund.breakdown
 
 
-def still_owed(refund: Refund, only: str = "") -> int:
-    """What failed of a refund and is owed all the same: an authorization never was."""
-    failed = (leg for leg in refund.legs if leg.state in FAILED and not leg.replaced)
+def still_owed(refund: Refund, only: str = "", but: Collection[str] = ()) -> int:
+    """What failed of a refund and is owed all the same: an authorization never was. `but`: legs
+    whose money a fallback gives."""
+    failed = (g for g in refund.legs if g.state in FAILED and not g.replaced and g.id not in but)
     owed = (leg.amount for leg in failed if leg.kind != "void" and only in ("", leg.payment))
     return sum(owed) if refund.claimed else 0
+
+
+def paid_by_fallback(order: Order, refund: Refund) -> bool:
+    """Whether what failed of a refund, or a part of it, is another one's to pay."""
+    return not covered(order).isdisjoint(leg.id for leg in refund.legs)
 
 
 def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
     """What can be given back without the money that failed refunds are still owed, but for those
     that are taken over."""
     payments = [p for p in order.payments if only in ("", p.id)]
-    owed = sum(still_owed(r, only) for r in order.refunds if r.id not in given)
+    but = covered(order)
+    owed = sum(still_owed(r, only, but) for r in order.refunds if r.id not in given)
     return sum(room_of(payment) for payment in payments) - owed
 
 

@@ -15,10 +15,10 @@ from amends.core.arrivals import UNDER_WAY, expect
 from amends.core.captures import capture_rooms, spread
 from amends.core.claims import claim
 from amends.core.effects import Effect, EffectKind, Intent
-from amends.core.holds import release, reserve, settle, unsettle
+from amends.core.holds import release, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import FAILED, LIVE, Leg, LineShare, overdrawn, remaining
+from amends.core.order import FAILED, Leg, LineShare, overdrawn, remaining
 from amends.core.patience import (
     BACKOFF,
     LONGER,
@@ -28,7 +28,6 @@ from amends.core.patience import (
     pause_of,
     tell_late,
 )
-from amends.core.quote import refit
 from amends.core.rereads import reread, reread_id, schedule_reread
 from amends.core.reversals import REFUSED, reversible, tell_refused
 from amends.core.sellers import fixed
@@ -518,52 +517,6 @@ def request_over(work: Work, leg_id: str) -> None:
         move(work, leg_id, "over")
 
 
-def _resume(work: Work, leg_id: str) -> None:
-    """What had ended may pay after all. Where another leg or refund took its place and may have
-    left meanwhile, both pay (edge 9): a person is told, and it is allocated to what is left."""
-    work.put_leg(leg_id, revived=True)
-    stop_retry(work, leg_id)
-    _stop_successors(work, work.leg(leg_id)[0].id)
-    refund, leg = work.leg(leg_id)
-    fitting = refit(work.order, refund)
-    if leg.replaced or fitting != refund.breakdown:
-        work.put_refund(refund.id, breakdown=fitting)
-        work.event("exception.raised", what="double_benefit", leg=leg_id, amount=leg.amount)
-    reserve(work, leg_id)
-
-
-def stop_retry(work: Work, leg_id: str) -> None:
-    """A leg that was tried again turns out to pay. What took its place (of several alike, one that
-    has not left) ends and the first one counts again, or, if it may have left, nothing follows."""
-    refund, leg = work.leg(leg_id)
-    same = (leg.payment, leg.amount)
-    later = (g for g in refund.legs if not g.replaced and g.state in LIVE)
-    heir = max((g for g in later if (g.payment, g.amount) == same), key=unsent, default=None)
-    if not leg.replaced or heir is None:
-        return
-    if not unsent(heir):
-        work.put_leg(heir.id, surfaced=True)
-        return
-    work.put_leg(leg_id, replaced=False)
-    work.put_leg(heir.id, replaced=True)
-    _stop(work, heir)
-
-
-def _stop_successors(work: Work, refund_id: str) -> None:
-    """So do the legs of a refund that took its claim over, as far as they have not left."""
-    for refund in work.order.refunds:
-        if refund_id in refund.takes_over and refund.stage == "active":
-            for leg in refund.legs:
-                if unsent(leg) and not leg.replaced:
-                    _stop(work, leg)
-
-
-def _stop(work: Work, leg: Leg) -> None:
-    work.put_leg(leg.id, failure=PAID_BEFORE)
-    move(work, leg.id, "said_failed", failure=PAID_BEFORE)
-    work.event("exception.raised", what="paid_before", leg=leg.id, amount=leg.amount)
-
-
 def _finish(work: Work, leg_id: str) -> None:
     """The effect row goes, unless its request is still out: then its answer takes it along."""
     _, leg = work.leg(leg_id)
@@ -584,7 +537,6 @@ TABLE_ACTIONS.update(
         "watch": watch,
         "settle": settle,
         "unsettle": unsettle,
-        "reserve": _resume,
         "release": release,
         "reread": _reread_leg,
         "finish": _finish,

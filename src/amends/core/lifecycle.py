@@ -36,6 +36,7 @@ News = Literal[
     "drop",
     "paid_outside",
     "credited",
+    "clawed_back",
     "due",
     "funds_due",
     "lost",
@@ -114,6 +115,7 @@ def _fill_asking() -> None:
     _row(("planned", "sending"), "drop", "canceled", "release", "finish")
     _row(("planned",), "paid_outside", "succeeded", "settle")
     _row(("planned",), "credited", "succeeded", "settle")
+    _row(("succeeded",), "clawed_back", "canceled", "unsettle", "finish")
     _row(("sending",), "due", None, "send")
     _row(("unknown", *_OPEN), "due", None, "probe")
     _row(("awaiting_funds",), "funds_due", "sending", "send")
@@ -208,6 +210,7 @@ def _fill_impossible() -> None:
     for news in ("approve", "paid_outside", "credited"):
         IMPOSSIBLE.update((state, news) for state in STATES if state != "planned")
     IMPOSSIBLE.update((state, "drop") for state in ("unknown", *_OPEN, "succeeded"))
+    IMPOSSIBLE.update((state, "clawed_back") for state in STATES if state != "succeeded")
     IMPOSSIBLE.update((state, "funds_due") for state in STATES if state != "awaiting_funds")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs, releases, sellers
+from amends.core import fallback, fx, legs, releases, revivals, sellers
+from amends.core.effects import deadline_id
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
 from amends.core.intents import unknown_capture
@@ -45,7 +46,7 @@ def effect_due(work: Work, fact: EffectDue) -> None:
             _reread_due(work, payment, fact)
             return
     for refund in work.order.refunds:
-        if f"fx_{tail(refund.id)}_by" == fact.effect:
+        if deadline_id(refund.id) == fact.effect:
             if refund.stage == "review":
                 work.event("refund.overdue", refund=refund.id, decide_by=refund.decide_by)
             break
@@ -168,6 +169,9 @@ def _apply_refund(
     if leg.revived and news in ("heard_failed", "heard_canceled") and can_look(work, leg.payment):
         news = "heard_ended"
     traces, before = _traces(work, leg, state), work.order.head_seq
+    fx.told(work, leg.id, state.settled)
+    if state.status == "failed":
+        fallback.mark(work, leg.id)
     legs.move(
         work,
         leg.id,
@@ -178,6 +182,7 @@ def _apply_refund(
         failure=state.failure_reason,
         **traces,
     )
+    fx.read_untold(work, leg.id, state.settled)
     if traces and work.order.head_seq == before:  # the only news in it
         work.event("leg.news", leg=leg.id, news="traced", **traces)
     if news.startswith("said_"):  # what was asked before this is older, though nothing changed
@@ -251,6 +256,8 @@ def _declined(work: Work, leg: Leg, outcome: Declined, body: dict[str, Any]) -> 
         sellers.tell(work, leg)
     else:
         work.put_leg(leg.id, failure=outcome.code)
+        if outcome.kind == "final":
+            fallback.mark(work, leg.id)
         legs.move(work, leg.id, "declined", **body)
         if leg.kind == "void" and leg.reverse and leg.state in ("sending", "unknown"):
             tell_refused(work, leg)
@@ -391,6 +398,8 @@ def _absent_or_found(
         if sellers.refused(leg) and not leg.surfaced:
             news = "not_found_late"  # as closed as an attempt gets: once more, without
             sellers.tell(work, leg)
+        if news == "not_found_declined":
+            fallback.mark(work, leg_id)
     elif counts and asked_at >= settles_at(work, leg):
         news = "not_found_declined" if leg.surfaced else "not_found_late"
     legs.move(work, leg_id, news)
@@ -557,7 +566,7 @@ def _send_no_more(work: Work, leg_id: str) -> None:
             if leg.id == leg_id:
                 work.put_leg(leg.id, surfaced=paid)
                 if paid:
-                    legs.stop_retry(work, leg.id)
+                    revivals.stop_retry(work, leg.id)
 
 
 def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
@@ -572,6 +581,13 @@ def _surfaced(work: Work, leg: Leg, state: RefundState) -> None:
 def raise_if_overpaid(work: Work, payment_id: str) -> None:
     payment = work.payment(payment_id)
     ours = payment.pending_ours + payment.refunded_ours + payment.credited_ours
-    over = ours + payment.external + payment.disputed + payment.uncaptured - payment.captured
+    disputed = payment.disputed - _beyond(work.order, payment)
+    over = ours + payment.external + disputed + payment.uncaptured - payment.captured
     if over > 0:
         work.event("exception.raised", what="paid_twice", payment=payment_id, amount=over)
+
+
+def _beyond(order: Order, payment: Payment) -> int:
+    """What disputes took beyond the payment, which was exchange: nobody else was paid that."""
+    own = (d for d in order.disputes if d.payment == payment.id and not d.currency)
+    return sum(d.beyond for d in own)

@@ -22,7 +22,7 @@ from amends.core.requests import (
 )
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
-from amends.kernel.outcome import RefundState
+from amends.kernel.outcome import RefundState, Settled
 from amends.kernel.time import Instant
 
 LegKind = Literal["refund", "void", "reversal", "credit", "manual"]
@@ -49,7 +49,7 @@ LIVE: tuple[LegState, ...] = (
     "awaiting_funds",
 )
 
-Stage = Literal["review", "declined", "active"]
+Stage = Literal["review", "declined", "active", "held", "combined"]
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -185,6 +185,7 @@ class Payment(_Part, frozen=True):
     apart: bool = False  # they were paid by other means than with the payment
     kind: TenderKind = "payment"
     receipt: int = 0  # what of its captures is on the books, where those are kept here
+    paid_on: int = 0  # of which captures the sellers' parts are on the books, likewise
 
     @property
     def is_money(self) -> bool:
@@ -343,9 +344,15 @@ class Leg(_Part, frozen=True):
     was_paid: bool = False  # it succeeded at some time: its claim outlives a late failure
     revived: bool = False  # it had ended and was alive again: news of an end may be the old one
     waits: int = 0  # how often it was put off for want of funds
+    falls_back: bool = False  # failed for good: a fallback pays, and its claim outlives the failure
+    pays_for: str = ""  # the failed leg whose money a fallback gives
     parties: tuple[Party, ...] = ()  # what sellers bear of it, fixed like `full`
     untaken: bool = False  # the provider refused to take that from them: it goes without
     took: bool = False  # what it took from them is on the books
+    settled: Settled | None = None  # what the provider says that it took off our balance
+    value: int = 0  # in another currency than the books': what it was booked as, functional
+    valued: bool = False  # ... at what it was worth when it was paid, not at the order's rate
+    fee: tuple[int, int] = (0, 0)  # of the provider, as booked: in its currency and functional
 
     @property
     def key(self) -> str:
@@ -370,8 +377,8 @@ class Refund(_Part, frozen=True):
     `claimed`: the amount of the claim that is on the books and stands (what we owe, I12).
     `external`: made by others at the provider and adopted; `attempt_of`: by an attempt of that leg
     of ours that was closed as not executed. `takes_over`: refunds whose standing claim it needs and
-    ends once it is approved. `builds_on`: those in review that its amount was reckoned with.
-    `statutory`: a withdrawal that the law grants.
+    ends once it is approved. `fallback_of` pays what failed of that refund: the claim stays there.
+    `statutory`: the law grants it; `consent`: where it is recorded that store credit is taken.
     """
 
     id: str
@@ -392,14 +399,21 @@ class Refund(_Part, frozen=True):
     takes_over: tuple[str, ...] = ()
     note: str = ""  # id of the note's text in `notes`
     decide_by: Instant = 0
-    platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
-    builds_on: tuple[str, ...] = ()
     statutory: bool = False
+    consent: str = ""
+    platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
+    builds_on: tuple[str, ...] = ()  # those in review that its amount was reckoned with
+    small: bool = False  # below the minimum: held once it is approved
+    combined_in: str = ""  # the refund that pays it together with others
 
 
 class Dispute(_Part, frozen=True):
     """A chargeback or inquiry on one payment; `withdrawn` is what the provider took, `booked` what
-    of it is on the books, `step` how far it is known to have come."""
+    of it is on the books, `step` how far it is known to have come.
+
+    `taken` is that in the `currency` it was taken in, where it is not the order's. Of `booked`,
+    `beyond` is more than the payment ever was. `value` is functional, None: at the order's rate.
+    """
 
     id: str
     payment: str
@@ -407,7 +421,13 @@ class Dispute(_Part, frozen=True):
     status: str
     withdrawn: int = 0
     step: int = 0
-    booked: int = 0  # 0 where it was taken in another currency: how much that is, nobody said
+    booked: int = 0
+    currency: str = ""
+    taken: int = 0
+    beyond: int = 0
+    value: int | None = None
+    settled: Settled | None = None
+    fee: tuple[int, int] = (0, 0)  # as a leg's
 
 
 class Receipt(_Part, frozen=True):
@@ -533,6 +553,17 @@ def room_of(payment: Payment) -> int:
 
 def all_failed(refund: Refund) -> bool:
     return all(leg.state in FAILED for leg in refund.legs if not leg.replaced)
+
+
+def covered(order: Order) -> frozenset[str]:
+    """Failed legs whose money a fallback gives or gave."""
+    return frozenset(
+        leg.pays_for
+        for refund in order.refunds
+        if refund.fallback_of
+        for leg in refund.legs
+        if leg.state not in FAILED
+    )
 
 
 def partly_failed(refund: Refund) -> bool:

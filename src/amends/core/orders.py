@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import legs, sellers, unused
+from amends.core import fx, legs, sellers, unused
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.left import left_over
@@ -43,7 +43,7 @@ from amends.core.sums import check_sums, taxes_of
 from amends.core.work import Work
 from amends.kernel.currency import known
 from amends.kernel.ids import derived
-from amends.kernel.money import Rate, allocate, proportion, share
+from amends.kernel.money import allocate, proportion, share
 from amends.kernel.time import Instant, parse_rfc3339
 
 
@@ -66,7 +66,7 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
         id=order_id(report.source),
         source=report.source,
         currency=report.currency,
-        rate=_rate(report.currency, ctx),
+        rate=fx.order_rate(report, ctx, at),
         version=0,
         entity=report.entity,
         last_at=at,
@@ -76,7 +76,11 @@ def empty(report: OrderIn, ctx: Ctx, at: int) -> Order:
 def check_order(report: OrderIn) -> None:
     """What the shape of the body cannot say. Raises Refused."""
     if not known(report.currency):
-        _invalid(f"{report.currency} is not an ISO 4217 currency.", "/currency")
+        raise Refused(
+            Reason.UNKNOWN_CURRENCY,
+            f"{report.currency} is not an ISO 4217 currency.",
+            pointer="/currency",
+        )
     parts: tuple[tuple[str, Sequence[LineIn | ShippingIn | ChargeIn]], ...] = (
         ("lines", report.lines),
         ("shipping", report.shipping),
@@ -125,20 +129,6 @@ def _check_tender(tender: TenderIn, pointer: str) -> None:
 
 def _invalid(detail: str, pointer: str) -> None:
     raise Refused(Reason.VALIDATION, detail, pointer=pointer)
-
-
-def _rate(currency: str, ctx: Ctx) -> Rate:
-    if currency == ctx.functional:
-        return Rate(currency, currency, 1, 1, "same")
-    rate = ctx.rates.get(currency)
-    if rate is None:
-        raise Refused(
-            Reason.NO_RATE,
-            f"No rate from {currency} to {ctx.functional} is known; set [ledger.rates] "
-            f"{currency} in amends.toml.",
-            currency=currency,
-        )
-    return rate
 
 
 def report_order(work: Work, fact: OrderReported) -> None:
@@ -238,8 +228,17 @@ def _promotion(said: PromotionIn, otherwise: IfLost) -> Promotion:
     )
 
 
-def _taxes(taxes: tuple[TaxIn, ...]) -> tuple[Tax, ...]:
-    return tuple(Tax(tax.name, tax.amount, tax.rate) for tax in taxes)
+def _taxes(taxes: tuple[TaxIn, ...], of: tuple[TaxIn, ...] = ()) -> tuple[Tax, ...]:
+    """Taxes are told apart by name; where an item has two rates of one name, they are in it. `of`:
+    the item's, if these are of a discount on it."""
+    rates = {(tax.name, tax.rate) for tax in of or taxes}
+    names = [name for name, _ in rates]
+    found: dict[str, Tax] = {}
+    for tax in taxes:
+        name = tax.name if names.count(tax.name) < 2 else f"{tax.name} {tax.rate}".strip()
+        more = found[name].amount if name in found else 0
+        found[name] = Tax(name, tax.amount + more, tax.rate)
+    return tuple(found.values())
 
 
 def _gross(item: LineIn | ShippingIn | ChargeIn, included: bool) -> int:
@@ -252,14 +251,15 @@ def _discounts(item: LineIn | ShippingIn, included: bool) -> tuple[Discount, ...
 
 def _discount(said: DiscountIn, item: LineIn | ShippingIn, included: bool) -> Discount:
     """With the taxes that would be charged on it: as told, else in proportion to its item's."""
-    taxes = _taxes(said.taxes)
+    taxes = _taxes(said.taxes, item.taxes)
     net = item.total - (taxes_of(item) if included else 0)
     if not taxes and net > 0:
+        own = _taxes(item.taxes)
         if included:
-            split = allocate(said.amount, [net, *(tax.amount for tax in item.taxes)])[1:]
+            split = allocate(said.amount, [net, *(tax.amount for tax in own)])[1:]
         else:
-            split = tuple(proportion(tax.amount, said.amount, net) for tax in item.taxes)
-        taxes = tuple(Tax(tax.name, amount) for tax, amount in zip(item.taxes, split, strict=True))
+            split = tuple(proportion(tax.amount, said.amount, net) for tax in own)
+        taxes = tuple(Tax(tax.name, amount) for tax, amount in zip(own, split, strict=True))
     gross = said.amount if included else said.amount + sum(tax.amount for tax in taxes)
     return Discount(gross, said.of, taxes)
 

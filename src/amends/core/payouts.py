@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from amends.core import claims
+from amends.core import claims, small
 from amends.core.asks import (
     again,
     approve_all,
     check_approver,
     check_still_there,
-    deadline_id,
     failed_legs,
     find,
 )
+from amends.core.effects import deadline_id
 from amends.core.facts import PaidOutside
 from amends.core.order import Leg, Refund, shown_state
 from amends.core.outside import by_hand, pay
@@ -20,8 +20,8 @@ from amends.core.work import Work
 
 
 def paid_outside(work: Work, fact: PaidOutside) -> None:
-    """A person has paid by other means what no provider can, or what failed there (I12). Whatever
-    else of a refund in review a provider can pay leaves with it."""
+    """A person has paid by other means what no provider can, what failed there (I12), or what is
+    held. Whatever else of a refund in review a provider can pay leaves with it."""
     refund = find(work, fact.refund)
     for name, said in (("reference", fact.reference), ("consent", fact.consent)):
         if said != said.strip():  # a line's end slips through the pattern of the API
@@ -34,13 +34,16 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
             pointer="/consent",
         )
     waits = refund.stage == "review" and by_hand(refund)
-    failed = [] if waits else _failed_money(work, refund)
+    held = refund.stage == "held"
+    failed = [] if waits or held else _failed_money(work, refund)
     check_approver(work, refund, fact.shown)
     if waits:
         fresh = [leg.id for leg in refund.legs if leg.kind == "manual"]
         check_still_there(work, refund)
         work.finish(deadline_id(refund.id))
         approve_all(work, refund.id, fact)
+    elif held:
+        fresh = small.pay_by_hand(work, refund, fact)
     else:
         fresh = [again(work, refund.id, leg, "manual") for leg in failed]
         claims.claim(work, refund.id)

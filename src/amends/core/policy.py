@@ -6,10 +6,12 @@ a `Policy`, and gives a `Verdict`; nothing else in the house knows what a policy
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from amends.core.order import Verdict
-from amends.core.requests import Allocation, IfLost, PlatformFee
+from amends.core.requests import Allocation, BelowMinimum, IfLost, PlatformFee
 from amends.core.risk import MODEL, Features, score
 from amends.kernel.canon import digest
 
@@ -25,10 +27,13 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     handling: tuple[tuple[str, int], ...] = ()
     minimum: tuple[tuple[str, int], ...] = ()
     platform_fee: PlatformFee = "proportional"
+    below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
 
 
 PLAIN = Amounts()
+
+Fallback = Literal["none", "manual", "store_credit"]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -38,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True):
     second_person: bool  # whoever asked may not approve (I11)
     version: str
     amounts: Amounts = PLAIN
+    fallback: Fallback = "none"  # what pays where money cannot go back the way it came
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -53,7 +59,10 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def built_in(
-    auto_approve_up_to: int, second_person: bool = False, amounts: Amounts = PLAIN
+    auto_approve_up_to: int,
+    second_person: bool = False,
+    amounts: Amounts = PLAIN,
+    fallback: Fallback = "none",
 ) -> Policy:
     """The policy in force until another is published; its version is the hash of its content."""
     content: dict[str, object] = {
@@ -63,7 +72,10 @@ def built_in(
     }
     if amounts != PLAIN:
         content["amounts"] = amounts
-    return Policy(auto_approve_up_to, second_person, f"sha256:{digest(content)}", amounts)
+    if fallback != "none":
+        content["fallback"] = fallback
+    version = f"sha256:{digest(content)}"
+    return Policy(auto_approve_up_to, second_person, version, amounts, fallback)
 
 
 def judge(question: Question, policy: Policy) -> Verdict:

@@ -5,11 +5,13 @@ converted once, as a whole, and split over its postings by largest remainder, so
 difference is left over. What we owe for a refund is converted as the whole it comes to, and an
 entry takes the step between two such wholes: so it ends at zero in both currencies, in however many
 parts it was claimed and paid. Nothing is ever changed; a correction is a reversing entry.
+
+What is owed is converted at the order's rate, what leaves the provider's balance at what it was
+worth that day (core/fx.py says how much): the difference is the realised gain or loss of exchange.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Literal
 
 import msgspec
@@ -19,7 +21,8 @@ from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import allocate, convert, scale
+from amends.kernel.money import allocate, convert, scale, share
+from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of
 
 EntryKind = Literal[
@@ -30,6 +33,7 @@ EntryKind = Literal[
     "claim_lapsed",
     "void",
     "external",
+    "seller_paid",
     "seller_share",
     "seller_share_back",
     "seller_taken",
@@ -38,7 +42,11 @@ EntryKind = Literal[
     "dispute",
     "dispute_returned",
     "dispute_lost",
+    "fx_settled",
+    "provider_fee",
 ]
+
+_FX = "fx_gain_loss"
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -49,12 +57,23 @@ class Posting(msgspec.Struct, frozen=True):
     functional: int
 
 
+class Worth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a movement was worth in the functional currency, and who says so: the `source` of a rate
+    with its `day`, or a connection whose provider gave its figures, `settled`."""
+
+    functional: int
+    source: str
+    day: str = ""
+    settled: Settled | None = None
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A balanced journal entry of one order; `number` counts from 1 without gaps per order.
 
     It was recorded `at` an instant, whose day, UTC, is that of its document and the one its tax
     belongs to. It is posted on that day too, unless `posted_on` says another (YYYY-MM-DD).
-    `holder` is whose gift card or store credit it moves.
+    `holder` is whose gift card or store credit it moves, `worth` what it is valued by where that is
+    not the order's rate.
     """
 
     order: str
@@ -70,6 +89,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     postings: tuple[Posting, ...]
     posted_on: str = ""
     holder: str = ""
+    worth: Worth | None = None
 
     @property
     def hash(self) -> str:
@@ -104,6 +124,35 @@ def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
         Posting("customer_receipts", was - now, -ours),
     )
     return _made(order, at, "capture", "", "", "", lines)
+
+
+def sellers_paid(order: Order, payment: Payment, at: Instant) -> Entry | None:
+    """What sellers were paid with captures and was not booked yet, less the platform's fee: Dr
+    their shares, Cr the fee, Cr clearing; what came undone the other way. None if it is booked."""
+    was, now = payment.paid_on, received(payment)
+    if was == now or payment.apart or not payment.sellers:
+        return None
+    (before, fee_before), (after, fee_after) = (paid_with(payment, n) for n in (was, now))
+    steps = (("seller_shares", before, after), ("platform_fees", -fee_before, -fee_after))
+    made = [
+        Posting(x, to - of, convert(to, order.rate) - convert(of, order.rate))
+        for x, of, to in steps
+    ]
+    rest = Posting(
+        clearing(payment.connection),
+        -sum(p.amount for p in made),
+        -sum(p.functional for p in made),
+    )
+    return _made(order, at, "seller_paid", "", "", "", tuple(p for p in (*made, rest) if p.amount))
+
+
+def paid_with(payment: Payment, captured: int) -> tuple[int, int]:
+    """What of so much captured was the sellers', and the platform's fee on it."""
+    whole = max(payment.authorized, captured, 1)
+    return (
+        sum(share(seller.amount, captured, whole) for seller in payment.sellers),
+        sum(share(seller.fee, captured, whole) for seller in payment.sellers),
+    )
 
 
 def received(payment: Payment) -> int:
@@ -166,26 +215,30 @@ def _returned(refund: Refund) -> list[tuple[str, int]]:
     return [(account, amount) for account, amount in sides if amount]
 
 
-def payout(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
+def payout(
+    order: Order, refund: Refund, leg: Leg, at: Instant, worth: Worth | None = None
+) -> Entry:
     """The provider paid: Dr refunds payable, Cr its clearing account; or a person did, outside; or
     a gift card or store credit was given back: Cr what its holder has."""
     account = paid_from(order, leg)
     lines = [("refunds_payable", leg.amount), (account, -leg.amount)]
-    paid = _paid_beside(refund, leg)
+    paid = _paid_beside(order, refund, leg)
     owed = (paid + leg.amount, paid)
     entry = _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
-    return _held(entry, order, leg)
+    entry = _held(entry, order, leg)
+    return _valued(entry, account, -worth.functional, worth) if worth else entry
 
 
 def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     """A late failure (I12), or credit that is taken back: Dr where it was paid from, Cr refunds
-    payable. The claim stands."""
+    payable. The claim stands. What the payout realised goes back with it."""
     account = paid_from(order, leg)
     lines = [(account, leg.amount), ("refunds_payable", -leg.amount)]
-    paid = _paid_beside(refund, leg)
+    paid = _paid_beside(order, refund, leg)
     owed = (paid, paid + leg.amount)
     entry = _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
-    return _held(entry, order, leg)
+    entry = _held(entry, order, leg)
+    return _valued(entry, account, leg.value) if leg.valued else entry
 
 
 def paid_from(order: Order, leg: Leg) -> str:
@@ -202,9 +255,58 @@ def _held(entry: Entry, order: Order, leg: Leg) -> Entry:
     return replace(entry, holder=holder_of(order, order.payment(leg.payment)))
 
 
-def _paid_beside(refund: Refund, leg: Leg) -> int:
-    """What the other legs of the refund have paid now."""
-    return sum(g.amount for g in refund.legs if g.id != leg.id and g.paid_at and g.kind != "void")
+def _paid_beside(order: Order, refund: Refund, leg: Leg) -> int:
+    """What the other legs of the refund, and of what is its fallback, have paid now."""
+    claim = refund.fallback_of or refund.id
+    family = [r for r in order.refunds if claim in (r.id, r.fallback_of)]
+    legs = [g for r in family for g in r.legs if g.id != leg.id]
+    return sum(g.amount for g in legs if g.paid_at and g.kind != "void")
+
+
+def paid_as(order: Order, leg: Leg, entry: Entry) -> int:
+    """What an entry of a leg took off the account it was paid from, functional."""
+    account = paid_from(order, leg)
+    return -sum(p.functional for p in entry.postings if p.account == account)
+
+
+def settled(order: Order, refund: Refund, leg: Leg, worth: Worth, at: Instant) -> Entry:
+    """The provider's figures came after the payout was booked: the difference is realised."""
+    more = worth.functional - leg.value
+    lines = (Posting(paid_from(order, leg), 0, -more), Posting(_FX, 0, more))
+    made = _made(order, at, "fx_settled", refund.id, leg.id, leg.psp_refund_id, lines)
+    return replace(made, worth=worth)
+
+
+def provider_fee(
+    order: Order,
+    connection: str,
+    refund: str,
+    leg: Leg | None,
+    fee: tuple[int, int],
+    worth: Worth,
+    currency: str,
+    at: Instant,
+) -> Entry:
+    """What the provider took besides, or gave back: Dr provider fees, Cr clearing. `fee` is in
+    `currency`, which is that of its balance, and functional."""
+    amount, functional = fee
+    lines = (
+        Posting("provider_fees", amount, functional),
+        Posting(clearing(connection), -amount, -functional),
+    )
+    ids = (leg.id, leg.psp_refund_id) if leg else ("", "")
+    made = _made(order, at, "provider_fee", refund, *ids, lines)
+    return replace(made, currency=currency, worth=worth)
+
+
+def _valued(entry: Entry, account: str, functional: int, worth: Worth | None = None) -> Entry:
+    """The entry with `account` at what it is worth; what it lacks then is realised."""
+    lines = [
+        p if p.account != account else replace(p, functional=functional) for p in entry.postings
+    ]
+    if gap := -sum(p.functional for p in lines):
+        lines.append(Posting(_FX, 0, gap))
+    return replace(entry, postings=tuple(lines), worth=worth)
 
 
 def void(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
@@ -213,14 +315,25 @@ def void(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     return _entry(order, at, "void", refund.id, leg.id, leg.psp_refund_id, lines)
 
 
-def external(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+def external(
+    order: Order,
+    refund: Refund,
+    leg: Leg,
+    at: Instant,
+    back: bool = False,
+    worth: Worth | None = None,
+) -> Entry:
     """Others gave money back (edge 10): Dr what it was allocated to, Cr clearing; `back` when it
-    returned to us."""
+    returned to us. Without `worth` it is valued as the leg was."""
     account = clearing(order.payment(leg.payment).connection)
     lines = [*_returned(refund), (account, -leg.amount)]
     if back:
         lines = [(name, -amount) for name, amount in lines]
-    return _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
+    entry = _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
+    if worth is None and not leg.valued:
+        return entry
+    value = worth.functional if worth else leg.value
+    return _valued(entry, account, value if back else -value, worth)
 
 
 def seller_share(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
@@ -269,25 +382,59 @@ def restock(order: Order, cost: int, at: Instant) -> Entry:
 
 
 def dispute(
-    order: Order, connection: str, before: Dispute | None, after: Dispute, at: Instant
+    order: Order,
+    connection: str,
+    before: Dispute | None,
+    after: Dispute,
+    at: Instant,
+    worth: Worth | None = None,
 ) -> Entry | None:
     """A dispute took money: Dr disputed, Cr clearing; gave it back: reversed. A lost one is a loss:
     Dr dispute losses, Cr disputed. None if nothing of that changed. What it holds is converted as
-    the whole it comes to, so that it ends at zero in both currencies."""
+    the whole it comes to, so that it ends at zero in both currencies; what it takes beyond the
+    payment, and what it is worth more, is a loss of exchange."""
     was, now = before.booked if before else 0, after.booked
-    moved = Counter({clearing(connection): was - now})
-    moved[_held_on(before)] -= was
-    moved[_held_on(after)] += now
-    if not any(moved.values()):
-        return None
-    ours = Counter({clearing(connection): convert(was, order.rate) - convert(now, order.rate)})
-    ours[_held_on(before)] -= convert(was, order.rate)
-    ours[_held_on(after)] += convert(now, order.rate)
-    kind: EntryKind = (
-        "dispute" if now > was else "dispute_returned" if now < was else "dispute_lost"
+    held, holds = (
+        _dispute_sides(order, connection, before),
+        _dispute_sides(order, connection, after),
     )
-    lines = tuple(Posting(account, n, ours[account]) for account, n in moved.items() if n)
-    return _made(order, at, kind, "", "", "", lines)
+    lines = tuple(
+        Posting(account, amount, ours)
+        for account, plain in {**held, **holds}
+        for amount, ours in [_step(held, holds, (account, plain))]
+        if amount or ours
+    )
+    if not lines:
+        return None
+    kind: EntryKind = "dispute" if now > was else "dispute_returned" if now < was else "fx_settled"
+    if now == was and _held_on(before) != _held_on(after):
+        kind = "dispute_lost"
+    return replace(_made(order, at, kind, "", "", "", lines), worth=worth)
+
+
+_Sides = dict[tuple[str, bool], tuple[int, int]]  # account, whether it is of an amount at all
+
+
+def _dispute_sides(order: Order, connection: str, dispute: Dispute | None) -> _Sides:
+    """What a dispute leaves on each account: in the order's currency and functional."""
+    if dispute is None:
+        return {(clearing(connection), True): (0, 0), (_held_on(None), True): (0, 0)}
+    within = dispute.booked - dispute.beyond
+    value = dispute.value
+    value = convert(dispute.booked, order.rate) if value is None else value
+    sides = {(clearing(connection), True): (-dispute.booked, -value)}
+    sides[_held_on(dispute), True] = (within, convert(within, order.rate))
+    excess = convert(dispute.beyond, order.rate)
+    if dispute.beyond:
+        sides[_FX, True] = (dispute.beyond, excess)
+    if rest := value - excess - convert(within, order.rate):
+        sides[_FX, False] = (0, rest)
+    return sides
+
+
+def _step(held: _Sides, holds: _Sides, side: tuple[str, bool]) -> tuple[int, int]:
+    (was, ours_was), (now, ours) = held.get(side, (0, 0)), holds.get(side, (0, 0))
+    return now - was, ours - ours_was
 
 
 def _held_on(dispute: Dispute | None) -> str:

@@ -92,7 +92,9 @@ def loss(order: Order, before: Sequence[Breakdown], kept: Basket, waive: bool, l
 
 def bears(refund: Refund) -> bool:
     """Whether a refund bears on what is lost: units come back with it, or it took something."""
-    return bool(refund.breakdown.lost) or any(line.quantity for line in refund.breakdown.lines)
+    parts = refund.breakdown
+    own = not refund.fallback_of  # else it pays what another one gives back
+    return own and (bool(parts.lost) or any(line.quantity for line in parts.lines))
 
 
 def at_stake(order: Order) -> bool:
@@ -126,7 +128,7 @@ def check_not_given_back(order: Order, refund: Refund) -> None:
     Refused."""
     kept: Counter[tuple[str, str, str]] = Counter()
     for other in order.refunds:
-        if counts(other) and other.stage == "active":
+        if counts(other) and other.stage != "review":
             for lost in (lost for lost in other.breakdown.lost if not lost.waived):
                 kept[lost.promotion, lost.on, lost.part] += lost.gross
     for lost in refund.breakdown.lost:

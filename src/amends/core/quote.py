@@ -176,16 +176,31 @@ BY_WISH = ("return", "goodwill", "price_adjustment", "subscription")
 def _check_minimum(
     order: Order, request: RefundIn, amounts: Amounts, amount: int, money: int
 ) -> None:
-    """Too little is not sent, unless it is all there is, or is owed whatever it is."""
-    least = next((value for code, value in amounts.minimum if code == order.currency), 0)
-    owed = request.statutory or request.reason not in BY_WISH
-    if 0 < amount < least and amount < money and not owed:
-        raise Refused(
-            Reason.BELOW_MINIMUM,
-            f"{amount} {order.currency} (minor units) was asked; the least refunded is {least}.",
-            amount=amount,
-            minimum=least,
-        )
+    """Too little is not sent, unless it is all there is, or is owed in any case. The policy may
+    hold it until there is more, or give credit where the customer takes that."""
+    minimum = least(order, amounts)
+    if not 0 < amount < min(minimum, money) or not by_wish(request):
+        return
+    if amounts.below_minimum == "hold" or (amounts.below_minimum == "credit" and request.consent):
+        return
+    credit = " As store credit it is given with the customer's `consent`."
+    raise Refused(
+        Reason.BELOW_MINIMUM,
+        f"{amount} {order.currency} (minor units) was asked; the least refunded is {minimum}."
+        + (credit if amounts.below_minimum == "credit" else ""),
+        amount=amount,
+        minimum=minimum,
+    )
+
+
+def by_wish(request: RefundIn) -> bool:
+    """Whether it may be too small to be paid by itself; what we owe in any case never is."""
+    return request.reason in BY_WISH and not request.statutory
+
+
+def least(order: Order, amounts: Amounts) -> int:
+    """The least that is refunded of an order, 0 if any amount is."""
+    return next((value for code, value in amounts.minimum if code == order.currency), 0)
 
 
 def basis_of(order: Order, policy: str) -> Basis:

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     UNKNOWN_PAYMENT = "unknown_payment"
     UNKNOWN_REFUND = "unknown_refund"
     UNKNOWN_QUOTE = "unknown_quote"
+    UNKNOWN_CURRENCY = "unknown_currency"
+    OTHER_CURRENCY = "other_currency"
     UNKNOWN_LINE = "unknown_line"
     DISCOUNTS_OFF = "discounts_off"
     TAXES_OFF = "taxes_off"
@@ -64,6 +66,7 @@ class Reason(StrEnum):
     CAPTURE_UNKNOWN = "capture_unknown"
     PERIOD_CLOSED = "period_closed"
     PERIOD_NOT_OVER = "period_not_over"
+    FALLBACK_PAYS = "fallback_pays"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
@@ -91,6 +94,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.UNKNOWN_PAYMENT: "No order here was paid by this payment; report the order first.",
     Reason.UNKNOWN_REFUND: "No such refund is known here.",
     Reason.UNKNOWN_QUOTE: "No such quote is known here; ask for a quote again.",
+    Reason.UNKNOWN_CURRENCY: "The currency is not one of ISO 4217; say its code in capitals.",
+    Reason.OTHER_CURRENCY: "A refund is paid in the currency of its order; leave the other out.",
     Reason.UNKNOWN_LINE: "The order has no such line.",
     Reason.DISCOUNTS_OFF: "The discounts do not add up; put right the sum that is named.",
     Reason.TAXES_OFF: "The taxes do not add up; put right the sum that is named.",
@@ -104,7 +109,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.NO_PERIOD: "The line was not paid for a period; report the period with the order.",
     Reason.PAYMENT_TAKEN: "A tender names a payment that belongs to another order.",
     Reason.ORDER_CONFLICT: "The new version of the order contradicts what already happened to it.",
-    Reason.NO_RATE: "No rate to the ledger's currency is known; set it under [ledger.rates].",
+    Reason.NO_RATE: "No rate to the ledger's currency is known for the day; set one under "
+    "[ledger.rates], or a newer file of the ECB's as [ledger] ecb_file.",
     Reason.QUOTE_OF_ANOTHER_ORDER: "The quote is of another order than the one named with it; ask "
     "for a quote of this one.",
     Reason.QUOTE_ALTERED: "The hash is not the one the quote was made with; ask for a new one.",
@@ -136,6 +142,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.PERIOD_CLOSED: "The period is closed and stays so; what is late is posted into "
     "the first open day, with its own date as its document's.",
     Reason.PERIOD_NOT_OVER: "The period has not ended yet; close it once its last day is over.",
+    Reason.FALLBACK_PAYS: "What failed of this refund is paid by its fallback; act on that one, or "
+    "decline it first.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",

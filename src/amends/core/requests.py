@@ -23,6 +23,7 @@ CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 SellerAccount = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 PlatformFee = Literal["proportional", "full", "keep"]
+BelowMinimum = Literal["refuse", "hold", "credit"]
 
 RefundReason = Literal[
     "return",
@@ -245,12 +246,19 @@ class SellerIn(_Body, frozen=True):
     fee_reference: Text = ""
 
 
+class SettledIn(_Body, frozen=True):
+    """What a capture brought on the balance at the provider, before fees, by its own figures."""
+
+    amount: Amount
+    currency: CurrencyCode
+
+
 class TenderIn(_Body, frozen=True):
     """One way the order was paid. `amount` was promised, `captured` of it was taken; `method` is
-    the provider's name for it ("visa", "klarna"). `sellers` it was for; what none of them has is
-    the platform's own. They were paid `with_payment`, by the provider, or apart from it.
-    `reference` is what the shop calls a gift card or a balance of store credit: an id, never the
-    code that spends it."""
+    the provider's name for it ("visa", "klarna"), `settled` what `captured` came to there.
+    `sellers` it was for; what none of them has is the platform's own. They were paid
+    `with_payment`, by the provider, or apart from it. `reference` is what the shop calls a gift
+    card or a balance of store credit: an id, never the code that spends it."""
 
     amount: Amount
     kind: Literal["payment", "gift_card", "store_credit"] = "payment"
@@ -262,6 +270,7 @@ class TenderIn(_Body, frozen=True):
     sellers: Annotated[tuple[SellerIn, ...], Meta(max_length=50)] = ()
     sellers_paid: Literal["with_payment", "apart"] = "with_payment"
     reference: Annotated[str, Meta(max_length=255)] = ""
+    settled: SettledIn | None = None
 
 
 class CustomerIn(_Body, frozen=True):

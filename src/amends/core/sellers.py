@@ -83,7 +83,7 @@ def said(order: Order, payment: Payment, tender: TenderIn) -> Payment:
     """The payment with the sellers a shop tells of; once one of them bore something of a refund,
     what was told before stands."""
     borne = any(leg.parties for leg in _legs(order, payment))
-    if borne or not tender.sellers:
+    if borne or payment.paid_on or not tender.sellers:
         return payment
     found = tuple(
         Seller(s.account, s.amount, s.fee, s.reference, s.fee_reference) for s in tender.sellers
@@ -157,8 +157,8 @@ def borne(
 
 def _taken(party: Party, mode: PlatformFee, split: Split | None, held: int) -> int:
     """What the provider takes with it: nothing where we hold as much of theirs, from a refund that
-    failed after it was taken for it."""
-    if split is None or (split.way != "fee" and held >= party.due > 0):
+    failed after it was taken for it, or from a fee that went back in full."""
+    if split is None or held >= party.due > 0:
         return 0
     if split.way == "transfer":  # it reckons the fee itself, in proportion
         return party.amount - (party.part if mode != "keep" else 0)

@@ -12,7 +12,7 @@ from amends.core.effects import Effect
 from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
 from amends.core.order import Leg, Order, Payment, Refund
-from amends.core.postings import Entry, capture, dated, received
+from amends.core.postings import Entry, capture, dated, received, sellers_paid
 from amends.core.reasons import Refusal
 from amends.kernel.time import Instant
 
@@ -72,6 +72,10 @@ class Work:
             if entry is not None:
                 self.book(entry)
                 self.put_payment(payment.id, receipt=received(payment))
+            entry = sellers_paid(self.order, payment, self.now)
+            if entry is not None:
+                self.book(entry)
+                self.put_payment(payment.id, paid_on=received(payment))
 
     def book(self, entry: Entry, of: Refund | None = None) -> None:
         """A journal entry, dated into an open period; the next event seals it. `of`: its refund as

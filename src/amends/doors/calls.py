@@ -229,7 +229,7 @@ async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
     """The whole body. Raises Refused(TOO_LARGE) as soon as it is known to be too large, whether
     it said its length or comes in chunks."""
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length) > BODY_MAX:
+    if length.isascii() and length.isdigit() and int(length) > BODY_MAX:
         raise Refused(Reason.TOO_LARGE)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):

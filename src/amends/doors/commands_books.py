@@ -273,10 +273,15 @@ async def _credit_notes(config: Config, filters: dict[str, str], as_json: bool) 
             for item in page.items:
                 show_json(item) if as_json else out.print(journal.credit_note(item), markup=False)
             cursor, first = page.next, False
-        for due in await store.documents_due(PAGE):
-            item = {"name": "", **msgspec.to_builtins(due.document)}
-            if all(item[name] == value for name, value in filters.items()):
-                show_json(item) if as_json else out.print(journal.credit_note(item), markup=False)
+        due = await store.documents_due(PAGE)
+        while due:
+            for waiting in due:
+                item = {"name": "", **msgspec.to_builtins(waiting.document)}
+                if all(item[name] == value for name, value in filters.items()):
+                    show_json(item) if as_json else out.print(
+                        journal.credit_note(item), markup=False
+                    )
+            due = await store.documents_due(PAGE, due[-1])
 
 
 @ledger_group.command("export")

@@ -85,7 +85,7 @@ def refund(
     body: dict[str, Any] = {
         "order": OrderKey(connection, source) if slash else order,
         "lines": _named("lines", "quantity", lines or []),
-        "shipping": int(shipping) if shipping.isdigit() else shipping,
+        "shipping": int(shipping) if _whole(shipping) else shipping,
         "charges": charges if charges in ("none", "full") else _charges(charges),
         "adjustments": _named("adjust", "amount", adjust or []),
         "statutory": statutory,
@@ -159,7 +159,7 @@ def _named(option: str, counted: str, said: list[str], name: str = "id") -> list
     found = []
     for text in (text for item in said for text in item.split(",") if text):
         which, _, number = text.rpartition(":")
-        if not which or not number.isdigit():
+        if not which or not _whole(number):
             detail = f"--{option} {text}: write {name.upper()}:{counted.upper()}, like 1:2."
             raise Refused(Reason.VALIDATION, detail, pointer=f"/{option}")
         found.append({name: which, counted: int(number)})
@@ -168,6 +168,11 @@ def _named(option: str, counted: str, said: list[str], name: str = "id") -> list
 
 def _fees(said: list[str]) -> list[dict[str, Any]]:
     return [] if said == ["none"] else _named("fee", "amount", said, "kind")
+
+
+def _whole(text: str) -> bool:
+    """Whether it is a number in plain digits."""
+    return text.isascii() and text.isdigit()
 
 
 def _charges(said: str) -> list[dict[str, Any]]:

@@ -12,11 +12,13 @@ import heapq
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any, Protocol
 
 from amends.core.chart import Names, called, root
+from amends.kernel.canon import digest
 from amends.kernel.money import major
 from amends.kernel.time import day_of, rfc3339
 
@@ -30,10 +32,11 @@ COLUMNS = (
 
 
 # Nothing is tolerated but what beancount itself loses: it divides a total price by the amount, to
-# 28 digits, and multiplies again.
+# 28 digits, and multiplies again. The multiplier is of the last digit that an entry shows, the
+# default for currencies that it shows none of: a billionth of a cent or less.
 _BEANCOUNT = """\
 option "title" "amends: refunds"
-option "tolerance_multiplier" "0"
+option "tolerance_multiplier" "0.0000001"
 option "inferred_tolerance_default" "*:0.000000001"
 """
 
@@ -132,6 +135,15 @@ class _Totals:
         self.day = max(self.day, day)
         self.sums[account, currency] = self.sums.get((account, currency), 0) + amount
 
+    def under(self, account: str, currency: str) -> int:
+        """What an account and those below it come to: beancount counts them together."""
+        below = f"{account}:"
+        return sum(
+            amount
+            for (name, code), amount in self.sums.items()
+            if code == currency and (name == account or name.startswith(below))
+        )
+
 
 class Beancount:
     """Opens each account on the day it is first used, and asserts its balance on the day after the
@@ -169,10 +181,10 @@ class Beancount:
         if not self._totals.sums:
             return ""
         day = (date.fromisoformat(self._totals.day) + timedelta(days=1)).isoformat()
-        lines = [
-            f"{day} balance {name}  {major(amount, currency)} {currency}"
-            for (name, currency), amount in sorted(self._totals.sums.items())
-        ]
+        lines = []
+        for name, currency in sorted(self._totals.sums):
+            amount = major(self._totals.under(name, currency), currency)
+            lines.append(f"{day} balance {name}  {amount} {currency}")
         return "\n" + "\n".join(lines) + "\n"
 
 
@@ -230,16 +242,30 @@ def ledger_account(account: str, names: Names) -> str:
     theirs = called(account, names)
     kind, _, connection = account.partition(":")
     own = "-".join(part for part in (theirs.number, theirs.name) if part)
-    parts = [own or kind.replace("_", "-")]
+    parts = [_part(own or kind)]
     if connection and (account not in names or not own):
-        parts.append(connection)
-    return ":".join([root(account), *(_part(part) for part in parts)])
+        parts.append(_one_of_its_kind(connection))
+    return ":".join([root(account), *parts])
 
 
 def _part(text: str) -> str:
-    """One part of an account's name: a capital or a digit, then letters, digits and hyphens."""
-    kept = re.sub(r"(?:[^\w-]|_)+", "-", text)
-    return kept[0].upper() + kept[1:] if kept[:1].isalnum() else f"X{kept}"
+    """One part of an account's name, as beancount wants it: a capital or a digit, then letters,
+    digits and hyphens. A script without capitals gets one before it."""
+    kinds = [unicodedata.category(char) for char in text]
+    kept = "".join(
+        char if kind[0] == "L" or kind == "Nd" else " "
+        for char, kind in zip(text, kinds, strict=True)
+    )
+    joined = "-".join(kept.split())
+    named = joined[:1].upper() + joined[1:]
+    return named if unicodedata.category(named[:1] or " ") in ("Lu", "Nd") else f"X{named}"
+
+
+def _one_of_its_kind(name: str) -> str:
+    """A connection's or a seller's part, with a few digits of its hash where the part alone could
+    be another's: they are told apart by what no account's name can hold, or by capitals alone."""
+    part = _part(name)
+    return part if part.lower() == name else f"{part}-{digest(name)[:6]}"
 
 
 def _quoted(text: str) -> str:

@@ -63,6 +63,7 @@ CALLS = (
         answers={201: shapes.Order, 200: shapes.Order},
         refusals=(
             *(Reason.UNKNOWN_CONNECTION, Reason.PAYMENT_TAKEN, Reason.ORDER_CONFLICT),
+            Reason.UNKNOWN_CURRENCY,
             *(Reason.NO_RATE, Reason.IDEMPOTENCY_MISMATCH, Reason.IDEMPOTENCY_KEY_MISSING),
             *(Reason.DISCOUNTS_OFF, Reason.TAXES_OFF, Reason.TOTAL_OFF, Reason.TENDERS_OFF),
             *(

@@ -32,6 +32,8 @@ RefundState = Literal[
     "review",
     "approved",
     "declined",
+    "held",
+    "combined",
     "awaiting_return",
     "parked",
     "sending",
@@ -169,7 +171,7 @@ class NetTax(msgspec.Struct):
 
 
 class Fee(msgspec.Struct):
-    """What is kept back of a refund."""
+    """What is kept back of a refund; negative: given back of what was kept back before."""
 
     kind: FeeKind
     net: int
@@ -311,7 +313,11 @@ class Refund(msgspec.Struct):
     created_at: When | None
     expected_by: Days | None
     task: Task | None
+    fallbacks: list[str]
     sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
+    combined_in: str | msgspec.UnsetType = msgspec.UNSET
+    statutory: bool | msgspec.UnsetType = msgspec.UNSET
+    builds_on: list[str] | msgspec.UnsetType = msgspec.UNSET
     unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -465,9 +471,28 @@ class Posting(msgspec.Struct):
     functional: int
 
 
+class Settled(msgspec.Struct):
+    """What a provider's own figures say came off the balance there, and the fee besides."""
+
+    currency: str
+    amount: int = 0
+    fee: int = 0
+    id: str = ""
+
+
+class Worth(msgspec.Struct):
+    """What a movement was worth in the functional currency: by the rate of a `source` and `day`,
+    or by the provider's figures (`settled`), then `source` is the connection."""
+
+    functional: int
+    source: str
+    day: str = ""
+    settled: Settled | None = None
+
+
 class Entry(msgspec.Struct):
     """A balanced journal entry; its three dates are YYYY-MM-DD, UTC. `tax_point` is null where
-    nothing of it is tax."""
+    nothing of it is tax, `worth` where it is valued at its order's rate."""
 
     order: str
     number: int
@@ -483,6 +508,7 @@ class Entry(msgspec.Struct):
     posted_on: str
     tax_point: str | None
     document_date: str
+    worth: Worth | None
     postings: list[Posting]
 
 

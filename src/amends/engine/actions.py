@@ -309,7 +309,7 @@ async def revoke_key(engine: Engine, actor: str, principal_id: str) -> bool:
 async def close_period(engine: Engine, period: str, entity: str, actor: str) -> None:
     """Close a month of an entity's books ("2026-10"), and all before it, for good.
 
-    Raises Refused: it is no month, is not over yet, or is closed already.
+    Raises Refused: it is no month, is not over yet, or is closed already; nobody is that entity.
     """
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", period):
         raise Refused(Reason.VALIDATION, f"{period!r} is no month; write it like 2026-10.")
@@ -323,6 +323,12 @@ async def close_period(engine: Engine, period: str, entity: str, actor: str) -> 
             head.stream, head.seq + 1, head.hash, now, "period.closed", actor, fact, "", body
         )
 
+    if entity != "main" and not await engine.store.has_orders(entity):
+        raise Refused(
+            Reason.VALIDATION,
+            f"No order is of the legal entity {entity!r}; look at how it is spelt.",
+            pointer="/entity",
+        )
     if not await engine.store.close_period(entity, period, now, actor, make):
         raise Refused(Reason.PERIOD_CLOSED, f"{period} is closed already, and stays so.")
 

@@ -18,8 +18,15 @@ from cryptography import x509
 from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
-from amends.core.policy import Amounts
-from amends.core.requests import Allocation, Amount, BasisPoints, IfLost, PlatformFee
+from amends.core.policy import Amounts, Fallback
+from amends.core.requests import (
+    Allocation,
+    Amount,
+    BasisPoints,
+    BelowMinimum,
+    IfLost,
+    PlatformFee,
+)
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -45,12 +52,18 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92").
+    """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92"),
+    for days on which the European Central Bank has none, or for all where `ecb` is false;
+    `ecb_file`: a newer copy of its file (eurofxref-hist.zip) than the one installed,
+    whose rates count for `ecb_days` where none is newer.
     `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
     issuer, which numbers them. `captures`: they are booked too."""
 
     functional_currency: str = "EUR"
     rates: dict[str, str] = {}
+    ecb: bool = True
+    ecb_file: str = ""
+    ecb_days: Annotated[int, Meta(ge=1, le=366)] = 7
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
     captures: bool = False
@@ -60,7 +73,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policy]`: the built-in policy, amounts in minor units of the functional currency. Fees and
     the least that is refunded are by currency, `restocking_bp` is 1/10,000 of the goods.
-    `allocation` says which tender of several gives how much."""
+    `allocation` says which tender of several gives how much, `fallback` what pays where money
+    cannot go back the way it came."""
 
     auto_approve_up_to: Annotated[int, Meta(ge=0)] = 10_000
     second_person: bool = False
@@ -70,7 +84,9 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handling: dict[str, Amount] = {}
     minimum: dict[str, Amount] = {}
     platform_fee: PlatformFee = "proportional"
+    below_minimum: BelowMinimum = "refuse"
     allocation: Allocation = "card_first"
+    fallback: Fallback = "none"
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,6 +160,8 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
     found = raw.get("connections", {}) if connections else {}
     if not isinstance(found, dict):
         raise ConfigError("[connections] must be tables: [connections.NAME].")
+    if ledger.ecb_file and not (path.parent / ledger.ecb_file).is_file():
+        raise ConfigError(f"[ledger] ecb_file: there is no file {path.parent / ledger.ecb_file}.")
     accounts = account_names(ledger.accounts, path.parent)
     if connections:
         check_clearing(ledger.accounts, accounts, found)
@@ -237,6 +255,7 @@ def amounts(policy: PolicyConfig) -> Amounts:
         **by_currency,
         allocation=policy.allocation,
         platform_fee=policy.platform_fee,
+        below_minimum=policy.below_minimum,
     )
 
 

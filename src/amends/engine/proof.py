@@ -16,11 +16,12 @@ import msgspec
 
 from amends.core.chart import CREDITS, OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Order
-from amends.core.postings import Entry, paid_from
+from amends.core.postings import Entry, paid_from, paid_with
 from amends.store.spec import Books, Store
 
 READ_AGAIN = 10  # times, while the order keeps moving
 PAGE = 200  # orders read at once
+OWING = ("claim", "claim_lapsed", "payout", "payout_failed")  # what is owed, and what is paid of it
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -101,7 +102,10 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
         ours = entry.functional_currency
         said = f"The {entry.kind} is off by {functional} minor units of {ours}."
         yield Finding(order.id, entry.number, said)
-    if entry.currency != (order.rate.quote if entry.kind == "restock" else order.currency):
+    if entry.kind in OWING and all(p.account != "refunds_payable" for p in entry.postings):
+        yield Finding(order.id, entry.number, f"The {entry.kind} is not on refunds_payable.")
+    own = order.rate.quote if entry.kind == "restock" else order.currency
+    if entry.currency != own and entry.kind != "provider_fee":
         said = f"The {entry.kind} is in {entry.currency}, the order in {order.currency}."
         yield Finding(order.id, entry.number, said)
 
@@ -109,7 +113,8 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
 def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     """Payable, clearing and outside accounts against the legs."""
     booked: Counter[str] = Counter()
-    for posting in (posting for entry in entries for posting in entry.postings):
+    moved = (entry for entry in entries if entry.kind != "provider_fee")
+    for posting in (posting for entry in moved for posting in entry.postings):
         booked[posting.account] -= posting.amount
     legs = _paid(order)
     own = sum(legs[account, False] for account, external in legs if not external)
@@ -123,6 +128,9 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     if (receipts := booked["customer_receipts"]) != received.total():
         said = f"{received.total()} {order.currency} (minor units) of captures is booked"
         yield Finding(order.id, 0, f"{said}, and customer_receipts says {receipts}.")
+    for payment in order.payments:
+        shares, fees = paid_with(payment, payment.paid_on)
+        received[clearing(payment.connection)] -= shares - fees
     for refund in order.refunds:
         for leg in (leg for leg in refund.legs if leg.took):
             account = clearing(order.payment(leg.payment).connection)

@@ -56,7 +56,8 @@ async def timeline(engine: Engine, refund_id: str) -> list[dict[str, Any]]:
     return [
         event_view(event)
         for event in events
-        if event.body.get("refund") == refund_id or event.body.get("leg") in legs
+        if refund_id in (event.body.get("refund"), event.body.get("fallback_of"))
+        or event.body.get("leg") in legs
     ]
 
 

@@ -22,6 +22,7 @@ from amends.core.order import (
     Refund,
     Verdict,
     amount_succeeded,
+    covered,
     remaining,
     room_of,
     shown_state,
@@ -160,11 +161,15 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "requested_by": refund.requested_by,
         "decided_by": refund.decided_by or None,
         "fallback_of": refund.fallback_of or None,
+        **({"combined_in": refund.combined_in} if refund.combined_in else {}),
+        **({"statutory": True} if refund.statutory else {}),
+        **({"builds_on": list(refund.builds_on)} if refund.builds_on else {}),
         "shown": refund.shown or None,
         "decide_by": when(refund.decide_by),
         "created_at": when(refund.created_at),
         "expected_by": _expected(order, refund),
         "task": None if order.parked else _task(order, refund),
+        "fallbacks": [one.id for one in order.refunds if one.fallback_of == refund.id],
     }
 
 
@@ -174,7 +179,8 @@ def _task(order: Order, refund: Refund) -> dict[str, Any] | None:
     if refund.stage == "review":
         owed = [leg for leg in refund.legs if leg.kind == "manual"]
     elif shown_state(refund) == "failed" and not refund.external:
-        owed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
+        done = covered(order)
+        owed = [g for g in refund.legs if g.state in FAILED and not g.replaced and g.id not in done]
     else:
         owed = []
     given_up = any(leg.was_paid for leg in owed) and not refund.claimed

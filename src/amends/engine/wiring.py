@@ -12,7 +12,7 @@ from functools import cached_property
 import structlog
 from msgspec.structs import replace
 
-from amends.core.decision import Ctx, Terms
+from amends.core.decision import Ctx, Daily, Terms
 from amends.core.order import Order, shown_state
 from amends.core.parties import Split
 from amends.core.policy import built_in
@@ -23,7 +23,7 @@ from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.fold import Outgoing
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
-from amends.engine.rates import rates
+from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
@@ -35,7 +35,10 @@ from amends.store.spec import Store, StoreUnavailable
 log = structlog.get_logger()
 
 # A refund that is here has nothing more coming soon: whoever waits for it is answered.
-RESTING = ("succeeded", "failed", "canceled", "declined", "review", "pending", "requires_action")
+RESTING = (
+    *("succeeded", "failed", "canceled", "declined", "review", "pending", "requires_action"),
+    *("held", "combined"),
+)
 
 
 class Engine:
@@ -67,7 +70,9 @@ class Engine:
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
         self._splits = _splits(self.connections)
         policy = config.policy
-        self._policy = built_in(policy.auto_approve_up_to, policy.second_person, amounts(policy))
+        self._policy = built_in(
+            policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
+        )
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.certificates = Certificates(self.transport, self.clock)
@@ -98,6 +103,7 @@ class Engine:
             self._closed,
             books.captures,
             self._splits,
+            self._daily,
         )
 
     async def learn_closed(self) -> None:
@@ -106,7 +112,11 @@ class Engine:
 
     @cached_property
     def _rates(self) -> Mapping[str, Rate]:
-        return rates(self.config.ledger)
+        return configured(self.config.ledger)
+
+    @cached_property
+    def _daily(self) -> Daily | None:
+        return daily(self.config.ledger, self.config.path.parent)
 
     def new_id(self) -> str:
         return self.ids.new()

@@ -18,7 +18,7 @@ from amends.gateways.codecs import (
     text,
 )
 from amends.gateways.paypal_values import amount_in, check_kind, link_to, marked, moment, money
-from amends.kernel.outcome import CaptureState, PaymentState, RefundState, RefundStatus
+from amends.kernel.outcome import CaptureState, PaymentState, RefundState, RefundStatus, Settled
 
 _STATUSES: dict[str, RefundStatus] = {
     "COMPLETED": "succeeded",
@@ -54,7 +54,26 @@ def refund_state(refund: Json) -> RefundState:
         psp_capture_id=link_to(refund, "captures", "up"),
         bank_reference=arn,
         bank_reference_type=_ARN if arn else "",
+        settled=_settled(refund),
     )
+
+
+def _settled(refund: Json) -> Settled | None:
+    """What a refund took off the balance: `net_amount` is the gross less the fee that PayPal gave
+    back, in the currency the account is kept in where that is another one. Its exchange rate is
+    rounded, so it is not read."""
+    told = part(refund, "seller_payable_breakdown")
+    if told.get("platform_fees"):
+        return None  # it left the payee's balance, which is not ours
+    kept = "_in_receivable_currency" if "net_amount_in_receivable_currency" in told else ""
+    try:
+        net, currency = money(told, f"net_amount{kept}")
+        fee, same = money(told, f"paypal_fee{kept}") if f"paypal_fee{kept}" in told else (0, "")
+    except Malformed:
+        return None  # the refund stands without them
+    if same not in ("", currency):
+        return None
+    return Settled(text(refund, "id"), currency, net + fee, -fee)
 
 
 def authorization_state(authorization: Json, currency: str) -> PaymentState:

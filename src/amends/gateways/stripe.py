@@ -102,6 +102,8 @@ def write(intent: Intent, settings: Settings) -> Request:
         return _post(_intent_path(intent.psp_payment_id, "capture"), fields, intent.key, settings)
     if isinstance(intent, LookupRefundsIntent):
         query: _Fields = (_payment_field(intent.psp_payment_id), ("limit", _PAGE))
+        if intent.figures:
+            query = (*query, ("expand[]", "data.balance_transaction"))
         if intent.cursor:
             query = (*query, ("starting_after", intent.cursor))
         return _get(f"/v1/refunds?{form(query)}", settings)
@@ -122,6 +124,7 @@ def _refund_fields(intent: RefundIntent) -> _Fields:
         ("metadata[amends_leg]", intent.leg),
         ("metadata[amends_epoch]", str(intent.epoch)),
         *_split_fields(intent),
+        *((("expand[]", "balance_transaction"),) if intent.figures else ()),
     )
 
 

@@ -40,7 +40,9 @@ from amends.gateways.stripe_objects import (
     moves_money,
     payment_state,
     refund_state,
+    settled,
 )
+from amends.kernel.outcome import Settled
 
 _EVENT_OBJECTS = ("event", "v2.core.event")
 _CLOSED = ("won", "lost", "warning_closed", "prevented")
@@ -143,6 +145,7 @@ def _dispute(dispute: Json, kind: str, connection: str) -> _Facts:
         status=status,
         open=status not in _CLOSED,
         withdrawn=_withdrawn(dispute, kind),
+        settled=_settled(dispute),
     )
     return (_addressed(fact, connection, ids),)
 
@@ -160,6 +163,12 @@ def _withdrawn(dispute: Json, kind: str) -> int:
     if text(dispute, "status").startswith("warning_") or kind.endswith(".funds_reinstated"):
         return 0
     return amount_of(dispute, "amount") if kind.endswith(".funds_withdrawn") else -1
+
+
+def _settled(dispute: Json) -> Settled | None:
+    """What it holds of the balance and costs, if its balance transactions are told."""
+    moves = parts(dispute, "balance_transactions") or []
+    return settled(required_text(dispute, "id"), moves) if moves else None
 
 
 def _net(dispute: Json, moves: list[Json]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from amends.gateways.codecs import (
     Json,
@@ -26,7 +26,7 @@ from amends.gateways.codecs import (
 )
 from amends.gateways.spec import Unwritable
 from amends.kernel.currency import EXPONENT
-from amends.kernel.outcome import PaymentState, RefundState, RefundStatus
+from amends.kernel.outcome import PaymentState, RefundState, RefundStatus, Settled
 
 _WIRE_ZERO = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 _WIRE_TWO_THOUGH_ISO_NONE = "ISK UGX"
@@ -109,11 +109,39 @@ def refund_state(refund: Json) -> RefundState:
         epoch=_epoch(text(marks, "amends_epoch")),
         failure_reason=text(refund, "failure_reason"),
         psp_at=instant(refund, "created"),
+        settled=_settled(refund),
         **_traces(refund),
     )
 
 
-def _traces(refund: Json) -> dict[str, str]:
+def _settled(refund: Json) -> Settled | None:
+    """What a refund took off the balance, in the currency the account settles in: told where its
+    balance transaction is expanded, which it is in no event."""
+    line = part(refund, "balance_transaction")
+    if line:
+        return settled(text(line, "id"), [line])
+    name = text(refund, "balance_transaction")
+    return Settled(name) if name else None
+
+
+def settled(name: str, lines: list[Json]) -> Settled | None:
+    """What lines of the balance come to together: what they took, fees apart, and the fees. None if
+    they do not say, or are in several currencies. Their exchange rate is rounded, so it is not
+    read: the amounts are exact."""
+    currencies = {text(line, "currency").upper() for line in lines}
+    amounts = [(whole(line, "amount"), whole(line, "fee")) for line in lines]
+    if len(currencies) != 1 or any(amount is None for amount, _ in amounts):
+        return None
+    currency = currencies.pop()
+    off = -sum(amount or 0 for amount, _ in amounts)
+    fee = sum(fee or 0 for _, fee in amounts)
+    try:
+        return Settled(name, currency, from_wire(off, currency), from_wire(fee, currency))
+    except Malformed:
+        return None  # what is told stands without them
+
+
+def _traces(refund: Json) -> dict[str, Any]:
     """Which way the money goes, and what a bank finds it by once that is there (for cards up to
     seven business days later; a reversal has none)."""
     details = part(refund, "destination_details")

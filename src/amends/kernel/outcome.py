@@ -22,6 +22,17 @@ RefundStatus = Literal[
 CaptureStatus = Literal["succeeded", "refused", "failed"]
 
 
+class Settled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a movement did to our balance at the provider, by its own figures: `amount` came off it,
+    and `fee` besides (negative: a fee given back), minor units of `currency`. Without a currency
+    there are figures, under this id, that were not told: who wants them reads them."""
+
+    id: str = ""
+    currency: str = ""
+    amount: int = 0
+    fee: int = 0
+
+
 class RefundState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One refund as the provider describes it.
 
@@ -41,6 +52,7 @@ class RefundState(msgspec.Struct, frozen=True, omit_defaults=True):
     destination: str = ""  # the way it takes: "card", "card_reversal", "eu_bank_transfer"
     bank_reference: str = ""  # what the customer's bank finds it by
     bank_reference_type: str = ""  # "acquirer_reference_number"
+    settled: Settled | None = None
 
 
 class CaptureState(msgspec.Struct, frozen=True, omit_defaults=True):

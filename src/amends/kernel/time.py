@@ -68,4 +68,9 @@ def day_after(at: Instant, days: int, business: bool) -> str:
 
 def parse_rfc3339(text: str) -> Instant:
     """The instant an RFC 3339 text names. Raises ValueError."""
-    return from_datetime(datetime.fromisoformat(text))
+    at = from_datetime(datetime.fromisoformat(text))
+    try:
+        to_datetime(at)
+    except OverflowError:
+        raise ValueError(f"{text!r} is not of the years 1 to 9999 in UTC") from None
+    return at

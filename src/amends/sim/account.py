@@ -5,10 +5,12 @@ import heapq
 from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import msgspec
 
 from amends.sim.outbox import Outbox
+from amends.sim.settlement import Settlement, rounded
 from amends.sim.wire import Clock, Movement
 
 
@@ -42,6 +44,9 @@ class Account:
         self.outbox = outbox
         self.movements: list[Movement] = []
         self.movement_of: dict[str, Movement] = {}
+        # Its balance, by what moved it and currency; `settlement` None: all is kept as it comes.
+        self.balances: dict[tuple[str, str], int] = {}
+        self.settlement: Settlement | None = None
         self._outcomes: list[tuple[Outcome, int | None]] = []
         self._later: list[tuple[float, int, str | None, Callable[[], None]]] = []
         self._counter = 0
@@ -96,6 +101,33 @@ class Account:
         if refund_id is not None:
             self.movement_of[refund_id] = movement
         return movement
+
+    def exchanged(self, amount: int, currency: str) -> tuple[int, str]:
+        """What an amount comes to on the balance now, and in which currency (in capitals)."""
+        currency = currency.upper()
+        rate = self.settlement.rate(currency, self.clock()) if self.settlement else None
+        if self.settlement is None or rate is None:
+            return amount, currency
+        return rounded(amount * rate), self.settlement.currency
+
+    def enter(self, category: str, amount: int, currency: str) -> None:
+        """The balance changes: "charge", "refund", "dispute" or "fee"."""
+        if amount:
+            key = (category, currency.upper())
+            self.balances[key] = self.balances.get(key, 0) + amount
+
+    def balance_rows(self) -> list[dict[str, Any]]:
+        """What the account holds, by what moved it and currency; see `wire.World.balances`."""
+        return [
+            {"gateway": self.gateway, "category": category, "currency": currency, "amount": amount}
+            for (category, currency), amount in sorted(self.balances.items())
+        ]
+
+    def took_off(self, refund_id: str, amount: int, currency: str, fee: int = 0) -> None:
+        """Note with a refund what it took off the balance."""
+        movement = self.movement_of[refund_id]
+        movement.settled, movement.settled_currency = amount, currency.upper()
+        movement.settled_fee = fee
 
     def expect(self, outcome: Outcome, count: int | None) -> None:
         """How the next `count` refunds turn out (None: all). What names a payment comes first,

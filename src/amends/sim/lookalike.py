@@ -223,3 +223,7 @@ class LookAlike(ABC, Generic[A, C]):
     def movements(self) -> list[Movement]:
         """Every movement of money, oldest first."""
         return self.books.movements
+
+    def balances(self) -> list[dict[str, Any]]:
+        """What the account holds, by what moved it and currency."""
+        return self.books.balance_rows()

@@ -11,10 +11,13 @@ client secret the API key. What they did is their own truth:
   `{"items": [{"gateway", "psp_payment_id", "psp_refund_id", "kind", "amount", "currency", "status",
   "key", "at"}]}`. `kind` is `refund`, `void` (an authorization let go, also by expiry) or `capture`
   (a capture call; payments made already captured are not listed). `key` is the idempotency key of
-  the request, null for dashboard, bank and expiry. `status` is what it is now.
+  the request, null for dashboard, bank and expiry. `status` is what it is now. `settled`,
+  `settled_currency` and `settled_fee` say what a refund took off the balance.
 - `GET /control/payments` gives every payment: `{"items": [{"gateway", "psp_payment_id", "charge",
   "currency", "status", "authorized", "captured", "capturable", "refunded", "disputed"}]}`, at
   Adyen `uncaptured` too: what captures took that failed later.
+- `GET /control/balances` gives what each account holds: `{"items": [{"gateway", "category",
+  "currency", "amount"}]}`; `category` is what moved it: `charge`, `refund`, `dispute` or `fee`.
 - `GET /control/status` gives `{"now", "webhooks_pending"}`; `now` is Unix seconds.
 
 `POST /control` takes one command or a list of them. One command answers `{"ok": true, …}`, a list
@@ -54,6 +57,11 @@ Refunds
     {"op": "balance", "currency": "eur", "amount": 0, "refuse": false}
         Follow the balance in a currency. When it is short, card refunds are held `pending` and
         others fail; with `refuse`, refunds are refused with `balance_insufficient`.
+    {"op": "settle", "currency": "EUR", "rates": {"USD": "0.92"}, "drift_bp": 150}
+        The account is kept in one currency: what comes or goes in those with a rate is exchanged,
+        at rates that are up to `drift_bp` (1/10,000) off from day to day. Stripe and PayPal tell
+        the figures as they do, in balance transactions and breakdowns; Adyen tells none, and keeps
+        each currency.
     {"op": "fund", "currency": "eur", "amount": 5000}     held refunds then succeed, oldest first
 
 Disputes
@@ -251,6 +259,10 @@ class Sandbox:
         """The JSON of `GET /control/payments`."""
         return _encode({"items": [p for world in self.worlds.values() for p in world.payments()]})
 
+    def balances(self) -> bytes:
+        """The JSON of `GET /control/balances`."""
+        return _encode({"items": [row for w in self.worlds.values() for row in w.balances()]})
+
     def _status(self) -> bytes:
         pending = sum(world.webhooks_pending for world in self.worlds.values())
         return _encode({"now": self._clock(), "webhooks_pending": pending})
@@ -260,6 +272,7 @@ class Sandbox:
             shown = {
                 "/control/refunds": self.movements,
                 "/control/payments": self.payments,
+                "/control/balances": self.balances,
                 "/control/status": self._status,
             }.get(request.path)
             if shown is not None:

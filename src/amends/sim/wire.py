@@ -71,6 +71,8 @@ class Movement(msgspec.Struct):
 
     `kind` is `refund`, `void` or `capture`; `amount` is in minor units; `key` is the idempotency
     key of the request or null (made in the dashboard or by the provider); `at` is RFC 3339 UTC.
+    `settled` is what a refund took off the balance, in the currency that is kept in, and
+    `settled_fee` besides (negative: a fee given back); "" and 0 while nothing was taken.
     """
 
     gateway: str
@@ -82,6 +84,9 @@ class Movement(msgspec.Struct):
     status: str
     key: str | None
     at: str
+    settled_currency: str = ""
+    settled: int = 0
+    settled_fee: int = 0
 
 
 class CommandRefused(Exception):
@@ -127,7 +132,12 @@ class World(Protocol):
 
     def disputes(self) -> list[dict[str, Any]]:
         """Every dispute: gateway, id, psp_payment_id, status, and `withdrawn`, what it holds now
-        of the merchant's money without fees."""
+        of the merchant's money without fees; where it is exchanged `settled`, `settled_currency`
+        and `settled_fee` too, as of a movement."""
+
+    def balances(self) -> list[dict[str, Any]]:
+        """What the account holds in each currency: gateway, category ("charge", "refund",
+        "dispute" or "fee", which it was moved by), currency, amount."""
 
     def warnings(self) -> list[dict[str, Any]]:
         """Every warning of fraud: gateway, id, psp_payment_id."""

@@ -14,9 +14,9 @@ from sqlalchemy import delete, exists, func, insert, select, text, tuple_, updat
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from amends.core.chart import CREDITS
-from amends.core.documents import DueDocument
+from amends.core.documents import Document, DueDocument
 from amends.core.events import Event
-from amends.kernel.time import Instant
+from amends.kernel.time import Instant, day_of
 from amends.store import rows
 from amends.store.cold import Cold
 from amends.store.reads import decode_cursor, literal, page_of
@@ -26,6 +26,7 @@ from amends.store.schema import (
     credit_notes,
     documents_due,
     entries,
+    orders,
     periods,
     postings,
     refunds,
@@ -45,8 +46,13 @@ _PARTS = """
       WHERE e.at > coalesce((SELECT at FROM mark), -1) AND e.at <= :until
     )
 """
+# Less what was recorded by then and is posted on a later day: what was late for a closed month.
 _BALANCES = text(
-    f"{_PARTS} SELECT account, currency, sum(amount), sum(functional) FROM parts"
+    f"{_PARTS}, posted AS (SELECT * FROM parts UNION ALL"
+    " SELECT p.account, p.currency, -p.amount, -p.functional FROM entries AS e"
+    " JOIN postings AS p ON p.order_id = e.order_id AND p.entry = e.number"
+    " WHERE e.posted_on <> '' AND e.posted_on > :day AND e.at <= :until)"
+    " SELECT account, currency, sum(amount), sum(functional) FROM posted"
     " GROUP BY account, currency ORDER BY account, currency"
 )
 _KEEP = text(
@@ -57,6 +63,7 @@ _KEEP = text(
 _MARK = text("INSERT INTO balance_marks (at, made) VALUES (:at, 0) ON CONFLICT (at) DO NOTHING")
 
 END_OF_TIME: Instant = 2**62
+END_OF_DAYS = "9999-12-31"
 
 
 class Ledger(Cold):
@@ -69,8 +76,8 @@ class Ledger(Cold):
 
     # -- balances --------------------------------------------------------------------------------
     async def balances(self, at: Instant | None) -> list[tuple[str, str, int, int]]:
-        until = END_OF_TIME if at is None else at
-        found = await self.fetch(_BALANCES.bindparams(until=until))
+        until, day = (END_OF_TIME, END_OF_DAYS) if at is None else (at, day_of(at))
+        found = await self.fetch(_BALANCES.bindparams(until=until, day=day))
         return [(a, c, int(amount), int(ours)) for a, c, amount, ours in found]
 
     async def credits(self, holder: str) -> list[tuple[str, str, int]]:
@@ -106,6 +113,9 @@ class Ledger(Cold):
     async def closed(self) -> dict[str, str]:
         last = select(periods.c.entity, func.max(periods.c.period)).group_by(periods.c.entity)
         return {row[0]: row[1] for row in await self.fetch(last)}
+
+    async def has_orders(self, entity: str) -> bool:
+        return bool(await self.fetch(select(orders.c.id).where(orders.c.entity == entity).limit(1)))
 
     async def close_period(
         self, entity: str, period: str, at: Instant, actor: str, make: Callable[[Head], Event]
@@ -162,9 +172,16 @@ class Ledger(Cold):
         items = [_item(rows.to_credit_note(row)) for row in found]
         return page_of(items, [(row.entity, row.series, row.number) for row in found], limit)
 
-    async def documents_due(self, limit: int) -> list[DueDocument]:
+    async def documents_due(
+        self, limit: int, after: DueDocument | None = None
+    ) -> list[DueDocument]:
         due = documents_due.c
-        query = select(documents_due).order_by(due.at, due.order_id, due.entry).limit(limit)
+        key = (due.at, due.order_id, due.entry)
+        query = select(documents_due).order_by(*key).limit(limit)
+        if after is not None:
+            query = query.where(
+                tuple_(*key) > tuple_(after.at, after.document.order, after.document.entry)
+            )
         return [rows.to_due_document(row) for row in await self.fetch(query)]
 
     async def number_gaps(self) -> list[tuple[str, str, int, int]]:
@@ -184,22 +201,43 @@ async def _numbered(
     query = query.where(note.series == series).group_by(note.entity)
     last = {entity: (n, issued) for entity, n, issued in await connection.execute(query)}
     orders = {d.document.order for d in found}
-    query = select(credit_notes).where(note.order_id.in_(orders), note.kind == "credit_note")
-    given: dict[str, list[str]] = {}
-    for row in await connection.execute(query.order_by(note.entry)):
-        given.setdefault(row.refund_id, []).append(rows.to_credit_note(row).name)
+    query = select(credit_notes).where(note.order_id.in_(orders)).order_by(note.entry)
+    given: dict[str, _Given] = {}
+    for row in await connection.execute(query):
+        before = rows.to_credit_note(row)
+        given.setdefault(before.document.refund, _Given()).put(before.name, before.document)
     made = []
     for item in found:
         document = item.document
-        if document.kind == "reversal":
-            document = replace(document, reverses=tuple(given.get(document.refund, ())))
         number, issued = last.get(document.entity, (0, 0))
+        name = CreditNote(series, number + 1, 0, document).name
+        reverses = given.setdefault(document.refund, _Given()).put(name, document)
+        document = replace(document, reverses=reverses)
         fresh = CreditNote(series, number + 1, max(at, issued), document)
         last[document.entity] = (fresh.number, fresh.at)
-        if document.kind == "credit_note":
-            given.setdefault(document.refund, []).append(fresh.name)
         made.append(fresh)
     return made
+
+
+class _Given:
+    """The credit notes of one refund, and what of each was not reversed."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, int]] = []
+
+    def put(self, name: str, document: Document) -> tuple[str, ...]:
+        """One more document; the credit notes it reverses, of the last ones first."""
+        if document.kind == "credit_note":
+            self._open.append((name, abs(document.gross)))
+            return ()
+        rest, named = abs(document.gross), []
+        while rest and self._open:
+            name, left = self._open.pop()
+            named.append(name)
+            if left > rest:
+                self._open.append((name, left - rest))
+            rest = max(0, rest - left)
+        return tuple(reversed(named))
 
 
 def _item(note: CreditNote) -> dict[str, object]:

@@ -508,5 +508,6 @@ def _entry_item(e: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:
         "psp_refund_id": e.psp_refund_id,
         "holder": e.holder,
         **rows.dates(e.at, e.posted_on, lines),
+        "worth": msgspec.json.decode(e.worth) if e.worth else None,
         "postings": lines,
     }

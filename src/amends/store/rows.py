@@ -14,7 +14,7 @@ from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
-from amends.core.postings import Entry, Posting
+from amends.core.postings import Entry, Posting, Worth
 from amends.kernel.canon import canonical
 from amends.kernel.time import Instant, day_of
 from amends.store.spec import (
@@ -161,6 +161,7 @@ def entry(e: Entry) -> Row:
         e.psp_refund_id,
         e.posted_on,
         e.holder,
+        _json(e.worth) if e.worth else "",
     )
 
 
@@ -316,7 +317,13 @@ def to_entry(item: dict[str, Any]) -> Entry:
         lines,
         "" if item["posted_on"] == day_of(item["at"]) else item["posted_on"],
         item["holder"],
+        to_worth(item["worth"]),
     )
+
+
+def to_worth(said: dict[str, Any] | None) -> Worth | None:
+    """What an entry is valued by, from its item."""
+    return msgspec.convert(said, Worth) if said else None
 
 
 def dates(at: Instant, posted_on: str, lines: Sequence[dict[str, Any]]) -> dict[str, str | None]:

@@ -161,6 +161,7 @@ entries = _table(
     _str("psp_refund_id"),
     _str("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
     _str("holder"),  # whose gift card or store credit it moves, "" for nobody's
+    _str("worth"),  # JSON, "" for the order's rate
 )
 
 postings = _narrow(
@@ -385,6 +386,8 @@ Index("legs_psp_refund", legs.c.psp_refund_id, postgresql_where=_NAMED, sqlite_w
 Index("events_at", events.c.at, postgresql_using="brin", postgresql_with={"autosummarize": "on"})
 Index("entries_at", entries.c.at, entries.c.order_id, entries.c.number)
 _HELD = text("holder <> ''")
+_LATE = text("posted_on <> ''")
+Index("entries_posted", entries.c.posted_on, postgresql_where=_LATE, sqlite_where=_LATE)
 Index("entries_holder", entries.c.holder, postgresql_where=_HELD, sqlite_where=_HELD)
 Index("effects_ready", effects.c.connection, effects.c.ready_at)
 _UNMATCHED = text("state = 'unmatched'")

@@ -364,8 +364,8 @@ class Store(Protocol):
         filter, by (at, order, number); filters: order, refund, account, currency, holder. Items:
         order, number, at, kind, entity, currency, functional_currency, refund, leg, psp_refund_id,
         holder (whose gift card or store credit it moves, "" for nobody's), posted_on, tax_point
-        (None: nothing of it is tax) and document_date as YYYY-MM-DD, postings (account, amount,
-        functional; debit positive)."""
+        (None: nothing of it is tax) and document_date as YYYY-MM-DD, worth (None, or what it is
+        valued by: see core/postings.py), postings (account, amount, functional; debit positive)."""
         ...
 
     async def entry_hashes(self, order_id: str) -> dict[int, str]:
@@ -410,8 +410,10 @@ class Store(Protocol):
         Items: name, series, number, at, and the fields of core.documents.Document."""
         ...
 
-    async def documents_due(self, limit: int) -> list[DueDocument]:
-        """Documents that wait for a number, in that order."""
+    async def documents_due(
+        self, limit: int, after: DueDocument | None = None
+    ) -> list[DueDocument]:
+        """Documents that wait for a number, in that order, after one of them."""
         ...
 
     async def number_gaps(self) -> list[tuple[str, str, int, int]]:
@@ -421,6 +423,9 @@ class Store(Protocol):
     async def closed(self) -> dict[str, str]:
         """The last closed period ("2026-10") of each legal entity that has closed one."""
         ...
+
+    async def has_orders(self, entity: str) -> bool:
+        """Whether an order is of that legal entity."""
 
     async def close_period(
         self, entity: str, period: str, at: Instant, actor: str, make: Callable[[Head], Event]

@@ -69,6 +69,7 @@ def judge(truth: Truth, ours: Ours, trail: Trail) -> list[Check]:
         _within_captured(truth),
         _remaining_agrees(truth, ours),
         *_clearing_agrees(truth, ours),
+        _exchange_agrees(truth, ours),
         _payable_explained(ours),
         _entries_balance(ours),
         _nothing_open(ours),
@@ -241,6 +242,27 @@ def _clearing_agrees(truth: Truth, ours: Ours) -> Iterable[Check]:
                 str(Money(there.get(currency, 0), currency)),
                 str(Money(here.get(currency, 0), currency)),
             )
+
+
+def _exchange_agrees(truth: Truth, ours: Ours) -> Check:
+    """What refunds took off balances that are kept in the books' currency, where it was exchanged,
+    is what left by our books, to the cent."""
+    there = {
+        str(m["psp_refund_id"]): m["settled"]
+        for m in _paid(truth)
+        if m["settled"] and m["settled_currency"] != _amount(m)[1] and _stands(m)
+    }
+    entries = [entry for entry in ours.entries if entry["psp_refund_id"] in there]
+    accounts = frozenset(ours.clearing.values())
+    here = -sum(
+        line["functional"]
+        for entry in entries
+        for line in entry["postings"]
+        if line["account"] in accounts and entry["kind"] != "provider_fee"
+    )
+    ours_in = next((entry["functional_currency"] for entry in entries), "EUR")
+    told = str(Money(sum(there.values()), ours_in))
+    return _check("What was exchanged is booked as taken", told, str(Money(here, ours_in)))
 
 
 def _payable_explained(ours: Ours) -> Check:

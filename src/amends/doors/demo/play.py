@@ -12,7 +12,7 @@ from random import Random
 import aiohttp
 import msgspec
 
-from amends.doors.demo import crash, everyday, evidence, others, trouble
+from amends.doors.demo import crash, everyday, evidence, exchange, others, trouble
 from amends.doors.demo.cast import Cast
 from amends.doors.demo.checks import Check, judge
 from amends.doors.demo.parties import (
@@ -51,6 +51,7 @@ AFTER: tuple[tuple[str, Telling], ...] = (
     ("Forged and stale messages", trouble.forged),
     ("Out of stock before the money is taken", everyday.unavailable),
     ("Yen and dinars", everyday.exponents),
+    ("Sold in dollars, booked in euro", exchange.gain_and_loss),
     ("An HTTP 500 that did the work", trouble.stored_error),
     ("Adyen: received, refunded, and failed days later", others.failed_days_later),
     ("Adyen: a lost answer, where nothing can be looked up", others.same_bytes),

@@ -141,6 +141,16 @@ class Books(Account):
         self.modifications[change.psp_reference] = change
         return change
 
+    def balance_rows(self) -> list[dict[str, Any]]:
+        """Each currency is kept as it comes, and no figures are told."""
+        self.balances = {}
+        for payment in self.by_reference.values():
+            self.enter("charge", payment.captured, payment.currency)
+            self.enter("refund", -payment.refunded, payment.currency)
+            held = sum(dispute.amount for dispute in payment.disputes if dispute.held)
+            self.enter("dispute", -held, payment.currency)
+        return super().balance_rows()
+
     def moved(self, kind: str, change: Modification, amount: int, status: str) -> None:
         """Note a movement of money that a modification made."""
         name, currency = change.payment.psp_reference, change.payment.currency

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from amends.sim.checker.fx import FX, valued
 from amends.sim.checker.money import unheard_bounce
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Leg, Movement, Refund
+from amends.sim.checker.view import (
+    BY_HAND,
+    GIFT_CARDS,
+    GONE,
+    OPEN,
+    Case,
+    Entry,
+    Leg,
+    Movement,
+    Refund,
+)
 
 Found = Iterator[Violation]
 
@@ -16,21 +27,27 @@ _RETURNED = (
     *("sales_returns", "shipping_refunds", "tax_payable"),
     *("charge_refunds", "goodwill", "fees_kept"),
 )
+# They move nothing of what was paid: they value it, or are beside it.
+_BESIDE = ("capture", "provider_fee", "fx_settled")
 ACCOUNTS: dict[str, tuple[str, ...]] = {
     "capture": ("customer_receipts", "clearing:"),
     "claim": (*_RETURNED, "refunds_payable"),
     "claim_lapsed": (*_RETURNED, "refunds_payable"),
-    "payout": ("refunds_payable", "clearing:", *BY_HAND.values()),
-    "payout_failed": ("refunds_payable", "clearing:"),
-    "external": (*_RETURNED, "clearing:"),
+    "payout": ("refunds_payable", "clearing:", *BY_HAND.values(), GIFT_CARDS, FX),
+    "payout_failed": ("refunds_payable", "clearing:", BY_HAND["credit"], FX),
+    "external": (*_RETURNED, "clearing:", FX),
+    "fx_settled": ("clearing:", *BY_HAND.values(), FX),
+    "provider_fee": ("provider_fees", "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
     **dict.fromkeys(
         ("seller_share", "seller_share_back"),
         ("seller_receivable:", "seller_shares", "platform_fees"),
     ),
+    "seller_paid": ("seller_shares", "platform_fees", "clearing:"),
     **dict.fromkeys(("seller_taken", "seller_returned"), ("seller_receivable:", "clearing:")),
     **dict.fromkeys(
-        ("dispute", "dispute_returned", "dispute_lost"), ("disputed", "dispute_losses", "clearing:")
+        ("dispute", "dispute_returned", "dispute_lost"),
+        ("disputed", "dispute_losses", "clearing:", FX),
     ),
 }
 
@@ -45,7 +62,7 @@ def entries_balance(case: Case) -> Found:
         totals = [sum(line[1] for line in entry.lines), sum(line[2] for line in entry.lines)]
         if totals != [0, 0] or not entry.lines:
             yield case.wrong("I5", f"{name} with {len(entry.lines)} lines sums to {totals}")
-        if entry.row["currency"] != case.order.currency:
+        if entry.row["currency"] != case.order.currency and entry.row["kind"] != "provider_fee":
             yield case.wrong("I5", f"{name} is in {entry.row['currency']}")
 
 
@@ -64,7 +81,7 @@ def functional_is_the_rate(case: Case) -> Found:
     equal where that is the same currency, else a side of an entry rounded once, which is half a
     unit, and split over its lines, which is less than one more for each. What is claimed for a
     refund, and what is paid of it, is rounded as the whole it comes to, so that an entry of it is
-    the step between two of them."""
+    the step between two of them. What left is booked at what it was worth (see `fx`)."""
     rate = case.order.rate
     off = (3 * rate.denominator, rate.denominator) if rate.converts else (1, 0)
     for entry in case.entries:
@@ -73,13 +90,16 @@ def functional_is_the_rate(case: Case) -> Found:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
+        if entry.row["kind"] in ("fx_settled", "provider_fee"):
+            continue
         stepped = {"refunds_payable", "disputed", "dispute_losses", "customer_receipts"}
         times = 2 if stepped & {account for account, _, _ in entry.lines} else 1
-        for account, amount, functional in entry.lines:
+        lines = [line for line in entry.lines if not (rate.converts and valued(line[0]))]
+        for account, amount, functional in lines:
             if rate.off(amount, functional) >= line_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on {account}")
         for sign in (1, -1):
-            side = [line for line in entry.lines if line[1] * sign > 0]
+            side = [line for line in lines if line[1] * sign > 0]
             amount, functional = sum(line[1] for line in side), sum(line[2] for line in side)
             if rate.off(amount, functional) > side_off * times:
                 yield case.wrong("I5", f"{name} has {functional} for {amount} on one side")
@@ -88,9 +108,12 @@ def functional_is_the_rate(case: Case) -> Found:
 
 def _owed_is_rounded_as_a_whole(case: Case, side_off: int) -> Found:
     for refund in case.order.refunds:
+        if refund.fallback_of:
+            continue
+        family = {one.id for one in case.family(refund)}
         sums = {"claim": (0, 0), "payout": (0, 0)}
         for entry in case.entries:
-            if entry.row["refund_id"] != refund.id:
+            if entry.row["refund_id"] not in family:
                 continue
             side = entry.row["kind"].partition("_")[0]
             for account, amount, functional in entry.lines:
@@ -146,7 +169,8 @@ def _of_sellers(entry: Entry) -> bool:
 
 
 def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
-    own = [e for e in case.entries if e.row["leg_id"] == leg.id and not _of_sellers(e)]
+    mine = [e for e in case.entries if e.row["leg_id"] == leg.id and not _of_sellers(e)]
+    own = [e for e in mine if e.row["kind"] not in _BESIDE]
     if leg.kind == "void":
         booked = [e.row["kind"] for e in own]
         if booked != (["void"] if leg.state == "succeeded" else []):
@@ -154,6 +178,7 @@ def _leg_booked(case: Case, refund: Refund, leg: Leg) -> Found:
         return
     payment = next(p for p in case.order.payments if p.id == leg.payment)
     account = BY_HAND.get(leg.kind, f"clearing:{payment.connection}")
+    account = GIFT_CARDS if payment.kind == "gift_card" else account
     moved = [-e.on(account) for e in own]
     expected = [leg.amount if turn % 2 == 0 else -leg.amount for turn in range(len(moved))]
     if moved != expected:
@@ -184,7 +209,9 @@ def claims_stand(case: Case) -> Found:
 
 def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     """The least and the most that may stand on the books as claimed."""
-    if refund.external or refund.stage != "active":
+    if refund.stage == "held":  # owed, and not paid yet
+        return refund.amount, refund.amount
+    if refund.external or refund.stage != "active" or refund.fallback_of:
         return 0, 0
     legs = [leg for leg in refund.current if leg.kind != "void"]
     whole = sum(leg.amount for leg in legs)
@@ -192,8 +219,8 @@ def _owed(case: Case, refund: Refund, own: list[Entry]) -> tuple[int, int]:
     if alive:
         return alive, whole  # what failed of it is owed until it is given up
     was_paid = any(e.row["kind"] == "payout" for e in own)
-    if not was_paid:
-        return 0, 0
+    if not was_paid and len(case.family(refund)) == 1:
+        return 0, 0  # what fell back is owed until it is paid or given up
     return (0, 0) if _given_up(case, refund) else (whole, whole)
 
 
@@ -239,7 +266,7 @@ def claims_name_their_parts(case: Case) -> Found:
 def clearing_is_the_providers(case: Case) -> Found:
     """The clearing accounts hold what the provider paid and settled. A movement may differ only
     while its news has not reached us, and then by its own amount."""
-    beside = [e for e in case.entries if e.row["kind"] == "capture" or _of_sellers(e)]
+    beside = [e for e in case.entries if e.row["kind"] in _BESIDE or _of_sellers(e)]
     booked = -sum(e.on("clearing:") for e in case.entries if e not in beside)
     settled = sum(_settled(case, m) for made in case.movements.values() for m in made)
     settled += sum(dispute.booked for dispute in case.order.disputes)
@@ -271,7 +298,10 @@ def disputes_are_booked(case: Case) -> Found:
     if not foreign and taken != sum(dispute.withdrawn for dispute in case.order.disputes):
         yield case.wrong("I5", f"disputes booked {taken}, which is not what they hold")
     on = {name: sum(e.on(name) for e in case.entries) for name in ("disputed", "dispute_losses")}
-    if on != {"disputed": taken - lost, "dispute_losses": lost}:
+    beyond = sum(d.beyond for d in case.order.disputes)
+    beyond_lost = sum(d.beyond for d in case.order.disputes if d.status == "lost")
+    within = taken - lost - (beyond - beyond_lost)
+    if on != {"disputed": within, "dispute_losses": lost - beyond_lost}:
         yield case.wrong("I5", f"disputes hold {taken}, {lost} of it lost, the books say {on}")
 
 

@@ -38,6 +38,9 @@ def never_more_than_captured(case: Case) -> Found:
         legs = sum(g.amount for g in _counted(case, payment, ("succeeded", *OPEN)))
         if legs > peak:
             yield case.wrong("I1", f"legs of {legs} stand on {name}, {peak} was captured")
+        kinds = {leg.kind for leg in case.order.legs if leg.payment == payment.id}
+        if payment.kind != "payment" and kinds - {"credit"}:
+            yield case.wrong("I1", f"{payment.id} is a {payment.kind} and is paid out as {kinds}")
 
 
 def columns_are_the_legs(case: Case) -> Found:
@@ -223,7 +226,9 @@ def refunds_are_their_legs(case: Case) -> Found:
         if refund.stage != "declined" and whole != refund.amount:
             yield case.wrong("I2", f"{refund.id} of {refund.amount} has legs of {whole}")
         for leg in refund.legs:
-            if (leg.state == "planned") != (refund.stage == "review") and leg.state not in GONE:
+            if (leg.state == "planned") != (
+                refund.stage in ("review", "held")
+            ) and leg.state not in GONE:
                 yield case.wrong("I1", f"{leg.id} is {leg.state} in a refund in {refund.stage}")
             if leg.state == "planned" and leg.psp_refund_id:
                 yield case.wrong("I3", f"{leg.id} is planned and was sent: {leg.psp_refund_id}")
@@ -357,8 +362,25 @@ def never_both(case: Case) -> Found:
     for refund in case.order.refunds:
         if paid[refund.id] > refund.amount:
             yield case.wrong("I12", f"{refund.id} of {refund.amount} paid {paid[refund.id]}")
-        if refund.fallback_of and paid[refund.id] and paid.get(refund.fallback_of):
-            yield case.wrong("I12", f"{refund.id} and {refund.fallback_of}, its original, both pay")
+        together = sum(paid[one.id] for one in case.family(refund))
+        if together > max(refund.amount, paid[refund.id]) and not _told_twice(case, refund):
+            yield case.wrong("I12", f"{refund.id} of {refund.amount} and its fallback: {together}")
+
+
+def _told_twice(case: Case, refund: Refund) -> bool:
+    """Whether a person was told that what failed of a refund is paid after all, beside money that
+    somebody had paid by hand."""
+    by_hand = {
+        leg.pays_for
+        for one in case.family(refund)
+        for leg in one.legs
+        if leg.kind == "manual" and leg.state == "succeeded"
+    }
+    return any(
+        event.body.get("what") == "double_benefit" and event.body.get("leg") in by_hand
+        for event in case.events
+        if event.type == "exception.raised"
+    )
 
 
 def _live(case: Case, refund: Refund) -> int:

@@ -46,7 +46,7 @@ def payments_are_found(case: Case, refs: Mapping[tuple[str, str], str]) -> Found
     """Each payment leads to its order, so that news of it arrives."""
     for payment in case.order.payments:
         owner = refs.get((payment.connection, payment.psp_payment_id))
-        if owner != case.order.id:
+        if owner != case.order.id and payment.kind == "payment":
             yield case.wrong("I13", f"{payment.psp_payment_id} leads to {owner}, not here")
 
 
@@ -70,6 +70,19 @@ def asks_are_on_disk(case: Case, asks: list[Ask], stored: set[str]) -> Found:
     if len(asked) < len(taken) and not case.order.parked:
         what = f"{len(taken)} messages asked for refunds, {len(asked)} were decided"
         yield case.wrong("I13", what)
+
+
+def fees_are_those_asked(case: Case, asks: list[Ask]) -> Found:
+    """A refund keeps back the fees that were asked for, each once, and no other."""
+    refunds = {refund.id: refund for refund in case.order.refunds}
+    for ask in asks:
+        refund = refunds.get(refund_of(ask))
+        if refund is None or not ask.accepted or "quote" in ask.body:
+            continue
+        wanted = [(fee["kind"], fee["amount"]) for fee in ask.body.get("fees", ())]
+        kept = [(fee.kind, fee.gross) for fee in refund.breakdown.fees]
+        if kept != wanted:
+            yield case.wrong("I6", f"{refund.id} keeps back {kept}, {ask.id} said {wanted}")
 
 
 def refund_of(ask: Ask) -> str:

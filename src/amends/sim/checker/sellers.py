@@ -40,7 +40,8 @@ def sellers_are_booked(case: Case) -> Found:
         yield from _booked(case, leg)
     named = {leg.id for leg in case.order.legs if leg.parties}
     for entry in case.entries:
-        if entry.row["kind"].startswith("seller_") and entry.row["leg_id"] not in named:
+        of_leg = entry.row["kind"].startswith("seller_") and entry.row["kind"] != "seller_paid"
+        if of_leg and entry.row["leg_id"] not in named:
             yield case.wrong("I5", f"entry {entry.row['number']} is of a leg without sellers")
 
 

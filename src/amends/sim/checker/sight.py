@@ -49,6 +49,7 @@ class Sight:
             asks = self._asks.get(number, [])
             yield from promises.payments_are_found(case, refs)
             yield from promises.asks_are_on_disk(case, asks, stored)
+            yield from promises.fees_are_those_asked(case, asks)
             yield from trail.asked_once_made_once(case, asks, inbox[case.order.id])
             self._numbers.add(number)
             self._paid[number] = promises.succeeded(case, asks)

@@ -80,6 +80,8 @@ def _entry_hash(entry: Entry) -> str:
         "postings": lines,
     }
     value |= {name: row[name] for name in ("posted_on", "holder") if row.get(name)}
+    if row["worth"]:
+        value["worth"] = json.loads(row["worth"])
     return sha256(canonical(value)).hexdigest()
 
 
@@ -166,7 +168,7 @@ def _taken_back(case: Case, leg: Leg) -> bool:
     """The provider itself undid it: it says so now, or the world did it."""
     movement = case.movement_of(leg)
     if movement is None:
-        return False
+        return leg.kind == "credit" and case.takes_over(leg)
     return movement.status != "succeeded" or movement.psp_refund_id in case.bounced
 
 
@@ -195,6 +197,7 @@ def unpaid_has_a_cause(case: Case) -> Found:
             movement = case.movement_of(leg)
             undone = movement is not None and movement.status in GONE
             caused = undone or _said_no(case, refund, leg) or _paid_otherwise(case, refund, leg)
+            caused = caused or case.takes_over(leg)
             if leg.state in GONE and not caused:
                 yield case.wrong("liveness", f"{leg.id} rests {leg.state} and nobody said no")
 
@@ -268,8 +271,11 @@ def reachable(case: Case, leg: Leg, was: str) -> bool:
 
 
 def asked_once_made_once(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
-    """I9: each refund is of a request of its own, and a request that was refused excuses none."""
-    requested = [e for e in case.events if e.type == "refund.requested"]
+    """I9: each refund is of a request of its own, and a request that was refused excuses none.
+    What pays for one that failed was not asked for."""
+    requested = [
+        e for e in case.events if e.type == "refund.requested" and not e.body.get("fallback_of")
+    ]
     by_call = {
         str(e.body.get("refund")) for e in requested if not e.row["actor"].startswith("connection:")
     }
@@ -318,6 +324,7 @@ def by_shop(case: Case) -> tuple[list[Event], list[Event]]:
         if not event.row["actor"].startswith("connection:"):
             continue
         refused = event.type == "refund.refused" and event.body.get("asked") == "RefundRequested"
-        if refused or event.type == "refund.requested":
+        made = event.type == "refund.requested" and not event.body.get("fallback_of")
+        if refused or made:
             (by_news if event.row["fact"] in news else asked).append(event)
     return asked, by_news

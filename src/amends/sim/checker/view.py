@@ -20,6 +20,7 @@ GONE = (
 )  # of a movement: the money is the merchant's; of a leg: it ended unpaid
 # Kinds of legs that no provider moves: a person paid, and the account it is booked on.
 BY_HAND = {"manual": "manual_payouts", "credit": "store_credit"}
+GIFT_CARDS = "gift_cards"  # where credit goes that is of a gift card
 OPEN = ("planned", "sending", "unknown", "pending", "requires_action", "awaiting_funds")
 
 
@@ -85,6 +86,14 @@ class Party(msgspec.Struct):
     taken: int = 0
 
 
+class Settled(msgspec.Struct):
+    """What the document was told that was taken off the provider's balance."""
+
+    currency: str = ""
+    amount: int = 0
+    fee: int = 0
+
+
 class Leg(msgspec.Struct):
     """One movement on one payment, as the order's document has it."""
 
@@ -98,6 +107,8 @@ class Leg(msgspec.Struct):
     outside: bool = False
     parties: list[Party] = []
     took: bool = False
+    pays_for: str = ""
+    settled: Settled | None = None
 
 
 class Refund(msgspec.Struct):
@@ -128,7 +139,7 @@ class Seller(msgspec.Struct):
 
 
 class Payment(msgspec.Struct):
-    """Money at one provider."""
+    """Money at one provider, or a gift card or store credit, by its `kind`."""
 
     id: str
     connection: str
@@ -147,6 +158,7 @@ class Payment(msgspec.Struct):
     reread: bool = False
     busy: str = ""
     sellers: list[Seller] = []
+    kind: str = "payment"
 
 
 class Dispute(msgspec.Struct):
@@ -157,6 +169,9 @@ class Dispute(msgspec.Struct):
     withdrawn: int = 0
     status: str = ""
     booked: int = 0
+    beyond: int = 0
+    currency: str = ""
+    settled: Settled | None = None
 
 
 class Part(msgspec.Struct):
@@ -198,6 +213,10 @@ class Rate(msgspec.Struct):
         times the denominator."""
         return abs(2 * (functional * self.denominator - amount * self.numerator))
 
+    def of(self, amount: int) -> int:
+        """An amount, not below 0, in minor units of `quote`, half up."""
+        return (2 * amount * self.numerator + self.denominator) // (2 * self.denominator)
+
 
 class Order(msgspec.Struct):
     """The document of one order."""
@@ -234,6 +253,14 @@ class Movement(msgspec.Struct):
     status: str
     psp_refund_id: str | None = None
     key: str | None = None
+    settled_currency: str = ""
+    settled: int = 0
+    settled_fee: int = 0
+
+    @property
+    def figures(self) -> tuple[str, int, int]:
+        """What it took off the balance, and the fee."""
+        return self.settled_currency, self.settled, self.settled_fee
 
     @property
     def asked(self) -> bool:
@@ -281,6 +308,9 @@ class DisputeThere(msgspec.Struct):
     psp_payment_id: str
     status: str
     withdrawn: int
+    settled: int = 0
+    settled_currency: str = ""
+    settled_fee: int = 0
 
 
 class Told(msgspec.Struct):
@@ -362,6 +392,16 @@ class Case(msgspec.Struct):
             return True
         own = [row for row in self.rows["effects"] if row["payment_id"] == payment.id]
         return any(not row["leg_id"] for row in own) or bool(payment.reread and payment.busy)
+
+    def family(self, refund: Refund) -> list[Refund]:
+        """A refund, and those that pay what failed of it."""
+        return [r for r in self.order.refunds if refund.id in (r.id, r.fallback_of)]
+
+    def takes_over(self, leg: Leg) -> bool:
+        """Whether the leg gives or gave money that one of the order was to give, which now pays it
+        after all."""
+        first = next((g for g in self.order.legs if g.id == leg.pays_for), None)
+        return first is not None and first.state not in GONE
 
     def owners(self, movement: Movement) -> list[tuple[Refund, Leg]]:
         """The legs that say the movement is theirs."""
@@ -482,8 +522,9 @@ def _hear(told: Told, thing: dict[str, Any]) -> None:
     if kind == "refund":
         told.refunds.add((name, str(thing.get("status"))))
     elif kind == "dispute":
-        moved = sum(line["amount"] for line in thing.get("balance_transactions") or ())
-        told.disputes.add((name, str(thing.get("status")), -moved))
+        lines = thing.get("balance_transactions") or ()
+        held = thing.get("amount") or 0 if len(lines) % 2 else 0  # one takes, the next gives back
+        told.disputes.add((name, str(thing.get("status")), held))
     elif kind == "payment_intent":
         told.captured.add((name, thing.get("amount_received") or 0))
     elif kind == "charge":

@@ -11,11 +11,13 @@ from amends.sim.outbox import Outbox
 from amends.sim.paypal.certificates import PATH, signer
 from amends.sim.paypal.errors import missing
 from amends.sim.paypal.money import Json
-from amends.sim.paypal.objects import Authorization, Capture, Dispute, Payment, Refund
+from amends.sim.paypal.objects import Authorization, Capture, Dispute, Payment, Refund, Settled
 from amends.sim.wire import Clock, Movement
 
 DAY_S = 86_400
 HOUR_S = 3_600
+# An example; no rate is promised.
+FEE_PER_MILLE = 25
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Up to 25 tries over three days; their distances are not documented.
 RETRY_AFTER_S = (5.0, 30.0, 120.0, 600.0, *[float(HOUR_S)] * 11, *[6.0 * HOUR_S] * 9)
@@ -29,7 +31,8 @@ class Settings(msgspec.Struct, kw_only=True):
     out. `refund_age_s`, `refunds_most`: a capture takes no refund after so long or so many (PayPal
     names the refusal, not the number). `list_delay_s`: how long an order does not show a new
     refund. `refund_events` False: a refund that ends later says so by no webhook, as PayPal does
-    not promise one. `refuse_over_refund` False: whatever is asked is paid.
+    not promise one. `refuse_over_refund` False: whatever is asked is paid. `fees_back`: the part of
+    the fee that is a share of the amount is given back with a refund.
     """
 
     key_age_s: float = 45 * DAY_S
@@ -41,6 +44,7 @@ class Settings(msgspec.Struct, kw_only=True):
     list_delay_s: float = 0.0
     refund_events: bool = True
     refuse_over_refund: bool = True
+    fees_back: bool = False
 
 
 class Site(msgspec.Struct):
@@ -186,10 +190,41 @@ class Books(Account):
         """Note a movement of money in the world's own truth."""
         return self.note(kind, payment.id, refund_id, amount, payment.currency, status, origin)
 
-    def credit(self, currency: str, amount: int) -> None:
-        """The balance grows, or shrinks, where it is followed."""
+    def brought(self, taken: Capture) -> None:
+        """A capture is on the balance."""
+        currency = taken.payment.currency
+        taken.settled = self._settled(taken.amount, currency, FEE_PER_MILLE)
+        self._enter("charge", taken.settled, 1)
         if currency in self.balance:
-            self.balance[currency] += amount
+            self.balance[currency] += taken.amount
+
+    def debit(self, given: Refund) -> None:
+        """A refund leaves the balance."""
+        payment = given.capture.payment
+        per_mille = FEE_PER_MILLE if self.settings.fees_back and not payment.seller else 0
+        given.settled = self._settled(given.cost, payment.currency, per_mille)
+        self._enter("refund", given.settled, -1)
+        if not payment.seller:  # else it is told of the balance of the payee, which is another
+            taken = given.settled
+            self.took_off(given.id, taken.amount, taken.currency, -taken.fee)
+        if payment.currency in self.balance:
+            self.balance[payment.currency] -= given.cost
+
+    def debit_back(self, given: Refund) -> None:
+        """What a refund took is on the balance again, to the cent."""
+        currency = given.capture.payment.currency
+        if given.settled is not None:
+            self._enter("refund", given.settled, 1)
+        if currency in self.balance:
+            self.balance[currency] += given.cost
+
+    def _settled(self, amount: int, currency: str, per_mille: int) -> Settled:
+        settled, kept_in = self.exchanged(amount, currency)
+        return Settled(settled, settled * per_mille // 1000, kept_in)
+
+    def _enter(self, category: str, settled: Settled, sign: int) -> None:
+        self.enter(category, sign * settled.amount, settled.currency)
+        self.enter("fee", -sign * settled.fee, settled.currency)
 
     def emit(self, event_type: str, kind: str, resource: Json, origin: Origin) -> None:
         """Queue the webhooks of something that happened to a resource of that kind."""

@@ -23,6 +23,7 @@ from amends.sim.paypal import (
 )
 from amends.sim.paypal.books import Books, Forced
 from amends.sim.paypal.objects import GIVEN_BACK, Authorization, Capture, Dispute, Payment
+from amends.sim.settlement import Settlement
 from amends.sim.steering import (
     GENERAL,
     Answer,
@@ -152,6 +153,11 @@ class SetBalance(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     refuse: bool = True
 
 
+def _settle(books: Books, wish: Settlement) -> Answer:
+    books.settlement = wish
+    return {}
+
+
 class ChangeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`settings`."""
 
@@ -164,6 +170,7 @@ class ChangeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     list_delay_s: float | None = None
     refund_events: bool | None = None
     refuse_over_refund: bool | None = None
+    fees_back: bool | None = None
 
 
 # -- payments ----------------------------------------------------------------------------------
@@ -483,6 +490,7 @@ COMMANDS: Commands = {
     "revoke_tokens": (Nothing, _revoke_tokens),
     "trust_anchors": (Nothing, _trust_anchors),
     "settings": (ChangeSettings, _settings),
+    "settle": (Settlement, _settle),
 }
 
 

@@ -80,6 +80,15 @@ class Authorization(msgspec.Struct, eq=False, kw_only=True):
         return self.status not in ("CREATED", "PARTIALLY_CAPTURED")
 
 
+class Settled(msgspec.Struct, frozen=True):
+    """What a capture brought on the balance or a refund took off it, and its fee (of a refund: what
+    was given back), in the currency the account is kept in."""
+
+    amount: int
+    fee: int
+    currency: str
+
+
 class Capture(msgspec.Struct, eq=False, kw_only=True):
     """Money that was taken. `reason` says why it is pending or declined."""
 
@@ -93,6 +102,7 @@ class Capture(msgspec.Struct, eq=False, kw_only=True):
     final: bool = True
     invoice_id: str = ""
     authorization: str = ""
+    settled: Settled | None = None
 
     @property
     def refunds(self) -> list[Refund]:
@@ -127,6 +137,8 @@ class Refund(msgspec.Struct, eq=False, kw_only=True):
     def cost(self) -> int:
         """What of it the account that asked pays; the payee pays the rest."""
         return self.added if self.capture.payment.seller else self.amount
+
+    settled: Settled | None = None
 
 
 class Dispute(msgspec.Struct, eq=False, kw_only=True):

@@ -75,7 +75,7 @@ def take(
     payment.updated = now
     books.captures[taken.id] = taken
     if status == "COMPLETED":
-        books.credit(payment.currency, amount)
+        books.brought(taken)
     if status != "DECLINED":
         _show_captured(payment, now, final=final)
     return taken
@@ -168,7 +168,7 @@ def settle(books: Books, taken: Capture, status: str) -> None:
     if taken.id in books.capturing:
         books.capturing[taken.id].status = CAPTURE_WORDS[status]
     if status == "COMPLETED":
-        books.credit(taken.payment.currency, taken.amount)
+        books.brought(taken)
     announce(books, taken, BY_OTHERS)
     refunds.fund_held(books, taken.payment.currency)
 

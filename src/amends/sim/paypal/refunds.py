@@ -155,14 +155,13 @@ def _enter(books: Books, given: Refund, status: str, *, short: bool) -> None:
     given.status = status
     given.updated = books.now()
     books.movement_of[given.id].status = WORDS[status]
-    currency = given.capture.payment.currency
     if status in GIVEN_BACK:
         if given.debited:
-            books.credit(currency, given.cost)
+            books.debit_back(given)
         given.debited = False
     elif not short and not given.debited:
         given.debited = True
-        books.credit(currency, -given.cost)
+        books.debit(given)
     _show_refunded(given.capture, given.updated)
 
 

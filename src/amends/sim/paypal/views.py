@@ -1,6 +1,8 @@
 """How PayPal shows what an account holds: Payments v2, Orders v2 and Disputes v1."""
 
-from amends.sim.paypal.books import Books, stamp
+from fractions import Fraction
+
+from amends.sim.paypal.books import FEE_PER_MILLE, Books, stamp
 from amends.sim.paypal.money import Json, shown
 from amends.sim.paypal.objects import (
     GIVEN_BACK,
@@ -9,17 +11,16 @@ from amends.sim.paypal.objects import (
     Dispute,
     Payment,
     Refund,
+    Settled,
     Shown,
 )
+from amends.sim.settlement import decimals, rounded
 
 MERCHANT = {"email_address": "merchant@example.test", "merchant_id": "SANDBXSHPP234"}
 PROTECTION = {
     "status": "ELIGIBLE",
     "dispute_categories": ["ITEM_NOT_RECEIVED", "UNAUTHORIZED_TRANSACTION"],
 }
-# An example; no rate is promised.
-FEE_PER_MILLE = 25
-
 # What a case lets the merchant do: its status -> path of the action. The link's name has
 # underscores.
 ACTIONS = {
@@ -138,12 +139,55 @@ def _received(taken: Capture) -> Json:
     """What reaches the merchant; nothing is known of it while the capture is pending."""
     if taken.status in ("PENDING", "DECLINED", "FAILED"):
         return {}
-    currency = taken.payment.currency
+    currency, settled = taken.payment.currency, taken.settled
     fee = taken.amount * FEE_PER_MILLE // 1000
-    return {
+    said = {
         "gross_amount": shown(taken.amount, currency),
         "paypal_fee": shown(fee, currency),
         "net_amount": shown(taken.amount - fee, currency),
+    }
+    if settled is None or settled.currency == currency:
+        return said
+    return said | {
+        "paypal_fee_in_receivable_currency": shown(settled.fee, settled.currency),
+        "receivable_amount": shown(settled.amount - settled.fee, settled.currency),
+        "exchange_rate": _exchange_rate(taken.amount, currency, settled),
+    }
+
+
+def _exchange_rate(amount: int, currency: str, settled: Settled) -> Json:
+    """As PayPal says it: units for one unit, rounded."""
+    scale = Fraction(10) ** (decimals(currency) - decimals(settled.currency))
+    rate = rounded(Fraction(settled.amount, amount) * scale * 10**8)
+    value = f"{rate // 10**8}.{rate % 10**8:08d}"
+    return {"source_currency": currency, "target_currency": settled.currency, "value": value}
+
+
+def _payable(given: Refund, total: int) -> Json:
+    """What a refund took off the balance: what was paid for the capture is mostly kept."""
+    payment = given.capture.payment
+    currency, settled = payment.currency, None if payment.seller else given.settled
+    plain = settled is None or settled.currency == currency
+    fee = settled.fee if settled is not None and plain else 0
+    said = {
+        "gross_amount": shown(given.amount, currency),
+        "paypal_fee": shown(fee, currency),
+        **_filled(platform_fees=_added(given)),
+        "net_amount": shown(given.amount - fee - given.added, currency),
+        "total_refunded_amount": shown(total, currency),
+    }
+    if settled is None or plain:
+        return said
+    net = shown(settled.amount - settled.fee, settled.currency)
+    step = {
+        "payable_amount": shown(given.amount, currency),
+        "converted_amount": net,
+        "exchange_rate": _exchange_rate(given.amount, currency, settled),
+    }
+    return said | {
+        "paypal_fee_in_receivable_currency": shown(settled.fee, settled.currency),
+        "net_amount_in_receivable_currency": net,
+        "net_amount_breakdown": [step],
     }
 
 
@@ -162,14 +206,7 @@ def refund(books: Books, given: Refund) -> Json:
         **_own_ids(payment, given.invoice_id, given.custom_id),
         **_filled(note_to_payer=given.note),
         **_filled(acquirer_reference_number=f"7461{given.id}" if traced else ""),
-        "seller_payable_breakdown": {
-            "gross_amount": shown(given.amount, payment.currency),
-            # What was paid for the capture is not given back.
-            "paypal_fee": shown(0, payment.currency),
-            **_filled(platform_fees=_added(given)),
-            "net_amount": shown(given.amount - given.added, payment.currency),
-            "total_refunded_amount": shown(total, payment.currency),
-        },
+        "seller_payable_breakdown": _payable(given, total),
         "payer": MERCHANT,
         **_times(given.created, given.updated),
         "links": [

@@ -4,11 +4,12 @@ that a month of any size is held in memory only as far as it is being lived."""
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import TYPE_CHECKING
 
 from amends.sim.play.node import prng_of
 from amends.sim.play.people import Person
-from amends.sim.play.story import make, spread
+from amends.sim.play.story import Plan, make, spread
 
 if TYPE_CHECKING:
     from amends.sim.play.play import World
@@ -20,29 +21,32 @@ async def crowd(world: World) -> None:
         async with asyncio.TaskGroup() as living:
             for at, number in _when(world):
                 await world.until(at)
-                person = _person(world, number)
-                assert person is not None
-                living.create_task(person.live())
+                plan, prng = _planned(world, number)
+                living.create_task(Person(world, plan, prng).live())
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
 
 
 def _when(world: World) -> list[tuple[float, int]]:
     """The instant and number of every order that is placed, in turn."""
-    wish = world.wish
+    wish, found = world.wish, []
     numbers = (int(number) for number in wish.only) if wish.only else range(1, wish.orders + 1)
-    found = ((number, _person(world, number)) for number in sorted(numbers))
-    return sorted((person.plan.at, number) for number, person in found if person is not None)
+    for number in sorted(numbers):
+        plan, _ = _planned(world, number)
+        if plan.report["tenders"] and (not wish.personas or plan.persona in wish.personas):
+            found.append((plan.at, number))
+    return sorted(found)
 
 
-def _person(world: World, number: int) -> Person | None:
-    """Who placed an order; None if it cannot be paid here or is not wanted."""
+def _planned(world: World, number: int) -> tuple[Plan, Random]:
+    """One order and the source of all that comes after; without tenders where no provider takes
+    it."""
     wish = world.wish
     prng = prng_of(wish.seed, "order", number)
     asks = wish.asking >= 1 or prng_of(wish.seed, "asks", number).random() < wish.asking
     plan = make(str(number), prng, wish.days, asks)
     # Each payment at one of the providers, drawn apart: a story with one is as it was.
     here = [provider.party for provider in world.providers]
-    fits = spread(plan, prng_of(wish.seed, "at", number), here)
-    wanted = not wish.personas or plan.persona in wish.personas
-    return Person(world, plan, prng) if fits and wanted else None
+    if not spread(plan, prng_of(wish.seed, "at", number), here):
+        plan.report["tenders"] = []
+    return plan, prng

@@ -27,12 +27,14 @@ AT_ONCE = 2000  # orders in a part
 
 
 class Truth(msgspec.Struct):
-    """What the providers say: by psp_payment_id, as their own control tells it."""
+    """What the providers say: by psp_payment_id, as their own control tells it, and what each
+    account holds."""
 
     movements: dict[str, list[Row]]
     payments: dict[str, list[Row]]
     disputes: dict[str, list[Row]]
     warnings: dict[str, list[Row]]
+    balances: list[Row]
 
     def of(self, what: str, payments: Iterable[str]) -> list[Row]:
         """Rows of these payments."""
@@ -48,6 +50,7 @@ def truth(worlds: Sequence[World]) -> Truth:
         _by_payment(row for world in worlds for row in world.payments()),
         _by_payment(row for world in worlds for row in world.disputes()),
         _by_payment(row for world in worlds for row in world.warnings()),
+        [row for world in worlds for row in world.balances()],
     )
 
 

@@ -26,6 +26,7 @@ WHSEC = "whsec_c2ltdWxhdGlvbi1zZWNyZXQ="
 HMAC_KEY = "73696D756C6174696F6E2D736563726574"
 WEBHOOK_ID = "5GP028458E2496506"
 PAYPAL_URL = "http://psp.sim/paypal"
+MARKET = {"USD": "0.91", "JPY": "0.0062", "KWD": "3.01", "CHF": "1.04"}
 ITEMS = ("foreign_item", "bad_item")
 SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 
@@ -128,7 +129,7 @@ class _Stripe(Party):
     short = True
 
     def world(self, clock: Clock, prng: Random) -> World:
-        return StripeWorld(clock, prng)
+        return exchanging(StripeWorld(clock, prng))
 
     def account(self, folder: Path) -> dict[str, Any]:
         return {
@@ -263,7 +264,7 @@ class _PayPal(Party):
     def world(self, clock: Clock, prng: Random) -> World:
         world = PayPalWorld(clock, prng)
         world.reached_at(PAYPAL_URL)
-        return world
+        return exchanging(world)
 
     def account(self, folder: Path) -> dict[str, Any]:
         return {
@@ -315,6 +316,12 @@ class _PayPal(Party):
     def was_short(self, plan: Plan) -> bool:
         answer = plan.response
         return answer is not None and b"REFUND_FAILED_INSUFFICIENT_FUNDS" in answer.body
+
+
+def exchanging(world: World) -> World:
+    """The account is kept in euro, at other rates each day than the books reckon with."""
+    world.control({"op": "settle", "currency": "EUR", "rates": MARKET, "drift_bp": 300})
+    return world
 
 
 def _file(folder: Path, name: str, secret: str) -> str:

@@ -86,6 +86,7 @@ def settings(wish: Wish) -> config.Config:
         "ledger": {
             "functional_currency": "EUR",
             "rates": RATES,
+            "ecb": False,
             "captures": wish.books_captures,
         },
         "audit": {"dir": str(wish.folder / "audit")},

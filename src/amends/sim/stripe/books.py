@@ -121,16 +121,32 @@ class Books(Account):
             self.outbox.post(event.id, event_type, _encode(event), origin.request_id)
 
     def transact(
-        self, kind: str, category: str, amount: int, currency: str, source: str, *, fee: int = 0
+        self,
+        kind: str,
+        category: str,
+        amount: int,
+        currency: str,
+        source: str,
+        *,
+        fee: int = 0,
+        undoes: BalanceTransaction | None = None,
     ) -> BalanceTransaction:
-        """Write one line on the balance; positive amounts come in."""
+        """Write one line on the balance; positive amounts come in. It is in the currency the
+        account settles in, as `fee` is, at the rate of today or of the line it `undoes`."""
         now = self.now()
+        paid, paid_in = amount, currency
+        settled, kept_in = self.exchanged(amount, currency)
+        rate = self.settlement.rate(currency.upper(), now) if self.settlement else None
+        if undoes is not None:
+            settled, kept_in, fee = -undoes.amount, undoes.currency, -undoes.fee
+        amount, currency = settled, kept_in.lower()
         line = BalanceTransaction(
             id=self.new_id("txn"),
             amount=amount,
             available_on=now,
             created=now,
             currency=currency,
+            exchange_rate=None if rate is None else round(rate.numerator / rate.denominator, 6),
             fee=fee,
             fee_details=_fee_details(fee, currency),
             net=amount - fee,
@@ -139,8 +155,10 @@ class Books(Account):
             type=kind,
         )
         self.transactions.add(line)
-        if currency in self.balance:
-            self.balance[currency] += line.net
+        self.enter(category.partition("_")[0], amount, currency)
+        self.enter("fee", -fee, currency)
+        if paid_in in self.balance:
+            self.balance[paid_in] += paid - fee
         return line
 
     def move(

@@ -10,6 +10,7 @@ import msgspec
 
 from amends.sim.account import BY_OTHERS, Outcome
 from amends.sim.faults import FaultBook
+from amends.sim.settlement import Settlement
 from amends.sim.steering import (
     GENERAL,
     Answer,
@@ -112,6 +113,11 @@ class ConnectedAccount(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 
     account: str
     reversible: bool = True
+
+
+def _settle(books: Books, wish: Settlement) -> Answer:
+    books.settlement = wish
+    return {}
 
 
 class ChangeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -345,6 +351,7 @@ COMMANDS: Commands = {
     "fund": (SetBalance, _fund),
     "connected_account": (ConnectedAccount, _connected_account),
     "settings": (ChangeSettings, _settings),
+    "settle": (Settlement, _settle),
 }
 
 
@@ -394,13 +401,18 @@ def dispute_rows(books: Books) -> list[dict[str, Any]]:
 
 
 def _dispute_row(dispute: Dispute) -> dict[str, Any]:
-    """How it stands, and what its lines on the balance have taken so far."""
+    """How it stands, and what its lines on the balance have taken so far: the first takes what is
+    disputed, the second gives it back."""
+    lines = dispute.balance_transactions
     return {
         "gateway": "stripe",
         "id": dispute.id,
         "psp_payment_id": dispute.payment_intent,
         "status": dispute.status,
-        "withdrawn": -sum(line.amount for line in dispute.balance_transactions),
+        "withdrawn": dispute.amount if len(lines) == 1 else 0,
+        "settled": -sum(line.amount for line in lines),
+        "settled_currency": lines[0].currency.upper() if lines else "",
+        "settled_fee": sum(line.fee for line in lines),
     }
 
 

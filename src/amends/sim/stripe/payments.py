@@ -181,7 +181,7 @@ def authorize(books: Books, payment: Payment, charge_id: str, method_type: str) 
 def settle_capture(books: Books, payment: Payment, amount: int, *, final: bool = True) -> None:
     """Take held money, and let the rest go when this capture is the final one."""
     intent, charge = payment.intent, payment.charged
-    fee = amount * FEE_PER_MILLE // 1000 + FEE_FIXED
+    fee = books.exchanged(amount, intent.currency)[0] * FEE_PER_MILLE // 1000 + FEE_FIXED
     kind = "charge" if charge.payment_method_details["type"] == "card" else "payment"
     line = books.transact(kind, "charge", amount, intent.currency, charge.id, fee=fee)
     charge.balance_transaction = line.id

@@ -195,6 +195,7 @@ def _debit(books: Books, refund: Refund) -> None:
     kind = "refund" if refund.id.startswith("re_") else "payment_refund"
     line = books.transact(kind, "refund", -refund.amount, refund.currency, refund.id)
     refund.balance_transaction = line.id
+    books.took_off(refund.id, -line.amount, line.currency, line.fee)
 
 
 def _enter(books: Books, refund: Refund, status: str, failure_reason: str) -> None:
@@ -230,7 +231,10 @@ def _give_back(books: Books, refund: Refund) -> None:
         ]
         return
     kind = "refund_failure" if refund.id.startswith("re_") else "payment_failure_refund"
-    line = books.transact(kind, "refund_failure", refund.amount, refund.currency, refund.id)
+    before = books.transactions.get(refund.balance_transaction)
+    line = books.transact(
+        kind, "refund_failure", refund.amount, refund.currency, refund.id, undoes=before
+    )
     refund.failure_balance_transaction = line.id
 
 

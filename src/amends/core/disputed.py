@@ -1,0 +1,94 @@
+"""What a dispute takes, on the books: whole, at what it was worth that day, whatever its currency.
+More than the payment ever was can only come of exchange: it is a loss of that, and nothing is owed
+for it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from amends.core import fx, postings
+from amends.core.facts import DisputeReported
+from amends.core.order import Dispute, Payment
+from amends.core.postings import Worth
+from amends.core.work import Work
+from amends.kernel.money import Rate, convert, share
+
+# What follows from the rest, and does not make a message news.
+BOOKED = {"booked": 0, "beyond": 0, "value": None, "fee": (0, 0)}
+
+
+def same(before: Dispute | None, after: Dispute) -> bool:
+    """Whether a message says nothing new."""
+    return before is not None and after == replace(before, **BOOKED)
+
+
+def book(
+    work: Work, payment: Payment, before: Dispute | None, after: Dispute, fact: DisputeReported
+) -> Dispute:
+    """The dispute with what of it is on the books now, and the entries that lead there. What was
+    taken in another currency counts as the whole payment until it ends (`withdrawn`)."""
+    worth = _worth(work, payment, before, after, fact)
+    if after.currency and after.taken:
+        what = {"what": "dispute_currency", "dispute": after.id}
+        work.event("exception.raised", **what)
+        after = replace(after, withdrawn=payment.captured, booked=_in_ours(work, worth))
+    else:
+        after = replace(after, booked=after.withdrawn)
+    most = max(payment.captured_peak, payment.authorized)
+    value = worth.functional if worth and fx.foreign(work.order) else None
+    after = replace(after, beyond=max(0, after.booked - most), value=value)
+    entry = postings.dispute(work.order, payment.connection, before, after, work.now, worth)
+    if entry is not None:
+        work.book(entry)
+    was = before.fee if before else (0, 0)
+    after = replace(after, fee=fx.dispute_fee(work, after.settled, was))
+    fx.book_fee(work, payment.connection, "", None, was, after.fee, after.settled)
+    return after
+
+
+def _worth(
+    work: Work, payment: Payment, before: Dispute | None, after: Dispute, fact: DisputeReported
+) -> Worth | None:
+    """What it holds is worth: by the provider's figures, else what was booked of it before, and at
+    the rate of the day what it took since. None: at the order's rate."""
+    if not (fx.foreign(work.order) or after.currency):
+        return None
+    if said := fx.by_figures(work, payment.connection, after.settled):
+        return said
+    was, now = (_taken(before), _taken(after))
+    if not (was or now):
+        return None
+    booked = _value(work, before)
+    if before is not None and now <= was:
+        left = share(booked, now, was) if was else 0
+        return Worth(left, "booked") if _by_rate_of_day(before) else None
+    day = fx.of_the_day(work, now - was, fact.currency)
+    if day is None:
+        return None
+    return replace(day, functional=booked + day.functional)
+
+
+def _taken(dispute: Dispute | None) -> int:
+    """What it holds, in the currency it was taken in."""
+    if dispute is None:
+        return 0
+    return dispute.taken if dispute.currency else dispute.withdrawn
+
+
+def _value(work: Work, dispute: Dispute | None) -> int:
+    if dispute is None:
+        return 0
+    return convert(dispute.booked, work.order.rate) if dispute.value is None else dispute.value
+
+
+def _by_rate_of_day(dispute: Dispute) -> bool:
+    return dispute.value is not None or bool(dispute.currency)
+
+
+def _in_ours(work: Work, worth: Worth | None) -> int:
+    """A functional amount in the order's currency; 0 where nobody knows what it is worth."""
+    rate = work.order.rate
+    if worth is None:
+        return 0
+    back = Rate(rate.quote, rate.base, rate.denominator, rate.numerator, rate.source)
+    return convert(worth.functional, back)

@@ -1,0 +1,55 @@
+"""A refund as it begins: on the trail, and with a deadline where a person is to look at it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amends.core.effects import Effect, deadline_id
+from amends.core.order import Breakdown, Refund, shown_state
+from amends.core.work import Work
+from amends.kernel.check import invariant
+from amends.kernel.time import DAY
+
+REVIEW_FOR = 2 * DAY  # a review older than this is overdue
+
+
+def set_deadline(work: Work, refund: Refund) -> None:
+    """Somebody is told when nobody has decided by then."""
+    name, due = deadline_id(refund.id), refund.decide_by
+    work.effect(Effect(name, work.order.id, "deadline", "", "", due))
+
+
+def tell_requested(work: Work, refund_id: str, note_hash: str = "") -> None:
+    """The event of a refund's beginning, with the policy's word on it."""
+    refund = work.refund(refund_id)
+    verdict = refund.verdict
+    invariant(verdict is not None, "a request always has a verdict")
+    work.event(
+        "refund.requested",
+        refund=refund.id,
+        reason=refund.reason,
+        amount=refund.amount,
+        currency=work.order.currency,
+        breakdown=_itemised(refund.breakdown),
+        legs=[
+            {"leg": g.id, "kind": g.kind, "payment": g.payment, "amount": g.amount}
+            | ({"why": g.failure} if g.failure else {})
+            for g in refund.legs
+        ],
+        state=shown_state(refund),
+        verdict=_plain(verdict),
+        **({"statutory": True} if refund.statutory else {}),
+        shown=refund.shown,
+        note=note_hash,
+        fallback_of=refund.fallback_of,
+    )
+
+
+def _itemised(parts: Breakdown) -> dict[str, Any]:
+    """Lines, shipping and what they do not explain; anything else only where there is some."""
+    always = ("lines", "shipping", "unallocated")
+    return {name: value for name, value in _plain(parts).items() if name in always or value}
+
+
+def _plain(struct: Any) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}

@@ -1,0 +1,138 @@
+"""Amounts too small to be worth a movement of money: held until those of an order come to enough,
+or given as store credit where the customer agreed to that.
+
+What is held is set aside and on the books as a claim like any other; nothing of it has left. Once
+what an order holds comes to the minimum, or nothing else of the order is left that could follow,
+one refund pays it all: it has the parts of all of them and takes the place of their claims.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec.structs import replace
+
+from amends.core import claims, legs
+from amends.core.facts import PaidOutside
+from amends.core.holds import reserve
+from amends.core.order import Breakdown, Leg, LegKind, Order, Refund
+from amends.core.outside import pay
+from amends.core.policy import Amounts
+from amends.core.quote import Quote, by_wish, least
+from amends.core.requests import RefundIn
+from amends.core.work import Work
+from amends.kernel.canon import digest
+from amends.kernel.ids import derived, tail
+
+
+def _is_small(order: Order, request: RefundIn, amounts: Amounts, quote: Quote) -> bool:
+    """Below the minimum, and neither all that is left nor owed at once."""
+    kinds = {portion.kind for portion in quote.portions}
+    money = "refund" in kinds and kinds <= {"refund", "credit"}
+    below = quote.amount < min(least(order, amounts), order.remaining)
+    return money and below and by_wish(request)
+
+
+def credited(work: Work, request: RefundIn, quote: Quote) -> Quote:
+    """A small amount as store credit where the policy says so; the customer's consent was asked for
+    with the amount."""
+    amounts = work.ctx.policy.amounts
+    if amounts.below_minimum != "credit" or not _is_small(work.order, request, amounts, quote):
+        return quote
+    portions = tuple(replace(portion, kind="credit") for portion in quote.portions)
+    return replace(quote, portions=portions, hash=digest([quote.hash, portions]))
+
+
+def to_be_held(work: Work, request: RefundIn, quote: Quote) -> bool:
+    """Whether a refund is held once it is approved."""
+    amounts = work.ctx.policy.amounts
+    return amounts.below_minimum == "hold" and _is_small(work.order, request, amounts, quote)
+
+
+def hold(work: Work, refund_id: str) -> None:
+    """It is owed from now on, and waits."""
+    work.put_refund(refund_id, stage="held", decide_by=0)
+    claims.claim(work, refund_id)
+
+
+def pay_by_hand(work: Work, refund: Refund, fact: PaidOutside) -> list[str]:
+    """A person does not wait for more; what was paid, by leg."""
+    work.put_refund(refund.id, stage="active")
+    for leg in refund.legs:
+        if leg.kind == "credit":
+            legs.decide_leg(work, leg.id, "credited")
+        else:
+            pay(work, leg.id, fact)
+    return [leg.id for leg in refund.legs if leg.kind != "credit"]
+
+
+def pay_out(work: Work) -> None:
+    """One refund for all that is held, if that is enough, or nothing else is left to come."""
+    held = [refund for refund in work.order.refunds if refund.stage == "held"]
+    amount = sum(refund.amount for refund in held)
+    if not held or (amount < least(work.order, work.ctx.policy.amounts) and work.order.remaining):
+        return
+    made = _combined(work, held)
+    for refund in held:
+        for leg in refund.legs:
+            legs.decide_leg(work, leg.id, "drop")
+        work.put_refund(refund.id, stage="combined", combined_in=made.id)
+        work.event("refund.superseded", refund=refund.id, by=made.id, amount=refund.amount)
+    work.change(refunds=(*work.order.refunds, made))
+    for leg in made.legs:
+        reserve(work, leg.id)
+    claims.claim(work, made.id)
+    for leg in made.legs:
+        legs.decide_leg(work, leg.id, "credited" if leg.kind == "credit" else "approve")
+    work.event(
+        "refund.requested",
+        refund=made.id,
+        reason=made.reason,
+        amount=made.amount,
+        currency=work.order.currency,
+        combines=[refund.id for refund in held],
+        legs=[[leg.id, leg.kind, leg.payment, leg.amount] for leg in made.legs],
+        state="sending",
+        shown=made.shown,
+    )
+
+
+def _combined(work: Work, held: list[Refund]) -> Refund:
+    refund_id = derived("rf", *(refund.id for refund in held))
+    sums: Counter[tuple[str, str, LegKind]] = Counter()
+    for leg in (leg for refund in held for leg in refund.legs):
+        sums[(leg.payment, leg.capture, leg.kind)] += leg.amount
+    planned = tuple(
+        Leg(f"leg_{tail(refund_id)}_{n}", kind, payment, amount, "planned", capture=capture)
+        for n, ((payment, capture, kind), amount) in enumerate(sums.items(), 1)
+    )
+    parts = _together([refund.breakdown for refund in held])
+    amount = sum(refund.amount for refund in held)
+    last = held[-1]
+    return replace(
+        last,
+        id=refund_id,
+        amount=amount,
+        stage="active",
+        breakdown=parts,
+        legs=planned,
+        requested_by=work.recorded.actor,
+        created_at=work.now,
+        shown=digest([refund_id, amount, last.reason, parts]),
+        claimed=0,
+        note="",
+        small=False,
+    )
+
+
+def _together(parts: list[Breakdown]) -> Breakdown:
+    return Breakdown(
+        tuple(x for one in parts for x in one.lines),
+        tuple(x for one in parts for x in one.shipping),
+        sum(one.unallocated for one in parts),
+        tuple(x for one in parts for x in one.charges),
+        tuple(x for one in parts for x in one.fees),
+        tuple(x for one in parts for x in one.lost),
+        sum(one.compensation for one in parts),
+        tuple(x for one in parts for x in one.unused),
+    )

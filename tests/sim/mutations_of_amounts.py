@@ -1,0 +1,40 @@
+"""Guards of amounts and of the books, taken out; see `tests.sim.mutations`, which lists them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from amends.core import claims, heard, promotions, quote
+
+
+def promotion_lost_again(patch: pytest.MonkeyPatch) -> None:
+    """What refunds before kept back of a promotion is forgotten."""
+    patch.setattr(promotions, "_taken", lambda before: {})
+
+
+def fees_twice(patch: pytest.MonkeyPatch) -> None:
+    whole = quote.kept_back
+    patch.setattr(quote, "kept_back", lambda *given: whole(*given) * 2)
+
+
+def dispute_twice(patch: pytest.MonkeyPatch) -> None:
+    """What a dispute took is booked each time it is heard of."""
+    whole = heard.postings.dispute
+
+    def dispute(order: Any, connection: str, before: Any, after: Any, at: Any) -> Any:
+        forgotten = before and replace(before, booked=0)
+        return whole(order, connection, forgotten, after, at)
+
+    patch.setattr(heard.postings, "dispute", dispute)
+
+
+def claim_stays(patch: pytest.MonkeyPatch) -> None:
+    """What ends unpaid is owed no longer, but the books still say so."""
+
+    def lapse(work: Any, refund: Any) -> None:
+        work.put_refund(refund.id, claimed=0)
+
+    patch.setattr(claims, "lapse", lapse)
