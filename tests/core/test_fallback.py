@@ -113,14 +113,16 @@ def test_edge_08_the_default_is_no_fallback() -> None:
     assert payable(desk) == (3200, 3200)
 
 
-def test_edge_26_the_lawful_default_is_a_persons_task() -> None:
+@pytest.mark.parametrize("units", [1, 3])
+def test_edge_26_the_lawful_default_is_a_persons_task(units: int) -> None:
     desk = desk_with("manual")
-    refund = paid(desk)
+    refund = paid(desk, lines=(LinePick("1", units),))
+    amount = 3200 * units
     bounces(desk, refund)
     (fallback,) = fallbacks(desk)
     assert shown_state(fallback) == "review"
     task = refund_view(desk.order, fallback)["task"]
-    assert (task["what"], task["amount"], task["customer"]) == ("manual_payout", 3200, "c-1")
+    assert (task["what"], task["amount"], task["customer"]) == ("manual_payout", amount, "c-1")
     assert "expired_or_canceled_card" in task["why"]
     original = refund_view(desk.order, desk.refund(0))
     assert (original["task"], original["fallbacks"]) == (None, [fallback.id])
@@ -128,7 +130,7 @@ def test_edge_26_the_lawful_default_is_a_persons_task() -> None:
     assert why(desk, PaidOutside(fallback.id, "SEPA-1")) == ""
     assert shown_state(desk.refund()) == "succeeded"
     assert payable(desk) == (0, 0)
-    assert desk.balance("manual_payouts") == -3200
+    assert desk.balance("manual_payouts") == -amount
 
 
 @pytest.mark.parametrize(

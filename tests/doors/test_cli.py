@@ -317,6 +317,23 @@ def test_the_books_are_shown_and_exported(shell: Shell) -> None:
     assert "income:sales-returns  26.67 EUR" in hledger
 
 
+def test_a_small_difference_is_written_off_and_back(shell: Shell) -> None:
+    assert shell("import", str(orders_file(shell.folder, order_body()))).code == 0
+    order = shell("refund", "shop-1/1001", "--json").json["order"]
+    where = (order, "clearing:stripe-eu")
+    assert "as entry 1 of" in shell("ledger", "write-off", *where, "2", "--why", "rounded").out
+    large = shell("ledger", "write-off", *where, "101", "--why", "who knows")
+    assert (large.code, "write_off_up_to" in large.err) == (1, True)
+    assert "by entry 2" in shell("ledger", "reverse", order, "1", "--why", "it came").out
+    again = shell("ledger", "reverse", order, "1", "--why", "it came")
+    assert (again.code, "was reversed before" in again.err) == (1, True)
+    unknown = shell("ledger", "reverse", "ord_none", "2", "--why", "it came")
+    assert (unknown.code, "report the order first" in unknown.err) == (1, True)
+    kinds = [json.loads(x)["kind"] for x in shell("ledger", "entries", "--json").out.splitlines()]
+    assert kinds == ["write_off", "write_off"]
+    assert shell("ledger", "check").code == shell("audit", "verify").code == 0
+
+
 def test_a_month_is_closed_once_and_only_when_it_is_over(shell: Shell) -> None:
     assert shell("ledger", "close", "2020-10").out == "2020-10 is closed for main.\n"
     for month in ("2020-10", "2020-09"):

@@ -52,7 +52,7 @@ def assert_all_hold(result: dict[str, Any]) -> None:
     assert result["ok"] is True
     assert [check for check in result["checks"] if not check["ok"]] == []
     assert len(result["checks"]) >= 15
-    assert len(result["stories"]) == 21
+    assert len(result["stories"]) == 23
     assert all(story["ok"] and story["lines"] for story in result["stories"])
 
 
@@ -138,7 +138,13 @@ def evidence() -> tuple[Truth, Ours, Trail]:
         "amount": 3000,
         "state": "succeeded",
     }
-    refund = {"id": "rf_1", "state": "succeeded", "reason": "return", "legs": [leg]}
+    refund = {
+        "id": "rf_1",
+        "state": "succeeded",
+        "reason": "return",
+        "legs": [leg],
+        "fallback_of": None,
+    }
     order = {
         "id": "ord_1",
         "currency": "EUR",

@@ -43,6 +43,8 @@ name = "Providers"
 ["clearing:stripe-eu"]
 number = "1361"
 name = "Stripe"
+["seller_receivable:acct_1"]
+number = "1411"
 """
 
 

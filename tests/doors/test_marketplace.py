@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from amends.core.chart import Name
+from amends.doors.journal import ledger_account
+from amends.engine.proof import prove
+
 from .conftest import Shop, order_body
 
 SELLER = {"account": "acct_1", "amount": 10200, "fee": 1020}
@@ -47,6 +51,9 @@ async def test_share_and_fee_go_back_with_the_refund(shop: Shop) -> None:
     assert booked["clearing:stripe-eu"] == -10200 + 10200 - 1020
     assert (booked["platform_fees"], booked["seller_shares"]) == (1020, -10200)
     assert "seller_receivable:acct_1" not in booked
+    assert (await prove(shop.engine.store)).findings == ()
+    shown = (await shop.call("GET", f"/v1/orders/{order}")).json()
+    assert shown["tenders"][0]["sellers"] == [SELLER]
 
 
 async def test_edge_22_a_seller_paid_out_owes_and_the_customer_is_paid(shop: Shop) -> None:
@@ -58,6 +65,7 @@ async def test_edge_22_a_seller_paid_out_owes_and_the_customer_is_paid(shop: Sho
     booked = await balances(shop)
     assert booked["clearing:stripe-eu"] == -3200
     assert booked["seller_receivable:acct_1"] == 2880
+    assert (await prove(shop.engine.store)).findings == ()
 
 
 async def test_what_an_order_says_of_sellers_adds_up(shop: Shop) -> None:
@@ -78,3 +86,15 @@ async def test_what_an_order_says_of_sellers_adds_up(shop: Shop) -> None:
 async def test_an_order_without_sellers_shows_none(shop: Shop) -> None:
     refund = await shop.refund({"order": await shop.order(), "amount": 100})
     assert "sellers" not in refund
+
+
+def test_a_sellers_account_has_a_name_in_the_journal_and_may_have_the_merchants() -> None:
+    account = "seller_receivable:acct_1"
+    own, other = (ledger_account(name, {}) for name in (account, f"{account}x"))
+    assert own.startswith("Assets:Seller-receivable:Acct-1")
+    assert own != other
+    all_of_them = {"seller_receivable": Name("1410", "Sellers")}
+    assert ledger_account(account, all_of_them).startswith("Assets:1410-Sellers:Acct-1")
+    assert ledger_account(account, {account: Name("1411")}) == "Assets:1411"
+    assert ledger_account("seller_shares", {}) == "Expenses:Seller-shares"
+    assert ledger_account("platform_fees", {}) == "Income:Platform-fees"

@@ -23,6 +23,8 @@ async def test_unused_days_are_quoted_paid_and_shown(shop: Shop) -> None:
     shown = {"line": "1", "by": "day", "period": 30, "start": 16, "end": 30}
     shown |= {"unused": 14, "used": 16, "credit": 0}
     assert (quote["amount"], quote["unused"]) == (4480, [shown])
+    line = (await shop.call("GET", f"/v1/orders/{order}")).json()["lines"][0]
+    assert (line["period"]["by"], line["period"]["credited"]) == ("day", [])
     refund = await shop.refund({"quote": quote["id"]})
     assert (refund["state"], refund["unused"]) == ("succeeded", [shown])
     assert await shop.code("POST", "/v1/refunds", asked) == "409 time_refunded"

@@ -116,7 +116,8 @@ class World:
 
     def hear_of_dispute(self, name: str, status: str, withdrawn: int) -> None:
         lines = [{"amount": -withdrawn}] if withdrawn else []
-        thing = {"object": "dispute", "id": "dp_1", "status": status, "balance_transactions": lines}
+        thing = {"object": "dispute", "id": "dp_1", "status": status, "amount": withdrawn}
+        thing["balance_transactions"] = lines
         self.hear_of(name, thing)
 
     def warn(self) -> None:
@@ -202,6 +203,7 @@ class World:
         for number, item in enumerate(self.booked[order_id], 1):
             kind, refund, leg, psp, lines = item
             base, quote = order["currency"], order["rate"]["quote"]
+            base = quote if kind == "provider_fee" else base
             postings = tuple(Posting(*line) for line in _converted(lines, order["rate"]))
             entry = Entry(
                 *(order_id, number, AT, kind, "main", base, quote, refund, leg, psp, postings)
@@ -252,8 +254,11 @@ class World:
         ]
 
 
-def _converted(lines: list[tuple[str, int]], rate: Doc) -> list[tuple[str, int, int]]:
-    """Each side rounded once; its first line takes what is left of that by the others."""
+def _converted(lines: list[Any], rate: Doc) -> list[tuple[str, int, int]]:
+    """Each side rounded once; its first line takes what is left of that by the others. Lines that
+    say what they are worth are left as they are."""
+    if any(len(line) == 3 for line in lines):
+        return [line for line in lines if len(line) == 3]
     shares = [0] * len(lines)
     for sign in (1, -1):
         first, *others = [i for i, (_, n) in enumerate(lines) if n * sign > 0]

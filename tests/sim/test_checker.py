@@ -28,6 +28,7 @@ from tests.sim.broken_causes import (
     tell,
     unpaid,
 )
+from tests.sim.broken_fx import WRONG_FX, charged, exchanged
 from tests.sim.broken_holds import refused_unsaid
 from tests.sim.broken_news import (
     captured_again,
@@ -58,7 +59,16 @@ def said(violations: list[Violation]) -> list[str]:
 def test_a_clean_world_is_clean() -> None:
     assert said(found(lambda _: None)) == []
     assert said(found(market)) == []
+    assert said(found(exchanged)) == []
+    assert said(found(charged)) == []
     assert said(found(lambda w: (market(w), w.in_dollars(9137, 10_000)))) == []
+
+
+@pytest.mark.parametrize("name", WRONG_FX)
+def test_a_wrong_exchange_is_found(name: str) -> None:
+    change, words = WRONG_FX[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
 
 
 # -- what must be found -------------------------------------------------------------------------
@@ -444,7 +454,7 @@ def test_what_was_told_is_remembered() -> None:
 def test_every_rule_has_been_seen_to_find_something() -> None:
     """No rule of one order is silent over all the broken worlds above."""
     loud = set()
-    for change, _ in WRONG.values():
+    for change, _ in (*WRONG.values(), *WRONG_FX.values()):
         world = World()
         change(world)
         told = Told()

@@ -47,7 +47,8 @@ def test_a_cent_more_at_a_provider_is_seen(played: Path, tmp_path: Path) -> None
 
 def test_a_line_less_in_the_books_is_seen(played: Path, tmp_path: Path) -> None:
     lines = (played / "books.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "books.csv").write_text("".join(lines[:-1]))
+    lines.remove(next(line for line in reversed(lines) if ",refunds_payable," in line))
+    (tmp_path / "books.csv").write_text("".join(lines))
     wrong = list(month.trial_balance(played, tmp_path / "books.csv"))
     assert len(wrong) == 3
     assert wrong[0].startswith("the books are off by")

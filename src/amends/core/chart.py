@@ -62,6 +62,7 @@ CHART: dict[str, Account] = {
     "fx_gain_loss": Account(
         "Expenses", "What other rates cost since the payment: a loss; less than nothing: a gain."
     ),
+    "write_offs": Account("Expenses", "Small differences that nobody will explain."),
     "provider_fees": Account(
         "Expenses", "What providers charge for refunds and disputes, less what they give back."
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, claims, fallback, heard, news, payouts, stock
+from amends.core import asks, claims, fallback, heard, news, payouts, stock, writeoffs
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
@@ -37,6 +37,8 @@ from amends.core.facts import (
     ReturnReceived,
     ReversalReported,
     Unparked,
+    WriteOffReversed,
+    WrittenOff,
 )
 from amends.core.order import Order
 from amends.core.orders import first_version, report_order
@@ -68,6 +70,8 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     PaymentToRead: heard.payment_to_read,
     DisputeReported: heard.dispute_reported,
     FraudWarned: heard.fraud_warned,
+    WrittenOff: writeoffs.write_off,
+    WriteOffReversed: writeoffs.reverse,
     Unparked: asks.unpark,
 }
 

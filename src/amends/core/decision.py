@@ -85,7 +85,8 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     """The rest of the world, as one decision saw it. `now` is the recorded instant of the turn;
     `closed` the last closed period of each legal entity's books, `captures` whether captures are
     booked here, `splits` how the providers that pay sellers with a payment take it back. Where
-    `daily` knows no rate of a currency on a day, the one in `rates` counts."""
+    `daily` knows no rate of a currency on a day, the one in `rates` counts. `write_off_up_to`: the
+    largest difference that may be written off, functional."""
 
     now: Instant
     policy: Policy
@@ -96,6 +97,7 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     captures: bool = False
     splits: Mapping[str, Split] = {}
     daily: Daily | None = None
+    write_off_up_to: int = 0
 
     @cached_property
     def digest(self) -> str:

@@ -39,6 +39,8 @@ EventType = Literal[
     "lines.unavailable",
     "return.received",
     "exception.raised",
+    "ledger.written_off",
+    "ledger.reversed",
     "key.created",
     "key.revoked",
     "setting.changed",

@@ -219,6 +219,21 @@ class FraudWarned(_Fact, frozen=True, tag="fraud_warned"):
     actionable: bool
 
 
+class WrittenOff(_Fact, frozen=True, tag="written_off"):
+    """A person writes a small difference off one of the order's accounts; `why` is a hash."""
+
+    account: str
+    amount: int
+    why: str = ""
+
+
+class WriteOffReversed(_Fact, frozen=True, tag="write_off_reversed"):
+    """A person takes a write-off back, by the number of its entry; `why` is a hash."""
+
+    entry: int
+    why: str = ""
+
+
 class Unparked(_Fact, frozen=True, tag="unparked"):
     """A person lets a parked order go on."""
 
@@ -247,6 +262,8 @@ Fact = (
     | PaymentToRead
     | DisputeReported
     | FraudWarned
+    | WrittenOff
+    | WriteOffReversed
     | Unparked
 )
 

@@ -412,8 +412,7 @@ class Dispute(_Part, frozen=True):
     of it is on the books, `step` how far it is known to have come.
 
     `taken` is that in the `currency` it was taken in, where it is not the order's. Of `booked`,
-    `beyond` is more than the payment ever was. `value` is functional, None: at the order's rate.
-    """
+    `beyond` is more than the payment ever was. `value` is functional, None: the order's rate."""
 
     id: str
     payment: str
@@ -465,6 +464,7 @@ class Order(_Part, frozen=True):
     parked: str = ""  # why it takes no decisions, empty if it does
     stored: int = 0  # facts ever stored while parked; the last one's place in the line
     entries: int = 0  # journal entries written so far; the next one's number
+    write_offs: tuple[tuple[int, str, int], ...] = ()  # that stand: entry, account, amount
     charges: tuple[Charge, ...] = ()
     promotions: tuple[Promotion, ...] = ()
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax

@@ -44,6 +44,7 @@ EntryKind = Literal[
     "dispute_lost",
     "fx_settled",
     "provider_fee",
+    "write_off",
 ]
 
 _FX = "fx_gain_loss"
@@ -297,6 +298,20 @@ def provider_fee(
     ids = (leg.id, leg.psp_refund_id) if leg else ("", "")
     made = _made(order, at, "provider_fee", refund, *ids, lines)
     return replace(made, currency=currency, worth=worth)
+
+
+def write_off(order: Order, account: str, amount: int, at: Instant) -> Entry:
+    """A small difference that nobody will explain: Dr write-offs, Cr the account it is on."""
+    lines = [("write_offs", amount), (account, -amount)]
+    return _entry(order, at, "write_off", "", "", "", lines)
+
+
+def reversal(order: Order, entry: Entry, at: Instant) -> Entry:
+    """An entry of the order taken back, posting by posting, as a new one."""
+    lines = tuple(Posting(p.account, -p.amount, -p.functional) for p in entry.postings)
+    ids = (entry.refund, entry.leg, entry.psp_refund_id)
+    made = _made(order, at, entry.kind, *ids, lines)
+    return replace(made, currency=entry.currency, holder=entry.holder, worth=entry.worth)
 
 
 def _valued(entry: Entry, account: str, functional: int, worth: Worth | None = None) -> Entry:

@@ -234,7 +234,10 @@ def adopted(order: Order, amount: int, refund: str = "") -> Breakdown:
 
 
 def fits(order: Order, refund: Refund) -> bool:
-    """Whether what a refund gives back is still there, the refund itself left out."""
+    """Whether what a refund gives back is still there, the refund itself left out. A fallback pays
+    for what its original gives back."""
+    if refund.fallback_of:
+        return True
     left = left_over(order, refund.takes_over, refund.id)
     take(left, refund.breakdown)
     return not any(item.short for items in left for item in items.values())

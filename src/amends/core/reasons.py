@@ -67,6 +67,8 @@ class Reason(StrEnum):
     PERIOD_CLOSED = "period_closed"
     PERIOD_NOT_OVER = "period_not_over"
     FALLBACK_PAYS = "fallback_pays"
+    WRITE_OFF_TOO_LARGE = "write_off_too_large"
+    NOT_REVERSIBLE = "not_reversible"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
@@ -144,6 +146,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.PERIOD_NOT_OVER: "The period has not ended yet; close it once its last day is over.",
     Reason.FALLBACK_PAYS: "What failed of this refund is paid by its fallback; act on that one, or "
     "decline it first.",
+    Reason.WRITE_OFF_TOO_LARGE: "The difference is more than may be written off; find out what it "
+    "is, or raise [ledger] write_off_up_to.",
+    Reason.NOT_REVERSIBLE: "The order has no such write-off, or it was reversed before; the other "
+    "entries follow from what happened.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",

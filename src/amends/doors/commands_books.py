@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -13,11 +13,13 @@ import typer
 from rich.table import Table
 
 from amends.core.chart import Names
+from amends.core.reasons import Reason, Refused
 from amends.doors import journal
 from amends.doors.shell import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    beside,
     fail,
     looking,
     opened,
@@ -28,10 +30,13 @@ from amends.doors.shell import (
     who,
 )
 from amends.engine import actions, proof, queries
+from amends.engine.actions import Caller
+from amends.engine.asks import Told
 from amends.engine.audit import Report, verify
 from amends.engine.clock import SystemClock
 from amends.engine.config import Config
 from amends.engine.seals import Sealer
+from amends.engine.wiring import Engine
 from amends.kernel.money import major
 from amends.kernel.time import Instant, parse_rfc3339
 from amends.store.spec import Checkpoint
@@ -216,6 +221,56 @@ def ledger_close(
 async def _close(config: Config, period: str, entity: str) -> None:
     async with looking(config) as engine:
         await actions.close_period(engine, period, entity, who())
+
+
+@ledger_group.command("write-off")
+def ledger_write_off(
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="ord_…, as the API names it.")],
+    account: Annotated[str, typer.Argument(help="Where the difference is: clearing:stripe-eu.")],
+    amount: Annotated[int, typer.Argument(help="Minor units too much there; too little: -- -2.")],
+    why: Annotated[str, typer.Option(help="Kept as a hash beside the entry.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Write a small difference off an order's account, up to `[ledger] write_off_up_to`.
+
+    Example: amends ledger write-off ord_01m9c… clearing:stripe-eu 2 --why "rounded there"
+    """
+
+    def act(engine: Engine, caller: Caller) -> Awaitable[Told]:
+        return actions.write_off(engine, caller, order, account, amount, why)
+
+    entries = run(_act(read_config(config), "amends ledger write-off", act))
+    out.print(f"{amount} is written off {account}, as entry {entries} of {order}.", markup=False)
+
+
+@ledger_group.command("reverse")
+def ledger_reverse(
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="ord_…, as the API names it.")],
+    entry: Annotated[int, typer.Argument(help="The number of the write-off's entry.")],
+    why: Annotated[str, typer.Option(help="Kept as a hash beside the entry.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Take a write-off back by an entry that reverses it; no other entry can be reversed by hand.
+
+    Example: amends ledger reverse ord_01m9c… 7 --why "the provider paid it out after all"
+    """
+
+    def act(engine: Engine, caller: Caller) -> Awaitable[Told]:
+        return actions.reverse(engine, caller, order, entry, why)
+
+    entries = run(_act(read_config(config), "amends ledger reverse", act))
+    out.print(f"Entry {entry} is reversed by entry {entries} of {order}.", markup=False)
+
+
+async def _act(config: Config, route: str, act: Callable[[Engine, Caller], Awaitable[Told]]) -> int:
+    """The number of the entry that was made. Raises Refused."""
+    async with beside(config) as engine:
+        (result,) = (await act(engine, Caller(who(), "cli", route))).results
+        if result.refused is not None:
+            raise Refused(result.refused.reason, result.refused.detail)
+        if result.order is None:
+            raise Refused(Reason.UNKNOWN_ORDER)
+        return result.order.entries
 
 
 @ledger_group.command("check")

@@ -67,6 +67,8 @@ STATUS: dict[Reason, int] = {
     Reason.PERIOD_CLOSED: 409,
     Reason.PERIOD_NOT_OVER: 409,
     Reason.FALLBACK_PAYS: 409,
+    Reason.WRITE_OFF_TOO_LARGE: 409,
+    Reason.NOT_REVERSIBLE: 409,
     Reason.WRONG_STATE: 409,
     Reason.SELF_APPROVAL: 403,
     Reason.SHOWN_CHANGED: 409,

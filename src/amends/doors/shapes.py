@@ -90,6 +90,16 @@ class Source(msgspec.Struct):
     order_id: str
 
 
+class Period(msgspec.Struct):
+    """The time a line was paid for, and of it the time that was credited."""
+
+    start: When
+    end: When
+    by: Literal["second", "day"]
+    paid_by_credit: int
+    credited: list[dict[str, When]]
+
+
 class LineItem(msgspec.Struct):
     """A line of an order, and what of it was not given back."""
 
@@ -100,6 +110,8 @@ class LineItem(msgspec.Struct):
     total: int
     remaining_quantity: int
     remaining: int
+    seller: str | msgspec.UnsetType = msgspec.UNSET
+    period: Period | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShippingItem(msgspec.Struct):
@@ -340,6 +352,14 @@ class Dispute(msgspec.Struct):
     status: str
 
 
+class SellerPart(msgspec.Struct):
+    """What of a payment was a seller's, before the platform's fee."""
+
+    account: str
+    amount: int
+    fee: int
+
+
 class Tender(msgspec.Struct):
     """One way the order was paid. `name` is its provider's id or the gift card's reference,
     `remaining` what it can still give back."""
@@ -349,6 +369,7 @@ class Tender(msgspec.Struct):
     name: str | None
     amount: int
     remaining: int
+    sellers: list[SellerPart] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Order(msgspec.Struct):

@@ -31,6 +31,8 @@ from amends.core.facts import (
     Rejected,
     Retried,
     Unparked,
+    WriteOffReversed,
+    WrittenOff,
 )
 from amends.core.order import Order
 from amends.core.orders import check_order, order_id
@@ -227,6 +229,22 @@ async def payout(engine: Engine, caller: Caller, fact: PaidOutside) -> Told:
     """Record that a person paid by other means what no provider pays, and under which reference."""
     more = {"reference": fact.reference, "way": fact.way, "consent": fact.consent}
     return await _on_refund(engine, caller, fact.refund, fact, more)
+
+
+async def write_off(
+    engine: Engine, caller: Caller, order: str, account: str, amount: int, why: str
+) -> Told:
+    """Write a small difference off one of an order's accounts."""
+    fact = WrittenOff(account, amount, digest(why))
+    plain = {"account": account, "amount": amount, "why": fact.why}
+    return await _submit(engine, caller, Addressed(fact, order=order), plain)
+
+
+async def reverse(engine: Engine, caller: Caller, order: str, entry: int, why: str) -> Told:
+    """Take a write-off back."""
+    fact = WriteOffReversed(entry, digest(why))
+    plain = {"entry": entry, "why": fact.why}
+    return await _submit(engine, caller, Addressed(fact, order=order), plain)
 
 
 async def unpark(engine: Engine, caller: Caller, order: str, why: str = "") -> Told:

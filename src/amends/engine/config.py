@@ -55,7 +55,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[ledger]`: the books. `rates`: functional units per unit of a currency, as text ("0.92"),
     for days on which the European Central Bank has none, or for all where `ecb` is false;
     `ecb_file`: a newer copy of its file (eurofxref-hist.zip) than the one installed,
-    whose rates count for `ecb_days` where none is newer.
+    whose rates count for `ecb_days` where none is newer. `write_off_up_to`: functional minor units.
     `accounts`: a file with the merchant's own numbers and names of accounts. Credit notes have one
     issuer, which numbers them. `captures`: they are booked too."""
 
@@ -63,6 +63,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rates: dict[str, str] = {}
     ecb: bool = True
     ecb_file: str = ""
+    write_off_up_to: Annotated[int, Meta(ge=0, le=10**6)] = 100
     ecb_days: Annotated[int, Meta(ge=1, le=366)] = 7
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"

@@ -113,7 +113,7 @@ def _unbalanced(order: Order, entry: Entry) -> Iterator[Finding]:
 def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
     """Payable, clearing and outside accounts against the legs."""
     booked: Counter[str] = Counter()
-    moved = (entry for entry in entries if entry.kind != "provider_fee")
+    moved = (entry for entry in entries if entry.kind not in ("provider_fee", "write_off"))
     for posting in (posting for entry in moved for posting in entry.postings):
         booked[posting.account] -= posting.amount
     legs = _paid(order)

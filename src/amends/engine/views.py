@@ -30,6 +30,7 @@ from amends.core.order import (
 )
 from amends.core.outside import WHY
 from amends.core.parties import Party
+from amends.core.period import Period
 from amends.core.quote import Quote, fits
 from amends.kernel.time import Instant, rfc3339
 
@@ -74,6 +75,8 @@ def order_view(order: Order) -> dict[str, Any]:
                 "total": x.total,
                 "remaining_quantity": left.lines[x.id].quantity,
                 "remaining": left.lines[x.id].gross,
+                **({"seller": x.seller} if x.seller else {}),
+                **({"period": _period_view(x.period)} if x.period else {}),
             }
             for x in order.lines
         ],
@@ -105,8 +108,21 @@ def order_view(order: Order) -> dict[str, Any]:
     }
 
 
-def _tender_view(payment: Payment) -> dict[str, Any]:
+def _period_view(period: Period) -> dict[str, Any]:
+    credited = [{"start": when(a), "end": when(b)} for a, b in period.credited]
     return {
+        "start": when(period.start),
+        "end": when(period.end),
+        "by": period.by,
+        "paid_by_credit": period.paid_by_credit,
+        "credited": credited,
+    }
+
+
+def _tender_view(payment: Payment) -> dict[str, Any]:
+    sellers = [{"account": s.account, "amount": s.amount, "fee": s.fee} for s in payment.sellers]
+    return {
+        **({"sellers": sellers} if sellers else {}),
         "id": payment.id,
         "kind": payment.kind,
         "name": payment.psp_payment_id or None,

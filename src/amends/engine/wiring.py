@@ -104,6 +104,7 @@ class Engine:
             books.captures,
             self._splits,
             self._daily,
+            books.write_off_up_to,
         )
 
     async def learn_closed(self) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from amends.doors.demo.cast import Cast, paid
 from amends.doors.demo.forger import listening, with_crc_of
+from amends.doors.demo.means import fallback_of
 from amends.doors.demo.parties import ADYEN, PAYPAL, Json, Line, expect, until
 from amends.doors.demo.told import money
 
@@ -41,8 +42,10 @@ async def failed_days_later(cast: Cast) -> None:
     expect("refunds payable", 8900, owed)
     expect("when to expect it", None, refund["expected_by"])
     cast.say("amends", f"books it back. The claim stands: {money(owed, 'EUR')} are owed.")
+    task = await fallback_of(cast, refund, "review")
+    expect("task", ("manual_payout", 8900), (task["task"]["what"], task["task"]["amount"]))
     reference = {"reference": f"SEPA-{sale.number}"}
-    path = f"/v1/refunds/{refund['id']}/payout"
+    path = f"/v1/refunds/{task['id']}/payout"
     no = await cast.support.post(path, reference)
     expect("status and code", (403, "self_approval"), (no.status, no.body["code"]))
     refund = (await cast.lead.post(path, reference)).good(200)

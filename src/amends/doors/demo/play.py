@@ -12,7 +12,7 @@ from random import Random
 import aiohttp
 import msgspec
 
-from amends.doors.demo import crash, everyday, evidence, exchange, others, trouble
+from amends.doors.demo import crash, everyday, evidence, exchange, means, others, trouble
 from amends.doors.demo.cast import Cast
 from amends.doors.demo.checks import Check, judge
 from amends.doors.demo.parties import (
@@ -38,6 +38,7 @@ BEFORE: tuple[tuple[str, Telling], ...] = (
     ("A plain refund", everyday.plain),
     ("A quote, its taxes, and the same request twice", everyday.partial),
     ("A discount lost by a return", everyday.lost_discount),
+    ("A card and a gift card", means.mixed),
     ("A lost answer", trouble.lost_answer),
     ("Webhooks that arrive three times", trouble.repeats),
     ("A webhook that overtakes the answer", trouble.webhook_first),
@@ -46,6 +47,7 @@ BEFORE: tuple[tuple[str, Telling], ...] = (
 CRASH = "kill -9 in the middle of eight refunds"
 AFTER: tuple[tuple[str, Telling], ...] = (
     ("A late failure, and the second attempt", trouble.late_failure),
+    ("A late failure, and store credit", means.to_store_credit),
     ("A refund made in the provider's dashboard", trouble.dashboard),
     ("A large amount and a second person", everyday.review),
     ("Forged and stale messages", trouble.forged),

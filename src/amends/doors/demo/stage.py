@@ -56,6 +56,7 @@ SEK = "0.091"
 [policy]
 auto_approve_up_to = 10000   # 100.00 EUR; what is more waits for a person
 second_person = true         # who asked may not approve
+fallback = "store_credit"     # where the customer agreed to it; else a person pays
 
 [connections.{provider}]
 gateway = "stripe"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from amends.doors.demo.cast import Cast, paid
+from amends.doors.demo.means import fallback_of
 from amends.doors.demo.parties import PROVIDER, Json, Line, Unexpected, expect, until
 from amends.doors.demo.told import money
 
@@ -109,9 +110,11 @@ async def late_failure(cast: Cast) -> None:
     owed = await cast.owed(sale)
     expect("refunds payable", 6450, owed)
     cast.say("amends", f"Dr clearing, Cr refunds payable: {money(owed, 'EUR')} are owed again.")
+    task = await fallback_of(cast, refund, "review")
+    (await cast.support.post(f"/v1/refunds/{task['id']}/decline", {})).good(200)
     path = f"/v1/refunds/{refund['id']}/retry"
     (await cast.support.post(path, {})).good(200)
-    cast.say("support", "clears it up with the customer's bank, and tries again.")
+    cast.say("support", "declines the task to pay by hand, and tries again.")
     refund = await cast.support.becomes(refund["id"], "succeeded")
     made = await cast.provider.movements(sale)
     found = [(m["amount"], m["status"]) for m in made]

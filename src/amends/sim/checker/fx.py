@@ -118,7 +118,9 @@ def _of_refund(case: Case, refund: Refund) -> tuple[int, int]:
     owed = rate.of(sum(leg.amount for leg in paid))
     untold = [leg for leg in paid if leg not in told]
     left = rate.of(sum(leg.amount for leg in untold))
-    alone = len(refund.legs) == 1 or not untold
+    # Of a refund and what is its fallback all that was paid is rounded as one whole.
+    family = any(r.fallback_of for r in case.order.refunds)
+    alone = (len(refund.legs) == 1 or not untold) and not family
     return worth + left - owed, 0 if alone else 2 * len(refund.legs)
 
 
