@@ -62,8 +62,8 @@ def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Fo
 
 def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
     """Over all refunds no more of a promotion is kept back than it took off what it was on, nothing
-    once all units of that came back, and never less than nothing: but for what refunds that failed
-    since were to keep back. What waits for a person is asked when it is decided."""
+    once all units of that came back, and never less than nothing: but for what refunds that ended
+    unpaid since were to keep back."""
     report = _current_report(case)
     if report is None:
         return
@@ -79,10 +79,10 @@ def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
     kept: Counter[tuple[str, str, str]] = Counter()
     unpaid: Counter[tuple[str, str, str]] = Counter()
     for refund in case.order.refunds:
-        if refund.stage not in ("review", "declined") and not _counts(refund):
+        if not _counts(refund):
             for lost in (lost for lost in refund.breakdown.kept if lost.promotion):
                 unpaid[(lost.promotion, lost.on, lost.part)] += max(0, lost.gross)
-    for refund in (refund for refund in refunds if refund.stage != "review"):
+    for refund in refunds:
         for share in refund.breakdown.lines:
             units[share.id] = units.get(share.id, 0) - share.quantity
         for lost in refund.breakdown.kept:
