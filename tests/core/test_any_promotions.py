@@ -1,8 +1,8 @@
-"""Any order with a promotion and any life of its returns: refunds that wait for a person, are declined
-or canceled, fail before or after they were paid, are tried again or taken over (edge 18).
+"""Any order with a promotion and any life of its returns: refunds that wait for a person, are
+declined or canceled, fail before or after they were paid, are tried again or taken over (edge 18).
 
-What is kept back by all refunds that are decided follows from what is kept, after every step. Only a
-refund that its provider refuses, or that is canceled, upsets it: until the next return.
+What is kept back by all refunds that are decided follows from what is kept, after every step. Only
+a refund that its provider refuses, or that is canceled, upsets it: until the next return.
 """
 
 from __future__ import annotations
