@@ -168,11 +168,12 @@ def trial_balance(folder: Path, path: Path) -> Found:
 
 def clearing(folder: Path, path: Path) -> Found:
     """For each provider and currency: what the clearing account holds is what the look-alike
-    captured and did not lose again, less what it refunded and what disputes hold."""
+    captured and did not lose again, less what it refunded and what disputes hold, and what it took
+    back of sellers. What sellers were paid with a payment is the shop's word, and left out."""
     booked: Counter[tuple[str, str]] = Counter()
     for row in _rows(path):
         account, _, connection = row["account"].partition(":")
-        if account == "clearing":
+        if account == "clearing" and row["kind"] != "seller_paid":
             booked[connection, row["currency"]] += int(row["amount"])
     there = held(_told(folder))
     for name in sorted(booked.keys() | there.keys()):
@@ -189,7 +190,7 @@ def held(told: Told) -> Counter[tuple[str, str]]:
     for payment, rows in told["payments"].items():
         for row in rows:
             where[payment] = (PARTIES[row["gateway"]].connection, row["currency"].upper())
-            found[where[payment]] += row["captured"]
+            found[where[payment]] += row["captured"] + _taken_back(row)
     for payment, rows in told["movements"].items():
         for movement in rows:
             if (movement["kind"], movement["status"]) == ("refund", "succeeded"):
@@ -200,6 +201,22 @@ def held(told: Told) -> Counter[tuple[str, str]]:
             found[where[payment]] -= dispute["withdrawn"]
             _fee(found, where[payment][0], dispute)
     return found
+
+
+def _taken_back(row: dict[str, Any]) -> int:
+    """What refunds of a payment took back of its sellers, less the platform's fee for them."""
+    if "platform_fee_refunded" in row:  # PayPal: the payee pays all but what the platform adds
+        return int(row["refunded"]) - int(row["platform_fee_refunded"])
+    borne = sum(row.get("borne", {}).values())
+    return int(borne + row.get("reversed", 0) - row.get("fee_refunded", 0))
+
+
+def _of_payees(told: Told) -> set[str]:
+    """Refunds of payments whose payee is a seller: what they took off our balance is little of
+    them, and not what the books hold."""
+    rows = (row for rows in told["payments"].values() for row in rows)
+    payments = {row["psp_payment_id"] for row in rows if "platform_fee_refunded" in row}
+    return {m["psp_refund_id"] for name in payments for m in told["movements"].get(name, ())}
 
 
 def _fee(found: Counter[tuple[str, str]], connection: str, row: dict[str, Any]) -> None:
@@ -216,18 +233,27 @@ MOVED = {
 
 def balances(folder: Path, path: Path) -> Found:
     """Where an account is kept in euro whatever is paid in: what refunds and disputes took off the
-    balance is what clearing holds of them in the books' own currency, to the cent."""
+    balance is what clearing holds of them in the books' own currency, to the cent. PayPal's is
+    summed over its refunds where some were of payments whose payee is a seller."""
     told = _told(folder)
     exchanging = {row["gateway"] for row in told["balances"]} - _kept_as_they_come(told["balances"])
+    apart = _of_payees(told)
     there: Counter[tuple[str, str]] = Counter()
     for row in told["balances"]:
         if row["gateway"] in exchanging and row["category"] in MOVED.values():
             there[PARTIES[row["gateway"]].connection, row["category"]] += row["amount"]
+    if apart:  # their part of the balance is told of no single refund
+        there["paypal-eu", "refund"] = -sum(
+            movement["settled"]
+            for movement in (m for rows in told["movements"].values() for m in rows)
+            if movement["gateway"] == "paypal" and movement["status"] == "succeeded"
+        )
     booked: Counter[tuple[str, str]] = Counter()
     connections = {PARTIES[name].connection for name in exchanging}
     for row in _rows(path):
         account, _, connection = row["account"].partition(":")
-        if account == "clearing" and connection in connections and row["kind"] in MOVED:
+        ours = connection in connections and row["psp_refund_id"] not in apart
+        if account == "clearing" and ours and row["kind"] in MOVED:
             booked[connection, MOVED[row["kind"]]] += int(row["functional_amount"])
     for name in sorted(booked.keys() | there.keys()):
         says = f"the books {booked[name]:,}, the balance {there[name]:,}"
@@ -246,6 +272,7 @@ def realised(folder: Path, path: Path) -> Found:
     less what was owed, at the rate of the order. By none of our code but the orders' ids; a refund
     of which a part was told and a part was not may be off by the rounding of its legs."""
     told = _told(folder)
+    apart = _of_payees(told)
     taken = {
         movement["psp_refund_id"]: movement
         for rows in told["movements"].values()
@@ -267,8 +294,12 @@ def realised(folder: Path, path: Path) -> Found:
         movements = [taken[name] for name in legs.values() if name in taken]
         if rate is None or not movements:
             continue
-        figures = [m for m in movements if m["settled_currency"] == "EUR"]
-        others = sum(m["amount"] for m in movements if m["settled_currency"] != "EUR")
+        figures = [
+            movement
+            for movement in movements
+            if movement["settled_currency"] == "EUR" and movement["psp_refund_id"] not in apart
+        ]
+        others = sum(m["amount"] for m in movements if m not in figures)
         owed = _rounded(rate * sum(m["amount"] for m in movements))
         worth = sum(m["settled"] for m in figures) + _rounded(rate * others)
         expected[order] += worth - owed

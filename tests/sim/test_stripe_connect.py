@@ -46,6 +46,8 @@ def test_what_is_not_asked_for_stays_with_the_account(bench: Any) -> None:
     assert refund(bench, 5000, reverse_transfer="true")["transfer_reversal"]
     assert refund(bench, 1000)["transfer_reversal"] is None
     assert row(bench) == (10_000, 5000, 0)
+    refund(bench, 2000, **SPLIT)
+    assert row(bench) == (10_000, 7000, 200), "nor is it taken with the next"
 
 
 def test_a_part_may_have_been_transferred(bench: Any) -> None:

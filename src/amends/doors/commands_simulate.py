@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
 from pathlib import Path
@@ -254,6 +255,8 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
             group: {kind: {"struck": struck[kind], "survived": survived[kind]} for kind in kinds}
             for group, kinds in GROUPS.items()
         },
+        "legs": _summed(report.legs for report in reports),
+        "entries": _summed(report.entries for report in reports),
         "never_struck": [kind for kind in _possible(first.providers) if not struck[kind]],
         "violated": [report.seed for report in reports if report.violations],
         "seconds": round(took, 1),
@@ -262,6 +265,13 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
         "peak_mb": max(report.peak_mb for report in reports),
         "fingerprint": reports[0].fingerprint if len(reports) == 1 else "",
     }
+
+
+def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    found = Counter[str]()
+    for one in counts:
+        found.update(one)
+    return dict(sorted(found.items()))
 
 
 def _possible(providers: tuple[str, ...]) -> list[str]:
@@ -335,6 +345,8 @@ def _show(found: dict[str, Any]) -> None:
     for name, at in found["providers"].items() if len(found["providers"]) > 1 else ():
         struck = sum(at["struck"].values())
         out.print(f"{name}: {at['movements']:,} movements of money, {struck:,} faults struck.")
+    out.print(f"Legs: {_counted(found['legs'])}.", markup=False)
+    out.print(f"Entries: {_counted(found['entries'])}.", markup=False)
     if found["never_struck"]:
         out.print(f"Never struck: {', '.join(found['never_struck'])}.", markup=False)
     if found["fingerprint"]:
@@ -346,6 +358,10 @@ def _show(found: dict[str, Any]) -> None:
     )
     bad = len(found["violated"])
     out.print(f"[red]{bad} of {number} seeds violated.[/red]" if bad else "Zero violations.")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {count:,}" for kind, count in counts.items()) or "none"
 
 
 def _show_violations(bad: list[tuple[Game, Report]], small: list[Shrunk]) -> None:

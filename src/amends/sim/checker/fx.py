@@ -64,7 +64,8 @@ def what_left_is_what_it_was_worth(case: Case) -> Found:
 
 def _off(case: Case, leg: Leg) -> int:
     """What the entries of a leg took off the account it is paid from, functional."""
-    own = [e for e in case.entries if e.row["leg_id"] == leg.id and e.row["kind"] != "provider_fee"]
+    mine = [e for e in case.entries if e.row["leg_id"] == leg.id]
+    own = [e for e in mine if not e.row["kind"].startswith(("provider_fee", "seller_"))]
     lines = [line for entry in own for line in entry.lines]
     return -sum(ours for name, _, ours in lines if _paid_from(name))
 

@@ -278,7 +278,8 @@ def captures_are_booked(case: Case) -> Found:
     """Where captures are booked, what they brought and did not lose again stands at each provider
     and as received from the customer; elsewhere nothing does."""
     held: Counter[str] = Counter()
-    for payment in case.order.payments if case.captures else ():
+    paid = [payment for payment in case.order.payments if payment.kind == "payment"]
+    for payment in paid if case.captures else ():
         held[f"clearing:{payment.connection}"] += payment.captured - payment.uncaptured
     own = [entry for entry in case.entries if entry.row["kind"] == "capture"]
     booked = {account: sum(e.on(account) for e in own) for e in own for account, _, _ in e.lines}

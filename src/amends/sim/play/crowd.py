@@ -7,6 +7,7 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
+from amends.sim.play import extras
 from amends.sim.play.node import prng_of
 from amends.sim.play.people import Person
 from amends.sim.play.story import Plan, make, spread
@@ -49,4 +50,6 @@ def _planned(world: World, number: int) -> tuple[Plan, Random]:
     here = [provider.party for provider in world.providers]
     if not spread(plan, prng_of(wish.seed, "at", number), here):
         plan.report["tenders"] = []
+    else:
+        extras.add(plan, prng_of(wish.seed, "extras", number))
     return plan, prng

@@ -27,6 +27,9 @@ class Desk:
             prng = self.world.troubles.prng(number, "desk")
             tries = self.world.troubles.prng(number, "desk-tries")
             what = "decline" if prng.random() < 0.15 else "approve"
+            if self.world.is_by_hand(number, refund):
+                await self._pay(tries, number, refund)
+                continue
             if what == "decline" and refund not in self.world.declined:
                 self.world.declined.add(refund)
                 self._excuse(number, refund)
@@ -41,6 +44,14 @@ class Desk:
             if ask.door == "message" and ask.should_succeed:
                 ask.should_succeed = False
                 return
+
+    async def _pay(self, prng: Random, number: str, refund: str) -> None:
+        """By other means: the money could not go back the way it came."""
+        paid = {"way": "transfer", "reference": f"by-hand-{number}"}
+        status, body = await self.world.answered(
+            number, prng, lambda node: node.payout("key:lead", refund, paid)
+        )
+        self.world.say(number, f"the desk: pays {refund} by hand: {status} {short(body)}")
 
     async def _act(self, prng: Random, number: str, what: str, refund: str) -> None:
         status, body = await self.world.answered(

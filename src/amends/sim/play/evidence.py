@@ -106,6 +106,13 @@ async def states(store: Any) -> dict[str, int]:
     return {row[0]: row[1] for row in await store.fetch(query.order_by(refunds.c.state))}
 
 
+async def kinds(store: Any, name: str) -> dict[str, int]:
+    """How many rows of a table are of each kind."""
+    table = metadata.tables[name]
+    query = select(table.c.kind, func.count()).group_by(table.c.kind).order_by(table.c.kind)
+    return {row[0]: row[1] for row in await store.fetch(query)}
+
+
 async def fingerprint(store: Any) -> str:
     """A hash over the hash of every event of every order."""
     query = select(events.c.stream, events.c.seq, events.c.hash)

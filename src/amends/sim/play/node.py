@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from amends.core.facts import PaidOutside
 from amends.core.order import Order
 from amends.core.quote import Quote
 from amends.core.reasons import SENTENCES, Reason, Refused
@@ -235,6 +236,18 @@ class Node:
         async def do() -> tuple[int, Any]:
             action: Any = getattr(actions, what)
             told = await action(self.engine, Caller(actor, actor), refund)
+            (result,) = told.results
+            answer = render(result)
+            return answer.status, json.loads(answer.body)
+
+        return await self._answer(_said(do()))
+
+    async def payout(self, actor: str, refund: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """`POST /v1/refunds/{id}/payout`: somebody has paid it by other means."""
+
+        async def do() -> tuple[int, Any]:
+            fact = PaidOutside(refund, **body)
+            told = await actions.payout(self.engine, Caller(actor, actor), fact)
             (result,) = told.results
             answer = render(result)
             return answer.status, json.loads(answer.body)

@@ -27,6 +27,7 @@ HMAC_KEY = "73696D756C6174696F6E2D736563726574"
 WEBHOOK_ID = "5GP028458E2496506"
 PAYPAL_URL = "http://psp.sim/paypal"
 MARKET = {"USD": "0.91", "JPY": "0.0062", "KWD": "3.01", "CHF": "1.04"}
+EMPTY = "acct_0"  # a seller from whom nothing can be taken back
 ITEMS = ("foreign_item", "bad_item")
 SHORT_WORDS = (b"balance_insufficient", b'"pending_reason":"insufficient_funds"')
 
@@ -129,7 +130,9 @@ class _Stripe(Party):
     short = True
 
     def world(self, clock: Clock, prng: Random) -> World:
-        return exchanging(StripeWorld(clock, prng))
+        world = exchanging(StripeWorld(clock, prng))
+        world.control({"op": "connected_account", "account": EMPTY, "reversible": False})
+        return world
 
     def account(self, folder: Path) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amends.sim.checker.spec import Ask
+from amends.sim.play.extras import WAYS, is_mixed, money, split, unused
 from amends.sim.play.network import Provider
 from amends.sim.play.node import START, Node
 from amends.sim.play.story import CONTENT, REASONS, SHOP, STEP, Plan, fee, signed
@@ -104,7 +105,7 @@ class Person:
 
     def _pay(self) -> None:
         plan, names = self.plan, []
-        for tender in plan.report["tenders"]:
+        for tender in money(plan):
             names.append(tender["psp_payment_id"])
             party = self.world.at(names[-1]).party
             first, unsaid = self._first_part(tender), self._unsaid(tender)
@@ -115,12 +116,13 @@ class Person:
                 amount=tender["amount"],
                 **party.paying(names[-1], tender["amount"], plan.currency),
                 **(party.in_parts if first else {}),
+                **split(tender),
                 capture="automatic" if at_once else "manual",
                 announce=self.prng.random() < 0.5,
             )
         paid = f"pays {plan.amount} {plan.currency}, {plan.captured} captured"
         self._say(f"{plan.persona} {paid}, as {' and '.join(names)}")
-        for tender in plan.report["tenders"]:
+        for tender in money(plan):
             self._take(tender)
 
     def _own(self, kind: str, tender: dict[str, Any], captured: bool = True) -> Random | None:
@@ -245,7 +247,7 @@ class Person:
 
     def _one(self) -> tuple[str, int]:
         """One payment of the order and its amount."""
-        tender = self.prng.choice(self.plan.report["tenders"])
+        tender = self.prng.choice(money(self.plan))
         return tender["psp_payment_id"], tender["amount"]
 
     async def _report(self) -> None:
@@ -322,7 +324,7 @@ class Person:
         source = {"connection": SHOP, "order_id": self.number}
         at = int(asyncio.get_running_loop().time() * 1e6)
         if "quote" not in body:
-            body = {"order": source, "reason": "return", **body}
+            body = {"order": source, "reason": "return", **body, **self._way_back()}
         if self.prng.random() < 0.1:
             body["note"] = f"please call {self.plan.report['customer']['name']}"
         if by_message is None:
@@ -338,6 +340,14 @@ class Person:
             await asyncio.gather(*(self._call(ask) for _ in range(repeats + 1)))
             self._say(f"{name}: answered {ask.status} {short(ask.answer or {})}")
         return ask
+
+    def _way_back(self) -> dict[str, Any]:
+        """Which of several tenders gives how much, where somebody says so, and whether store credit
+        would do where money does not arrive."""
+        ways = self.world.troubles.prng(self.number, "ways")
+        said, way, agreed = ways.random() < 0.5, ways.choice(WAYS), ways.random() < 0.6
+        found = {"tenders": way} if said and is_mixed(self.plan) else {}
+        return found | ({"consent": f"chat-{self.number}"} if agreed else {})
 
     async def _call(self, ask: Ask) -> None:
         """One call; equal ones must hear the same."""
@@ -369,6 +379,9 @@ class Person:
     # -- who they are --------------------------------------------------------------------------
 
     async def _honest(self) -> None:
+        if rest := unused(self.plan, self.world.troubles.prng(self.number, "unused")):
+            await self.ask(True, reason="subscription", **rest)
+            return
         await self.ask(True, reason=self.prng.choice(REASONS), **self._some())
 
     async def _impatient(self) -> None:

@@ -167,6 +167,12 @@ class World:
         """(refund, order number) of all that waits for a person."""
         return self.bridge.run(in_review(self.store))
 
+    def is_by_hand(self, number: str, refund: str) -> bool:
+        """Whether a person is to pay some of it by other means."""
+        order = self.bridge.run(self.store.order(order_id(OrderKey(SHOP, number))))
+        found = order.refund(refund) if order else None
+        return found is not None and any(leg.kind == "manual" for leg in found.legs)
+
     def turned_down(self, ask: Ask) -> bool:
         """Whether the desk declined it, so that its money is free again."""
         return isinstance(ask.answer, dict) and ask.answer.get("id") in self.declined

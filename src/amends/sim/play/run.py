@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from amends.sim.play.bridge import Bridge, inline
-from amends.sim.play.evidence import fingerprint, states, truth
+from amends.sim.play.evidence import fingerprint, kinds, states, truth
 from amends.sim.play.loop import VirtualLoop
 from amends.sim.play.play import World
 from amends.sim.play.wish import Report, Wish
@@ -38,6 +38,8 @@ def play(wish: Wish) -> Report:
                 _run(runner, world)
             world.logged(lines)
         report = _report(world, bridge.run(fingerprint(store)), bridge.run(states(store)))
+        report.legs = bridge.run(kinds(store, "legs"))
+        report.entries = bridge.run(kinds(store, "entries"))
         if wish.keep:
             _keep(wish.folder, world)
     finally:

@@ -41,6 +41,11 @@ class Wish(msgspec.Struct, frozen=True):
         """Captures are in the books of every second seed."""
         return self.seed % 2 == 0
 
+    @property
+    def fallback(self) -> str:
+        """What pays where a provider does not, by the seed."""
+        return ("none", "manual", "store_credit")[self.seed % 3]
+
 
 class Line(msgspec.Struct, frozen=True):
     """One line of the chronicle: virtual seconds, order number ("" for all), what happened."""
@@ -71,6 +76,8 @@ class Report(msgspec.Struct):
     chronicle: list[Line] = []
     faults_at: dict[str, dict[str, int]] = {}  # by provider, as are the movements of money
     movements_at: dict[str, int] = {}
+    legs: dict[str, int] = {}  # by kind, as are journal entries
+    entries: dict[str, int] = {}
 
 
 def settings(wish: Wish) -> config.Config:
@@ -82,7 +89,7 @@ def settings(wish: Wish) -> config.Config:
     shop = {"gateway": "standard", "webhook_secrets": [f"file:{secrets / 'shop'}"]}
     raw = {
         "store": {"url": wish.store},
-        "policy": {"auto_approve_up_to": 8000},
+        "policy": {"auto_approve_up_to": 8000, "fallback": wish.fallback},
         "ledger": {
             "functional_currency": "EUR",
             "rates": RATES,

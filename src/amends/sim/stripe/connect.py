@@ -1,8 +1,9 @@
 """Destination charges: what a payment transferred to a connected account, and taking it back.
 
 A transfer is reversed, and its application fee given back, in proportion to what of the charge is
-refunded by then; the whole of each with the last of it. A refund that fails undoes neither. The
-account's balance may go below zero, unless a control command made reversals from it fail.
+refunded by refunds that asked for it; the whole of each with the last of it. A refund that fails
+undoes neither. The account's balance may go below zero, unless a control command made reversals
+from it fail.
 """
 
 import msgspec
@@ -47,15 +48,18 @@ def transfer(books: Books, payment: Payment) -> None:
 def take_back(books: Books, payment: Payment, refund: Refund, take: Take) -> None:
     """With a refund that was just made."""
     charge = payment.charged
-    part, whole = payment.refunded, charge.amount_captured
+    whole = charge.amount_captured
     if take.transfer:
-        amount = _in_proportion(payment.transfer, part, whole) - payment.reversed
+        payment.reversed_for = min(whole, payment.reversed_for + refund.amount)
+        amount = _in_proportion(payment.transfer, payment.reversed_for, whole) - payment.reversed
         payment.reversed += amount
         refund.transfer_reversal = books.new_id("trr")
         source = refund.transfer_reversal
         books.transact("transfer_refund", "transfer_reversal", amount, charge.currency, source)
     if take.fee:
-        fee = _in_proportion(charge.application_fee_amount or 0, part, whole) - payment.fee_refunded
+        payment.fee_refunded_for = min(whole, payment.fee_refunded_for + refund.amount)
+        due = _in_proportion(charge.application_fee_amount or 0, payment.fee_refunded_for, whole)
+        fee = due - payment.fee_refunded
         payment.fee_refunded += fee
         source = charge.application_fee or charge.id
         kind = "application_fee_refund"

@@ -237,6 +237,8 @@ class Payment(msgspec.Struct):
     transfer: int = 0
     reversed: int = 0
     fee_refunded: int = 0
+    reversed_for: int = 0  # so much of refunds
+    fee_refunded_for: int = 0
 
     @property
     def refundable(self) -> int:
