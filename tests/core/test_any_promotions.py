@@ -18,7 +18,7 @@ from amends.core.order import Refund
 from amends.core.policy import Amounts, built_in
 from amends.core.promotions import basket, loss
 from amends.core.requests import LinePick, OrderIn, RefundIn
-from amends.kernel.outcome import Declined
+from amends.kernel.outcome import Accepted, Declined
 from tests.core.desk import Desk
 from tests.core.test_any_amounts import orders
 
@@ -56,7 +56,7 @@ def end(desk: Desk, refund: Refund, how: str) -> bool:
             desk.answer(Declined("no"), desk.order.refund(refund.id).legs[-1])  # type: ignore[union-attr]
             continue
         now = next(g for _, g in desk.legs() if g.id == leg.id)
-        desk.accept(leg=now)
+        desk.answer(Accepted(refund=desk.state(leg=now, psp_id=f"re_{leg.id}")), now)
         if how == "late":
             payment = desk.order.payment(leg.payment).psp_payment_id
             now = next(g for _, g in desk.legs() if g.id == leg.id)
@@ -95,7 +95,7 @@ def step(desk: Desk, draw: Any, report: OrderIn) -> tuple[bool, bool]:
 @given(data=st.data())
 def test_edge_18_what_is_kept_back_follows_from_what_is_kept(data: st.DataObject) -> None:
     report = data.draw(orders(promoted=True))
-    lost = data.draw(st.sampled_from(["clawback", "review"]))
+    lost: Any = data.draw(st.sampled_from(["clawback", "review"]))
     limit = data.draw(st.sampled_from([2000, 10**9]))
     policy = built_in(limit, amounts=Amounts(promotion_lost=lost))
     desk = Desk(report, policy=policy, functional=report.currency)
