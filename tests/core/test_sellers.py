@@ -76,7 +76,8 @@ def market(
     policy = built_in(10**9, amounts=Amounts(platform_fee=mode))
     report = contract_order(**{**plain, **order})
     given = STRIPES if splits is None else splits
-    return Market(given, report=report, policy=policy, captures=captures)
+    ours = "KWD" if order.get("currency") == "KWD" else "EUR"
+    return Market(given, report=report, policy=policy, captures=captures, functional=ours)
 
 
 def ask(desk: Market, **asked: Any) -> None:
@@ -432,7 +433,7 @@ def test_captures_in_parts_pay_sellers_in_parts() -> None:
     own=st.integers(0, 3000),
     cuts=st.lists(st.integers(1, 4000), max_size=6),
     modes=st.lists(st.sampled_from(["proportional", "keep", "full"]), min_size=7, max_size=7),
-    currency=st.sampled_from(["EUR", "JPY", "USD"]),
+    currency=st.sampled_from(["EUR", "JPY", "KWD", "USD"]),
 )
 def test_over_any_sequence_the_shares_are_the_refund_and_the_last_takes_the_residue(
     parts: list[int], fees: list[int], own: int, cuts: list[int], modes: Any, currency: str

@@ -13,14 +13,14 @@ from amends.core.facts import Canceled, PaidOutside, RefundRequested
 from amends.core.order import Refund, shown_state
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason
-from amends.core.requests import BelowMinimum, LineIn, RefundIn, TenderIn
+from amends.core.requests import BelowMinimum, LineIn, PaymentKey, RefundIn, TenderIn
 from tests.core.desk import STRIPE, Desk, card, contract_order
 
 
 def desk_of(
     how: BelowMinimum, minimum: int = 100, total: int = 10_000, auto: int = 10**9, **order: Any
 ) -> Desk:
-    codes = ("EUR", "JPY", "USD")
+    codes = ("EUR", "JPY", "KWD", "USD")
     amounts = Amounts(minimum=tuple((code, minimum) for code in codes), below_minimum=how)
     plain = {
         "lines": (LineIn("1", 1, total),),
@@ -28,7 +28,8 @@ def desk_of(
         "tenders": (card(total),),
     }
     policy = built_in(auto, amounts=amounts)
-    return Desk(contract_order(**{**plain, **order}), policy=policy)
+    ours = "KWD" if order.get("currency") == "KWD" else "EUR"
+    return Desk(contract_order(**{**plain, **order}), policy=policy, functional=ours)
 
 
 def ask(desk: Desk, amount: int | None, **more: Any) -> Refund:
@@ -158,6 +159,13 @@ def test_edge_23_with_consent_a_small_amount_is_store_credit() -> None:
     assert ask(desk, 400, consent="consent-1").legs[0].kind == "refund"
 
 
+@pytest.mark.parametrize("how", ["refuse", "hold", "credit"])
+def test_the_whole_rest_of_the_payment_that_is_named_is_paid(how: BelowMinimum) -> None:
+    desk = desk_of(how, tenders=(card(9960), card(40, name="pi_2")))
+    refund = ask(desk, 40, payment=PaymentKey(STRIPE, "pi_2"))
+    assert (shown_state(refund), refund.legs[0].kind) == ("sending", "refund")
+
+
 def test_it_is_refused_where_nothing_else_is_said() -> None:
     desk = desk_of("refuse")
     assert refused(desk, 40) == Reason.BELOW_MINIMUM
@@ -180,7 +188,7 @@ def test_a_gift_card_beside_the_card_waits_with_it() -> None:
 @given(
     amounts=st.lists(st.integers(1, 300), min_size=1, max_size=12),
     minimum=st.integers(2, 400),
-    currency=st.sampled_from(["EUR", "JPY", "USD"]),
+    currency=st.sampled_from(["EUR", "JPY", "KWD", "USD"]),
 )
 def test_nothing_is_lost_and_nothing_small_leaves(
     amounts: list[int], minimum: int, currency: str

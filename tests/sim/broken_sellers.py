@@ -53,6 +53,11 @@ def _elsewhere(w: World) -> None:
     book(w, "seller_share", (OWES, 5), ("sales_returns", -5))
 
 
+def _same_time(w: World) -> None:
+    for name, start, end in (("a", 3, 9), ("c", 8, 12)):
+        w.refund(name)["breakdown"]["unused"] = [{"line": "L1", "start": start, "end": end}]
+
+
 SELLERS: dict[str, tuple[Callable[[World], object], str]] = {
     "a fee that went back and is not booked": (
         _broken(_party(fee=301)),
@@ -72,5 +77,6 @@ SELLERS: dict[str, tuple[Callable[[World], object], str]] = {
         _broken(_party(amount=3001)),
         "I6: leg_a of 3000 is borne by sellers as 3001",
     ),
+    "the same time twice": (_same_time, "I6: unit 8 of line L1 is given back twice"),
     "a share of sales": (_broken(_elsewhere), "I5: entry 10 (seller_share) is on sales_returns"),
 }

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from amends.core import claims, legs
 from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
-from amends.core.order import Breakdown, Leg, LegKind, Order, Refund
+from amends.core.order import Breakdown, Leg, LegKind, Order, Refund, room_of
 from amends.core.outside import pay
 from amends.core.policy import Amounts
 from amends.core.quote import Quote, least
 from amends.core.requests import RefundIn
+from amends.core.reviews import tell_requested
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.ids import derived, tail
@@ -29,15 +30,17 @@ def _is_small(order: Order, request: RefundIn, amounts: Amounts, quote: Quote) -
     """Below the minimum, and neither all that is left nor owed by law at once."""
     kinds = {portion.kind for portion in quote.portions}
     money = "refund" in kinds and kinds <= {"refund", "credit"}
-    below = quote.amount < min(least(order, amounts), order.remaining)
+    named = {portion.payment for portion in quote.portions} if request.payment else None
+    rest = sum(room_of(p) for p in order.payments if named is None or p.id in named)
+    below = quote.amount < min(least(order, amounts), rest)
     return money and below and not request.statutory
 
 
 def credited(work: Work, request: RefundIn, quote: Quote) -> Quote:
-    """A small amount as store credit where the policy says so; the customer's consent was asked for
-    with the amount."""
+    """A small amount as store credit where the policy says so and the customer agreed."""
     amounts = work.ctx.policy.amounts
-    if amounts.below_minimum != "credit" or not _is_small(work.order, request, amounts, quote):
+    wanted = amounts.below_minimum == "credit" and request.consent
+    if not wanted or not _is_small(work.order, request, amounts, quote):
         return quote
     portions = tuple(replace(portion, kind="credit") for portion in quote.portions)
     return replace(quote, portions=portions, hash=digest([quote.hash, portions]))
@@ -84,17 +87,7 @@ def pay_out(work: Work) -> None:
     claims.claim(work, made.id)
     for leg in made.legs:
         legs.decide_leg(work, leg.id, "credited" if leg.kind == "credit" else "approve")
-    work.event(
-        "refund.requested",
-        refund=made.id,
-        reason=made.reason,
-        amount=made.amount,
-        currency=work.order.currency,
-        combines=[refund.id for refund in held],
-        legs=[[leg.id, leg.kind, leg.payment, leg.amount] for leg in made.legs],
-        state="sending",
-        shown=made.shown,
-    )
+    tell_requested(work, made.id)
 
 
 def _combined(work: Work, held: list[Refund]) -> Refund:

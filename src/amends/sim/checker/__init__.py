@@ -49,6 +49,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     fx.realised_is_recomputed,
     fx.fees_are_the_providers,
     parts.components_keep_their_originals,
+    parts.time_goes_back_once,
     parts.the_report_is_kept,
     sellers.sellers_bear_their_parts,
     sellers.sellers_are_booked,

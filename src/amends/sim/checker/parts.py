@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from amends.sim.checker.spec import Violation
@@ -99,6 +100,19 @@ def _exact_at_the_end(
     for key, value in sorted(original.items()):
         if key[2] != "units" and given[key] != value:
             yield case.wrong("I6", f"{key}: {given[key]} of {value}, though all went back")
+
+
+def time_goes_back_once(case: Case) -> Found:
+    """Of the time a line was paid for no unit is given back by two refunds."""
+    spans = [
+        (one.line, one.start, one.end)
+        for refund in case.order.refunds
+        if _counts(refund)
+        for one in refund.breakdown.unused
+    ]
+    for (line, _, end), (other, start, _) in pairwise(sorted(spans)):
+        if line == other and start < end:
+            yield case.wrong("I6", f"unit {start} of line {line} is given back twice")
 
 
 def the_report_is_kept(case: Case) -> Found:

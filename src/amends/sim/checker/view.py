@@ -57,6 +57,14 @@ class Kept(msgspec.Struct):
         return self.net + sum(tax.amount for tax in self.taxes)
 
 
+class Time(msgspec.Struct):
+    """Units of a line's period that a refund gives back, the last not included."""
+
+    line: str
+    start: int
+    end: int
+
+
 class Breakdown(msgspec.Struct):
     """Where the amount of a refund comes from."""
 
@@ -67,6 +75,7 @@ class Breakdown(msgspec.Struct):
     fees: list[Kept] = []
     lost: list[Kept] = []
     compensation: int = 0
+    unused: list[Time] = []
 
     @property
     def parts(self) -> list[Share]:
