@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from amends.core.facts import OrderReported, RefundRequested, ReturnReceived
+from amends.core.facts import LinesUnavailable, OrderReported, RefundRequested, ReturnReceived
 from amends.core.requests import LineIn, LinePick, RefundIn
 from amends.engine.proof import wrong
 from amends.store.spec import Books
@@ -76,6 +76,26 @@ def test_a_refund_and_a_newer_report_leave_what_came_back() -> None:
     back(desk, 2, "r2")
     assert desk.balance("inventory") == 1000
     assert desk.raised() == ["returned_beyond_shipped"]
+
+
+def test_edge_21_what_was_never_shipped_is_not_in_stock_again() -> None:
+    """The shop does not say what it shipped, but that one of three was out of stock."""
+    desk = desk_of(replace(COSTED, fulfilled=0))
+    desk.tell(LinesUnavailable((LinePick("1", 1),)))
+    back(desk, 3)
+    assert desk.balance("inventory") == 667
+    assert desk.raised() == ["returned_beyond_shipped"]
+
+
+def test_a_line_comes_back_at_what_it_cost_though_that_is_told_anew() -> None:
+    desk = desk_of(COSTED)
+    back(desk, 1)
+    for version, cost in ((2, 4000), (3, 0)):
+        newer = replace(COSTED, cost=cost)
+        report = {"lines": (newer,), "shipping": (), "tenders": (card(9600),), "version": version}
+        desk.tell(OrderReported(contract_order(**report)))
+        back(desk, 1)
+    assert desk.balance("inventory") == 2667, "what has no cost told changes nothing"
 
 
 @given(

@@ -342,3 +342,27 @@ def test_edge_19_tenders_give_what_they_took_and_no_more(
 
 def _taxes(order: Order) -> tuple[Tax, ...]:
     return tuple(tax for line in order.lines for tax in line.taxes)
+
+
+@given(st.permutations([(300, ""), (1000, ""), (300, ""), (700, "A"), (50, "1")]), st.data())
+def test_edge_19_the_same_tenders_in_another_order_are_the_same(
+    told: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    """A newer report lists the gift cards otherwise, and perhaps says what one of them is called:
+    it makes no money, and each keeps what it gave."""
+
+    def reported(cards: list[tuple[int, str]], version: int) -> OrderIn:
+        tenders = tuple(TenderIn(n, "gift_card", reference=name) for n, name in cards)
+        lines = (LineIn("1", 1, 2350),)
+        return contract_order(lines=lines, shipping=(), tenders=tenders, version=version)
+
+    desk = Desk(reported(told, 1))
+    assert ask(desk, amount=800, tenders="proportional") == ""
+    before = {p.id: (p.captured, remaining(p)) for p in desk.order.payments}
+    newer = data.draw(st.permutations(told))
+    if data.draw(st.booleans()):
+        place = newer.index((1000, ""))
+        newer[place] = (1000, "B")
+    desk.tell(OrderReported(reported(newer, 2)))
+    assert desk.order.version == 2
+    assert {p.id: (p.captured, remaining(p)) for p in desk.order.payments} == before

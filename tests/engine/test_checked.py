@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from amends.core import asks, tenders
 from amends.core.facts import PaidOutside
 from amends.core.policy import Fallback, built_in
 from amends.core.requests import (
@@ -25,7 +26,7 @@ from amends.engine.actions import Caller
 from amends.kernel.time import DAY, HOUR
 from tests.engine import crash_tales, test_guards
 from tests.engine.evidence import Scribe
-from tests.engine.lab import STRIPE, Lab, laboratory, report
+from tests.engine.lab import STRIPE, Lab, all_orders, laboratory, report
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ async def bounced_and_paid_by_hand(lab: Lab) -> None:
     await actions.payout(lab.nodes[0].engine, Caller("key:a", "key:a"), said)
 
 
-async def falls_back(lab: Lab, how: Fallback, consent: str = "ticket-7") -> str:
+async def falls_back(lab: Lab, how: Fallback, consent: str = "ticket-7", amount: int = 4000) -> str:
     """Of a refund by two means that came back, its fallback's id; "" if that was not heard."""
     lab.nodes[0].engine._policy = built_in(10**9, fallback=how)
     lab.control("payment", id="pi_9", amount=3347)
@@ -117,7 +118,7 @@ async def falls_back(lab: Lab, how: Fallback, consent: str = "ticket-7") -> str:
     order = await lab.nodes[0].report(
         OrderIn(OrderKey("shop-1", "9"), "EUR", (), (gift, paid), customer=who)
     )
-    await lab.nodes[0].refund(order.id, amount=4000, tenders="proportional", consent=consent)
+    await lab.nodes[0].refund(order.id, amount=amount, tenders="proportional", consent=consent)
     await lab.settle(HOUR)
     lab.control("fail_refund", refund=first_refund(lab))
     await lab.settle(HOUR)
@@ -313,3 +314,58 @@ async def test_it_finds_a_guard_taken_away(
         await story(lab)
         violations = await scribe.check(lab, end=True)
     assert {v.invariant for v in violations} == ({"I2"} if mutated else set())
+
+
+async def bounced_and_tried_again(lab: Lab) -> None:
+    """Somebody tries the original again, though the fallback has paid."""
+    name = await falls_back(lab, "store_credit", amount=1000)
+    (order,) = await all_orders(lab.nodes[0].store)
+    original = order.refund(name).fallback_of  # type: ignore[union-attr]
+    await actions.retry(lab.nodes[0].engine, Caller("key:a", "key:a"), original)
+    await lab.settle(HOUR)
+
+
+async def more_than_the_card_took(lab: Lab) -> None:
+    lab.control("payment", id="pi_9", amount=3347)
+    paid = TenderIn(3347, "payment", STRIPE, "pi_9", 3347)
+    gift = TenderIn(2000, "gift_card", reference="GC-1")
+    order = await lab.nodes[0].report(OrderIn(OrderKey("shop-1", "9"), "EUR", (), (gift, paid)))
+    await lab.nodes[0].refund(order.id, amount=4000)
+    await lab.settle(HOUR)
+
+
+def _both_pay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(asks, "covered", lambda order: frozenset())
+
+
+def _cashed_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tenders, "_in_turn", lambda amount, room: [(room[0][0], amount)])
+
+
+@pytest.mark.parametrize("mutated", [False, True], ids=["guarded", "mutated"])
+@pytest.mark.parametrize(
+    ("tale", "mutate", "by"),
+    [
+        (bounced_and_tried_again, _both_pay, "I12"),
+        (more_than_the_card_took, _cashed_out, "liveness"),  # the next guard does not send it
+    ],
+)
+async def test_edge_09_and_19_it_finds_money_given_twice(
+    tale: Callable[[Lab], Awaitable[None]],
+    mutate: Callable[[pytest.MonkeyPatch], None],
+    by: str,
+    mutated: bool,
+    scribe: Scribe,
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fallback beside its original, and a gift card that is cashed out through the card."""
+    if mutated:
+        mutate(monkeypatch)
+    async with laboratory(sqlite_url, tmp_path) as lab:
+        lab.listen()
+        await tale(lab)
+        violations = await scribe.check(lab)
+    assert (by in {v.invariant for v in violations}) == mutated, violations
+    assert mutated or not violations

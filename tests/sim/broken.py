@@ -301,6 +301,10 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda w: w.payment.update(captured_peak=3800),
         "I1: legs of 3900 stand on pi_1, 3800 was captured",
     ),
+    "a gift card cashed out": (
+        lambda w: w.payment.update(kind="gift_card"),
+        "I1: pay_1 is a gift_card and is paid out as {'refund'}",
+    ),
     "a review that reserves nothing": (
         reservation_forgotten,
         "I1: pay_1.pending_ours is 500, its parts are 900",
@@ -397,7 +401,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a retry beside its original": (both_live, "I12: rf_b of 1000 paid 2000"),
     "a fallback beside its original": (
         fallback_and_original,
-        "I12: rf_c and rf_a, its original, both pay",
+        "I12: rf_a of 3000 and its fallback: 3500",
     ),
     "told that it came back": (
         bounced_in_the_open,

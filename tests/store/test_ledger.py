@@ -222,3 +222,33 @@ async def test_a_refund_in_a_turn_takes_the_guard_too(store: Store) -> None:
     with pytest.raises(PeriodClosed):
         await write(store, batch)
     assert await rows_of(store, "refunds") == []
+
+
+async def test_a_holders_credit_is_summed_over_orders_and_currencies(store: Store) -> None:
+    """What was taken back is off it; what is another's, or nobody's, does not count."""
+
+    def credit(order: Order, amount: int, holder: str, account: str = "gift_cards") -> Entry:
+        lines = (Posting("refunds_payable", amount, amount), Posting(account, -amount, -amount))
+        return an_entry(order, NOW, postings=lines, holder=holder)
+
+    orders = [recorded(an_order(n)) for n in (1, 2)]
+    for _, batch in orders:
+        await write(store, batch)
+    (one, _), (two, _) = orders
+    found = (
+        credit(one, 500, "GC-1"),
+        credit(two, 300, "GC-1"),
+        credit(two, -200, "GC-1"),
+        credit(two, 70, "GC-1", "store_credit"),
+        replace(credit(one, 40, "GC-1"), currency="USD"),
+        *(credit(one, 900, "GC-2"), credit(one, 800, "")),
+    )
+    await write(store, a_batch(*found))
+    assert await store.credits("GC-1") == [
+        ("gift_cards", "EUR", 600),
+        ("gift_cards", "USD", 40),
+        ("store_credit", "EUR", 70),
+    ]
+    assert (await store.credits(""), await store.credits("GC-3")) == ([], [])
+    listed = (await store.entries({"holder": "GC-1"}, "", 10)).items
+    assert [item["holder"] for item in listed] == ["GC-1"] * 5

@@ -430,10 +430,10 @@ class Dispute(_Part, frozen=True):
 
 
 class Receipt(_Part, frozen=True):
-    """Goods that came back: units by line, as far as they had been shipped."""
+    """Goods that came back: units by line, as far as they had been shipped, and their cost."""
 
     id: str
-    lines: tuple[tuple[str, int], ...]
+    lines: tuple[tuple[str, int, int], ...]
 
 
 class Order(_Part, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -314,9 +314,10 @@ def _payments(
     placed_at = parse_rfc3339(report.placed_at) if report.placed_at else now
     known_now = {p.id: p for p in order.payments}
     tenders: list[Tender] = []
-    for tender in report.tenders:
+    credits = _credits(order, report)
+    for place, tender in enumerate(report.tenders):
         if tender.kind != "payment":
-            credit = _credit(order, tender, [t.kind for t in tenders].count(tender.kind), known_now)
+            credit = credits[place]
             known_now[credit.id] = credit
             tenders.append(Tender(tender.kind, tender.amount, credit.id))
             continue
@@ -330,20 +331,51 @@ def _payments(
     return tuple(known_now.values()), tuple(tenders)
 
 
-def _credit(order: Order, tender: TenderIn, place: int, known: Mapping[str, Payment]) -> Payment:
-    """A gift card or store credit: all of it was taken when the order was placed. Without a
-    reference it is the first, second, … of its kind in the order."""
-    taken = tender.captured or tender.amount
-    alike = [payment for payment in known.values() if payment.kind == tender.kind]
-    exact = [p for p in alike if tender.reference and p.psp_payment_id == tender.reference]
-    unnamed = [p for p in alike[place : place + 1] if not (p.psp_payment_id and tender.reference)]
-    for before in (exact or unnamed)[:1]:
-        taken = max(before.captured, taken)
-        name = before.psp_payment_id or tender.reference
+def _credits(order: Order, report: OrderIn) -> dict[int, Payment]:
+    """The gift cards and store credit of a report, by their place among its tenders. They are those
+    known before by their reference, else by their amount, else by their order: a report that names
+    them in another order names no others."""
+    told = {i: t for i, t in enumerate(report.tenders) if t.kind != "payment"}
+    known = [payment for payment in order.payments if payment.kind != "payment"]
+    found: dict[int, Payment] = {}
+    for alike in (_same_card, _same_amount, _same_kind):
+        for place, tender in told.items():
+            free = (p for p in known if p not in found.values() and alike(p, tender))
+            if place not in found and (before := next(free, None)):
+                found[place] = before
+    names = {payment.id for payment in known}
+    for place, tender in told.items():
+        before = found.get(place) or _new_credit(order, tender, names)
+        names.add(before.id)
+        taken = max(before.captured, tender.captured or tender.amount)
         amounts = {"authorized": taken, "captured": taken, "captured_peak": taken}
-        return replace(before, psp_payment_id=name, **amounts)
-    name = derived("pay", order.id, tender.kind, tender.reference or str(place))
-    return Payment(name, "", tender.reference, taken, taken, taken, kind=tender.kind)
+        name = before.psp_payment_id or tender.reference
+        found[place] = replace(before, psp_payment_id=name, **amounts)
+    return found
+
+
+def _same_card(known: Payment, tender: TenderIn) -> bool:
+    return known.kind == tender.kind and known.psp_payment_id == tender.reference != ""
+
+
+def _same_amount(known: Payment, tender: TenderIn) -> bool:
+    amount = tender.captured or tender.amount
+    return _same_kind(known, tender) and known.captured == amount
+
+
+def _same_kind(known: Payment, tender: TenderIn) -> bool:
+    """Whether it may be it: two references are two cards."""
+    return known.kind == tender.kind and not (known.psp_payment_id and tender.reference)
+
+
+def _new_credit(order: Order, tender: TenderIn, names: Collection[str]) -> Payment:
+    """All of it was taken when the order was placed. Without a reference it is the first, second, …
+    of its kind in the order."""
+    place, name = 0, derived("pay", order.id, tender.kind, tender.reference)
+    while not tender.reference and name in names:
+        place += 1
+        name = derived("pay", order.id, tender.kind, "", str(place))
+    return Payment(name, "", tender.reference, 0, 0, 0, kind=tender.kind)
 
 
 def _same(payments: Iterable[Payment], tender: TenderIn) -> Payment | None:

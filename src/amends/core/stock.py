@@ -1,7 +1,7 @@
 """Goods that came back: on the trail, and in the books as in stock again at what they had cost.
 
 A unit comes back at most once, and only if it was shipped (invariant I8). Where the shop does not
-say what was shipped of a line, a receipt says that all of it may have been.
+say what was shipped of a line, all of it may have been but what was out of stock.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from amends.core import postings
 from amends.core.facts import ReturnReceived
+from amends.core.left import counts
 from amends.core.order import Line, Order, Receipt
 from amends.core.requests import LinePick
 from amends.core.work import Work
@@ -22,33 +23,36 @@ def return_received(work: Work, fact: ReturnReceived) -> None:
     order = work.order
     if fact.return_id and any(receipt.id == fact.return_id for receipt in order.receipts):
         return
-    back = _back(order)
-    shipped = {line.id: line.fulfilled or line.quantity for line in order.lines}
-    taken = _taken(fact.lines, {name: units - back[name] for name, units in shipped.items()})
-    work.change(receipts=(*order.receipts, Receipt(fact.return_id, tuple(taken.items()))))
-    cost = sum(
-        _cost(line, back[line.id] + taken[line.id]) - _cost(line, back[line.id])
+    back, booked = Counter[str](), Counter[str]()
+    for name, units, cost in (line for receipt in order.receipts for line in receipt.lines):
+        back[name] += units
+        booked[name] += cost
+    taken = _taken(fact.lines, {n: units - back[n] for n, units in _shipped(order).items()})
+    costs = {
+        line.id: _cost(line, back[line.id] + taken[line.id]) - booked[line.id]
         for line in order.lines
-    )
-    if cost:
+        if line.cost and taken[line.id]
+    }
+    lines = tuple((name, units, costs.get(name, 0)) for name, units in taken.items())
+    work.change(receipts=(*order.receipts, Receipt(fact.return_id, lines)))
+    if cost := sum(costs.values()):
         work.book(postings.restock(order, cost, work.now))
-    lines = [[pick.id, pick.quantity] for pick in fact.lines]
-    work.event("return.received", return_id=fact.return_id, lines=lines)
     told = Counter[str]()
     for pick in fact.lines:
         told[pick.id] += pick.quantity
-    for name, units in told.items():
-        if units > taken[name]:
-            more = units - taken[name]
-            work.event("exception.raised", what="returned_beyond_shipped", line=name, units=more)
+    picks = [[pick.id, pick.quantity] for pick in fact.lines]
+    work.event("return.received", return_id=fact.return_id, lines=picks)
+    for name, more in (told - taken).items():
+        work.event("exception.raised", what="returned_beyond_shipped", line=name, units=more)
 
 
-def _back(order: Order) -> Counter[str]:
-    """Units that came back before, by line."""
-    back = Counter[str]()
-    for receipt in order.receipts:
-        back.update(dict(receipt.lines))
-    return back
+def _shipped(order: Order) -> dict[str, int]:
+    """Units that left, by line: as the shop says it, else all that it could deliver."""
+    short = Counter[str]()
+    for refund in order.refunds:
+        if refund.reason == "out_of_stock" and counts(refund):
+            short.update({part.id: part.quantity for part in refund.breakdown.lines})
+    return {line.id: line.fulfilled or line.quantity - short[line.id] for line in order.lines}
 
 
 def _taken(picks: Sequence[LinePick], room: dict[str, int]) -> Counter[str]:
