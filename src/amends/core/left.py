@@ -198,12 +198,29 @@ def shrunk(parts: Breakdown, amount: int) -> Breakdown:
 
 
 def paid_for(parts: Breakdown, amount: int) -> tuple[LineShare, ...]:
-    """The parts of a refund less what was kept back of it, in proportion: they come to `amount`."""
-    bare = Breakdown(parts.lines, parts.shipping, parts.unallocated + parts.compensation)
-    bare = replace(bare, charges=parts.charges)
+    """The parts of a refund with what it gives back of a promotion (and of fees), less what is kept
+    back of it, in proportion: they come to `amount`."""
+    lines, shipping = list(parts.lines), list(parts.shipping)
+    for lost in parts.lost:
+        if lost.gross < 0 and not lost.waived:
+            _add(lines if lost.on == "line" else shipping, lost)
+    other = parts.unallocated + parts.compensation
+    other -= sum(fee.gross for fee in parts.fees if fee.gross < 0)
+    bare = Breakdown(tuple(lines), tuple(shipping), other, parts.charges)
     found = bare if amount == bare.total else shrunk(bare, amount)
     rest = (LineShare("other", 0, found.unallocated),) if found.unallocated else ()
     return tuple(part for part in (*found.parts, *rest) if part.gross)
+
+
+def _add(shares: list[LineShare], lost: Lost) -> None:
+    """What is given back for a line or shipping charge, to what is given back of it."""
+    index = next((i for i, part in enumerate(shares) if part.id == lost.part), len(shares))
+    was = shares[index] if index < len(shares) else LineShare(lost.part, 0, 0)
+    taxes = {tax.name: tax.amount for tax in was.taxes}
+    for tax in lost.taxes:
+        taxes[tax.name] = taxes.get(tax.name, 0) - tax.amount
+    named = tuple(TaxShare(name, amount) for name, amount in taxes.items() if amount)
+    shares[index : index + 1] = [replace(was, net=was.net - lost.net, taxes=named)]
 
 
 def _less(part: LineShare, gross: int) -> LineShare:
