@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amends.core.facts import Canceled, OrderCancelled, RefundRequested
+from amends.core.facts import (
+    Approved,
+    Canceled,
+    OrderCancelled,
+    OrderReported,
+    RefundRequested,
+    Rejected,
+)
 from amends.core.intents import refund_lines
 from amends.core.left import shrunk
 from amends.core.order import Breakdown, Fee, LineShare, Lost, Refund, TaxShare
@@ -26,7 +33,7 @@ from amends.core.requests import (
     ShippingIn,
     TaxIn,
 )
-from tests.core.desk import STRIPE, Desk, card, contract_order
+from tests.core.desk import STRIPE, TEA, Desk, card, contract_order
 
 WRAP = ChargeIn("w", "gift_wrap", 240, taxes=(TaxIn("VAT", 40),))
 TIP = ChargeIn("t", "tip", 500, refundable=False)
@@ -297,3 +304,113 @@ def test_a_part_of_a_refund_keeps_every_component_in_its_bounds(amount: int) -> 
     for less, whole in zip((*part.parts, *part.held), (*MIXED.parts, *MIXED.held), strict=True):
         assert 0 <= less.net * (1 if whole.net > 0 else -1) <= abs(whole.net)
         assert 0 <= less.tax <= whole.tax
+
+
+# -- a sale undone, in part or as a whole ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [{"statutory": True}, {"reason": "fraud"}, {"reason": "cancelled"}])
+def test_what_is_not_refundable_stays_while_goods_are_kept(how: dict[str, Any]) -> None:
+    desk = desk_of()
+    assert [c.id for c in ask(desk, lines=ONE, charges="full", **how).breakdown.charges] == ["w"]
+    tip = (ChargePick("t"),)
+    assert refused(desk, lines=ONE, charges=tip, **how)[0] is Reason.CHARGE_NOT_REFUNDABLE
+    last = ask(desk, lines=(LinePick("1", 2),), charges=tip, **how)
+    assert [c.id for c in last.breakdown.charges] == ["t"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"statutory": True},
+        {"shipping": "proportional"},
+        {"reason": "cancelled", "charges": "full"},
+    ],
+)
+def test_goods_that_a_review_may_still_refuse_undo_no_sale_by_themselves(
+    asked: dict[str, Any],
+) -> None:
+    """What follows from goods that may stay waits with them, and is not paid without them."""
+    plain = {"charges": (WRAP, TIP), "tenders": (card(10_940),)}
+    desk = Desk(contract_order(**plain), policy=built_in(5000))
+    first = ask(desk, lines=(LinePick("1", 2),), **asked)
+    desk.policy = built_in(10**9)
+    second = ask(desk, lines=ONE, **asked)
+    assert (first.stage, second.stage, second.builds_on) == ("review", "review", (first.id,))
+    desk.tell(Canceled(first.id))
+    found = desk.tell(Approved(second.id), actor="key:boss").refused
+    assert found is not None
+    assert (found.reason, found.extra) == (Reason.AMOUNT_CHANGED, {"refunds": [first.id]})
+
+
+def test_edge_26_of_each_parcel_what_the_law_wants_of_it() -> None:
+    parcels = (
+        ShippingIn("s1", 1500, standard=600, taxes=(TaxIn("VAT", 250),)),
+        ShippingIn("s2", 500),
+    )
+    for shipping, least in (("none", {"s1": 600, "s2": 500}), (1200, {"s1": 700, "s2": 500})):
+        desk = desk_of(charges=(), shipping=parcels, tenders=(card(11_600),))
+        refund = ask(desk, lines=ALL, statutory=True, shipping=shipping)
+        assert {part.id: part.gross for part in refund.breakdown.shipping} == least
+    desk = desk_of(charges=(), shipping=parcels, tenders=(card(11_600),))
+    ask(desk, lines=ALL, statutory=True)
+    assert desk.balance("tax_payable") == 1600 + 100
+
+
+def test_it_is_on_the_trail_that_the_law_granted_it() -> None:
+    desk = desk_of()
+    refund = ask(desk, lines=ONE, statutory=True)
+    (event,) = [event for event in desk.events if event.type == "refund.requested"]
+    assert (event.body["statutory"], refund.statutory) == (True, True)
+    other = desk_of()
+    ask(other, lines=ONE)
+    assert "statutory" not in other.events[-1].body
+    assert other.refund().shown != refund.shown, "an approver is shown it"
+
+
+def test_near_miss_a_fee_that_is_given_back_takes_its_tax_with_it() -> None:
+    desk = desk_of(charges=(), tenders=(card(10_200),))
+    ask(desk, lines=ALL, shipping="full", fees=(FeeIn("handling", 600), FeeIn("restocking", 60)))
+    back = [ask(desk, amount=amount).breakdown.fees for amount in (100, 560)]
+    assert [sum(fee.gross for fee in fees) for fees in back] == [-100, -560]
+    assert desk.balance("tax_payable") == 1700, "of the order, and none of the fees"
+    assert desk.balance("fees_kept") == 0
+    assert desk.balance("sales_returns") == 8000
+    assert refused(desk, amount=1)[0] is Reason.NOTHING_LEFT or desk.order.remaining == 0
+
+
+def test_units_that_are_worth_nothing_any_more_come_back_with_others() -> None:
+    desk = desk_of(lines=(TEA, LineIn("2", 1, 500)), tenders=(card(11_440),))
+    ask(desk, adjustments=(LineAmount("1", 9600),), reason="price_adjustment")
+    assert refused(desk, lines=ONE) == (Reason.WORTH_NOTHING, {"remaining": 1840})
+    assert ask(desk, lines=(*ONE, LinePick("2", 1))).amount == 500
+
+
+@pytest.mark.parametrize("reason", ["out_of_stock", "damaged", "not_received"])
+def test_what_is_owed_in_any_case_has_no_minimum(reason: str) -> None:
+    goods = (LineIn("2", 1, 100), LineIn("1", 3, 9500))
+    for way in ("refuse", "hold"):
+        desk = desk_of(Amounts(minimum=(("EUR", 700),), below_minimum=way), lines=goods)
+        refund = ask(desk, lines=(LinePick("2", 1),), reason=reason)
+        assert (refund.amount, refund.stage) == (100, "active")
+
+
+# -- newer versions --------------------------------------------------------------------------------
+
+
+def test_a_line_whose_refund_was_declined_may_go() -> None:
+    two = (TEA, LineIn("2", 1, 500))
+    desk = Desk(contract_order(lines=two, tenders=(card(10_700),)), policy=built_in(10))
+    ask(desk, lines=(LinePick("2", 1),))
+    newer = contract_order(version=2, tenders=(card(10_700),))
+    kept = desk.tell(OrderReported(newer)).refused
+    assert kept is not None
+    assert kept.reason is Reason.ORDER_CONFLICT
+    desk.tell(Rejected(desk.refund().id), actor="key:boss")
+    assert desk.tell(OrderReported(newer)).refused is None
+
+
+def test_an_order_stays_with_its_legal_entity() -> None:
+    found = Desk().tell(OrderReported(contract_order(version=2, entity="amends-de"))).refused
+    assert found is not None
+    assert found.reason is Reason.ORDER_CONFLICT

@@ -164,6 +164,7 @@ def test_at_the_orders_own_rate_nothing_is_realised() -> None:
     desk.pay(amount=3333)
     desk.pay(amount=3333)
     assert FX not in {p.account for e in desk.entries for p in e.postings}
+    assert all(entry.worth is None for entry in desk.entries)
     assert desk.ours(CLEARING) == -6066  # each claim and payout is rounded as the whole it comes to
 
 
@@ -192,6 +193,14 @@ def test_figures_that_come_late_are_booked_once(times: int) -> None:
     assert desk.kinds() == ["claim", "payout", "fx_settled"]
     assert lines(desk.entries[-1]) == [(CLEARING, 0, -231), (FX, 0, 231)]
     assert (desk.ours(CLEARING), desk.ours(FX)) == (-9411, 129)
+
+
+def test_figures_told_again_on_another_day_are_the_same_figures() -> None:
+    desk = Market(by_day={"USD": (91, 100), "GBP": (120, 100)})
+    leg = desk.pay(Settled("txn_1", "GBP", 8000))
+    desk.by_day["GBP"] = (130, 100)
+    desk.figures(Settled("txn_1", "GBP", 8000), leg)
+    assert (desk.kinds(), desk.ours(CLEARING)) == (["claim", "payout"], -9600)
 
 
 def test_late_figures_that_change_nothing_are_only_kept() -> None:
@@ -293,13 +302,13 @@ def test_a_rate_missing_when_it_is_paid_is_told_and_books_at_the_orders() -> Non
 
 def test_edge_10_what_others_gave_back_is_valued_too_and_comes_back_as_it_went() -> None:
     desk = Market()
-    state = RefundState("re_x", "succeeded", 1000, "USD", settled=Settled("txn_1", "EUR", 950))
+    state = RefundState("re_x", "succeeded", 1000, "USD", settled=Settled("txn_1", "EUR", 950, 7))
     desk.hear(state)
-    assert desk.kinds() == ["external"]
-    assert (desk.ours(CLEARING), desk.ours(FX)) == (-950, 40)
+    assert desk.kinds() == ["external", "provider_fee"]
+    assert (desk.ours(CLEARING), desk.ours(FX)) == (-957, 40)
     desk.hear(replace(state, status="failed"))
-    assert set(Counter({p.account: 0 for e in desk.entries for p in e.postings}).values()) == {0}
-    assert (desk.ours(CLEARING), desk.ours(FX)) == (0, 0)
+    accounts = {p.account for e in desk.entries for p in e.postings}
+    assert {desk.ours(account) for account in accounts} == {0}
 
 
 # -- fees --------------------------------------------------------------------------------------

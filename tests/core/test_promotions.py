@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from amends.core.facts import OrderReported, RefundRequested
+from amends.core.facts import Approved, Canceled, OrderReported, RefundRequested, Rejected, Retried
+from amends.core.intents import refund_lines
 from amends.core.order import Lost, Refund
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason
@@ -23,6 +24,7 @@ from amends.core.requests import (
     TaxIn,
     TierIn,
 )
+from amends.kernel.outcome import Declined
 from tests.core.desk import Desk, card, contract_order
 
 CLAWBACK = built_in(10**9, amounts=Amounts(promotion_lost="clawback"))
@@ -229,3 +231,170 @@ def test_a_promotion_the_shop_takes_back_is_given_back() -> None:
     bare = {"promotions": (), "lines": (LineIn("1", 3, 270, taxes=(TaxIn("VAT", 45),)),)}
     desk.tell(OrderReported(contract_order(**{**plain(THREE), **bare, "version": 2})))
     assert [ask(desk, **units(1)).amount for _ in range(2)] == [110, 90]
+
+
+# -- a promotion is lost by what is returned, and by nothing else ----------------------------------
+
+
+def test_goodwill_pays_what_was_asked_whatever_became_of_the_promotion() -> None:
+    """What is to be given back waits for the next return, or for all that is left."""
+    desk = Desk(THREE, policy=CLAWBACK)
+    ask(desk, **units(1))
+    bare = {"promotions": (), "lines": (LineIn("1", 3, 270, taxes=(TaxIn("VAT", 45),)),)}
+    desk.tell(OrderReported(contract_order(**{**plain(THREE), **bare, "version": 2})))
+    assert ask(desk, amount=50, reason="goodwill", goodwill="compensation").amount == 50
+    assert ask(desk).amount == 150
+
+
+def test_what_was_sold_as_it_was_sold_is_earned() -> None:
+    """The shop rounds otherwise, makes a dearer unit free, or counts the parcel: no loss as long as
+    nothing was sent back."""
+    tenth = PromotionIn("ten", "buy_get", buy=1, get=1, off_bp=1000)
+    desk = Desk(order_of(line("1", 2, 202, 11), promotion=tenth), policy=CLAWBACK)
+    assert ask(desk, amount=50, reason="goodwill").amount == 50
+    third = PromotionIn("ten", "buy_get", buy=2, get=1)
+    goods = (LineIn("1", 2, 200), line("2", 1, 100, 100), LineIn("3", 1, 50))
+    desk = Desk(order_of(*goods, promotion=third), policy=CLAWBACK)
+    assert ask(desk, **units(1), reason="damaged").amount == 100
+    assert ask(desk, **units(1)).amount == 100, "of the three that count as kept one is free"
+    goods = (line("1", 1, 200, 20), line("2", 1, 40, 4))
+    desk = Desk(order_of(*goods, shipping=(ShippingIn("s", 20),)), policy=CLAWBACK)
+    assert ask(desk, shipping="full", reason="damaged").amount == 20
+    assert ask(desk, **units(1, "2"), reason="damaged").amount == 36
+    assert ask(desk, **units(1)).amount == 180, "nothing is left that it could be lost on"
+
+
+GIFT = order_of(
+    LineIn("1", 1, 100), line("2", 1, 60, 60), promotion=PromotionIn("ten", "buy_get", buy=1, get=1)
+)
+
+
+def test_a_free_unit_goes_back_together_with_a_paid_one() -> None:
+    desk = Desk(GIFT, policy=CLAWBACK)
+    assert refused(desk, **units(1, "2")) == (Reason.WORTH_NOTHING, {"remaining": 100})
+    both = (LinePick("2", 1), LinePick("1", 1))
+    assert ask(desk, lines=both).amount == 100
+
+
+def test_what_a_provider_is_told_comes_to_the_amount_where_something_is_given_back() -> None:
+    desk = Desk(GIFT, policy=CLAWBACK)
+    ask(desk, **units(1))
+    last = ask(desk, **units(1, "2"))
+    (told,) = refund_lines(last, last.legs[0])
+    assert (told.id, told.quantity, told.gross, last.amount) == ("2", 1, 60, 60)
+    goods = LineIn("1", 2, 6000, taxes=(TaxIn("VAT", 1000),))
+    desk = Desk(order_of(goods, promotion=FREE_FROM, shipping=(FREE,)), policy=CLAWBACK)
+    ask(desk, **units(1))
+    last = ask(desk, **units(1))
+    told_of = [(x.id, x.gross, x.tax) for x in refund_lines(last, last.legs[0])]
+    assert told_of == [("1", 3000, 500), ("1", 600, 100)], "the goods, and the parcel"
+
+
+# -- refunds that wait, or end unpaid --------------------------------------------------------------
+
+REVIEW = built_in(10**9, amounts=Amounts(promotion_lost="review"))
+
+
+def decided(desk: Desk, fact: Any) -> Reason | None:
+    refused = desk.tell(fact, actor="key:boss").refused
+    return refused.reason if refused else None
+
+
+def kept_back(desk: Desk) -> int:
+    return sum(x.gross for r in desk.order.refunds for x in r.breakdown.lost if r.stage == "active")
+
+
+@pytest.mark.parametrize("end", [Rejected, Canceled])
+def test_edge_18_what_waits_is_not_paid_on_the_strength_of_what_waits_before_it(end: Any) -> None:
+    desk = Desk(THREE, policy=REVIEW)
+    first, second = ask(desk, **units(1)), ask(desk, **units(1), reason="damaged")
+    assert (second.stage, second.builds_on) == ("review", (first.id,))
+    assert second.verdict is not None
+    assert second.verdict.rule == "depends-on-review"
+    assert decided(desk, Approved(second.id)) is Reason.AMOUNT_CHANGED, "not before the first"
+    assert decided(desk, end(first.id)) is None
+    assert decided(desk, Approved(second.id)) is Reason.AMOUNT_CHANGED, "nor without it"
+    assert decided(desk, Rejected(second.id)) is None
+    assert ask(desk, **units(1)).amount == 70
+
+
+def test_edge_18_reviews_approved_one_after_the_other_come_to_one_return_of_both() -> None:
+    desk = Desk(THREE, policy=REVIEW)
+    first, second = ask(desk, **units(1)), ask(desk, **units(1))
+    assert [decided(desk, Approved(one.id)) for one in (first, second)] == [None, None]
+    assert sum(r.amount for r in desk.order.refunds) == 180 - kept_back(desk) == 170
+
+
+def test_a_waiver_counts_once_it_was_granted() -> None:
+    desk = Desk(THREE, policy=CLAWBACK)
+    first, second = ask(desk, **units(1), promotions="waive"), ask(desk, **units(1))
+    assert (first.stage, second.stage, second.amount) == ("review", "review", 90)
+    decided(desk, Rejected(first.id))
+    assert decided(desk, Approved(second.id)) is Reason.AMOUNT_CHANGED
+    decided(desk, Rejected(second.id))
+    assert ask(desk, **units(1)).amount == 70
+
+
+def test_a_review_beside_a_newer_version_is_asked_for_anew() -> None:
+    desk = Desk(THREE, policy=REVIEW)
+    first = ask(desk, **units(1))
+    bare = {"promotions": (), "lines": (LineIn("1", 3, 270, taxes=(TaxIn("VAT", 45),)),)}
+    desk.tell(OrderReported(contract_order(**{**plain(THREE), **bare, "version": 2})))
+    assert decided(desk, Approved(first.id)) is Reason.AMOUNT_CHANGED
+
+
+def test_what_waives_or_returns_nothing_does_not_wait() -> None:
+    waived = built_in(100, amounts=Amounts(promotion_lost="waive"))
+    desk = Desk(THREE, policy=waived)
+    assert ask(desk, **units(2)).stage == "review"
+    assert ask(desk, **units(1)).stage == "active"
+    desk = Desk(THREE, policy=REVIEW)
+    ask(desk, **units(1))
+    assert ask(desk, amount=5, reason="goodwill").stage == "active"
+
+
+def test_what_others_gave_back_since_is_not_canceled_under_them() -> None:
+    desk = Desk(THREE, policy=CLAWBACK)
+    first, second = ask(desk, **units(1)), ask(desk, **units(1))
+    assert decided(desk, Canceled(first.id)) is Reason.AMOUNT_CHANGED
+    assert [decided(desk, Canceled(one.id)) for one in (second, first)] == [None, None]
+    assert ask(desk, **units(2)).amount == 170
+
+
+def test_edge_18_the_next_return_makes_up_for_one_that_failed() -> None:
+    """And the one that failed is not tried again with what it would have kept back then."""
+    desk = Desk(THREE, policy=CLAWBACK)
+    first = ask(desk, **units(1))
+    desk.due()
+    second = ask(desk, **units(1))
+    assert (first.amount, second.amount) == (70, 100)
+    desk.answer(Declined("no"), desk.leg(0))
+    assert desk.leg(0).state == "failed"
+    again = ask(desk, **units(1))
+    assert again.amount == 70
+    assert decided(desk, Retried(first.id)) is not None
+    assert ask(desk).amount == 100
+
+
+def test_a_failed_return_is_tried_again_only_while_it_keeps_back_what_is_right() -> None:
+    desk = Desk(THREE, policy=CLAWBACK)
+    first = ask(desk, **units(1))
+    desk.due()
+    desk.answer(Declined("no"))
+    assert ask(desk, **units(1)).amount == 70
+    assert decided(desk, Retried(first.id)) is Reason.AMOUNT_CHANGED
+    assert ask(desk, **units(1)).amount == 100
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_units_of_a_claim_that_a_review_takes_over_are_counted_once(number: int) -> None:
+    desk = Desk(THREE, policy=REVIEW)
+    first = ask(desk, **units(3), reason="damaged")
+    desk.due()
+    desk.accept()
+    desk.hear(desk.state("failed", desk.leg()))
+    second = ask(desk, **units(number))
+    assert second.takes_over == (first.id,)
+    if number < 3:
+        assert (second.stage, ask(desk, amount=1, reason="goodwill").amount) == ("review", 1)
+        desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 1),))))

@@ -10,18 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from amends.core.decision import Method
 from amends.core.facts import Approved, Canceled, OrderCancelled, OrderReported, RefundRequested
 from amends.core.order import Order, Tax, remaining, room_of, shown_state
 from amends.core.orders import check_order
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Refused
 from amends.core.requests import (
+    CaptureIn,
     CustomerIn,
     LineIn,
     LinePick,
     OrderIn,
     OrderKey,
     PaymentKey,
+    PspIn,
     RefundIn,
     TaxIn,
     TenderIn,
@@ -152,6 +155,21 @@ def test_rules_release_what_is_only_authorized() -> None:
     desk = desk_by("proportional", mixed(gift(3000), card(7200, 0)))
     assert ask(desk, amount=1020) == ""
     assert parts(desk) == [("credit", 300), ("void", 720)]
+
+
+def test_the_share_of_a_payment_is_taken_from_its_captures() -> None:
+    """Where its provider gives back by capture: each its own portion, none over what it took."""
+    terms = {STRIPE: replace(TERMS, methods=(Method(per_capture=True),))}
+    captures = (CaptureIn("cap_1", 4000), CaptureIn("cap_2", 3200))
+    twice = replace(card(7200), psp=PspIn(captures=captures))
+    for rule, cards in (("proportional", 5000), ("card_first", 7200), ("last_in_first_out", 7200)):
+        desk = desk_by(rule, mixed(gift(3000), twice), terms=terms)
+        assert ask(desk, amount=cards * 10_200 // 7200 if rule == "proportional" else 7200) == ""
+        legs = [leg for leg in desk.refund().legs if leg.kind == "refund"]
+        assert [leg.capture for leg in legs] == ["cap_1", "cap_2"]
+        assert sum(leg.amount for leg in legs) == cards
+        took = {c.id: c.amount for c in captures}
+        assert all(leg.amount <= took[leg.capture] for leg in legs)
 
 
 def test_a_quote_binds_the_tenders() -> None:

@@ -44,17 +44,19 @@ def test_a_weekend_has_the_rate_of_its_friday() -> None:
     assert friday.day == "2026-10-23"
 
 
-def test_easter_is_bridged_and_no_more_than_a_week_is() -> None:
+def test_easter_is_bridged_and_no_more_than_is_set() -> None:
     monday = on("USD", "2026-04-06")  # closed from Good Friday on
     assert monday is not None and monday.day == "2026-04-02"
-    ended = on("USD", "2026-11-06")
+    week = daily(LedgerConfig(ecb_days=7))
+    assert week is not None
+    ended = week("USD", "2026-11-06")
     assert ended is not None and ended.day == "2026-10-30"
-    assert on("USD", "2026-11-07") is None, "the file has ended: no rate is better than an old one"
-    month = daily(LedgerConfig(ecb_days=31))
-    assert month is not None
-    older = month("USD", "2026-11-30")
+    assert week("USD", "2026-11-07") is None, (
+        "the file has ended: no rate is better than an old one"
+    )
+    older = on("USD", "2026-12-31")
     assert older is not None and older.day == "2026-10-30", "and it says how old it is"
-    assert month("USD", "2026-12-01") is None
+    assert on("USD", "2027-01-01") is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_a_currency_that_became_the_euro_keeps_the_rate_it_was_converted_at(
     assert crossed is not None and crossed.day == "2026-10-30"
 
 
-@pytest.mark.parametrize("day", ["2022-03-09", "2026-01-01"])
+@pytest.mark.parametrize("day", ["2022-05-09", "2026-01-01"])
 def test_a_currency_that_is_no_longer_quoted_has_no_rate(day: str) -> None:
     assert on("RUB", day) is None, "its last was of 2022-03-01"
 
@@ -120,3 +122,19 @@ def test_a_newer_file_takes_the_place_of_the_installed_one(tmp_path: Path) -> No
 def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ecb_file: there is no file"):
         parse({"ledger": {"ecb_file": "gone.zip"}}, tmp_path / "amends.toml")
+
+
+@pytest.mark.parametrize("name", ["rates.zip", "rates.csv"])
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"Date,USD\n", b"\xff\xfe"])
+def test_a_file_of_rates_that_is_none_names_itself(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match="ecb_file"):
+        daily(LedgerConfig(ecb_file=name), tmp_path)
+
+
+@pytest.mark.parametrize("rate", ["inf", "nan", "0", "-1", "x"])
+def test_a_rate_that_is_none_names_itself(rate: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="USD"):
+        parse({"ledger": {"rates": {"USD": rate}}}, tmp_path / "amends.toml")

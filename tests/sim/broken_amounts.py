@@ -26,6 +26,10 @@ LOST = {"promotion": "p", "part": "L2"}
 WRONG_AMOUNTS: dict[str, tuple[Change, str]] = {
     "a fee beside the amount": (_kept(5, 0, fees=FEE), "I6: rf_d of 400 has parts of 395"),
     "a fee of nothing": (_kept(0, 0, fees=FEE), "I6: rf_d keeps back a fee of nothing"),
+    "more fees given back than were kept": (
+        _kept(-10, -10, fees=FEE),
+        "I6: 10 more of fees (handling) was given back than was kept",
+    ),
     "a promotion nobody sold": (
         _kept(10, 10, lost=LOST),
         "I6: ('p', 'line', 'L2'): 10 was kept back of a discount of 0",

@@ -55,6 +55,7 @@ from tests.sim.mutations_of_amounts import (
     dispute_twice,
     fees_twice,
     promotion_lost_again,
+    wrong_rate,
 )
 from tests.sim.worlds import Mutate, Violation, shared, violations
 
@@ -504,8 +505,11 @@ MUTATIONS: dict[str, Mutation] = {
     "dispute booked twice": Mutation(
         "what of a dispute is on the books already is not booked again", dispute_twice, "others"
     ),
+    "exchanged at another rate": Mutation(
+        "what left is booked at what the provider took for it", wrong_rate, "quiet"
+    ),
     "claim not reversed": Mutation(
-        "what ends unpaid is reversed on the books", claim_stays, "quiet"
+        "what ends unpaid is reversed on the books", claim_stays, "given up", 3
     ),
 }
 

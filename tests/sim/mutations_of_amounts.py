@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from amends.core import claims, heard, promotions, quote
+from amends.core import claims, disputed, fx, holds, promotions, quote
 
 
 def promotion_lost_again(patch: pytest.MonkeyPatch) -> None:
@@ -22,13 +22,13 @@ def fees_twice(patch: pytest.MonkeyPatch) -> None:
 
 def dispute_twice(patch: pytest.MonkeyPatch) -> None:
     """What a dispute took is booked each time it is heard of."""
-    whole = heard.postings.dispute
+    whole = disputed.postings.dispute
 
-    def dispute(order: Any, connection: str, before: Any, after: Any, at: Any) -> Any:
+    def dispute(order: Any, connection: str, before: Any, *more: Any) -> Any:
         forgotten = before and replace(before, booked=0)
-        return whole(order, connection, forgotten, after, at)
+        return whole(order, connection, forgotten, *more)
 
-    patch.setattr(heard.postings, "dispute", dispute)
+    patch.setattr(disputed.postings, "dispute", dispute)
 
 
 def claim_stays(patch: pytest.MonkeyPatch) -> None:
@@ -37,4 +37,10 @@ def claim_stays(patch: pytest.MonkeyPatch) -> None:
     def lapse(work: Any, refund: Any) -> None:
         work.put_refund(refund.id, claimed=0)
 
-    patch.setattr(claims, "lapse", lapse)
+    for module in (claims, holds):
+        patch.setattr(module, "lapse", lapse)
+
+
+def wrong_rate(patch: pytest.MonkeyPatch) -> None:
+    """What the provider says that it took is not believed: its rate is that of the order."""
+    patch.setattr(fx, "by_figures", lambda *given: None)

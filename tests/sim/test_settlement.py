@@ -11,6 +11,7 @@ import pytest
 
 from amends.core.effects import LookupRefundsIntent, RefundIntent
 from amends.gateways import stripe
+from amends.gateways.paypal_objects import refund_state
 from amends.gateways.spec import Response, Settings
 from amends.kernel.outcome import Accepted, RefundState, Settled
 from amends.sim import wire
@@ -170,6 +171,15 @@ def test_a_fee_that_paypal_gives_back_is_told_without_an_exchange_too() -> None:
     state: RefundState | None = made.refund
     assert state is not None
     assert state.settled == Settled(state.psp_refund_id, "EUR", 4000, -100)
+
+
+def test_what_left_another_payees_balance_is_not_told_of_ours() -> None:
+    """The platform that asked pays a part of it: PayPal's figures are the payee's then."""
+    plain = {"currency_code": "USD", "value": "30.00"}
+    breakdown = {"net_amount": plain, "platform_fees": [{"amount": plain}]}
+    told = {"id": "RE1", "amount": plain, "status": "COMPLETED"}
+    assert refund_state({**told, "seller_payable_breakdown": {"net_amount": plain}}).settled
+    assert refund_state({**told, "seller_payable_breakdown": breakdown}).settled is None
 
 
 def test_adyen_keeps_each_currency_and_tells_no_figures() -> None:

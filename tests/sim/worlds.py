@@ -67,6 +67,12 @@ WORLDS: dict[str, dict[str, Any]] = {
         "days": 6.0,
         "orders": 80,
     },
+    "given up": {
+        "profile": _only(),
+        "personas": ("regretful", "waiting", "bounced"),
+        "days": 6.0,
+        "orders": 120,
+    },
     "units": {
         "profile": _only(),
         "personas": ("returner",),

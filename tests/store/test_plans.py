@@ -143,6 +143,28 @@ async def test_plans_of_sqlite(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert {plan.split()[1] for plan in whole} <= {*WHOLE, *LAST}, "\n".join(whole)
 
 
+@pytest.mark.parametrize("store_url", [SQLITE], indirect=True)
+async def test_what_changed_is_found_by_its_instant(store: Store) -> None:
+    """Each minute, however many orders there are: not by going through all of them in order."""
+    said: list[str] = []
+
+    def heard(_: Connection, __: Any, sql: str, *___: Any) -> None:
+        said.append(sql)
+
+    event.listen(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    await store.changed_heads(NOW)
+    await store.born(NOW)
+    event.remove(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    asked = [re.sub(r"\?|:\w+", "NULL", sql) for sql in said if "events" in sql]
+    assert len(asked) == 2
+    async with cold(store).reading() as connection:
+        for sql in asked:
+            found = await connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"))
+            plan = [row[3] for row in found]
+            assert any("events_at" in step for step in plan), plan
+            assert not [step for step in plan if step.startswith("SCAN events")], plan
+
+
 async def test_a_scan_would_be_seen(store: Store) -> None:
     """The two tests above can fail: a statement without an index is one that scans."""
     async with cold(store).reading() as connection:

@@ -45,6 +45,7 @@ from amends.core.order import (
 )
 from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
 from amends.core.policy import Question, judge
+from amends.core.promotions import check_not_given_back, check_right
 from amends.core.quote import Portion, Quote, basis_of, changed, compute, fits
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
@@ -278,7 +279,8 @@ def _make(
         )
         for n, p in enumerate(quote.portions, 1)
     )
-    shown = digest([refund_id, quote.amount, fact.request.reason, quote.breakdown, quote.portions])
+    said = [refund_id, quote.amount, fact.request.reason, quote.breakdown, quote.portions]
+    shown = digest([*said, "statutory"] if fact.request.statutory else said)
     refund = Refund(
         id=refund_id,
         reason=fact.request.reason,
@@ -293,6 +295,7 @@ def _make(
         note=fact.note_id,
         takes_over=() if declined else over,
         platform_fee=fact.request.platform_fee or "",
+        builds_on=() if declined else quote.builds_on,
         small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
         statutory=fact.request.statutory,
@@ -386,6 +389,28 @@ def check_still_there(work: Work, refund: Refund) -> None:
             "What this refund is for was given back by another one meanwhile; decline it instead.",
             remaining=0,
         )
+    _check_built_on(work, refund)
+    check_right(work.order, refund)
+
+
+def _check_built_on(work: Work, refund: Refund) -> None:
+    """What it was reckoned with was approved, and counts. Raises Refused."""
+    others = [work.refund(name) for name in refund.builds_on]
+    first = [other.id for other in others if other.stage == "review"]
+    if first:
+        raise Refused(
+            Reason.AMOUNT_CHANGED,
+            f"It was reckoned with refunds that are not decided; decide {first} first.",
+            refunds=first,
+        )
+    gone = [other.id for other in others if not counts(other)]
+    if gone:
+        raise Refused(
+            Reason.AMOUNT_CHANGED,
+            f"It was reckoned with {gone}, of which nothing is paid now; decline it, and ask for "
+            "it anew.",
+            refunds=gone,
+        )
 
 
 def reject(work: Work, fact: Rejected) -> None:
@@ -419,6 +444,7 @@ def cancel(work: Work, fact: Canceled) -> None:
         work.put_refund(refund.id, stage="active", decide_by=0)
         _drop_all(work, refund)
         claims.lapse(work, work.refund(refund.id))  # a retry: what failed before it was still owed
+    check_not_given_back(work.order, refund)
     work.event("refund.canceled", refund=refund.id, amount=amount)
 
 
@@ -474,6 +500,8 @@ def failed_legs(work: Work, refund: Refund) -> list[Leg]:
             "What this refund was for was given back by another one meanwhile.",
             remaining=work.order.remaining,
         )
+    if not counts(refund):
+        check_right(work.order, refund)
     return failed
 
 

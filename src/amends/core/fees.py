@@ -6,12 +6,15 @@ bears the cost of sending the goods back at most.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from amends.core.order import Breakdown, Fee, TaxShare
 from amends.core.policy import Amounts
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import FeeIn, RefundIn
+from amends.core.requests import FeeIn, FeeKind, RefundIn
 from amends.kernel.money import allocate, share
 
 BY_LAW = ("return_label",)  # all that may be kept back in a statutory withdrawal
@@ -36,6 +39,29 @@ def kept_back(
             refund=whole,
         )
     return fees
+
+
+def given_back(parts: Breakdown, before: Sequence[Fee]) -> Breakdown:
+    """What an amount gives back beyond all components is of the fees that were kept back `before`,
+    each with its tax, as far as they go."""
+    kept: dict[FeeKind, Counter[str]] = {}
+    for fee in before:
+        named = kept.setdefault(fee.kind, Counter())
+        named[""] += fee.net
+        for tax in fee.taxes:
+            named[tax.name] += tax.amount
+    back = min(parts.unallocated, sum(named.total() for named in kept.values()))
+    if back <= 0:
+        return parts
+    fees = []
+    split = allocate(back, [named.total() for named in kept.values()])
+    for (kind, named), gross in (
+        (one, gross) for one, gross in zip(kept.items(), split, strict=True) if gross
+    ):
+        net, *taxes = allocate(gross, list(named.values()))
+        shares = zip(list(named)[1:], taxes, strict=True)
+        fees.append(Fee(kind, -net, tuple(TaxShare(name, -n) for name, n in shares if n)))
+    return replace(parts, unallocated=parts.unallocated - back, fees=tuple(fees))
 
 
 def by_policy(

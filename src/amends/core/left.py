@@ -26,27 +26,29 @@ from amends.core.order import (
     covered,
     room_of,
 )
+from amends.core.period import credited_of
 from amends.kernel.money import scale, share
 
 
 class Rest(msgspec.Struct):
     """What is left of one line or charge. Since an amount was last taken off it, it is `units` that
     come to `base`: what they are worth is reckoned from there, so that it does not matter in how
-    many steps they come back."""
+    many steps they come back. `credited` of it was given back as credit, and is not as money."""
 
     quantity: int
     net: int
     taxes: dict[str, int]
     base: int
     units: int
+    credited: int = 0
 
     @property
     def gross(self) -> int:
-        return self.net + sum(self.taxes.values())
+        return self.net + sum(self.taxes.values()) - self.credited
 
     @property
     def short(self) -> bool:
-        return min(self.quantity, self.net, *self.taxes.values()) < 0
+        return min(self.quantity, self.net, self.gross, *self.taxes.values()) < 0
 
     def take(self, share_: LineShare) -> None:
         self.quantity -= share_.quantity
@@ -171,12 +173,21 @@ def _whole(item: Line | Shipping | Charge, quantity: int) -> Rest:
     taxes: dict[str, int] = {}
     for tax in item.taxes:
         taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
-    return Rest(quantity, item.total - sum(taxes.values()), taxes, item.total, quantity)
+    credit = credited(item)
+    net = item.total - sum(taxes.values())
+    return Rest(quantity, net, taxes, item.total - credit, quantity, credit)
+
+
+def credited(item: Line | Shipping | Charge) -> int:
+    """What of the money paid for a line was given back as credit for time of its period."""
+    period = item.period if isinstance(item, Line) else None
+    return credited_of(period, item.total) if period is not None else 0
 
 
 def shrunk(parts: Breakdown, amount: int) -> Breakdown:
     """The breakdown of a refund of which only `amount` was paid, in proportion. A line keeps its
-    units only where its whole share was paid; else it was given back as an amount."""
+    units only where its whole share was paid; else it was given back as an amount, and time it was
+    for as time of which a part was paid."""
     made = list(parts.parts)
     held = list(parts.held)
     whole = [part.gross for part in made] + [-part.gross for part in held]
@@ -194,16 +205,34 @@ def shrunk(parts: Breakdown, amount: int) -> Breakdown:
         tuple(one for one in kept if isinstance(one, Fee)),
         tuple(one for one in kept if isinstance(one, Lost)),
         compensation,
+        tuple(replace(one, part=amount < parts.total) for one in parts.unused) if amount else (),
     )
 
 
 def paid_for(parts: Breakdown, amount: int) -> tuple[LineShare, ...]:
-    """The parts of a refund less what was kept back of it, in proportion: they come to `amount`."""
-    bare = Breakdown(parts.lines, parts.shipping, parts.unallocated + parts.compensation)
-    bare = replace(bare, charges=parts.charges)
+    """The parts of a refund with what it gives back of a promotion (and of fees), less what is kept
+    back of it, in proportion: they come to `amount`."""
+    lines, shipping = list(parts.lines), list(parts.shipping)
+    for lost in parts.lost:
+        if lost.gross < 0 and not lost.waived:
+            _add(lines if lost.on == "line" else shipping, lost)
+    other = parts.unallocated + parts.compensation
+    other -= sum(fee.gross for fee in parts.fees if fee.gross < 0)
+    bare = Breakdown(tuple(lines), tuple(shipping), other, parts.charges)
     found = bare if amount == bare.total else shrunk(bare, amount)
     rest = (LineShare("other", 0, found.unallocated),) if found.unallocated else ()
     return tuple(part for part in (*found.parts, *rest) if part.gross)
+
+
+def _add(shares: list[LineShare], lost: Lost) -> None:
+    """What is given back for a line or shipping charge, to what is given back of it."""
+    index = next((i for i, part in enumerate(shares) if part.id == lost.part), len(shares))
+    was = shares[index] if index < len(shares) else LineShare(lost.part, 0, 0)
+    taxes = {tax.name: tax.amount for tax in was.taxes}
+    for tax in lost.taxes:
+        taxes[tax.name] = taxes.get(tax.name, 0) - tax.amount
+    named = tuple(TaxShare(name, amount) for name, amount in taxes.items() if amount)
+    shares[index : index + 1] = [replace(was, net=was.net - lost.net, taxes=named)]
 
 
 def _less(part: LineShare, gross: int) -> LineShare:

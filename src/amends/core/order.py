@@ -378,8 +378,7 @@ class Refund(_Part, frozen=True):
     `external`: made by others at the provider and adopted; `attempt_of`: by an attempt of that leg
     of ours that was closed as not executed. `takes_over`: refunds whose standing claim it needs and
     ends once it is approved. `fallback_of` pays what failed of that refund: the claim stays there.
-    `statutory`: a claim that the law grants; `consent`: where it is recorded that the customer
-    takes store credit.
+    `statutory`: the law grants it; `consent`: where it is recorded that store credit is taken.
     """
 
     id: str
@@ -403,6 +402,7 @@ class Refund(_Part, frozen=True):
     statutory: bool = False
     consent: str = ""
     platform_fee: PlatformFee | Literal[""] = ""  # what the request said of it, else the policy
+    builds_on: tuple[str, ...] = ()  # those in review that its amount was reckoned with
     small: bool = False  # below the minimum: held once it is approved
     combined_in: str = ""  # the refund that pays it together with others
 

@@ -161,7 +161,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         tenders=tenders,
     )
     _check_not_below(work.order)
-    unused.check_not_both(work.order)
+    unused.check_not_both(order, work.order)
     work.event(
         "order.recorded" if new else "order.updated",
         version=report.version,
@@ -184,7 +184,7 @@ def _check_not_below(order: Order) -> None:
     """The new version must still hold what was refunded of it."""
     groups = (order.lines, order.shipping, order.charges)
     known_parts = [{item.id for item in items} for items in groups]
-    for refund in order.refunds:
+    for refund in (refund for refund in order.refunds if refund.stage != "declined"):
         given = refund.breakdown
         for parts, ids in zip(
             (given.lines, given.shipping, given.charges), known_parts, strict=True

@@ -7,24 +7,43 @@ back) the step to it from what was kept back before. So partial returns come to 
 order as one return of it all, nothing is taken twice, and a whole return loses nothing.
 
 Only what a customer sends back by choice breaks a condition; units we could not deliver count as
-kept. An amount is in the terms of the shop's prices: net where these are.
+kept. What was sold as it was sold is earned, whatever the terms that were told come to. An amount
+is in the terms of the shop's prices: net where these are.
+
+While a refund waits for a person, nobody knows what will be kept (quote.py): whatever bears on the
+same promotions waits as well, and is approved only as long as it keeps back what is right.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.order import Breakdown, Discount, Line, Lost, Order, Promotion, TaxShare
+from amends.core.left import counts, given
+from amends.core.order import Breakdown, Discount, Line, Lost, Order, Promotion, Refund, TaxShare
+from amends.core.reasons import Reason, Refused
 from amends.kernel.money import allocate, share
 
 BY_CHOICE = ("return",)
 
 Part = tuple[Literal["line", "shipping"], str]
 Key = tuple[str, Part]  # by promotion
+
+
+class Terms(NamedTuple):
+    """A promotion as it was sold: `units` of each line, `counting` those that make the basket with
+    what all their units cost without it, `parts` what it took off, and of which discount."""
+
+    promotion: Promotion
+    units: Mapping[str, int]
+    counting: Mapping[str, int]
+    parts: Mapping[Part, int]
+    discounts: Mapping[Part, Discount]
+    net: bool
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -57,22 +76,68 @@ def loss(order: Order, before: Sequence[Breakdown], kept: Basket, waive: bool, l
     of it is wanted; `law`: the return is one the law grants, so that a person decides."""
     taken = _taken(before)
     given_up = {lost.promotion for parts in before for lost in parts.lost if lost.waived}
-    touched = {promotion for (promotion, _), _ in taken}
     items: list[Lost] = []
     rules: set[str] = set()
-    for promotion in order.promotions:
-        if promotion.id not in touched and _holds(order, promotion, kept.chosen):
-            continue
-        parts = _discounts(order, promotion.id)
-        whole = _lost_of(order, promotion, parts, kept)
+    sold = _sold(order)
+    for terms in sold:
+        promotion = terms.promotion
         spared = waive or promotion.if_lost == "waive" or promotion.id in given_up
-        found = _steps(order, promotion.id, parts, whole, taken, spared)
+        found = _steps(terms, _lost_of(terms, kept), taken, spared)
         items += found
         if any(step.net + step.tax > 0 for step in found):
             rules.add(_rule(promotion, waive and promotion.id not in given_up, law))
-    if taken:
-        items += _of_nothing(order, taken)
+    items += _of_nothing(sold, taken)
     return Loss(tuple(items), min((rule for rule in rules if rule), default=""))
+
+
+def bears(refund: Refund) -> bool:
+    """Whether a refund bears on what is lost: units come back with it, or it took something."""
+    parts = refund.breakdown
+    own = not refund.fallback_of  # else it pays what another one gives back
+    return own and (bool(parts.lost) or any(line.quantity for line in parts.lines))
+
+
+def at_stake(order: Order) -> bool:
+    """Whether units that come back, or do not, change what is kept back."""
+    return any(promotion.if_lost != "waive" for promotion in order.promotions) or any(
+        not lost.waived for refund in order.refunds for lost in refund.breakdown.lost
+    )
+
+
+def check_right(order: Order, refund: Refund) -> None:
+    """A refund about to be paid keeps back what is right beside all that are decided: together they
+    keep back what follows from what is kept. Raises Refused."""
+    if not bears(refund):
+        return
+    waiting = {r.id for r in order.refunds if r.stage == "review"}
+    others = given(order, refund.takes_over, waiting | {refund.id})
+    every = [*others, (refund.reason, refund.breakdown)]
+    found = loss(order, [parts for _, parts in every], basket(order, every), False, False)
+    free = {promotion.id for promotion in order.promotions if promotion.if_lost == "waive"}
+    if all(lost.waived and lost.promotion in free for lost in found.items):
+        return
+    raise Refused(
+        Reason.AMOUNT_CHANGED,
+        "What it keeps back of a promotion is not right any more: what is kept, or the order, is "
+        "not what it was. Decline it if it waits, and ask for it anew.",
+    )
+
+
+def check_not_given_back(order: Order, refund: Refund) -> None:
+    """What a refund that was just canceled kept back was not given back by another. Raises
+    Refused."""
+    kept: Counter[tuple[str, str, str]] = Counter()
+    for other in order.refunds:
+        if counts(other) and other.stage != "review":
+            for lost in (lost for lost in other.breakdown.lost if not lost.waived):
+                kept[lost.promotion, lost.on, lost.part] += lost.gross
+    for lost in refund.breakdown.lost:
+        if lost.gross > 0 and kept[lost.promotion, lost.on, lost.part] < 0:
+            raise Refused(
+                Reason.AMOUNT_CHANGED,
+                "A later refund gave back what this one keeps back of a promotion. Cancel that one "
+                "first, or pay this one.",
+            )
 
 
 def _rule(promotion: Promotion, waive: bool, law: bool) -> str:
@@ -102,30 +167,60 @@ def _plus(one: Lost, other: Lost, sign: int = 1) -> Lost:
     return replace(one, net=net, taxes=named)
 
 
-def _discounts(order: Order, promotion: str) -> dict[Part, Discount]:
-    """What a promotion took off, by line or shipping charge (as one discount each)."""
-    found: dict[Part, Discount] = {}
-    parts: list[tuple[Part, Discount]] = [
-        (("line", line.id), part) for line in order.lines for part in line.discounts
+def _sold(order: Order) -> list[Terms]:
+    """Every promotion with what it took off, in the shop's terms, and what counts for it."""
+    discounts: dict[str, dict[Part, Discount]] = {p.id: {} for p in order.promotions}
+    named: list[tuple[Part, tuple[Discount, ...]]] = [
+        *((("line", line.id), line.discounts) for line in order.lines),
+        *((("shipping", charge.id), charge.discounts) for charge in order.shipping),
     ]
-    parts += [(("shipping", s.id), part) for s in order.shipping for part in s.discounts]
-    for name, part in parts:
-        if part.of == promotion:
+    for name, part in ((name, part) for name, parts in named for part in parts):
+        found = discounts.get(part.of)
+        if found is not None:  # more than one on a line are as one
             was = found.get(name, Discount(0))
             taxes = (*was.taxes, *part.taxes)
-            found[name] = Discount(was.amount + part.amount, promotion, taxes)
-    return found
+            found[name] = Discount(was.amount + part.amount, part.of, taxes)
+    units = {line.id: line.quantity for line in order.lines}
+    return [
+        Terms(
+            promotion,
+            units,
+            _counting(order, promotion, discounts[promotion.id]),
+            {name: _off(order, part) for name, part in discounts[promotion.id].items()},
+            discounts[promotion.id],
+            order.net_prices,
+        )
+        for promotion in order.promotions
+    ]
 
 
-def _lost_of(
-    order: Order, promotion: Promotion, parts: Mapping[Part, Discount], kept: Basket
-) -> dict[Part, int]:
+def _off(order: Order, part: Discount) -> int:
+    return part.amount - (sum(tax.amount for tax in part.taxes) if order.net_prices else 0)
+
+
+def _counting(
+    order: Order, promotion: Promotion, discounts: Mapping[Part, Discount]
+) -> dict[str, int]:
+    """What all units of each line that counts cost without the promotion, in the shop's terms."""
+    lines: Iterable[Line] = order.lines
+    if promotion.lines:
+        named = frozenset(promotion.lines)
+        lines = (line for line in order.lines if line.id in named)
+    prices = {}
+    for line in lines:
+        price = line.total - (sum(t.amount for t in line.taxes) if order.net_prices else 0)
+        part = discounts.get(("line", line.id))
+        prices[line.id] = price + (_off(order, part) if part else 0)
+    return prices
+
+
+def _lost_of(terms: Terms, kept: Basket) -> dict[Part, int]:
     """How much of each discount is lost in all, in the shop's terms."""
-    by_choice = {name: _on_kept(order, name, part, kept.chosen) for name, part in parts.items()}
+    by_choice = {name: _on_kept(terms, name, off, kept.chosen) for name, off in terms.parts.items()}
     whole = sum(by_choice.values())
-    lost = max(0, whole - _earned(order, promotion, kept.chosen, whole))
+    lost = max(0, whole - _earned(terms, kept.chosen, whole)) if whole else 0
     if not lost:
-        return dict.fromkeys(parts, 0)
+        return dict.fromkeys(terms.parts, 0)
     split = allocate(lost, list(by_choice.values()))
     return {
         name: _still_here(name, amount, kept) for name, amount in zip(by_choice, split, strict=True)
@@ -139,40 +234,30 @@ def _still_here(name: Part, amount: int, kept: Basket) -> int:
     return amount if any(kept.here.values()) else 0
 
 
-def _on_kept(order: Order, name: Part, part: Discount, kept: Mapping[str, int]) -> int:
+def _on_kept(terms: Terms, name: Part, off: int, kept: Mapping[str, int]) -> int:
     """The part of a discount that is on what is kept; on shipping all of it, while anything is."""
-    amount = part.amount - (sum(tax.amount for tax in part.taxes) if order.net_prices else 0)
     if name[0] == "shipping":
-        return amount if any(kept.values()) else 0
-    line = next(line for line in order.lines if line.id == name[1])
-    return share(amount, kept[line.id], line.quantity)
+        return off if any(kept.values()) else 0
+    return share(off, kept[name[1]], terms.units[name[1]])
 
 
-def _holds(order: Order, promotion: Promotion, kept: Mapping[str, int]) -> bool:
-    """Whether the kept basket meets the condition as it was sold."""
-    return promotion.kind != "buy_get" and _value(order, promotion, kept) >= promotion.at_least
-
-
-def _value(order: Order, promotion: Promotion, kept: Mapping[str, int]) -> int:
+def _value(terms: Terms, kept: Mapping[str, int]) -> int:
     """What the basket that counts costs without the promotion."""
     return sum(
-        share(_price(order, line, promotion.id), kept[line.id], line.quantity)
-        for line in order.lines
-        if not promotion.lines or line.id in promotion.lines
+        share(price, kept[name], terms.units[name]) for name, price in terms.counting.items()
     )
 
 
-def _earned(order: Order, promotion: Promotion, kept: Mapping[str, int], whole: int) -> int:
-    """What the kept basket would have been given, at most `whole` (what is on it)."""
+def _earned(terms: Terms, kept: Mapping[str, int], whole: int) -> int:
+    """What the kept basket would have been given, or `whole` (what is on it). What the shop gave
+    beyond the terms it told (it rounds otherwise, or makes a dearer unit free) stays given, and a
+    basket that was sold below its threshold has what it was sold with as its threshold."""
+    promotion = terms.promotion
     if promotion.kind == "buy_get":
-        counting = [
-            (_price(order, line, promotion.id), kept[line.id], line.quantity)
-            for line in order.lines
-            if not promotion.lines or line.id in promotion.lines
-        ]
-        return _for_free(promotion, [one for one in counting if one[1]])
-    value = _value(order, promotion, kept)
-    if value >= promotion.at_least:
+        beyond = max(0, sum(terms.parts.values()) - _for_free(terms, terms.units))
+        return _for_free(terms, kept) + beyond
+    value = _value(terms, kept)
+    if value >= promotion.at_least or value >= _value(terms, terms.units):
         return whole
     reached = [
         share(value, tier.off_bp, 10_000) + tier.off
@@ -182,17 +267,14 @@ def _earned(order: Order, promotion: Promotion, kept: Mapping[str, int], whole: 
     return max(reached, default=0)
 
 
-def _price(order: Order, line: Line, promotion: str) -> int:
-    """What all units of a line cost without this promotion, in the shop's terms."""
-    gross = line.total + sum(d.amount for d in line.discounts if d.of == promotion)
-    if not order.net_prices:
-        return gross
-    off = sum(t.amount for d in line.discounts if d.of == promotion for t in d.taxes)
-    return gross - off - sum(tax.amount for tax in line.taxes)
-
-
-def _for_free(promotion: Promotion, counting: list[tuple[int, int, int]]) -> int:
+def _for_free(terms: Terms, kept: Mapping[str, int]) -> int:
     """Of every `buy` + `get` kept units the cheapest `get`."""
+    promotion = terms.promotion
+    counting = [
+        (price, kept[name], terms.units[name])
+        for name, price in terms.counting.items()
+        if kept[name]
+    ]
     free = sum(n for _, n, _ in counting) // (promotion.buy + promotion.get) * promotion.get
     off = 0
     for price, units, quantity in sorted(counting, key=lambda one: one[0] * 10**9 // one[2]):
@@ -203,21 +285,20 @@ def _for_free(promotion: Promotion, counting: list[tuple[int, int, int]]) -> int
 
 
 def _steps(
-    order: Order,
-    promotion: str,
-    parts: Mapping[Part, Discount],
+    terms: Terms,
     whole: Mapping[Part, int],
     taken: Mapping[tuple[Key, bool], Lost],
     spared: bool,
 ) -> list[Lost]:
     """The step from what was kept back before to what is lost now, part by part."""
     found = []
-    for name, discount in parts.items():
+    promotion = terms.promotion.id
+    for name in terms.parts:
         key = promotion, name
         none = Lost(promotion, name[1], 0, on=name[0])
         before = taken.get((key, False), none)
         shown = taken.get((key, True), none)
-        target = _itemised(order, promotion, name, discount, whole[name])
+        target = _itemised(terms, name, whole[name])
         if spared:  # what was kept back before is given back as units come back, and no more taken
             real = target if target.gross <= before.gross else before
             beside = _plus(_plus(target, real, -1), shown, -1)
@@ -228,13 +309,14 @@ def _steps(
     return [lost for lost in found if lost.net or lost.taxes]
 
 
-def _itemised(order: Order, promotion: str, name: Part, discount: Discount, lost: int) -> Lost:
+def _itemised(terms: Terms, name: Part, lost: int) -> Lost:
     """So much of a discount (in the shop's terms) with the tax that was saved on it."""
+    promotion, discount = terms.promotion.id, terms.discounts[name]
     if not lost:
         return Lost(promotion, name[1], 0, on=name[0])
     tax = sum(tax.amount for tax in discount.taxes)
     names = [part.name for part in discount.taxes]
-    if order.net_prices:
+    if terms.net:
         net = discount.amount - tax
         taxes = [share(part.amount, lost, net) for part in discount.taxes]
         amounts = [lost, *taxes]
@@ -248,9 +330,9 @@ def _itemised(order: Order, promotion: str, name: Part, discount: Discount, lost
     return Lost(promotion, name[1], amounts[0], shares, on=name[0])
 
 
-def _of_nothing(order: Order, taken: Mapping[tuple[Key, bool], Lost]) -> list[Lost]:
+def _of_nothing(sold: Iterable[Terms], taken: Mapping[tuple[Key, bool], Lost]) -> list[Lost]:
     """What was kept back for a discount that a newer version of the order has no more."""
-    known = {p.id: _discounts(order, p.id) for p in order.promotions}
+    known = {terms.promotion.id: terms.parts for terms in sold}
     return [
         _plus(Lost(promotion, name[1], 0, on=name[0]), lost, -1)
         for ((promotion, name), waived), lost in taken.items()

@@ -14,8 +14,18 @@ from msgspec.structs import replace
 
 from amends.core.captures import capture_rooms, spread
 from amends.core.facts import Basis
-from amends.core.fees import kept_back
-from amends.core.left import Left, Rest, counts, given, left_over, take, unclaimed
+from amends.core.fees import given_back, kept_back
+from amends.core.left import (
+    Left,
+    Rest,
+    counts,
+    credited,
+    given,
+    left_over,
+    take,
+    taken_over,
+    unclaimed,
+)
 from amends.core.order import (
     Breakdown,
     LegKind,
@@ -28,7 +38,7 @@ from amends.core.order import (
 )
 from amends.core.parties import Party
 from amends.core.policy import PLAIN, Amounts
-from amends.core.promotions import Loss, basket, loss
+from amends.core.promotions import at_stake, basket, bears, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
 from amends.core.tenders import exceeds_tender, is_mixed, portioned
@@ -37,6 +47,8 @@ from amends.core.unused import pick as unused_time
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, share
+
+DEPENDS = "depends-on-review"  # the rule of what was reckoned with a refund that is not decided
 
 
 class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,7 +66,8 @@ class Portion(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Quote(msgspec.Struct, frozen=True):
     """A computed amount; `hash` binds order, amount, breakdown, payments and what was left. `rule`
-    is the one by which a person must look at it, whoever asks."""
+    is the one by which a person must look at it, whoever asks; `builds_on` the refunds in review it
+    was reckoned with, as if they were approved."""
 
     order: str
     amount: int
@@ -63,6 +76,7 @@ class Quote(msgspec.Struct, frozen=True):
     portions: tuple[Portion, ...]
     hash: str
     rule: str = ""
+    builds_on: tuple[str, ...] = ()
 
 
 def compute(
@@ -80,24 +94,34 @@ def compute(
     needs_time(order, request)
     left = left_over(order, freed)
     before = list(given(order, freed))
+    spare = 0  # what it leaves, where all that is left is asked
     room = [(p, room_of(p)) for p in order.payments if only in ("", p.id)]
     money = sum(amount for _, amount in room)
     if request.goodwill == "compensation":
         parts = Breakdown(compensation=request.amount or 0)
     elif request.amount is not None:
         parts = _spread(request.amount, _open(order, request, left), left)
+        parts = given_back(parts, [fee for _, one in before for fee in one.fees])
+        _check_not_credited(order, parts, money, left)
     elif request.by_parts:
         parts = _by_parts(order, request, [one for _, one in before], left)
     else:
-        fees = sum(fee.gross for _, one in before for fee in one.fees)
-        free = min(money, max(0, order.remaining - fees))
+        free = _free(order, before, left, money)
         parts = _everything(free, before, _open(order, request, left), left)
-    parts, rule = _less_held(order, request, amounts, before, parts)
+        spare = free - parts.total
+    returned = any(line.quantity for line in parts.lines)
+    rule = ""
+    if returned or spare > 0:
+        parts, rule = _less_lost(order, request, freed, parts)
+    parts = replace(parts, fees=parts.fees or kept_back(request, amounts, order.currency, parts))
     _check_minimum(order, request, amounts, parts.total, money)
-    _check_there(order, parts.total, money)
+    _check_there(order, parts, money)
+    waits = _builds_on(order, request, left, returned)
+    rule = rule or (DEPENDS if waits else "")
     steps = multiple_of or {}
     shares = portioned(order, request, amounts.allocation, parts.total, room, steps)
-    return _bind(order, parts, money, shares, steps, by_capture, rule)
+    made = _bind(order, parts, money, shares, steps, by_capture)
+    return replace(made, rule=rule, builds_on=waits)
 
 
 def _by_parts(
@@ -115,44 +139,59 @@ def _by_parts(
         lines=lines,
         unused=tuple(times),
         shipping=_pick_shipping(order, request, left),
-        charges=_pick_charges(order, request, left.charges),
+        charges=_pick_charges(order, request, left),
     )
 
 
-def _less_held(
-    order: Order,
-    request: RefundIn,
-    amounts: Amounts,
-    before: Sequence[tuple[str, Breakdown]],
-    parts: Breakdown,
+def _less_lost(
+    order: Order, request: RefundIn, freed: Collection[str], parts: Breakdown
 ) -> tuple[Breakdown, str]:
-    """The parts, less what the return loses of promotions and what fees keep back, and the rule by
-    which a person must look at it. Raises Refused where nothing would be left."""
-    found = Loss()
-    if order.promotions or any(one.lost for _, one in before):
-        kept = basket(order, (*before, (request.reason, parts)))
-        held = [one for _, one in before]
-        found = loss(order, held, kept, request.promotions == "waive", request.statutory)
-        worth = parts.total
-        parts = replace(parts, lost=found.items)
-        if parts.total < min(worth, 1):  # below zero, or nothing of what is worth something
-            raise Refused(
-                Reason.PROMOTION_EXCEEDS_REFUND,
-                f"The return gives back {worth} and loses {worth - parts.total} of a promotion.",
-                refund=worth,
-                lost=worth - parts.total,
-            )
-    fees = kept_back(request, amounts, order.currency, parts)
-    return (replace(parts, fees=fees) if fees else parts), found.rule
+    """The parts, less what the return loses of promotions if all that waits is approved, and the
+    rule by which a person must look at it. Raises Refused where nothing would be left."""
+    before = list(given(order, {*freed, *taken_over(order)}))
+    if not order.promotions and not any(one.lost for _, one in before):
+        return parts, ""
+    kept = basket(order, (*before, (request.reason, parts)))
+    held = [one for _, one in before]
+    found = loss(order, held, kept, request.promotions == "waive", request.statutory)
+    worth = parts.total
+    parts = replace(parts, lost=found.items)
+    if parts.total < min(worth, 1):  # below zero, or nothing of what is worth something
+        raise Refused(
+            Reason.PROMOTION_EXCEEDS_REFUND,
+            f"The return gives back {worth} and loses {worth - parts.total} of a promotion.",
+            refund=worth,
+            lost=worth - parts.total,
+        )
+    return parts, found.rule
+
+
+def _builds_on(order: Order, request: RefundIn, left: Left, returned: bool) -> tuple[str, ...]:
+    """The refunds in review on whose goods it depends what this one is to give back: of promotions,
+    of shipping in proportion to the goods, or because with them the sale is undone as a whole."""
+    waiting = [r for r in order.refunds if r.stage == "review" and bears(r)]
+    if not waiting:
+        return ()
+    whole = request.by_parts and (request.statutory or request.reason in UNDONE)
+    depends = request.shipping == "proportional" or (whole and not _kept_any(left))
+    if depends or (returned and at_stake(order)):
+        return tuple(refund.id for refund in waiting)
+    return ()
+
+
+# Whose amount may be too small to be worth a payment; for any other reason it is owed.
+BY_WISH = ("return", "goodwill", "price_adjustment", "subscription")
 
 
 def _check_minimum(
     order: Order, request: RefundIn, amounts: Amounts, amount: int, money: int
 ) -> None:
-    """Too little is not sent, unless it is all there is or the law wants it. The policy may hold it
-    until there is more, or give credit where the customer takes that."""
+    """Too little is not sent, unless it is all there is, or is owed in any case. The policy may
+    hold it until there is more, or give credit where the customer takes that."""
     minimum = least(order, amounts)
-    if not 0 < amount < min(minimum, money) or request.statutory:
+    if not 0 < amount < minimum or not by_wish(request):
+        return
+    if amount >= rest_of(order, request, money):
         return
     if amounts.below_minimum == "hold" or (amounts.below_minimum == "credit" and request.consent):
         return
@@ -164,6 +203,20 @@ def _check_minimum(
         amount=amount,
         minimum=minimum,
     )
+
+
+def rest_of(order: Order, request: RefundIn, money: int) -> int:
+    """All that such a request could still give back of `money` without naming anything: not what
+    was kept as a fee or given back as credit, nor charges that are not refundable."""
+    left = left_over(order)
+    free = _free(order, list(given(order, ())), left, money)
+    stays = _worth(left.charges) - _worth(_open(order, request, left).charges)
+    return max(0, free - stays)
+
+
+def by_wish(request: RefundIn) -> bool:
+    """Whether it may be too small to be paid by itself; what we owe in any case never is."""
+    return request.reason in BY_WISH and not request.statutory
 
 
 def least(order: Order, amounts: Amounts) -> int:
@@ -283,36 +336,45 @@ def _check_left(amount: int, left: int, what: str, **extra: str) -> None:
 
 def _pick_shipping(order: Order, request: RefundIn, left: Left) -> tuple[LineShare, ...]:
     """By words, in proportion to the goods, or an amount; after a whole withdrawal by law no less
-    than standard delivery. What was given back before counts: it is never given twice."""
+    of each than standard delivery. What was given back before counts: it is never given twice."""
     shipping, wanted = left.shipping, request.shipping
     whole = sum(charge.gross for charge in shipping.values())
-    owed = _shipping_owed(order, left) if request.statutory and request.lines else 0
+    owed = _shipping_owed(order, left) if request.statutory and request.lines else {}
     if wanted == "proportional":
         by_goods = _in_proportion(order, left)
-        if sum(by_goods.values()) >= owed:
-            found = ((name, amount) for name, amount in by_goods.items() if amount)
-            return tuple(_part(name, 0, amount, shipping[name]) for name, amount in found)
-        wanted = "none"
+        found = ((name, max(amount, owed.get(name, 0))) for name, amount in by_goods.items())
+        return tuple(_part(name, 0, amount, shipping[name]) for name, amount in found if amount)
     amount = {"none": 0, "full": whole}.get(wanted, 0) if isinstance(wanted, str) else wanted
     _check_left(amount, whole, "shipping", component="shipping")
-    return _spread_over(max(amount, owed), shipping)
+    if not owed:
+        return _spread_over(amount, shipping)
+    beyond = [charge.gross - owed[name] for name, charge in shipping.items()]
+    more = max(0, amount - sum(owed.values()))
+    split = allocate(more, beyond) if more else (0,) * len(beyond)
+    each = ((name, owed[name] + extra) for name, extra in zip(shipping, split, strict=True))
+    return tuple(_part(name, 0, amount, shipping[name]) for name, amount in each if amount)
 
 
-def _shipping_owed(order: Order, left: Left) -> int:
-    """Outbound standard delivery goes back with the whole of the goods (edge 26)."""
-    if any(item.quantity for item in left.lines.values()):
-        return 0
-    owed = 0
+def _shipping_owed(order: Order, left: Left) -> dict[str, int]:
+    """Of each charge: standard delivery goes back with the whole of the goods (edge 26)."""
+    if _kept_any(left):
+        return {}
+    owed = {}
     for charge in order.shipping:
         standard = charge.total if charge.standard is None else charge.standard
-        owed += max(0, standard - (charge.total - left.shipping[charge.id].gross))
+        owed[charge.id] = max(0, standard - (charge.total - left.shipping[charge.id].gross))
     return owed
+
+
+def _kept_any(left: Left) -> bool:
+    """Whether a unit stays with the customer."""
+    return any(item.quantity for item in left.lines.values())
 
 
 def _in_proportion(order: Order, left: Left) -> dict[str, int]:
     """Of each shipping charge the part that all goods given back are of the goods, less what of it
     was given back before."""
-    goods = sum(line.total for line in order.lines)
+    goods = sum(line.total - credited(line) for line in order.lines)
     gone = goods - sum(item.gross for item in left.lines.values())
     found = {}
     for charge in order.shipping:
@@ -322,20 +384,19 @@ def _in_proportion(order: Order, left: Left) -> dict[str, int]:
     return found
 
 
-def _pick_charges(
-    order: Order, request: RefundIn, charges: dict[str, Rest]
-) -> tuple[LineShare, ...]:
+def _pick_charges(order: Order, request: RefundIn, left: Left) -> tuple[LineShare, ...]:
     if request.charges == "none":
         return ()
-    can = _refundable(order, request)
+    charges = left.charges
+    can = _refundable(order, request, left)
     if request.charges == "full":
         picks: Sequence[ChargePick] = [ChargePick(name) for name in charges if name in can]
     else:
         picks = request.charges
     shares = []
     for index, pick in enumerate(picks):
-        left = charges.get(pick.id)
-        if left is None:
+        rest = charges.get(pick.id)
+        if rest is None:
             raise Refused(
                 Reason.UNKNOWN_LINE,
                 f"The order has no charge {pick.id!r}; its charges are {sorted(charges)}.",
@@ -344,10 +405,10 @@ def _pick_charges(
             )
         if pick.id not in can:
             raise Refused(Reason.CHARGE_NOT_REFUNDABLE, charge=pick.id)
-        amount = left.gross if pick.amount is None else pick.amount
-        _check_left(amount, left.gross, f"charge {pick.id!r}", component="charges")
-        part = _part(pick.id, 0, amount, left)
-        left.take(part)
+        amount = rest.gross if pick.amount is None else pick.amount
+        _check_left(amount, rest.gross, f"charge {pick.id!r}", component="charges")
+        part = _part(pick.id, 0, amount, rest)
+        rest.take(part)
         shares.append(part)
     return tuple(part for part in shares if part.gross)
 
@@ -356,8 +417,10 @@ def _pick_charges(
 UNDONE = ("cancelled", "duplicate", "fraud")
 
 
-def _refundable(order: Order, request: RefundIn) -> frozenset[str]:
+def _refundable(order: Order, request: RefundIn, left: Left) -> frozenset[str]:
+    """Charges that can be given back: all of them where nothing of the sale is left."""
     undone = request.reason in UNDONE or request.statutory
+    undone = undone and (request.wants_all or not _kept_any(left))
     return frozenset(charge.id for charge in order.charges if charge.refundable or undone)
 
 
@@ -365,7 +428,7 @@ def _open(order: Order, request: RefundIn, left: Left) -> Left:
     """What of it can be given back without being named."""
     if not order.charges:
         return left
-    can = _refundable(order, request)
+    can = _refundable(order, request, left)
     charges = {name: item for name, item in left.charges.items() if name in can}
     return left._replace(charges=charges)
 
@@ -398,6 +461,26 @@ def _worth(items: dict[str, Rest]) -> int:
     return sum(item.gross for item in items.values())
 
 
+def _free(order: Order, before: Sequence[tuple[str, Breakdown]], left: Left, money: int) -> int:
+    """What of the money neither was kept as a fee nor is the price of time that was credited."""
+    fees = sum(fee.gross for _, one in before for fee in one.fees)
+    credit = sum(item.credited for item in left.lines.values())
+    return min(money, max(0, order.remaining - fees - credit))
+
+
+def _check_not_credited(order: Order, parts: Breakdown, money: int, left: Left) -> None:
+    """Of an amount nothing is for time that a credit was granted for (edge 23). Raises Refused."""
+    credit = sum(item.credited for item in left.lines.values())
+    rest = max(0, money - credit)
+    if credit and parts.unallocated and parts.total > rest:
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            f"{rest} {order.currency} (minor units) is left, {parts.total} was asked: {credit} was "
+            "given back as credit for time.",
+            remaining=rest,
+        )
+
+
 def _everything(
     free: int, before: Sequence[tuple[str, Breakdown]], first: Left, left: Left
 ) -> Breakdown:
@@ -427,7 +510,6 @@ def _bind(
     shares: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
     by_capture: frozenset[str],
-    rule: str,
 ) -> Quote:
     amount = breakdown.total
     whole = (Portion(payment.id, _kind(payment), part) for payment, part in shares)
@@ -438,12 +520,15 @@ def _bind(
     # parts may be there twice) and gives no claim up that was not there when it was made.
     free = unclaimed(order, "", ())
     plan = digest([order.id, amount, order.currency, breakdown, portions, money, free])
-    return Quote(order.id, amount, order.currency, breakdown, portions, plan, rule)
+    return Quote(order.id, amount, order.currency, breakdown, portions, plan)
 
 
-def _check_there(order: Order, amount: int, money: int) -> None:
+def _check_there(order: Order, parts: Breakdown, money: int) -> None:
     """`money` is what the tenders that may give it have left."""
+    amount = parts.total
     invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
+    if not amount and money and any(line.quantity for line in parts.lines):
+        raise Refused(Reason.WORTH_NOTHING, remaining=money)
     if not amount:
         raise Refused(Reason.NOTHING_LEFT, remaining=money)
     if amount > money and amount <= order.remaining and is_mixed(order):

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     TIME_REFUNDED = "time_refunded"
     TIME_CREDITED = "time_credited"
     NOTHING_LEFT = "nothing_left"
+    WORTH_NOTHING = "worth_nothing"
     EXCEEDS_TENDER = "exceeds_tender"
     CHARGE_NOT_REFUNDABLE = "charge_not_refundable"
     FEE_NOT_ALLOWED = "fee_not_allowed"
@@ -71,6 +72,7 @@ class Reason(StrEnum):
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
     SHOWN_CHANGED = "shown_changed"
+    AMOUNT_CHANGED = "amount_changed"
     RATE_LIMITED = "rate_limited"
     CERTIFICATE_AWAY = "certificate_away"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -121,6 +123,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.TIME_REFUNDED: "The time, or a part of it, was refunded before; ask for the rest.",
     Reason.TIME_CREDITED: "A credit was granted for the time; it is not paid in money as well.",
     Reason.NOTHING_LEFT: "Nothing is left to refund.",
+    Reason.WORTH_NOTHING: "Nothing was paid, or is left, for the units that come back; name them "
+    "together with others that are worth something.",
     Reason.EXCEEDS_TENDER: "A tender gives back no more than it paid, and one is never cashed out "
     "through another; ask of each what it has left.",
     Reason.CHARGE_NOT_REFUNDABLE: "The charge was sold as not refundable; leave it out.",
@@ -149,6 +153,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",
+    Reason.AMOUNT_CHANGED: "The amount is not right any more, since it was reckoned with refunds "
+    "that are undecided, or ended unpaid; decide those first, or ask for it anew.",
     Reason.RATE_LIMITED: "Too many requests at once; wait a moment and repeat with the same key.",
     Reason.CERTIFICATE_AWAY: "The certificate of the message cannot be had now; send it again.",
     Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the request.",

@@ -38,6 +38,7 @@ def tell_requested(work: Work, refund_id: str, note_hash: str = "") -> None:
         ],
         state=shown_state(refund),
         verdict=_plain(verdict),
+        **({"statutory": True} if refund.statutory else {}),
         shown=refund.shown,
         note=note_hash,
         fallback_of=refund.fallback_of,

@@ -18,7 +18,7 @@ from amends.core.holds import reserve
 from amends.core.order import Breakdown, Leg, LegKind, Order, Refund, room_of
 from amends.core.outside import pay
 from amends.core.policy import Amounts
-from amends.core.quote import Quote, least
+from amends.core.quote import Quote, by_wish, least
 from amends.core.requests import RefundIn
 from amends.core.reviews import tell_requested
 from amends.core.work import Work
@@ -27,13 +27,13 @@ from amends.kernel.ids import derived, tail
 
 
 def _is_small(order: Order, request: RefundIn, amounts: Amounts, quote: Quote) -> bool:
-    """Below the minimum, and neither all that is left nor owed by law at once."""
+    """Below the minimum, and neither all that is left nor owed at once."""
     kinds = {portion.kind for portion in quote.portions}
     money = "refund" in kinds and kinds <= {"refund", "credit"}
     named = {portion.payment for portion in quote.portions} if request.payment else None
     rest = sum(room_of(p) for p in order.payments if named is None or p.id in named)
     below = quote.amount < min(least(order, amounts), rest)
-    return money and below and not request.statutory
+    return money and below and by_wish(request)
 
 
 def credited(work: Work, request: RefundIn, quote: Quote) -> Quote:

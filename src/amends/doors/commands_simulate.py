@@ -39,6 +39,23 @@ class Faults(StrEnum):
     STORM = "storm"
 
 
+Keep = Annotated[
+    str,
+    typer.Option(
+        help="Leave the database of a single seed in this folder, with the settings to read it by: "
+        "amends ledger check --config DIR/amends.toml.",
+        metavar="DIR",
+    ),
+]
+Place = Annotated[
+    str,
+    typer.Option(
+        help="sqlite, a temporary file; or postgresql://… of a server where a database may be made "
+        "for each seed and dropped."
+    ),
+]
+
+
 def simulate(
     seed: Annotated[int | None, typer.Option(help="One seed; 1 if neither is given.")] = None,
     seeds: Annotated[str, typer.Option(help="Several, like 1..500.", metavar="A..B")] = "",
@@ -48,13 +65,7 @@ def simulate(
     without: Annotated[
         str, typer.Option(help="Kinds or groups of faults to leave out, comma-separated.")
     ] = "",
-    store: Annotated[
-        str,
-        typer.Option(
-            help="sqlite, a temporary file; or postgresql://… of a server where a database may be "
-            "made for each seed and dropped."
-        ),
-    ] = "sqlite",
+    store: Place = "sqlite",
     workers: Annotated[
         int,
         typer.Option(
@@ -71,14 +82,7 @@ def simulate(
         float,
         typer.Option(help="Share of orders of which anybody asks anything.", min=0, max=1),
     ] = 1.0,
-    keep: Annotated[
-        str,
-        typer.Option(
-            help="Leave the database of a single seed in this folder, with the settings to read it "
-            "by: amends ledger check --config DIR/amends.toml.",
-            metavar="DIR",
-        ),
-    ] = "",
+    keep: Keep = "",
     only: Annotated[
         str, typer.Option(help="Only these order numbers, comma-separated.", metavar="ORDERS")
     ] = "",

@@ -152,7 +152,10 @@ def _acting(act: Act) -> Callable[[Asked], Awaitable[Rendered]]:
 
 
 _KEY = (Reason.IDEMPOTENCY_KEY_MISSING, Reason.IDEMPOTENCY_MISMATCH)
-_ACTED = (Reason.UNKNOWN_REFUND, Reason.FALLBACK_PAYS, Reason.WRONG_STATE, *_KEY)
+_ACTED = (
+    *(Reason.UNKNOWN_REFUND, Reason.FALLBACK_PAYS, Reason.WRONG_STATE, Reason.AMOUNT_CHANGED),
+    *_KEY,
+)
 _HOW_MUCH = (
     Reason.OTHER_CURRENCY,
     *(Reason.UNKNOWN_ORDER, Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_LINE),
@@ -160,6 +163,7 @@ _HOW_MUCH = (
         Reason.EXCEEDS_QUANTITY,
         Reason.EXCEEDS_REMAINING,
         Reason.NOTHING_LEFT,
+        Reason.WORTH_NOTHING,
         Reason.EXCEEDS_TENDER,
     ),
     *(Reason.CHARGE_NOT_REFUNDABLE, Reason.FEE_NOT_ALLOWED, Reason.FEE_EXCEEDS_REFUND),

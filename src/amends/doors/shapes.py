@@ -183,7 +183,7 @@ class NetTax(msgspec.Struct):
 
 
 class Fee(msgspec.Struct):
-    """What is kept back of a refund."""
+    """What is kept back of a refund; negative: given back of what was kept back before."""
 
     kind: FeeKind
     net: int
@@ -328,6 +328,8 @@ class Refund(msgspec.Struct):
     fallbacks: list[str]
     sellers: list[SellerShare] | msgspec.UnsetType = msgspec.UNSET
     combined_in: str | msgspec.UnsetType = msgspec.UNSET
+    statutory: bool | msgspec.UnsetType = msgspec.UNSET
+    builds_on: list[str] | msgspec.UnsetType = msgspec.UNSET
     unused: list[UnusedTime] | msgspec.UnsetType = msgspec.UNSET
 
 

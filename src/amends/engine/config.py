@@ -64,7 +64,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ecb: bool = True
     ecb_file: str = ""
     write_off_up_to: Annotated[int, Meta(ge=0, le=10**6)] = 100
-    ecb_days: Annotated[int, Meta(ge=1, le=366)] = 7
+    ecb_days: Annotated[int, Meta(ge=1, le=366)] = 62
     accounts: str = ""
     credit_note_issuer: Literal["amends", "erp"] = "amends"
     captures: bool = False
@@ -193,7 +193,7 @@ def _check_ledger(ledger: LedgerConfig) -> None:
             raise ConfigError(f"[ledger]: {code!r} is not an ISO 4217 currency.")
     for code, text in ledger.rates.items():
         try:
-            good = Decimal(text) > 0
+            good = Decimal(text).is_finite() and Decimal(text) > 0
         except InvalidOperation:
             good = False
         if not good:

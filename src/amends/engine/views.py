@@ -178,6 +178,8 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
         "decided_by": refund.decided_by or None,
         "fallback_of": refund.fallback_of or None,
         **({"combined_in": refund.combined_in} if refund.combined_in else {}),
+        **({"statutory": True} if refund.statutory else {}),
+        **({"builds_on": list(refund.builds_on)} if refund.builds_on else {}),
         "shown": refund.shown or None,
         "decide_by": when(refund.decide_by),
         "created_at": when(refund.created_at),

@@ -237,7 +237,8 @@ class Reads(ABC):
         return await self._heads(tips)
 
     async def changed_heads(self, since: Instant) -> list[Head]:
-        moved = select(events.c.stream).where(events.c.at >= since).distinct()
+        # Not distinct: SQLite would then go through all streams to find each once.
+        moved = select(events.c.stream).where(events.c.at >= since)
         tips = (
             select(events.c.stream, func.max(events.c.seq).label("seq"))
             .where(events.c.stream.in_(moved))

@@ -27,7 +27,7 @@ def components_keep_their_originals(case: Case) -> Found:
         money += given.unallocated + given.compensation - sum(kept.gross for kept in given.kept)
         if money != refund.amount:
             yield case.wrong("I6", f"{refund.id} of {refund.amount} has parts of {money}")
-        if any(fee.gross <= 0 for fee in given.fees):
+        if any(fee.gross == 0 for fee in given.fees):
             yield case.wrong("I6", f"{refund.id} keeps back a fee of nothing")
         for key, value in taken.items():
             if value < 0:
@@ -52,13 +52,19 @@ def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Fo
             yield case.wrong("I6", f"{key}: {value} was given back of {original[key]}")
     yield from _lost_of_what_was_sold(case, refunds)
     amount = sum(refund.amount - refund.breakdown.compensation for refund in refunds)
-    fees = sum(fee.gross for refund in refunds for fee in refund.breakdown.fees)
-    yield from _exact_at_the_end(case, original, given, amount + fees)
+    fees: Counter[str] = Counter()
+    for fee in (fee for refund in refunds for fee in refund.breakdown.fees):
+        fees[fee.kind] += fee.gross
+    for kind, value in sorted(fees.items()):
+        if value < 0:
+            yield case.wrong("I6", f"{-value} more of fees ({kind}) was given back than was kept")
+    yield from _exact_at_the_end(case, original, given, amount + fees.total())
 
 
 def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
     """Over all refunds no more of a promotion is kept back than it took off what it was on, nothing
-    once all units of that came back, and never less than nothing."""
+    once all units of that came back, and never less than nothing: but for what refunds that ended
+    unpaid since were to keep back."""
     report = _current_report(case)
     if report is None:
         return
@@ -72,6 +78,11 @@ def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
                 tax = 0 if included else told or part["amount"]  # untold: no more than itself
                 off[(part.get("of", ""), on, item["id"])] += part["amount"] + tax
     kept: Counter[tuple[str, str, str]] = Counter()
+    unpaid: Counter[tuple[str, str, str]] = Counter()
+    for refund in case.order.refunds:
+        if not _counts(refund):
+            for lost in (lost for lost in refund.breakdown.kept if lost.promotion):
+                unpaid[(lost.promotion, lost.on, lost.part)] += max(0, lost.gross)
     for refund in refunds:
         for share in refund.breakdown.lines:
             units[share.id] = units.get(share.id, 0) - share.quantity
@@ -80,7 +91,7 @@ def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
                 kept[(lost.promotion, lost.on, lost.part)] += lost.gross
     for key, value in sorted(kept.items()):
         here = units.get(key[2], 0) if key[1] == "line" else sum(units.values())
-        if not 0 <= value <= (off[key] if here else 0):
+        if not -unpaid[key] <= value <= (off[key] if here else 0):
             yield case.wrong("I6", f"{key}: {value} was kept back of a discount of {off[key]}")
 
 
@@ -109,6 +120,7 @@ def time_goes_back_once(case: Case) -> Found:
         for refund in case.order.refunds
         if _counts(refund)
         for one in refund.breakdown.unused
+        if not one.part
     ]
     for (line, _, end), (other, start, _) in pairwise(sorted(spans)):
         if line == other and start < end:
