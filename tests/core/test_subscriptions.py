@@ -9,11 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amends.core.facts import OrderReported, RefundRequested
+from amends.core.facts import Canceled, OrderCancelled, OrderReported, RefundRequested
+from amends.core.order import Leg
 from amends.core.period import Period, money_of
 from amends.core.quote import Quote, compute
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import LineIn, PeriodIn, RefundIn, SpanIn, TaxIn, UnusedIn
+from amends.core.requests import (
+    LineIn,
+    LinePick,
+    PeriodIn,
+    RefundIn,
+    ShippingIn,
+    SpanIn,
+    TaxIn,
+    TenderIn,
+    UnusedIn,
+)
+from amends.kernel.outcome import Declined
 from amends.kernel.time import DAY, parse_rfc3339, rfc3339
 from tests.core.desk import Desk, card, contract_order
 
@@ -182,6 +194,114 @@ def test_a_credit_granted_for_time_that_was_refunded_contradicts_it() -> None:
     assert desk.tell(OrderReported(other)).refused is None
 
 
+def again(line: LineIn, **changes: Any) -> OrderReported:
+    told = {"lines": (line,), "shipping": (), "tenders": (card(line.total),), "version": 2}
+    return OrderReported(contract_order(**{**told, **changes}))
+
+
+def after_all(desk: Desk, leg: Leg) -> None:
+    """What had failed was paid by the provider nevertheless."""
+    state = desk.state("succeeded", leg, leg.psp_refund_id)
+    desk.hear(state)
+    if desk.payment().reread and not desk.payment().busy:
+        desk.due_reread()
+        desk.reread(state)
+
+
+def conflicts(desk: Desk, fact: OrderReported) -> bool:
+    refused = desk.tell(fact).refused
+    return refused is not None and refused.reason == Reason.ORDER_CONFLICT
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"by": "second"},
+        {"start": "2026-10-16T00:00:00Z"},
+        {"end": on(11)},
+        {"end": "2027-01-01T00:00:00Z"},
+        {"paid_by_credit": 100},
+    ],
+)
+def test_a_period_counts_as_it_did_once_time_of_it_was_refunded(changed: dict[str, Any]) -> None:
+    desk = desk_of(plan())
+    assert desk.tell(again(plan(**changed))).refused is None
+    desk = desk_of(plan())
+    paid(desk, on(16))
+    assert conflicts(desk, again(plan(**changed)))
+    assert paid(desk, on(11), on(16)) == 500
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RefundIn(reason="cancelled"),
+        RefundIn(reason="return", lines=(LinePick("plan", 1),)),
+        RefundIn(reason="goodwill", amount=1000),
+    ],
+)
+def test_edge_23_credited_time_is_not_paid_in_money_for_whatever_reason(request_: RefundIn) -> None:
+    desk = desk_of(plan(credited=(SpanIn(on(11), DEC),)))  # worth 20.00
+    assert refusal(desk, RefundIn(reason="goodwill", amount=1001))[0] == Reason.EXCEEDS_REMAINING
+    assert desk.tell(RefundRequested(request_)).refused is None
+    assert desk.refund().amount == 1000
+    nothing = (Reason.NOTHING_LEFT, Reason.WORTH_NOTHING)
+    assert refusal(desk, RefundIn(reason="cancelled"))[0] in nothing
+    assert desk.tell(again(plan())).refused is None  # the credit was taken back
+    assert desk.tell(RefundRequested(RefundIn(reason="cancelled"))).refused is None
+    assert desk.refund().amount == 2000
+
+
+def test_edge_23_an_order_that_is_cancelled_keeps_what_was_credited() -> None:
+    desk = desk_of(plan(credited=(SpanIn(on(11), DEC),)))
+    desk.tell(OrderCancelled("customer"))
+    assert desk.refund().amount == 1000
+
+
+def test_edge_23_no_credit_is_granted_for_a_line_that_went_back() -> None:
+    desk = desk_of(plan())
+    returned = RefundIn(reason="return", lines=(LinePick("plan", 1),))
+    assert desk.tell(RefundRequested(returned)).refused is None
+    assert conflicts(desk, again(plan(credited=(SpanIn(on(11), DEC),))))
+
+
+def test_edge_23_goods_in_proportion_are_not_what_was_credited() -> None:
+    """What goes back of shipping follows from what went back, not from a credit."""
+    parcel = (ShippingIn("s1", 300),)
+    line = plan(credited=(SpanIn(on(11), DEC),))
+    desk = Desk(contract_order(lines=(line,), shipping=parcel, tenders=(card(3300),)))
+    half = RefundIn(
+        reason="subscription", unused=(UnusedIn("plan", on(6), on(11)),), shipping="proportional"
+    )
+    assert compute(desk.order, half).amount == 500 + 150
+
+
+def test_edge_23_time_of_which_a_part_was_paid_is_asked_for_again_but_not_credited() -> None:
+    two = (card(1000), TenderIn(2000, "gift_card", reference="G"))
+    desk = Desk(contract_order(lines=(plan(),), shipping=(), tenders=two))
+    assert paid(desk, on(16)) == 1500
+    desk.due(desk.leg(0))
+    desk.answer(Declined("closed", "no"), desk.leg(0))
+    assert desk.tell(Canceled(desk.refund().id)).refused is None
+    assert desk.refund().amount == 500
+    (time,) = desk.refund().breakdown.unused
+    assert (time.span, time.part) == ((15, 30), True)
+    assert conflicts(desk, again(plan(credited=(SpanIn(on(11), DEC),)), tenders=two))
+    assert paid(desk, on(16)) == 1000
+    assert refusal(desk, asked(on(20)))[0] == Reason.TIME_REFUNDED
+
+
+def test_time_that_two_refunds_paid_after_all_counts_once() -> None:
+    desk = desk_of(plan())
+    assert paid(desk, on(26)) == 500
+    desk.due()
+    desk.accept("failed")
+    first = desk.leg()
+    assert paid(desk, on(21)) == 1000
+    after_all(desk, first)
+    assert paid(desk, on(1), on(21)) == 1500  # all thirty days, less what went back
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -203,6 +323,19 @@ def test_a_period_that_is_none(period: dict[str, Any]) -> None:
         desk_of(plan(**period))
     assert found.value.refusal.reason == Reason.BAD_PERIOD
     assert found.value.refusal.extra["pointer"].startswith("/lines/0/period")
+
+
+@pytest.mark.parametrize("end", [on(11, "01:00:00Z"), on(11, "23:59:59Z"), on(10, "23:30:00Z")])
+def test_an_outage_without_a_whole_day_gives_no_day_back(end: str) -> None:
+    """A day that has begun was used, at either end."""
+    desk = desk_of(plan())
+    assert refusal(desk, asked(on(10, "23:00:00Z"), end))[0] == Reason.BAD_PERIOD
+    assert quoted(desk, on(10, "23:00:00Z"), on(12, "01:00:00Z")).amount == 100
+
+
+def test_the_last_day_is_whole_where_the_period_ends_in_it() -> None:
+    desk = desk_of(plan(end="2026-11-30T12:00:00Z"))
+    assert quoted(desk, on(30)).amount == 100
 
 
 def test_time_that_is_none() -> None:
@@ -282,3 +415,64 @@ def test_money_and_credit_come_to_the_value_of_the_time(
     assert (more >= money, more_back >= back) == (True, True)
     assert money_of(period, total, whole) == (total, credit)
     assert money_of(period, total, 0) == (0, 0)
+
+
+SPANS = st.tuples(st.integers(0, 11), st.integers(1, 12)).filter(lambda one: one[0] < one[1])
+STEPS = st.one_of(
+    st.tuples(st.just("time"), SPANS),
+    st.tuples(st.just("credit"), st.lists(SPANS, max_size=2)),
+    st.tuples(st.just("amount"), st.integers(1, 4000)),
+    st.tuples(st.sampled_from(["return", "all", "fail", "after all"]), st.none()),
+    st.tuples(st.just("length"), st.integers(3, 15)),
+)
+
+
+@given(
+    total=st.integers(1, 4000),
+    beside=st.integers(0, 1000),
+    taxed=st.booleans(),
+    currency=st.sampled_from(["EUR", "JPY", "KWD"]),
+    steps=st.lists(STEPS, min_size=2, max_size=9),
+)
+def test_edge_23_money_and_credit_never_come_to_more_than_was_paid(
+    total: int, beside: int, taxed: bool, currency: str, steps: list[tuple[str, Any]]
+) -> None:
+    """Whatever is asked for whatever reason, and whatever the shop reports between."""
+    start = parse_rfc3339(NOV)
+
+    def at(day: int) -> str:
+        return rfc3339(start + day * DAY)
+
+    said: dict[str, Any] = {"end": at(12), "paid_by_credit": beside}
+    tax = total // 6 if taxed else 0
+    desk = desk_of(plan(total, tax, **said), currency=currency)
+    for version, (name, what) in enumerate(steps, 2):
+        if name in ("credit", "length"):
+            told = dict(said)
+            told |= {"end": at(what)} if name == "length" else {}
+            spans = what if name == "credit" else ()
+            told |= {"credited": tuple(SpanIn(at(a), at(b)) for a, b in spans)}
+            fact = again(plan(total, tax, **told), version=version, currency=currency)
+            desk.tell(fact)
+        elif name == "time":
+            desk.tell(RefundRequested(asked(at(what[0]), at(what[1]))))
+        elif name == "amount":
+            desk.tell(RefundRequested(RefundIn(reason="goodwill", amount=what)))
+        elif name == "return":
+            desk.tell(RefundRequested(RefundIn(lines=(LinePick("plan", 1),))))
+        elif name == "all":
+            desk.tell(RefundRequested(RefundIn(reason="cancelled")))
+        elif desk.order.refunds and name == "fail":
+            if desk.due():
+                desk.accept("failed")
+        elif desk.order.refunds and desk.leg().psp_refund_id:
+            after_all(desk, desk.leg())
+        period = desk.order.lines[0].period
+        assert period is not None
+        free = period.whole - sum(b - a for a, b in period.granted)
+        given = sum(
+            r.amount for r in desk.order.refunds if r.claimed or r.legs[0].state == "succeeded"
+        )
+        most = -((total + beside) * -free // period.whole)  # rounded up
+        revived = any(step == "after all" for step, _ in steps)
+        assert given <= (total if revived else min(total, most))

@@ -78,7 +78,7 @@ def test_a_currency_that_became_the_euro_keeps_the_rate_it_was_converted_at(
     assert crossed is not None and crossed.day == "2026-10-30"
 
 
-@pytest.mark.parametrize("day", ["2022-03-09", "2026-01-01"])
+@pytest.mark.parametrize("day", ["2022-05-09", "2026-01-01"])
 def test_a_currency_that_is_no_longer_quoted_has_no_rate(day: str) -> None:
     assert on("RUB", day) is None, "its last was of 2022-03-01"
 
@@ -116,3 +116,19 @@ def test_a_newer_file_takes_the_place_of_the_installed_one(tmp_path: Path) -> No
 def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ecb_file: there is no file"):
         parse({"ledger": {"ecb_file": "gone.zip"}}, tmp_path / "amends.toml")
+
+
+@pytest.mark.parametrize("name", ["rates.zip", "rates.csv"])
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"Date,USD\n", b"\xff\xfe"])
+def test_a_file_of_rates_that_is_none_names_itself(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match="ecb_file"):
+        daily(LedgerConfig(ecb_file=name), tmp_path)
+
+
+@pytest.mark.parametrize("rate", ["inf", "nan", "0", "-1", "x"])
+def test_a_rate_that_is_none_names_itself(rate: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="USD"):
+        parse({"ledger": {"rates": {"USD": rate}}}, tmp_path / "amends.toml")

@@ -188,17 +188,20 @@ async def test_dates_come_back_as_they_were_sealed(store: Store) -> None:
     assert {second[name] for name in dates} == {day_of(NOW)}
 
 
-async def test_books_of_before_are_taken_over(store_url: str) -> None:
-    """Entries written before the dates were apart, their hashes and the guard of the table."""
+@pytest.mark.parametrize("revision", ["0003", "0004"])
+async def test_books_of_before_are_taken_over(store_url: str, revision: str) -> None:
+    """Entries written before the dates were apart, or before they had a worth; their hashes and the
+    guards of the table."""
     store = connect(store_url)
 
     def before(connection: Connection) -> None:
-        to_revision(connection, "0003")
+        to_revision(connection, revision)
+        more, day = (", posted_on", ", ''") if revision == "0004" else ("", "")
         connection.execute(
             text(
                 "INSERT INTO entries (order_id, number, at, kind, entity, currency,"
-                " functional_currency, refund_id, leg_id, psp_refund_id)"
-                f" VALUES ('ord_1', 1, {NOW}, 'void', 'main', 'EUR', 'EUR', 'rf', 'leg', 're')"
+                f" functional_currency, refund_id, leg_id, psp_refund_id{more}) VALUES"
+                f" ('ord_1', 1, {NOW}, 'void', 'main', 'EUR', 'EUR', 'rf', 'leg', 're'{day})"
             )
         )
 
@@ -208,8 +211,16 @@ async def test_books_of_before_are_taken_over(store_url: str) -> None:
     await store.open()
     bare = Entry("ord_1", 1, NOW, "void", "main", "EUR", "EUR", "rf", "leg", "re", ())
     assert await store.entry_hashes("ord_1") == {1: bare.hash}
-    with pytest.raises(Exception, match="append-only"):
-        await run(store, "UPDATE entries SET posted_on = '2026-01-01'")
+    for change in ("UPDATE entries SET posted_on = '2026-01-01'", "DELETE FROM entries"):
+        with pytest.raises(Exception, match="append-only"):
+            await run(store, change)
+    order, batch = recorded(an_order(2))
+    await store.keep_balances(NOW)
+    await write(store, batch, a_batch(an_entry(order, NOW)))
+    assert await store.last_kept() == 0, "an entry as old as kept balances takes them back"
+    await store.close_period("main", MONTH, NOW, "cli:me", closing(MONTH))
+    with pytest.raises(PeriodClosed):
+        await write(store, a_batch(an_entry(order, NOW)))
     await store.close()
 
 

@@ -26,27 +26,29 @@ from amends.core.order import (
     covered,
     room_of,
 )
+from amends.core.period import credited_of
 from amends.kernel.money import scale, share
 
 
 class Rest(msgspec.Struct):
     """What is left of one line or charge. Since an amount was last taken off it, it is `units` that
     come to `base`: what they are worth is reckoned from there, so that it does not matter in how
-    many steps they come back."""
+    many steps they come back. `credited` of it was given back as credit, and is not as money."""
 
     quantity: int
     net: int
     taxes: dict[str, int]
     base: int
     units: int
+    credited: int = 0
 
     @property
     def gross(self) -> int:
-        return self.net + sum(self.taxes.values())
+        return self.net + sum(self.taxes.values()) - self.credited
 
     @property
     def short(self) -> bool:
-        return min(self.quantity, self.net, *self.taxes.values()) < 0
+        return min(self.quantity, self.net, self.gross, *self.taxes.values()) < 0
 
     def take(self, share_: LineShare) -> None:
         self.quantity -= share_.quantity
@@ -171,12 +173,21 @@ def _whole(item: Line | Shipping | Charge, quantity: int) -> Rest:
     taxes: dict[str, int] = {}
     for tax in item.taxes:
         taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
-    return Rest(quantity, item.total - sum(taxes.values()), taxes, item.total, quantity)
+    credit = credited(item)
+    net = item.total - sum(taxes.values())
+    return Rest(quantity, net, taxes, item.total - credit, quantity, credit)
+
+
+def credited(item: Line | Shipping | Charge) -> int:
+    """What of the money paid for a line was given back as credit for time of its period."""
+    period = item.period if isinstance(item, Line) else None
+    return credited_of(period, item.total) if period is not None else 0
 
 
 def shrunk(parts: Breakdown, amount: int) -> Breakdown:
     """The breakdown of a refund of which only `amount` was paid, in proportion. A line keeps its
-    units only where its whole share was paid; else it was given back as an amount."""
+    units only where its whole share was paid; else it was given back as an amount, and time it was
+    for as time of which a part was paid."""
     made = list(parts.parts)
     held = list(parts.held)
     whole = [part.gross for part in made] + [-part.gross for part in held]
@@ -194,6 +205,7 @@ def shrunk(parts: Breakdown, amount: int) -> Breakdown:
         tuple(one for one in kept if isinstance(one, Fee)),
         tuple(one for one in kept if isinstance(one, Lost)),
         compensation,
+        tuple(replace(one, part=amount < parts.total) for one in parts.unused) if amount else (),
     )
 
 

@@ -161,7 +161,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         tenders=tenders,
     )
     _check_not_below(work.order)
-    unused.check_not_both(work.order)
+    unused.check_not_both(order, work.order)
     work.event(
         "order.recorded" if new else "order.updated",
         version=report.version,

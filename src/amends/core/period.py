@@ -41,6 +41,11 @@ class Period(msgspec.Struct, frozen=True, omit_defaults=True):
         """The first unit that begins at or after an instant within it."""
         return -((self.start - at) // LENGTH[self.by])
 
+    def within(self, start: Instant, end: Instant) -> Span:
+        """The units of which the whole is between two instants; none if they come out as equal."""
+        whole = self.whole if end == self.end else (end - self.start) // LENGTH[self.by]
+        return self.unit(start), max(self.unit(start), whole)
+
     @property
     def granted(self) -> tuple[Span, ...]:
         """What of it was credited, with every unit that was touched."""
@@ -57,13 +62,15 @@ class Period(msgspec.Struct, frozen=True, omit_defaults=True):
 class Unused(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which units of a line's period a refund gives back. `credit` of their value was paid by
     credit, and is not paid in money: whoever granted that credit gives it back, or not. `used` are
-    the units that were neither given back by then nor credited."""
+    the units that were neither given back by then nor credited. `part`: only part of what they are
+    worth was paid, and they may be asked for again; they are not free to be credited."""
 
     line: str
     start: int
     end: int
     credit: int = 0
     used: int = 0
+    part: bool = False
 
     @property
     def span(self) -> Span:
@@ -71,14 +78,26 @@ class Unused(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def length(spans: Iterable[Span]) -> int:
-    """Units in all; the spans do not overlap."""
-    return sum(end - start for start, end in spans)
+    """Units in all, each counted once."""
+    units, last = 0, 0
+    for start, end in sorted(spans):
+        units += max(0, end - max(start, last))
+        last = max(last, end)
+    return units
 
 
 def overlapping(span: Span, others: Iterable[Span]) -> list[Span]:
     """Those of the others that share a unit with it."""
     start, end = span
     return [(a, b) for a, b in others if a < end and start < b]
+
+
+def credited_of(period: Period, total: int) -> int:
+    """What of the money paid for a period was given back as credit: all that does not go with the
+    rest of it, reckoned as `money_of` does."""
+    value = total + period.paid_by_credit
+    rest = share(value, period.whole - length(period.granted), period.whole)
+    return max(0, total - rest)
 
 
 def money_of(period: Period, total: int, units: int) -> tuple[int, int]:

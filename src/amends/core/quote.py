@@ -15,7 +15,17 @@ from msgspec.structs import replace
 from amends.core.captures import capture_rooms, spread
 from amends.core.facts import Basis
 from amends.core.fees import given_back, kept_back
-from amends.core.left import Left, Rest, counts, given, left_over, take, taken_over, unclaimed
+from amends.core.left import (
+    Left,
+    Rest,
+    counts,
+    credited,
+    given,
+    left_over,
+    take,
+    taken_over,
+    unclaimed,
+)
 from amends.core.order import (
     Breakdown,
     LegKind,
@@ -92,11 +102,11 @@ def compute(
     elif request.amount is not None:
         parts = _spread(request.amount, _open(order, request, left), left)
         parts = given_back(parts, [fee for _, one in before for fee in one.fees])
+        _check_not_credited(order, parts, money, left)
     elif request.by_parts:
         parts = _by_parts(order, request, [one for _, one in before], left)
     else:
-        fees = sum(fee.gross for _, one in before for fee in one.fees)
-        free = min(money, max(0, order.remaining - fees))
+        free = _free(order, before, left, money)
         parts = _everything(free, before, _open(order, request, left), left)
         spare = free - parts.total
     returned = any(line.quantity for line in parts.lines)
@@ -179,7 +189,9 @@ def _check_minimum(
     """Too little is not sent, unless it is all there is, or is owed in any case. The policy may
     hold it until there is more, or give credit where the customer takes that."""
     minimum = least(order, amounts)
-    if not 0 < amount < min(minimum, money) or not by_wish(request):
+    if not 0 < amount < minimum or not by_wish(request):
+        return
+    if amount >= rest_of(order, request, money):
         return
     if amounts.below_minimum == "hold" or (amounts.below_minimum == "credit" and request.consent):
         return
@@ -191,6 +203,15 @@ def _check_minimum(
         amount=amount,
         minimum=minimum,
     )
+
+
+def rest_of(order: Order, request: RefundIn, money: int) -> int:
+    """All that such a request could still give back of `money` without naming anything: not what
+    was kept as a fee or given back as credit, nor charges that are not refundable."""
+    left = left_over(order)
+    free = _free(order, list(given(order, ())), left, money)
+    stays = _worth(left.charges) - _worth(_open(order, request, left).charges)
+    return max(0, free - stays)
 
 
 def by_wish(request: RefundIn) -> bool:
@@ -353,7 +374,7 @@ def _kept_any(left: Left) -> bool:
 def _in_proportion(order: Order, left: Left) -> dict[str, int]:
     """Of each shipping charge the part that all goods given back are of the goods, less what of it
     was given back before."""
-    goods = sum(line.total for line in order.lines)
+    goods = sum(line.total - credited(line) for line in order.lines)
     gone = goods - sum(item.gross for item in left.lines.values())
     found = {}
     for charge in order.shipping:
@@ -438,6 +459,26 @@ def _spread(amount: int, first: Left, left: Left) -> Breakdown:
 
 def _worth(items: dict[str, Rest]) -> int:
     return sum(item.gross for item in items.values())
+
+
+def _free(order: Order, before: Sequence[tuple[str, Breakdown]], left: Left, money: int) -> int:
+    """What of the money neither was kept as a fee nor is the price of time that was credited."""
+    fees = sum(fee.gross for _, one in before for fee in one.fees)
+    credit = sum(item.credited for item in left.lines.values())
+    return min(money, max(0, order.remaining - fees - credit))
+
+
+def _check_not_credited(order: Order, parts: Breakdown, money: int, left: Left) -> None:
+    """Of an amount nothing is for time that a credit was granted for (edge 23). Raises Refused."""
+    credit = sum(item.credited for item in left.lines.values())
+    rest = max(0, money - credit)
+    if credit and parts.unallocated and parts.total > rest:
+        raise Refused(
+            Reason.EXCEEDS_REMAINING,
+            f"{rest} {order.currency} (minor units) is left, {parts.total} was asked: {credit} was "
+            "given back as credit for time.",
+            remaining=rest,
+        )
 
 
 def _everything(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from amends.core.left import Rest, given
 from amends.core.order import Breakdown, Line, Order
 from amends.core.period import Period, Span, Unused, length, money_of, overlapping
@@ -59,16 +61,18 @@ def _bad(detail: str, pointer: str) -> Refused:
     return Refused(Reason.BAD_PERIOD, detail, pointer=pointer)
 
 
-def check_not_both(order: Order) -> None:
-    """Time that was refunded is not credited by a newer version of the order. Raises Refused."""
-    periods = {line.id: line.period for line in order.lines if line.period is not None}
-    if not periods:
-        return
+def check_not_both(before: Order, order: Order) -> None:
+    """Time that was refunded is not credited by a newer version of the order, and counts as it did.
+    Raises Refused."""
+    was, now = ({line.id: line.period for line in o.lines} for o in (before, order))
     for one in (one for _, parts in given(order, ()) for one in parts.unused):
-        period = periods.get(one.line)
-        if period is None or overlapping(one.span, period.granted):
+        old, new = was[one.line], now[one.line]
+        kept_ = old and new and replace(old, credited=()) == replace(new, credited=())
+        if not kept_ or new is None or overlapping(one.span, new.granted):
             raise Refused(
-                Reason.ORDER_CONFLICT, f"Time of line {one.line!r} has a refund; keep its period."
+                Reason.ORDER_CONFLICT,
+                f"Time of line {one.line!r} has a refund; keep its period, and report no credit "
+                "for that time.",
             )
 
 
@@ -113,13 +117,14 @@ def _one(
     period = line.period
     span = _span(asked, period, pointer)
     mine = [one for one in taken if one.line == line.id]
-    _check_free(span, period, mine, line.id)
-    units = length([span, *(one.span for one in mine)])
+    paid = [one for one in mine if not one.part]
+    _check_free(span, period, paid, line.id)
+    units = length([span, *(one.span for one in paid)])
     money, credit = money_of(period, line.total, units)
-    back = line.total - left.gross  # for whatever reason
-    credit -= sum(one.credit for one in mine)
+    back = line.total - left.credited - left.gross  # for whatever reason
+    credit = max(0, credit - sum(one.credit for one in mine))
     used = period.whole - units - length(period.granted)
-    return max(0, money - back), Unused(line.id, *span, credit, used)
+    return min(max(0, money - back), max(0, left.gross)), Unused(line.id, *span, credit, used)
 
 
 def _span(asked: UnusedIn, period: Period, pointer: str) -> Span:
@@ -131,7 +136,10 @@ def _span(asked: UnusedIn, period: Period, pointer: str) -> Span:
             f"{rfc3339(period.end)}, or does not end after it starts.",
             pointer,
         )
-    return period.unit(start), period.unit(end)
+    found = period.within(start, end)
+    if not length([found]):
+        raise _bad(f"No whole {period.by} of the period is within the time.", pointer)
+    return found
 
 
 def _check_free(span: Span, period: Period, mine: Sequence[Unused], line: str) -> None:

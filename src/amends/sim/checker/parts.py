@@ -120,6 +120,7 @@ def time_goes_back_once(case: Case) -> Found:
         for refund in case.order.refunds
         if _counts(refund)
         for one in refund.breakdown.unused
+        if not one.part
     ]
     for (line, _, end), (other, start, _) in pairwise(sorted(spans)):
         if line == other and start < end:

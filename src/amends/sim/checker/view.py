@@ -63,6 +63,7 @@ class Time(msgspec.Struct):
     line: str
     start: int
     end: int
+    part: bool = False  # its money was paid in part only, and the rest may be by another
 
 
 class Breakdown(msgspec.Struct):

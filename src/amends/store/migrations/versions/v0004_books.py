@@ -1,6 +1,5 @@
 """The books grow: the day each entry is posted on, closed periods, balances kept at an instant,
-documents with numbers, what an entry is valued by where that is not its order's rate. An entry
-written before is posted on the day of its instant, as most are.
+documents with numbers. An entry written before is posted on the day of its instant, as most are.
 
 What guards them stands in the database. An entry that falls into a closed period is refused: on
 PostgreSQL it holds a lock on the books, shared with all entries, until it commits, and closing
@@ -42,10 +41,6 @@ def upgrade() -> None:
         _postgresql()
     else:
         _sqlite()
-    for name in ("holder", "posted_on"):
-        some = sa.text(f"{name} <> ''")
-        index = f"entries_{name.partition('_')[0]}"
-        op.create_index(index, "entries", [name], postgresql_where=some, sqlite_where=some)
 
 
 def _tables() -> None:
@@ -86,9 +81,8 @@ def _tables() -> None:
 
 def _postgresql() -> None:
     kind = sa.Text(collation="C")
-    for name in ("posted_on", "holder", "worth"):
-        op.add_column("entries", sa.Column(name, kind, nullable=False, server_default=""))
-        op.alter_column("entries", name, server_default=None)
+    op.add_column("entries", sa.Column("posted_on", kind, nullable=False, server_default=""))
+    op.alter_column("entries", "posted_on", server_default=None)
     for table in APPEND_ONLY:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
@@ -120,14 +114,11 @@ def _sqlite() -> None:
             _big(name, name == "number") if name in NUMBERS else _str(name, name == "order_id")
             for name in ENTRY
         ),
-        *(_str("posted_on"), _str("holder"), _str("worth")),
+        _str("posted_on"),
         sqlite_strict=True,
     )
     names = ", ".join(ENTRY)
-    op.execute(
-        f"INSERT INTO entries ({names}, posted_on, holder, worth)"
-        f" SELECT {names}, '', '', '' FROM entries_before"
-    )
+    op.execute(f"INSERT INTO entries ({names}, posted_on) SELECT {names}, '' FROM entries_before")
     op.drop_table("entries_before")
     op.create_index("entries_at", "entries", ["at", "order_id", "number"])
     for table in (*APPEND_ONLY, "entries"):
