@@ -16,10 +16,10 @@ from amends.core.facts import Approved, DisputeReported, Fact, PaidOutside, Refu
 from amends.core.order import Leg
 from amends.core.postings import Entry
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import OrderIn, RefundIn, SettledIn
+from amends.core.requests import LineIn, OrderIn, RefundIn, SettledIn
 from amends.kernel.money import Rate, convert
 from amends.kernel.outcome import Accepted, RefundState, Settled
-from tests.core.desk import STRIPE, Desk, card, contract_order
+from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 
 CLEARING = f"clearing:{STRIPE}"
 FX = "fx_gain_loss"
@@ -34,10 +34,11 @@ class Market(Desk):
         by_day: dict[str, tuple[int, int]] | None = None,
         set_: dict[str, Rate] | None = None,
         functional: str = "EUR",
+        **more: Any,
     ) -> None:
         self.by_day = by_day if by_day is not None else {"USD": (91, 100)}
         self.set_ = set_ or {}
-        super().__init__(report or contract_order(currency="USD"), functional=functional)
+        super().__init__(report or contract_order(currency="USD"), functional=functional, **more)
 
     def ctx(self) -> Ctx:
         return replace(super().ctx(), rates=self.set_, daily=self.daily)
@@ -110,6 +111,15 @@ def test_figures_that_are_not_of_all_of_it_do_not_count() -> None:
     one = replace(card(5000), settled=SettledIn(4500, "EUR"))
     other = replace(card(5200, None, "pi_2"), settled=SettledIn(4100, "GBP"))
     assert rate_of(report=contract_order(currency="USD", tenders=(one, other))).source == "ECB"
+
+
+def test_a_capture_that_brought_nothing_has_no_rate() -> None:
+    """It may be less than a cent, or not known to the shop: the day's counts."""
+    nothing = replace(card(10_200), settled=SettledIn(0, "EUR"))
+    some = replace(card(5000), settled=SettledIn(4500, "EUR"))
+    rest = replace(card(5200, None, "pi_2"), settled=SettledIn(0, "EUR"))
+    assert rate_of(report=contract_order(currency="USD", tenders=(nothing,))).source == "ECB"
+    assert rate_of(report=contract_order(currency="USD", tenders=(some, rest))).source == STRIPE
 
 
 def test_an_order_in_the_currency_of_the_books_knows_no_exchange() -> None:
@@ -251,6 +261,24 @@ def test_edge_17_a_late_failure_takes_the_payout_back_as_it_was_booked() -> None
     assert (desk.ours("refunds_payable"), desk.ours(CLEARING), desk.ours(FX)) == (0, -9000, -282)
 
 
+def test_at_one_rate_a_late_failure_leaves_nothing_of_its_own_whatever_else_was_paid() -> None:
+    """Two payments at two providers, 2 at 3:4 each: the second is worth less beside the first, and
+    the first comes back whole."""
+    other, rate = "stripe-us", Rate("USD", "EUR", 3, 4, "config")
+    tenders = (card(2), replace(card(2, name="pi_2"), connection=other))
+    report = contract_order(
+        currency="USD", lines=(LineIn("1", 1, 4),), shipping=(), tenders=tenders
+    )
+    desk = Market(report, {}, {"USD": rate}, terms={STRIPE: TERMS, other: TERMS})
+    desk.tell(RefundRequested(RefundIn(reason="cancelled")))
+    for number in (0, 1):
+        desk.due(desk.leg(number))
+        desk.accept(leg=desk.leg(number))
+    desk.hear(desk.state("failed", desk.leg(0)))
+    assert (desk.balance(CLEARING), desk.ours(CLEARING)) == (0, 0)
+    assert desk.ours(f"clearing:{other}") == -2
+
+
 def test_what_a_person_paid_is_valued_on_that_day() -> None:
     desk = Market()
     desk.tell(RefundRequested(RefundIn()))
@@ -302,6 +330,17 @@ def test_a_fee_in_the_currency_of_the_books_needs_no_exchange() -> None:
     desk.figures(Settled("txn_1", "EUR", 10_200, -255), leg)
     assert desk.kinds() == ["claim", "payout", "provider_fee"]
     assert (desk.ours("provider_fees"), desk.ours(CLEARING)) == (-255, -9945)
+
+
+def test_a_fee_in_a_currency_without_a_rate_is_not_booked_and_a_person_is_told_once() -> None:
+    for currency in ("EUR", "GBP"):
+        desk = Market(contract_order(currency=currency), by_day={"GBP": (115, 100)})
+        leg = desk.pay(Settled("txn_1", "USD", 11_000, 30))
+        assert "provider_fee" not in desk.kinds()
+        assert desk.raised() == ["no_rate"]
+        desk.by_day["USD"] = (90, 100)
+        desk.figures(Settled("txn_1", "USD", 11_000, 31), leg)
+        assert desk.ours("provider_fees") == 28
 
 
 # -- disputes ----------------------------------------------------------------------------------
@@ -393,6 +432,44 @@ def test_a_dispute_in_a_currency_nobody_knows_a_rate_of_is_not_booked() -> None:
     assert desk.raised() == ["no_rate", "dispute_currency"]
 
 
+def test_a_dispute_that_is_won_comes_back_as_it_went_though_no_figures_are_told_again() -> None:
+    desk = Market()
+    desk.dispute(10_200, settled=Settled("dp_1", "EUR", 9411, 1500))
+    desk.dispute(10_200, "under_review")
+    assert desk.kinds() == ["dispute", "provider_fee"], "they are of what it holds still"
+    desk.dispute(0, "won", amount=10_200)
+    assert {a: desk.ours(a) for a in ("disputed", CLEARING, FX)} == {
+        "disputed": 0,
+        CLEARING: -1500,
+        FX: 0,
+    }
+    assert desk.balance(CLEARING) + desk.balance("provider_fees") == 0
+
+
+@pytest.mark.parametrize("currency", ["GBP", "EUR"])
+def test_a_message_that_moves_no_money_leaves_a_dispute_in_another_currency_as_it_is(
+    currency: str,
+) -> None:
+    """80.00 GBP stay 80.00 GBP: what counts as taken of the payment is another figure."""
+    desk = Market(contract_order(), by_day={"GBP": (115, 100)})
+    desk.dispute(8000, currency="GBP")
+    before = desk.kinds(), desk.order.disputes[0]
+    desk.dispute(-1, "under_review", amount=8000, currency=currency)
+    after = desk.order.disputes[0]
+    assert (desk.kinds(), after) == (before[0], replace(before[1], status="under_review"))
+    assert (desk.ours(CLEARING), desk.order.remaining) == (-9200, 0)
+
+
+def test_what_a_dispute_holds_in_another_currency_than_before_is_valued_anew() -> None:
+    desk = Market(contract_order(), by_day={"GBP": (115, 100)})
+    desk.dispute(8000, currency="GBP")
+    desk.dispute(8500, currency="EUR")
+    assert (desk.ours(CLEARING), desk.balance("disputed"), desk.ours(FX)) == (-8500, 8500, 0)
+    assert desk.payment().disputed == 8500
+    desk.dispute(8000, currency="GBP")
+    assert desk.ours(CLEARING) == -9200
+
+
 # -- any order, any rates, anything that happens -----------------------------------------------
 
 RATES = st.tuples(st.integers(1, 10**5), st.integers(1, 10**5))
@@ -405,6 +482,7 @@ STEPS = st.lists(
         st.tuples(st.just("retry"), st.integers(0, 9), FIGURES),
         st.tuples(st.just("rate"), RATES),
         st.tuples(st.just("dispute"), st.integers(0, 12_000), FIGURES),
+        st.tuples(st.just("untold"), st.sampled_from(["USD", "GBP"])),
     ),
     max_size=10,
 )
@@ -466,12 +544,10 @@ def play(desk: Market, model: Ledgerless, step: tuple[Any, ...]) -> None:
         model.worth[leg.id] = given[1]
     elif kind == "dispute":
         settled = None if given[1] is None else Settled("dp_1", "EUR", given[1])
-        said = given[1]
-        before = next(iter(desk.order.disputes), None)
-        if settled is None and before is not None and before.settled is not None:
-            return  # a provider that told figures goes on telling them
         desk.dispute(given[0], amount=5000, settled=settled)
-        model.dispute(given[0], said)
+        model.dispute(given[0], given[1])
+    elif kind == "untold":
+        desk.dispute(-1, amount=5000, currency=given[0])
 
 
 def _paid(desk: Market, model: Ledgerless, fact: Fact, said: int | None) -> None:

@@ -43,6 +43,7 @@ from amends.core.lifecycle import STATES
 from amends.core.order import Leg, shown_state
 from amends.core.policy import Amounts, Policy, built_in
 from amends.core.requests import LinePick, RefundIn, TenderIn
+from amends.kernel.money import convert
 from amends.kernel.outcome import Declined, NotSent, Outcome, RefundStatus, Unknown
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 from tests.core.desk import ENDED, OPEN, STRIPE, TERMS, Desk, card, contract_order
@@ -108,9 +109,16 @@ class Refunds(RuleBasedStateMachine):
         policy=POLICIES,
         booked=st.booleans(),
         gift=st.sampled_from([0, 0, 1500, 4000]),
+        currency=st.sampled_from(["EUR", "USD"]),
     )
     def start(
-        self, split: list[int], captured: list[bool], policy: Policy, booked: bool, gift: int
+        self,
+        split: list[int],
+        captured: list[bool],
+        policy: Policy,
+        booked: bool,
+        gift: int,
+        currency: str,
     ) -> None:
         amounts = [a for a in split if a]
         while sum(amounts) >= 10_200 - gift:
@@ -123,8 +131,9 @@ class Refunds(RuleBasedStateMachine):
         tenders = tuple(card(a.authorized, a.captured, name) for name, a in self.accounts.items())
         if gift:
             tenders = (TenderIn(gift, "gift_card", reference="GC-1"), *tenders)
-        self.desk = Desk(contract_order(tenders=tenders), policy=policy, captures=booked)
-        self.provider = Provider("EUR", self.accounts)
+        report = contract_order(tenders=tenders, currency=currency)
+        self.desk = Desk(report, policy=policy, captures=booked)
+        self.provider = Provider(currency, self.accounts)
 
     # -- people --------------------------------------------------------------------------------
 
@@ -347,7 +356,8 @@ class Refunds(RuleBasedStateMachine):
     @rule(amount=st.integers(0, 5000), status=st.sampled_from(["needs_response", "won", "lost"]))
     def dispute(self, amount: int, status: str) -> None:
         open_ = status == "needs_response"
-        fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", amount, "EUR", status, open_, amount)
+        currency = self.desk.order.currency
+        fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", amount, currency, status, open_, amount)
         self.desk.tell(fact, f"connection:{STRIPE}")
         was, held = self.disputed
         if open_ and was in ("won", "lost"):
@@ -503,8 +513,25 @@ class Refunds(RuleBasedStateMachine):
         held = min(taken, self.accounts["pi_1"].authorized)  # what is beyond it is exchange
         lost = held if status == "lost" else 0
         assert (desk.balance("disputed"), desk.balance("dispute_losses")) == (held - lost, lost)
+        self.compare_functional(taken)
         self.compare_claims()
         self.a_fallback_and_its_original_do_not_both_pay()
+
+    def compare_functional(self, taken: int) -> None:
+        """At one rate each payment holds, functional, what came less what left, each as a whole:
+        one that was given back whole holds nothing."""
+        rate, ours = self.desk.order.rate, Counter[str]()
+        for p in (p for entry in self.desk.entries for p in entry.postings):
+            ours[p.account] += p.functional
+        held = 0
+        for name, account in self.accounts.items():
+            left = self.provider.paid(name) + (taken if name == "pi_1" else 0)
+            brought = account.captured if self.desk.captures else 0
+            held += convert(brought, rate) - convert(left, rate)
+        assert ours[f"clearing:{STRIPE}"] == held
+        cards = [p.id for p in self.desk.order.payments if p.kind == "gift_card"]
+        legs = [g for _, g in self.desk.legs() if g.payment in cards and g.state == "succeeded"]
+        assert ours["gift_cards"] == -convert(sum(g.amount for g in legs), rate)
 
     def compare_claims(self) -> None:
         """What customers are owed on the books is what stands unpaid, less what was paid twice."""

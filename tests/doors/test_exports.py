@@ -300,6 +300,46 @@ def test_any_name_of_a_merchant_is_one_that_the_tool_takes(
     assert told.returncode == 0, told.stderr[:300]
 
 
+# -- amounts that are worth more and less ---------------------------------------------------------
+
+
+def exchanged(number: int, *postings: tuple[str, int, int]) -> dict[str, Any]:
+    """Of dollars, with what they are worth."""
+    lines = [{"account": a, "amount": n, "functional": ours} for a, n, ours in postings]
+    return {**item(number), "currency": "USD", "postings": lines}
+
+
+def both_ways(tool: str) -> str:
+    """A dispute that takes more may be worth less: its accounts go two ways. And any other."""
+    writer: journal.Writer = journal.Beancount({})
+    if tool == "hledger":
+        writer = journal.Hledger({})
+    ways = [(amount, ours) for amount in (-200, -1, 1, 300) for ours in (-150, -1, 0, 1, 100)]
+    told = [
+        exchanged(n, ("clearing:stripe-eu", amount, ours), ("disputed", -amount, -ours))
+        for n, (amount, ours) in enumerate(ways, 1)
+    ]
+    apart = (("clearing:stripe-eu", -200, 100), ("disputed", 200, 182), ("fx_gain_loss", 0, -282))
+    told.append(exchanged(len(told) + 1, *apart))
+    return writer.begin() + "".join(map(writer.entry, told)) + writer.end()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_is_worth_the_other_way_is_accepted_and_no_cent_of_it_can_change(
+    tool: str, tmp_path: Path
+) -> None:
+    text = both_ways(tool)
+    told = TOOLS[tool](text, tmp_path)
+    assert told.returncode == 0, told.stderr[:600]
+    start, end = text.rindex(" 1.82 EUR") - 200, text.rindex("\n2026")  # the last of them
+    spoilt = [(one, _cent_more(one, 2)) for one in AMOUNT.finditer(text, start, end)]
+    spoilt += [(one, _cent_more(one, 1)) for one in PRICE.finditer(text, start, end)]
+    assert len(spoilt) >= 6
+    for one, more in spoilt:
+        told = TOOLS[tool](text[: one.start()] + more + text[one.end() :], tmp_path)
+        assert told.returncode == 1, (one[0], more)
+
+
 def test_two_connections_are_two_accounts() -> None:
     names = ("stripe.eu", "stripe_eu", "stripe-eu", "Stripe-EU", "返金", "払戻")
     found = {journal.ledger_account(f"clearing:{name}", {}).lower() for name in names}

@@ -309,6 +309,12 @@ async def test_what_is_no_order(shop: Shop, change: dict[str, Any], told: str) -
     assert await shop.code("POST", "/v1/orders", {**order_body(), **change}) == told
 
 
+@pytest.mark.parametrize("day", ["0001-01-03", "9999-12-30"])
+async def test_an_order_of_a_day_without_a_rate_is_refused(shop: Shop, day: str) -> None:
+    foreign = {**order_body(), "currency": "USD", "placed_at": f"{day}T00:00:00Z"}
+    assert await shop.code("POST", "/v1/orders", foreign) == "409 no_rate"
+
+
 async def test_orders_that_contradict_each_other(shop: Shop) -> None:
     order = await shop.order()
     taken = order_body("1002", "pi_1")

@@ -95,6 +95,12 @@ def test_what_the_bank_does_not_quote_has_no_rate(currency: str) -> None:
     assert on("USD", "2026-10-30", "KWD") is None
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "0001-01-03", "1998-12-31", "9999-12-31"])
+def test_a_day_that_the_bank_never_saw_has_no_rate(day: str) -> None:
+    assert on("USD", day) is None
+    assert on("EUR", day, "USD") is None
+
+
 def test_set_rates_are_exact_and_the_bank_need_not_be_asked() -> None:
     ledger = LedgerConfig(rates={"KWD": "2.99", "JPY": "0.0061", "EUR": "1"}, ecb=False)
     found = configured(ledger)

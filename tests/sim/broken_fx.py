@@ -67,6 +67,10 @@ WRONG_FX: dict[str, tuple[Change, str]] = {
         _books(realised=89),
         "I5: 89 is realised, what left comes to 90 (0)",
     ),
+    "each payout of a payment rounded by itself": (  # 30.00 and 2.00 are 18 and 1, 32.00 are 20
+        lambda w: w.in_dollars(61, 10_000),
+        "I5: 0 is realised, what left comes to 1 (0)",
+    ),
     "a fee that is nowhere": (_fee_unbooked, "I5: fees told {'EUR': 30}, the books say {}"),
     "a fee of another amount": (
         lambda w: charged(w, 31),

@@ -7,7 +7,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from amends.core import fx, postings
-from amends.core.facts import DisputeReported
 from amends.core.order import Dispute, Payment
 from amends.core.postings import Worth
 from amends.core.work import Work
@@ -22,12 +21,10 @@ def same(before: Dispute | None, after: Dispute) -> bool:
     return before is not None and after == replace(before, **BOOKED)
 
 
-def book(
-    work: Work, payment: Payment, before: Dispute | None, after: Dispute, fact: DisputeReported
-) -> Dispute:
+def book(work: Work, payment: Payment, before: Dispute | None, after: Dispute) -> Dispute:
     """The dispute with what of it is on the books now, and the entries that lead there. What was
     taken in another currency counts as the whole payment until it ends (`withdrawn`)."""
-    worth = _worth(work, payment, before, after, fact)
+    worth = _worth(work, payment, before, after)
     if after.currency and after.taken:
         what = {"what": "dispute_currency", "dispute": after.id}
         work.event("exception.raised", **what)
@@ -46,39 +43,33 @@ def book(
     return after
 
 
-def _worth(
-    work: Work, payment: Payment, before: Dispute | None, after: Dispute, fact: DisputeReported
-) -> Worth | None:
+def _worth(work: Work, payment: Payment, before: Dispute | None, after: Dispute) -> Worth | None:
     """What it holds is worth: by the provider's figures, else what was booked of it before, and at
     the rate of the day what it took since. None: at the order's rate."""
     if not (fx.foreign(work.order) or after.currency):
         return None
     if said := fx.by_figures(work, payment.connection, after.settled):
         return said
-    was, now = (_taken(before), _taken(after))
+    (was, currency), (now, other) = taken(before), taken(after)
     if not (was or now):
         return None
-    booked = _value(work, before)
+    booked = postings.dispute_value(work.order, before) if before else 0
+    if now and currency != other:  # nothing of what it held is in what it holds
+        was = booked = 0
     if before is not None and now <= was:
         left = share(booked, now, was) if was else 0
         return Worth(left, "booked") if _by_rate_of_day(before) else None
-    day = fx.of_the_day(work, now - was, fact.currency)
+    day = fx.of_the_day(work, now - was, other or work.order.currency)
     if day is None:
         return None
     return replace(day, functional=booked + day.functional)
 
 
-def _taken(dispute: Dispute | None) -> int:
-    """What it holds, in the currency it was taken in."""
+def taken(dispute: Dispute | None) -> tuple[int, str]:
+    """What it holds and the currency that was taken in, "" for the order's."""
     if dispute is None:
-        return 0
-    return dispute.taken if dispute.currency else dispute.withdrawn
-
-
-def _value(work: Work, dispute: Dispute | None) -> int:
-    if dispute is None:
-        return 0
-    return convert(dispute.booked, work.order.rate) if dispute.value is None else dispute.value
+        return 0, ""
+    return (dispute.taken, dispute.currency) if dispute.currency else (dispute.withdrawn, "")
 
 
 def _by_rate_of_day(dispute: Dispute) -> bool:

@@ -46,10 +46,11 @@ def order_rate(report: OrderIn, ctx: Ctx, now: Instant) -> Rate:
 
 
 def _by_captures(report: OrderIn, functional: str) -> Rate | None:
-    """What was captured against what it brought, if that is known of all of it."""
+    """What was captured against what it brought, if that is known of all of it; nothing is no
+    rate."""
     paid = [tender for tender in report.tenders if tender.captured]
     brought = [t.settled.amount for t in paid if t.settled and t.settled.currency == functional]
-    if not paid or len(brought) < len(paid):
+    if not sum(brought) or len(brought) < len(paid):
         return None
     captured = sum(tender.captured for tender in paid)
     source = "+".join(dict.fromkeys(tender.connection for tender in paid))
@@ -72,7 +73,7 @@ def by_figures(work: Work, connection: str, settled: Settled | None) -> Worth | 
         return None
     rate = rate_on(work.ctx, settled.currency, work.now)
     if rate is None:
-        work.event("exception.raised", what="no_rate", currency=settled.currency)
+        _tell_no_rate(work, settled.currency)
         return None
     day = rate.day or day_of(work.now)
     return Worth(convert(settled.amount, rate), connection, day, settled)
@@ -84,12 +85,19 @@ def of_the_day(work: Work, amount: int, currency: str) -> Worth | None:
     order = work.order
     rate = rate_on(work.ctx, currency, work.now)
     if rate is None:
-        work.event("exception.raised", what="no_rate", currency=currency)
+        _tell_no_rate(work, currency)
         return None
     known = (order.rate.base, order.rate.numerator, order.rate.denominator)
     if (rate.base, rate.numerator, rate.denominator) == known:
         return None
     return Worth(convert(amount, rate), rate.source, rate.day)
+
+
+def _tell_no_rate(work: Work, currency: str) -> None:
+    """A person is told, once for what was heard."""
+    said = {"what": "no_rate", "currency": currency}
+    if not any(said.items() <= event.body.items() for event in work.events):
+        work.event("exception.raised", **said)
 
 
 # -- what is paid ------------------------------------------------------------------------------
@@ -106,12 +114,12 @@ def worth_of(work: Work, leg: Leg) -> Worth | None:
 def book_paid(work: Work, refund: Refund, leg: Leg, external: bool) -> None:
     """The entries of a leg that was paid just now."""
     worth = worth_of(work, leg)
+    leg = work.put_leg(leg.id, value=0, valued=False)
     make = postings.external if external else postings.payout
     entry = make(work.order, refund, leg, work.now, worth=worth)
     work.book(entry)
-    if foreign(work.order):
-        value = postings.paid_as(work.order, leg, entry)
-        work.put_leg(leg.id, value=value, valued=worth is not None)
+    if worth is not None:
+        work.put_leg(leg.id, value=worth.functional, valued=True)
     leg_fee(work, leg.id)
 
 
@@ -127,11 +135,15 @@ def leg_fee(work: Work, leg_id: str, back: bool = False) -> None:
 
 
 def _fee(work: Work, settled: Settled | None, booked: tuple[int, int]) -> tuple[int, int]:
-    """A fee in its currency and functional; as it is booked where nobody knows better."""
+    """A fee in its currency and functional; as it is booked where nobody knows better. Where nobody
+    knows a rate of it a person is told."""
     if settled is None or settled.fee == booked[0]:
         return booked
     rate = rate_on(work.ctx, settled.currency, work.now)
-    return (settled.fee, convert(settled.fee, rate)) if rate else booked
+    if rate is None:
+        _tell_no_rate(work, settled.currency)
+        return booked
+    return (settled.fee, convert(settled.fee, rate))
 
 
 def dispute_fee(work: Work, settled: Settled | None, booked: tuple[int, int]) -> tuple[int, int]:
@@ -194,7 +206,7 @@ def _book_late(work: Work, leg: Leg) -> None:
     if foreign(work.order):
         worth = by_figures(work, work.payment(leg.payment).connection, leg.settled)
     before = work.order.entries
-    if worth is not None and worth.functional != leg.value:
+    if worth is not None and worth.functional != postings.leg_value(work.order, leg):
         work.book(postings.settled(work.order, refund, leg, worth, work.now))
     if worth is not None:
         leg = work.put_leg(leg.id, value=worth.functional, valued=True)

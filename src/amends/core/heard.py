@@ -194,29 +194,32 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     before = next((d for d in work.order.disputes if d.id == fact.dispute), None)
     if before is not None and fact.open and _overtaken(before, fact):
         return
-    withdrawn = fact.withdrawn if fact.withdrawn >= 0 else before.withdrawn if before else 0
     status = fact.status if fact.open else _ended_status(fact.status)
-    settled = fact.settled or (before.settled if before else None)
-    if before is not None and before.status == status and status in ("won", "closed"):
-        settled = before.settled if withdrawn > before.withdrawn else settled
-        withdrawn = min(withdrawn, before.withdrawn)  # given back once; the rest is stale (I9)
+    taken, settled = disputed.taken(before), fact.settled
+    if fact.withdrawn >= 0:
+        again = before is not None and before.status == status and status in ("won", "closed")
+        stale = again and fact.withdrawn > taken[0]  # given back once; the rest is stale (I9)
+        settled = None if stale else settled
+        theirs = fact.currency if fact.withdrawn and fact.currency != work.order.currency else ""
+        taken = taken if stale else (fact.withdrawn, theirs)
+    if settled is None and before is not None and taken == disputed.taken(before):
+        settled = before.settled  # not told again: they are of what it holds
     step = max(fact.step, before.step if before else 0)
-    taken = withdrawn if fact.currency != work.order.currency else 0
     after = Dispute(
         fact.dispute,
         payment.id,
         fact.amount,
         status,
-        payment.captured if taken else withdrawn,
+        payment.captured if taken[1] else taken[0],
         step,
-        currency=fact.currency if taken else "",
-        taken=taken,
+        currency=taken[1],
+        taken=taken[0] if taken[1] else 0,
         settled=settled,
     )
     if disputed.same(before, after):
         return
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
-    after = disputed.book(work, payment, before, after, fact)
+    after = disputed.book(work, payment, before, after)
     delta = after.withdrawn - (before.withdrawn if before else 0)
     work.change(disputes=(*others, after))
     work.put_payment(payment.id, disputed=payment.disputed + delta)

@@ -227,7 +227,8 @@ def payout(
     owed = (paid + leg.amount, paid)
     entry = _entry(order, at, "payout", refund.id, leg.id, leg.psp_refund_id, lines, owed)
     entry = _held(entry, order, leg)
-    return _valued(entry, account, -worth.functional, worth) if worth else entry
+    value = worth.functional if worth else leg_value(order, leg)
+    return _valued(entry, account, -value, worth)
 
 
 def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
@@ -239,7 +240,7 @@ def payout_failed(order: Order, refund: Refund, leg: Leg, at: Instant) -> Entry:
     owed = (paid, paid + leg.amount)
     entry = _entry(order, at, "payout_failed", refund.id, leg.id, leg.psp_refund_id, lines, owed)
     entry = _held(entry, order, leg)
-    return _valued(entry, account, leg.value) if leg.valued else entry
+    return _valued(entry, account, leg_value(order, leg))
 
 
 def paid_from(order: Order, leg: Leg) -> str:
@@ -264,15 +265,42 @@ def _paid_beside(order: Order, refund: Refund, leg: Leg) -> int:
     return sum(g.amount for g in legs if g.paid_at and g.kind != "void")
 
 
-def paid_as(order: Order, leg: Leg, entry: Entry) -> int:
-    """What an entry of a leg took off the account it was paid from, functional."""
-    account = paid_from(order, leg)
-    return -sum(p.functional for p in entry.postings if p.account == account)
+def leg_value(order: Order, leg: Leg) -> int:
+    """What a leg takes off the account it is paid from, functional, while it is paid."""
+    if leg.valued:
+        return leg.value
+    return _at_rate(order, leg.payment, paid_from(order, leg), leg.amount, leg.id)
+
+
+def dispute_value(order: Order, dispute: Dispute) -> int:
+    """What a dispute holds of a provider's balance, functional."""
+    if dispute.value is not None:
+        return dispute.value
+    account = clearing(order.payment(dispute.payment).connection)
+    return _at_rate(order, dispute.payment, account, dispute.booked, dispute.id)
+
+
+def _at_rate(order: Order, payment: str, account: str, amount: int, mine: str) -> int:
+    """Of a payment all that left an account at the order's rate is converted as the whole it comes
+    to: this is the step that `mine` makes in it."""
+    if order.rate.base == order.rate.quote:
+        return amount
+    beside = sum(
+        leg.amount
+        for refund in order.refunds
+        for leg in refund.legs
+        if leg.payment == payment and leg.paid_at and not leg.valued and leg.id != mine
+        if leg.kind != "void" and paid_from(order, leg) == account
+    )
+    if account == clearing(order.payment(payment).connection):
+        taken = [d for d in order.disputes if d.payment == payment and d.id != mine]
+        beside += sum(d.booked for d in taken if d.value is None)
+    return convert(beside + amount, order.rate) - convert(beside, order.rate)
 
 
 def settled(order: Order, refund: Refund, leg: Leg, worth: Worth, at: Instant) -> Entry:
     """The provider's figures came after the payout was booked: the difference is realised."""
-    more = worth.functional - leg.value
+    more = worth.functional - leg_value(order, leg)
     lines = (Posting(paid_from(order, leg), 0, -more), Posting(_FX, 0, more))
     made = _made(order, at, "fx_settled", refund.id, leg.id, leg.psp_refund_id, lines)
     return replace(made, worth=worth)
@@ -345,9 +373,7 @@ def external(
     if back:
         lines = [(name, -amount) for name, amount in lines]
     entry = _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
-    if worth is None and not leg.valued:
-        return entry
-    value = worth.functional if worth else leg.value
+    value = worth.functional if worth else leg_value(order, leg)
     return _valued(entry, account, value if back else -value, worth)
 
 
@@ -435,8 +461,7 @@ def _dispute_sides(order: Order, connection: str, dispute: Dispute | None) -> _S
     if dispute is None:
         return {(clearing(connection), True): (0, 0), (_held_on(None), True): (0, 0)}
     within = dispute.booked - dispute.beyond
-    value = dispute.value
-    value = convert(dispute.booked, order.rate) if value is None else value
+    value = dispute_value(order, dispute)
     sides = {(clearing(connection), True): (-dispute.booked, -value)}
     sides[_held_on(dispute), True] = (within, convert(within, order.rate))
     excess = convert(dispute.beyond, order.rate)

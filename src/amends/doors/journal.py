@@ -280,14 +280,16 @@ def _plain(text: str) -> str:
 
 def _amounts(posting: Item, item: Item) -> list[tuple[int, str, str]]:
     """What is posted: the amount, its currency and its price in the functional currency, "" if
-    they are one."""
+    they are one. A price has no sign: where the functional part goes the other way, the account
+    has what that is more as a posting of its own."""
     amount, functional = posting["amount"], posting["functional"]
     currency, ours = item["currency"], item["functional_currency"]
     if currency == ours:
         return [(amount, currency, "")]
     if amount == 0:  # nothing to carry a price: only the functional part, if there is one
         return [(functional, ours, "")] if functional else []
-    return [(amount, currency, f" @@ {major(abs(functional), ours)} {ours}")]
+    priced = (amount, currency, f" @@ {major(abs(functional), ours)} {ours}")
+    return [priced, (2 * functional, ours, "")] if amount * functional < 0 else [priced]
 
 
 def json_line(item: Item) -> str:

@@ -77,7 +77,7 @@ def _per_euro(
         return Fraction(fixed[0]), ""
     if currency not in (table.currencies or ()):
         return None
-    for back in range(oldest + 1):
+    for back in range(min(oldest, (day - date.min).days) + 1):
         at = day - timedelta(days=back)
         try:
             return Fraction(table.convert(Decimal(1), EURO, currency, at)), at.isoformat()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import BY_HAND, Case, DisputeThere, Leg, Movement, Refund, Settled
+from amends.sim.checker.view import BY_HAND, Case, DisputeThere, Leg, Movement, Settled
 
 Found = Iterator[Violation]
 
@@ -92,37 +92,28 @@ def realised_is_recomputed(case: Case) -> Found:
     """Gain and loss, summed over the order, come to what left less what was owed for it."""
     rate = case.order.rate
     booked = sum(ours for e in case.entries for name, _, ours in e.lines if name == FX)
+    # Of a refund and what is its fallback all that was paid is rounded as one whole; of a payment
+    # all that left an account and was not told.
+    owed: Counter[str] = Counter()
+    untold: Counter[tuple[str, str]] = Counter()
     expected = room = 0
     for refund in case.order.refunds:
-        gap, unsure = _of_refund(case, refund)
-        expected, room = expected + gap, room + unsure
+        for leg in (g for g in refund.legs if g.kind != "void" and g.state == "succeeded"):
+            owed[refund.fallback_of or refund.id] += leg.amount
+            expected += _told(case, leg)
+            if not _told(case, leg):
+                untold[leg.payment, BY_HAND.get(leg.kind, "")] += leg.amount
     for dispute in case.order.disputes:
-        told, within = dispute.settled, rate.of(dispute.booked - dispute.beyond)
+        told = dispute.settled
+        expected -= rate.of(dispute.booked - dispute.beyond)
         if rate.converts and told is not None and told.currency == rate.quote:
-            expected += told.amount - within
-            continue
-        expected += rate.of(dispute.booked) - within
+            expected += told.amount
+        else:
+            untold[dispute.payment, ""] += dispute.booked
         room += abs(booked) if dispute.currency else 0
+    expected += sum(map(rate.of, untold.values())) - sum(map(rate.of, owed.values()))
     if abs(booked - expected) > room:
         yield case.wrong("I5", f"{booked} is realised, what left comes to {expected} ({room})")
-
-
-def _of_refund(case: Case, refund: Refund) -> tuple[int, int]:
-    """What a refund realised, and how far rounding may be off: not at all where each of its legs
-    was told, or stands alone."""
-    rate = case.order.rate
-    paid = [g for g in refund.legs if g.kind != "void" and g.state == "succeeded"]
-    if not rate.converts:
-        return 0, 0
-    told = [leg for leg in paid if _told(case, leg)]
-    worth = sum(_told(case, leg) for leg in told)
-    owed = rate.of(sum(leg.amount for leg in paid))
-    untold = [leg for leg in paid if leg not in told]
-    left = rate.of(sum(leg.amount for leg in untold))
-    # Of a refund and what is its fallback all that was paid is rounded as one whole.
-    family = any(r.fallback_of for r in case.order.refunds)
-    alone = (len(refund.legs) == 1 or not untold) and not family
-    return worth + left - owed, 0 if alone else 2 * len(refund.legs)
 
 
 def fees_are_the_providers(case: Case) -> Found:
