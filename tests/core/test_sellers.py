@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from amends.core.effects import RefundIntent
-from amends.core.facts import OrderReported, PaymentReported, RefundRequested, Retried
+from amends.core.facts import Approved, OrderReported, PaymentReported, RefundRequested, Retried
 from amends.core.parties import Party, Split
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason, Refused
@@ -24,7 +24,8 @@ from amends.core.requests import (
     ShippingIn,
     TenderIn,
 )
-from amends.kernel.outcome import Declined, PaymentState, Unknown
+from amends.kernel.money import convert
+from amends.kernel.outcome import Accepted, Declined, PaymentState, Unknown
 from amends.kernel.time import HOUR
 from tests.core.desk import STRIPE, Desk, contract_order
 
@@ -119,9 +120,9 @@ def refusal(**changes: Any) -> tuple[Reason, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("mode", "parties"),
     [
-        ("proportional", [(3333, 333, 3000), (3333, 333, 3000), (3334, 334, 3000)]),
+        ("proportional", [(3333, 333, 3000), (3333, 333, 2999), (3334, 334, 3001)]),
         ("keep", [(3333, 0, 3333), (3333, 0, 3333), (3334, 0, 3334)]),
-        ("full", [(3333, 1000, 3000), (3333, 0, 3000), (3334, 0, 3000)]),
+        ("full", [(3333, 1000, 3000), (3333, 0, 2999), (3334, 0, 3001)]),
     ],
 )
 def test_the_fee_goes_back_in_proportion_or_at_once_or_not(
@@ -151,6 +152,60 @@ def test_what_a_provider_cannot_give_back_at_once_is_owed_to_the_seller() -> Non
     refunded(desk, amount=1000)
     # All the fee of 10.00 goes back with a tenth of the sale; Stripe gives back a tenth of it.
     assert desk.balance("seller_receivable:acct_1") == (1000 - 1000) - (1000 - 100)
+
+
+def test_a_policy_that_changes_after_a_request_does_not_change_it() -> None:
+    """An approval is of what was shown (I11)."""
+    desk = market(mode="keep")
+    desk.policy = built_in(1, amounts=Amounts(platform_fee="keep"))
+    ask(desk, reason="goodwill")
+    refund = desk.refund()
+    assert refund.stage == "review"
+    desk.policy = built_in(1, amounts=Amounts(platform_fee="full"))
+    assert desk.tell(Approved(refund.id, refund.shown), actor="user:boss").refused is None
+    sent(desk)
+    assert [party.fee for party in desk.leg().parties] == [0]
+
+
+def test_a_transfer_is_reversed_in_proportion_to_the_payment_whoevers_goods_it_is_for() -> None:
+    lines = (
+        LineIn("1", 1, 5000, seller="acct_1"),
+        LineIn("2", 1, 3000, seller="acct_1"),
+        LineIn("3", 1, 2000),
+    )
+    desk = market(SellerIn("acct_1", 8000, 800), lines=lines)
+    (party,) = refunded(desk, lines=(LinePick("1", 1),))
+    assert (party.amount, party.fee, party.taken) == (5000, 500, 4000 - 400)
+    assert books(desk)["seller_receivable:acct_1"] == 4500 - 3600
+    (party,) = refunded(desk, lines=(LinePick("3", 1),))
+    assert (party.amount, party.taken) == (0, 0)
+    (party,) = refunded(desk)
+    assert (party.amount, party.taken) == (3000, 2400 - 240)
+
+
+def test_a_fee_that_is_kept_is_not_asked_back_though_less_is_taken_than_is_borne() -> None:
+    lines = (LineIn("1", 1, 5000, seller="acct_1"), LineIn("2", 1, 5000))
+    desk = market(SellerIn("acct_1", 8000, 800), lines=lines, mode="keep")
+    ask(desk, lines=(LinePick("1", 1),))
+    (share,) = sent(desk).sellers
+    assert (share.amount, share.taken, share.fee_too) == (5000, 4000, False)
+
+
+@pytest.mark.parametrize("modes", [("keep", "full"), ("full", "keep"), ("keep", "keep")])
+@pytest.mark.parametrize("splits", [STRIPES, SPLITS])
+def test_small_refunds_paid_together_keep_what_each_said_of_the_fee(
+    modes: tuple[PlatformFee, PlatformFee], splits: dict[str, Split]
+) -> None:
+    amounts = Amounts(minimum=(("EUR", 100),), below_minimum="hold")
+    desk = market(splits=splits)
+    desk.policy = built_in(10**9, amounts=amounts)
+    for mode in modes:
+        ask(desk, reason="goodwill", amount=50, platform_fee=mode)
+    assert sent(desk).amount == 100
+    desk.accept()
+    (party,) = desk.leg().parties
+    assert (party.amount, party.part) == (100, 10)
+    assert party.fee == (1000 if "full" in modes else 0)
 
 
 # -- what is sent ----------------------------------------------------------------------------------
@@ -365,6 +420,21 @@ def test_what_ends_unpaid_is_borne_by_nobody() -> None:
     assert (party.amount, party.fee) == (10_000, 1000)
 
 
+def test_what_was_not_asked_for_was_not_taken() -> None:
+    """The shop tells of the sellers once the refund is out: they owe their parts."""
+    plain = TenderIn(10_000, "payment", STRIPE, "pi_1", 10_000)
+    desk = market(tenders=(plain,))
+    ask(desk, reason="goodwill")
+    assert sent(desk).sellers == ()
+    told = contract_order(
+        lines=(LineIn("1", 1, 10_000),), shipping=(), tenders=(paid(ONE),), version=2
+    )
+    assert desk.tell(OrderReported(told)).refused is None
+    desk.accept()
+    assert [party.taken for party in desk.leg().parties] == [0]
+    assert desk.balance("seller_receivable:acct_1") == 9000
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -475,3 +545,49 @@ def test_over_any_sequence_the_shares_are_the_refund_and_the_last_takes_the_resi
             functional[line.account] += line.functional
     if settled:
         assert not any(functional[f"seller_receivable:{s.account}"] for s in sellers)
+
+
+@given(
+    seller=st.integers(1, 10_000),
+    fee=st.integers(0, 100),
+    cuts=st.lists(st.integers(1, 4000), max_size=5),
+    modes=st.lists(st.sampled_from(["proportional", "keep", "full"]), min_size=6, max_size=6),
+    late=st.integers(-1, 5),
+    currency=st.sampled_from(["EUR", "JPY", "KWD", "USD"]),
+)
+def test_what_is_taken_is_what_a_provider_that_reckons_itself_takes(
+    seller: int, fee: int, cuts: list[int], modes: Any, late: int, currency: str
+) -> None:
+    """Reckoned here a second time: of transfer and fee in proportion to the whole payment, over all
+    refunds that say so; what fails late is not undone there."""
+    one = SellerIn("acct_1", seller, seller * fee // 100)
+    desk = market(one, currency=currency)
+    known = Counter[str]()
+
+    def due(of: int, part: int) -> int:
+        return (2 * of * min(part, 10_000) + 10_000) // 20_000
+
+    for number, cut in enumerate([*cuts, 10_000]):
+        amount = min(cut, desk.order.remaining)
+        if not amount:
+            break
+        ask(desk, reason="goodwill", amount=amount, platform_fee=modes[number])
+        intent = sent(desk)
+        taken = 0
+        if any(share_.taken for share_ in intent.sellers):
+            before = due(seller, known["transfer"]) - due(one.fee, known["fee"])
+            known["transfer"] += amount
+            known["fee"] += amount * intent.sellers[0].fee_too
+            taken = due(seller, known["transfer"]) - due(one.fee, known["fee"]) - before
+        desk.answer(Accepted(refund=desk.state(psp_id=f"re_{number}")))
+        assert sum(party.taken for party in desk.leg().parties) == taken
+        if number == late:
+            desk.hear(desk.state("failed"))
+        lines = [
+            line
+            for entry in desk.entries
+            for line in entry.postings
+            if line.account == "seller_receivable:acct_1"
+        ]
+        owes, ours = sum(x.amount for x in lines), sum(x.functional for x in lines)
+        assert ours == convert(owes, desk.order.rate)

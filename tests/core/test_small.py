@@ -9,11 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amends.core.effects import RefundIntent
-from amends.core.facts import Canceled, PaidOutside, RefundRequested
+from amends.core.facts import Approved, Canceled, DisputeReported, PaidOutside, RefundRequested
 from amends.core.order import Refund, shown_state
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason
-from amends.core.requests import BelowMinimum, LineIn, PaymentKey, RefundIn, TenderIn
+from amends.core.requests import (
+    BelowMinimum,
+    ChargeIn,
+    DiscountIn,
+    FeeIn,
+    LineIn,
+    LinePick,
+    PaymentKey,
+    PromotionIn,
+    RefundIn,
+    TenderIn,
+)
+from amends.kernel.outcome import RefundState
 from tests.core.desk import STRIPE, Desk, card, contract_order
 
 
@@ -146,6 +158,136 @@ def test_what_failed_of_the_combined_one_is_tried_again_as_one() -> None:
     assert desk.order.remaining == 10_000
 
 
+def test_it_is_paid_when_others_gave_the_rest_back() -> None:
+    desk = desk_of("hold", total=1000)
+    ask(desk, 90)
+    desk.hear(RefundState("re_x", "succeeded", 910, "EUR"))
+    assert desk.order.remaining == 0
+    assert movements(desk) == [90]
+
+
+def with_a_fee(how: BelowMinimum, line: int) -> Desk:
+    """10.00 for two lines; the first went back less a fee of 1.00."""
+    lines = (LineIn("1", 1, 1000 - line), LineIn("2", 1, line))
+    desk = desk_of(how, lines=lines, tenders=(card(1000),))
+    asked = RefundIn(lines=(LinePick("1", 1),), fees=(FeeIn("restocking", 100),))
+    assert desk.tell(RefundRequested(asked)).refused is None
+    return desk
+
+
+def test_what_was_kept_as_a_fee_is_nothing_that_could_follow() -> None:
+    desk = desk_of("hold", lines=(LineIn("1", 1, 1000),), tenders=(card(1000),))
+    ask(desk, 50)
+    asked = RefundIn(lines=(LinePick("1", 1),), fees=(FeeIn("restocking", 100),))
+    assert desk.tell(RefundRequested(asked)).refused is None
+    assert desk.order.remaining == 100
+    assert sorted(movements(desk)) == [50, 850]
+
+
+@pytest.mark.parametrize("how", ["refuse", "hold", "credit"])
+def test_the_whole_rest_is_paid_though_a_fee_was_kept(how: BelowMinimum) -> None:
+    desk = with_a_fee(how, 50)
+    assert desk.tell(RefundRequested(RefundIn(lines=(LinePick("2", 1),)))).refused is None
+    assert sorted(movements(desk)) == [50, 850]
+
+
+def test_a_charge_that_is_not_refundable_is_nothing_that_could_follow() -> None:
+    tip = ChargeIn(id="tip", total=300, kind="tip", refundable=False)
+    desk = desk_of("hold", charges=(tip,), lines=(LineIn("1", 1, 700),), tenders=(card(1000),))
+    ask(desk, 50)
+    assert ask(desk, None).amount == 650
+    assert sorted(movements(desk)) == [50, 650]
+
+
+def disputed(desk: Desk, status: str, amount: int = 1000, payment: str = "pi_1") -> None:
+    open_ = status == "needs_response"
+    withdrawn = amount if status != "won" else 0
+    desk.tell(DisputeReported(STRIPE, (payment,), "dp_1", amount, "EUR", status, open_, withdrawn))
+
+
+@pytest.mark.parametrize("status", ["lost", "needs_response"])
+def test_edge_11_what_is_held_does_not_leave_a_payment_that_a_dispute_took(status: str) -> None:
+    desk = desk_of("hold", total=2000, tenders=(card(1000), card(1000, name="pi_2")))
+    first = ask(desk, 40, payment=PaymentKey(STRIPE, "pi_1"))
+    disputed(desk, status)
+    second = ask(desk, 60, payment=PaymentKey(STRIPE, "pi_2"))
+    if second.stage == "review":
+        approved = Approved(second.id, second.shown)
+        assert desk.tell(approved, actor="user:boss").refused is None
+    assert [shown_state(desk.order.refunds[n]) for n in (0, 1)] == ["held", "held"]
+    assert ask_all_of(desk, "pi_2") == [940, 60]
+    assert shown_state(desk.order.refunds[0]) == "held"
+    refused = desk.tell(PaidOutside(first.id, "SEPA-1"), actor="user:boss").refused
+    assert refused is not None
+    assert refused.reason == Reason.EXCEEDS_REMAINING
+    assert "double_benefit" not in desk.raised()
+    assert desk.tell(Canceled(first.id)).refused is None
+    assert desk.balance("refunds_payable") == 0
+
+
+def ask_all_of(desk: Desk, name: str) -> list[int]:
+    """All that is left of a payment, approved where a person has to; what leaves."""
+    last = ask(desk, None, payment=PaymentKey(STRIPE, name))
+    if last.stage == "review":
+        assert desk.tell(Approved(last.id, last.shown), actor="user:boss").refused is None
+    return movements(desk)
+
+
+def test_edge_11_what_is_held_waits_for_a_dispute_to_end() -> None:
+    """An inquiry takes nothing at first, and may yet."""
+    desk = desk_of("hold")
+    held = ask(desk, 60)
+    fact = DisputeReported(STRIPE, ("pi_1",), "dp_1", 10_000, "EUR", "warning_needs_response", True)
+    desk.tell(fact)
+    more = ask(desk, 60)
+    assert desk.tell(Approved(more.id, more.shown), actor="user:boss").refused is None
+    assert movements(desk) == []
+    desk.tell(DisputeReported(STRIPE, ("pi_1",), "dp_1", 10_000, "EUR", "won", False))
+    assert movements(desk) == [120]
+    assert shown_state(next(r for r in desk.order.refunds if r.id == held.id)) == "combined"
+
+
+def test_where_others_took_a_part_a_person_says_which_is_paid() -> None:
+    desk = desk_of("hold", total=1000)
+    ask(desk, 60)
+    less = ask(desk, 30)
+    desk.hear(RefundState("re_x", "succeeded", 940, "EUR"))
+    assert movements(desk) == []
+    assert desk.tell(Canceled(less.id)).refused is None
+    assert movements(desk) == [60]
+    assert not any(leg.outside for refund, leg in desk.legs() if not refund.external)
+
+
+def test_units_sent_back_and_units_given_as_goodwill_stay_apart_when_paid_together() -> None:
+    """What breaks a promotion's condition is what came back by choice, whoever asked last."""
+    promotion = PromotionIn("p", "threshold", at_least=9060, if_lost="clawback")
+    lines = (
+        LineIn("1", 2, 8100, subtotal=9000, discounts=(DiscountIn(900, of="p"),)),
+        LineIn("2", 1, 60),
+        LineIn("3", 1, 60),
+    )
+    for minimum in (1, 100):
+        for reasons in (("goodwill", "return"), ("return", "goodwill")):
+            desk = desk_of(
+                "hold", minimum, lines=lines, tenders=(card(8220),), promotions=(promotion,)
+            )
+            for line, reason in zip("32", reasons, strict=True):
+                asked = RefundIn(reason=reason, lines=(LinePick(line, 1),))
+                assert desk.tell(RefundRequested(asked)).refused is None
+            asked = RefundIn(reason="goodwill", lines=(LinePick("1", 1),))
+            assert desk.tell(RefundRequested(asked)).refused is None
+            assert desk.refund().amount == 4050
+            assert not desk.refund().breakdown.lost
+
+
+@pytest.mark.parametrize("first", ["", "consent-1"])
+def test_together_they_become_store_credit_only_where_all_agreed(first: str) -> None:
+    desk = desk_of("hold")
+    ask(desk, 60, consent=first)
+    ask(desk, 60, consent="consent-2")
+    assert desk.refund().consent == ("consent-2" if first else "")
+
+
 # -- credited, refused -----------------------------------------------------------------------------
 
 
@@ -188,11 +330,13 @@ def test_a_gift_card_beside_the_card_waits_with_it() -> None:
 @given(
     amounts=st.lists(st.integers(1, 300), min_size=1, max_size=12),
     minimum=st.integers(2, 400),
+    others=st.integers(0, 2000),
     currency=st.sampled_from(["EUR", "JPY", "KWD", "USD"]),
 )
 def test_nothing_is_lost_and_nothing_small_leaves(
-    amounts: list[int], minimum: int, currency: str
+    amounts: list[int], minimum: int, others: int, currency: str
 ) -> None:
+    """`others` gave back so much in the end, in the provider's dashboard."""
     desk = desk_of("hold", minimum, 2000, currency=currency)
     asked = 0
     for amount in amounts:
@@ -209,6 +353,15 @@ def test_nothing_is_lost_and_nothing_small_leaves(
         assert all(amount >= minimum for amount in paid)
     else:
         assert not held
+    others = min(others, 2000 - sum(paid))
+    if not others:
+        return
+    desk.hear(RefundState("re_x", "succeeded", others, currency))
+    paid += movements(desk)
+    held = sum(r.amount for r in desk.order.refunds if r.stage == "held")
+    assert sum(paid) + held == asked
+    assert sum(paid) + others <= 2000
+    assert not held or others + asked > 2000 or (held < minimum and desk.order.remaining)
 
 
 @pytest.mark.parametrize("how", ["refuse", "hold", "credit"])

@@ -44,7 +44,9 @@ LIST = LookupRefundsIntent(connection="stripe-eu", psp_payment_id=PI, currency="
 READ = LookupPaymentIntent(connection="stripe-eu", psp_payment_id=PI, currency="EUR")
 
 # A part of a destination charge, its application fee given back in proportion, or kept.
-SOLD = replace(REFUND, sellers=(SellerShare("acct_1", REFUND.amount, REFUND.amount - 20),))
+SOLD = replace(
+    REFUND, sellers=(SellerShare("acct_1", REFUND.amount, REFUND.amount - 20, fee_too=True),)
+)
 KEPT = (SellerShare("acct_1", REFUND.amount, REFUND.amount),)
 
 INTENTS: dict[str, Intent] = {

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
+from amends.core.disputed import may_take
 from amends.core.effects import deadline_id
 from amends.core.facts import (
     Approved,
@@ -28,7 +29,6 @@ from amends.core.left import counts, paid_by_fallback, still_owed, taken_over, u
 from amends.core.order import (
     FAILED,
     SHOWN_ORDER,
-    Dispute,
     Leg,
     LegKind,
     Order,
@@ -79,7 +79,6 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if verdict.outcome == "approve":
         approve_all(work, refund.id)
     tell_requested(work, refund.id, fact.note_hash)
-    small.pay_out(work)
 
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
@@ -241,7 +240,7 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
     return Question(
         functional_amount=convert(quote.amount, order.rate),
         reason=request.reason,
-        disputed=any(_at_stake(d) for d in order.disputes),
+        disputed=any(may_take(d) for d in order.disputes),
         past_limit=_past_limit(work, quote.portions),
         outside=next((p.why for p in quote.portions if p.why), ""),
         promotion=quote.rule,
@@ -253,12 +252,6 @@ def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
             ad_hoc_amount=request.amount is not None,
         ),
     )
-
-
-def _at_stake(dispute: Dispute) -> bool:
-    """Whether a dispute may still take money, or took some that nobody told us of."""
-    untold = dispute.status == "lost" and not dispute.withdrawn and dispute.amount > 0
-    return untold or dispute.status not in ("won", "lost", "closed")
 
 
 def _make(
@@ -294,7 +287,7 @@ def _make(
         verdict=verdict,
         note=fact.note_id,
         takes_over=() if declined else over,
-        platform_fee=fact.request.platform_fee or "",
+        platform_fee=sellers.mode_of(work, fact.request),
         builds_on=() if declined else quote.builds_on,
         small=small.to_be_held(work, fact.request, quote),
         decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
@@ -361,7 +354,6 @@ def approve(work: Work, fact: Approved) -> None:
     work.finish(deadline_id(refund.id))
     approve_all(work, refund.id)
     work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
-    small.pay_out(work)
 
 
 def check_approver(work: Work, refund: Refund, shown: str) -> None:
@@ -379,7 +371,8 @@ def check_still_there(work: Work, refund: Refund) -> None:
         if short:
             raise Refused(
                 Reason.EXCEEDS_REMAINING,
-                "Money left the payment by others' hand while this waited; decline it instead.",
+                "Money left the payment by others' hand while this waited; decline or cancel it "
+                "instead.",
                 remaining=max(0, leg.amount - short),
             )
     before = [work.refund(name) for name in refund.takes_over]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, claims, fallback, heard, news, payouts, stock, writeoffs
+from amends.core import asks, claims, fallback, heard, news, payouts, small, stock, writeoffs
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
@@ -89,6 +89,7 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
     try:
         _check_owner(start, recorded)
         HANDLERS[type(recorded.fact)](work, recorded.fact)
+        small.pay_out(work)
         claims.explain_others(work)
         fallback.start_due(work)
     except Refused as refused:

@@ -36,13 +36,15 @@ class RefundLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class SellerShare(msgspec.Struct, frozen=True, omit_defaults=True):
     """What its provider takes back of one seller with a refund: `taken`, of `amount` that he bears.
-    The references are those of the payment's own bookings."""
+    The references are those of the payment's own bookings. `fee_too`: the provider gives its fee
+    back besides."""
 
     account: str
     amount: int
     taken: int = 0
     reference: str = ""
     fee_reference: str = ""
+    fee_too: bool = False
 
 
 class RefundIntent(_Intent, frozen=True, tag="refund", kw_only=True):

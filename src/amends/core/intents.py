@@ -64,6 +64,7 @@ def _sellers(leg: Leg, payment: Payment) -> tuple[SellerShare, ...]:
             borne[seller.account].taken,
             seller.reference,
             seller.fee_reference,
+            borne[seller.account].fee_too,
         )
         for seller in payment.sellers
         if seller.account in borne

@@ -52,8 +52,7 @@ LIVE: tuple[LegState, ...] = (
 Stage = Literal["review", "declined", "active", "held", "combined"]
 
 
-class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    pass
+class _Part(msgspec.Struct, frozen=True, omit_defaults=True): ...
 
 
 class Tax(_Part, frozen=True):
@@ -215,6 +214,7 @@ class LineShare(_Part, frozen=True):
     quantity: int
     net: int
     taxes: tuple[TaxShare, ...] = ()
+    reason: str = ""  # where it is another than the refund's
 
     @property
     def tax(self) -> int:

@@ -44,7 +44,7 @@ class Party(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `part` is what of the platform's fee goes with the amount, given back or kept; `taken` is what
     the provider takes from the seller with the refund. What it does not take is owed to us, what it
-    takes beyond that is owed by us.
+    takes beyond that is owed by us. `fee_too`: it is told to give its fee back besides.
     """
 
     account: str
@@ -52,6 +52,7 @@ class Party(msgspec.Struct, frozen=True, omit_defaults=True):
     part: int = 0
     fee: int = 0
     taken: int = 0
+    fee_too: bool = False
 
     @property
     def due(self) -> int:

@@ -43,6 +43,7 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
         work.finish(deadline_id(refund.id))
         approve_all(work, refund.id, fact)
     elif held:
+        check_still_there(work, refund)
         fresh = small.pay_by_hand(work, refund, fact)
     else:
         fresh = [again(work, refund.id, leg, "manual") for leg in failed]

@@ -12,6 +12,7 @@ worth that day (core/fx.py says how much): the difference is the realised gain o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -377,21 +378,28 @@ def external(
     return _valued(entry, account, value if back else -value, worth)
 
 
-def seller_share(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+Owed = Mapping[str, int]  # by account, of the order before an entry
+
+
+def seller_share(
+    order: Order, refund: Refund, leg: Leg, at: Instant, owed: Owed, back: bool = False
+) -> Entry:
     """What sellers bear of a refund that was paid: Dr what each owes us, Dr the platform's fee that
     goes back to them, Cr their shares of the sale; `back` when it came back after all."""
-    owed = [(receivable(party.account), party.due) for party in leg.parties]
+    due = [(receivable(party.account), party.due) for party in leg.parties]
     fee = ("platform_fees", sum(party.fee for party in leg.parties))
     kind: EntryKind = "seller_share_back" if back else "seller_share"
-    return _of_sellers(order, at, kind, refund, leg, [*owed, fee], "seller_shares", back)
+    return _of_sellers(order, at, kind, refund, leg, [*due, fee], "seller_shares", owed, back)
 
 
-def seller_taken(order: Order, refund: Refund, leg: Leg, at: Instant, back: bool = False) -> Entry:
+def seller_taken(
+    order: Order, refund: Refund, leg: Leg, at: Instant, owed: Owed, back: bool = False
+) -> Entry:
     """The provider took it from them with the refund: Dr clearing, Cr what each owes us."""
     taken = [(receivable(party.account), -party.taken) for party in leg.parties]
     account = clearing(order.payment(leg.payment).connection)
     kind: EntryKind = "seller_returned" if back else "seller_taken"
-    return _of_sellers(order, at, kind, refund, leg, taken, account, back)
+    return _of_sellers(order, at, kind, refund, leg, taken, account, owed, back)
 
 
 def _of_sellers(
@@ -402,12 +410,16 @@ def _of_sellers(
     leg: Leg,
     lines: list[tuple[str, int]],
     against: str,
+    owed: Owed,
     back: bool,
 ) -> Entry:
-    """Each line is converted by itself, so that what a seller owed and paid ends at zero in both
-    currencies; the one `against` them balances it."""
-    sign = -1 if back else 1
-    made = [Posting(x, sign * n, sign * convert(n, order.rate)) for x, n in lines if n]
+    """What a seller owes is converted as the whole it comes to, so that it ends at zero in both
+    currencies; the one line `against` them balances it."""
+    made = []
+    for name, value in ((name, -n if back else n) for name, n in lines if n):
+        was = owed.get(name, 0)
+        ours = convert(was + value, order.rate) - convert(was, order.rate)
+        made.append(Posting(name, value, ours))
     whole = sum(p.amount for p in made), sum(p.functional for p in made)
     rest = Posting(against, -whole[0], -whole[1])
     postings = (*made, rest) if any(whole) else tuple(made)

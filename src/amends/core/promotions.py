@@ -67,7 +67,7 @@ def basket(order: Order, given: Iterable[tuple[str, Breakdown]]) -> Basket:
     for reason, parts in given:
         for part in parts.lines:
             here[part.id] -= part.quantity
-            chosen[part.id] -= part.quantity if reason in BY_CHOICE else 0
+            chosen[part.id] -= part.quantity if (part.reason or reason) in BY_CHOICE else 0
     return Basket(chosen, here)
 
 

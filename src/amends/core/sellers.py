@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from amends.core import postings
+from amends.core.chart import receivable
 from amends.core.decision import Ctx
-from amends.core.order import FAILED, Breakdown, Leg, Order, Payment
+from amends.core.order import FAILED, Breakdown, Leg, Order, Payment, Refund
 from amends.core.parties import Party, Seller, Split
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
@@ -91,16 +93,37 @@ def said(order: Order, payment: Payment, tender: TenderIn) -> Payment:
     return replace(payment, sellers=found, apart=tender.sellers_paid == "apart")
 
 
-def fixed(work: Work, leg: Leg) -> tuple[Party, ...]:
-    """What sellers bear of a leg, and what is taken of them with it; as things stand."""
+def mode_of(work: Work, request: RefundIn) -> PlatformFee | Literal[""]:
+    """What becomes of the platform's fee, as a refund keeps it from its request on."""
+    if not any(payment.sellers for payment in work.order.payments):
+        return request.platform_fee or ""
+    return request.platform_fee or work.ctx.policy.amounts.platform_fee
+
+
+def fixed(work: Work, leg: Leg, unasked: bool = False) -> tuple[Party, ...]:
+    """What sellers bear of a leg, and what is taken of them with it; as things stand. `unasked`:
+    it left without a word of them."""
     payment = work.payment(leg.payment)
     if not payment.sellers:
         return ()
     refund, _ = work.leg(leg.id)
-    mode = refund.platform_fee or work.ctx.policy.amounts.platform_fee
-    takes = leg.kind == "refund" and not leg.untaken and not payment.apart
+    takes = leg.kind == "refund" and not (leg.untaken or payment.apart or unasked)
     split = work.ctx.splits.get(payment.connection) if takes else None
-    return borne(work.order, refund.breakdown, payment, leg.amount, mode, split, leg.id)
+    return borne(work.order, _asked(work, refund, leg), payment, split, leg.id)
+
+
+def _asked(work: Work, refund: Refund, leg: Leg) -> list[Asked]:
+    """What of a leg is for what, and what becomes of the fee there: where it pays several refunds
+    together, as each of them said."""
+    otherwise = work.ctx.policy.amounts.platform_fee
+    together = [r for r in work.order.refunds if r.combined_in == refund.id]
+    mine = [sum(g.amount for g in r.legs if g.payment == leg.payment) for r in together]
+    if not any(mine):
+        return [Asked(refund.breakdown, leg.amount, refund.platform_fee or otherwise)]
+    return [
+        Asked(one.breakdown, amount, one.platform_fee or otherwise)
+        for one, amount in zip(together, allocate(leg.amount, mine), strict=True)
+    ]
 
 
 def quoted(work: Work, request: RefundIn, quote: Quote) -> Quote:
@@ -115,65 +138,122 @@ def quoted(work: Work, request: RefundIn, quote: Quote) -> Quote:
         split = work.ctx.splits.get(payment.connection)
         takes = split if portion.kind == "refund" and not payment.apart else None
         if portion.kind != "void":
-            found = borne(order, quote.breakdown, payment, portion.amount, mode, takes)
+            asked = [Asked(quote.breakdown, portion.amount, mode)]
+            found = borne(order, asked, payment, takes)
             portion = replace(portion, parties=found)
         portions.append(portion)
     return replace(quote, portions=tuple(portions), hash=digest([quote.hash, portions]))
 
 
+class Asked(NamedTuple):
+    """An amount, what it is for, and what becomes of the platform's fee on it."""
+
+    parts: Breakdown
+    amount: int
+    mode: PlatformFee
+
+
 def borne(
     order: Order,
-    parts: Breakdown,
+    asked: Sequence[Asked],
     payment: Payment,
-    amount: int,
-    mode: PlatformFee,
     split: Split | None,
     without: str = "",
 ) -> tuple[Party, ...]:
-    """What each seller of a payment bears of `amount`, in parts that with our own come to it; all
-    legs but `without` count. `split` None: nothing is taken with it."""
+    """What each seller of a payment bears of what is asked, in parts that with our own come to it;
+    all legs but `without` count. `split` None: nothing is taken with it."""
     legs = [leg for leg in _legs(order, payment) if leg.id != without]
     alive = [leg for leg in legs if leg.state not in FAILED]
-    gone = [_bearing(alive, seller.account) for seller in payment.sellers]
-    left = [
-        max(0, seller.amount - before.amount)
-        for seller, before in zip(payment.sellers, gone, strict=True)
-    ]
+    made: list[Leg] = []
+    for one in asked:
+        parties = _shares(order, one, payment, [*alive, *made])
+        made.append(Leg("", "refund", payment.id, one.amount, "planned", parties=parties))
+    found = _bearing(made)
+    keep = all(one.mode == "keep" for one in asked)
+    amount = sum(one.amount for one in asked)
+    return tuple(
+        _taken(order, payment, split, legs, found[seller.account], amount, keep)
+        for seller in payment.sellers
+    )
+
+
+def _shares(
+    order: Order, asked: Asked, payment: Payment, alive: Sequence[Leg]
+) -> tuple[Party, ...]:
+    borne_ = _bearing(alive)
+    gone = [borne_.get(s.account, Party(s.account, 0)) for s in payment.sellers]
+    left = [max(0, s.amount - b.amount) for s, b in zip(payment.sellers, gone, strict=True)]
     left.append(_own_left(payment, alive))
-    shares = _allot(amount, _wanted(order, parts, payment, left), left)
+    shares = _allot(asked.amount, _wanted(order, asked.parts, payment, left), left)
     found = []
     for place, seller in enumerate(payment.sellers):
         part, before = shares[place], gone[place]
         goes = share(seller.fee - before.part, part, left[place]) if part else 0
         rest = seller.fee - before.fee
-        fee = {"proportional": min(goes, rest), "full": rest if part else 0, "keep": 0}[mode]
-        party = Party(seller.account, part, goes, fee)
-        taken = _taken(party, mode, split, _owed_to(legs, seller.account))
-        if split and split.way != "transfer":
-            taken -= taken % dict(split.multiple_of).get(order.currency, 1)
-        found.append(replace(party, taken=taken))
+        fee = {"proportional": min(goes, rest), "full": rest if part else 0, "keep": 0}[asked.mode]
+        found.append(Party(seller.account, part, goes, fee))
     return tuple(found)
 
 
-def _taken(party: Party, mode: PlatformFee, split: Split | None, held: int) -> int:
-    """What the provider takes with it: nothing where we hold as much of theirs, from a refund that
-    failed after it was taken for it, or from a fee that went back in full."""
-    if split is None or held >= party.due > 0:
-        return 0
-    if split.way == "transfer":  # it reckons the fee itself, in proportion
-        return party.amount - (party.part if mode != "keep" else 0)
-    return max(0, party.due)
+def _taken(
+    order: Order,
+    payment: Payment,
+    split: Split | None,
+    legs: Sequence[Leg],
+    party: Party,
+    amount: int,
+    keep: bool,
+) -> Party:
+    """With what the provider takes from him with `amount` of the payment: nothing where we hold as
+    much of theirs, from a refund that failed after it was taken for it, or from a fee that went
+    back in full."""
+    held = _owed_to(legs, party.account)
+    if split is None or not party.amount or held >= party.due > 0:
+        return party
+    if split.way == "transfer":
+        return _reversed(payment, legs, party, amount, keep)
+    taken = max(0, party.due)
+    return replace(party, taken=taken - taken % dict(split.multiple_of).get(order.currency, 1))
+
+
+def _reversed(
+    payment: Payment, legs: Sequence[Leg], party: Party, amount: int, keep: bool
+) -> Party:
+    """The provider reckons itself what goes with refunds that say so: of what it paid the seller,
+    and of the fee, the part that these are of the whole payment, whoever's goods they were for."""
+    seller = next(s for s in payment.sellers if s.account == party.account)
+    whole = payment.captured_peak or payment.authorized
+    said = [
+        (leg.amount, one.fee_too)
+        for leg in legs
+        for one in leg.parties
+        if one.account == party.account and one.taken and (leg.took or leg.state not in FAILED)
+    ]
+    back = _step(seller.amount, sum(n for n, _ in said), amount, whole)
+    fee_too = seller.fee > 0 and not keep
+    fee = _step(seller.fee, sum(n for n, too in said if too), amount, whole) if fee_too else 0
+    if back <= fee:
+        return party
+    return replace(party, taken=back - fee, fee_too=fee_too)
+
+
+def _step(of: int, before: int, more: int, whole: int) -> int:
+    """What of a sum goes with `more` of the whole, where so much went `before`."""
+    return share(of, min(before + more, whole), whole) - share(of, min(before, whole), whole)
 
 
 def _legs(order: Order, payment: Payment) -> list[Leg]:
     return [leg for refund in order.refunds for leg in refund.legs if leg.payment == payment.id]
 
 
-def _bearing(legs: Sequence[Leg], account: str) -> Party:
-    mine = [party for leg in legs for party in leg.parties if party.account == account]
-    return Party(
-        account, sum(p.amount for p in mine), sum(p.part for p in mine), sum(p.fee for p in mine)
-    )
+def _bearing(legs: Sequence[Leg]) -> dict[str, Party]:
+    """What each seller bears of all these, by account."""
+    found: dict[str, Party] = {}
+    for one in (party for leg in legs for party in leg.parties):
+        was = found.get(one.account) or Party(one.account, 0)
+        amounts = was.amount + one.amount, was.part + one.part, was.fee + one.fee
+        found[one.account] = Party(one.account, *amounts)
+    return found
 
 
 def _owed_to(legs: Sequence[Leg], account: str) -> int:
@@ -243,11 +323,13 @@ def book(work: Work, leg_id: str) -> None:
     """A leg was paid: what sellers bear of it is owed by them, less what was taken with it."""
     refund, leg = work.leg(leg_id)
     if not leg.parties:
-        leg = work.put_leg(leg_id, parties=fixed(work, leg))
+        leg = work.put_leg(leg_id, parties=fixed(work, leg, unasked=True))
+    owed = _owed(work.order, leg)
     if any(party.amount for party in leg.parties):
-        work.book(postings.seller_share(work.order, refund, leg, work.now))
+        work.book(postings.seller_share(work.order, refund, leg, work.now, owed))
     if any(party.taken for party in leg.parties) and not leg.took:
-        work.book(postings.seller_taken(work.order, refund, leg, work.now))
+        owed.update({receivable(party.account): party.due for party in leg.parties})
+        work.book(postings.seller_taken(work.order, refund, leg, work.now, owed))
         work.put_leg(leg_id, took=True)
 
 
@@ -255,9 +337,22 @@ def book_back(work: Work, leg_id: str) -> None:
     """It came back: they bear nothing. What was taken from them comes back as well, or stays with
     us and is owed to them, as the provider does it."""
     refund, leg = work.leg(leg_id)
+    owed = _owed(work.order, leg)
     if any(party.amount for party in leg.parties):
-        work.book(postings.seller_share(work.order, refund, leg, work.now, back=True))
+        before = Counter(owed)
+        before.update({receivable(party.account): party.due for party in leg.parties})
+        work.book(postings.seller_share(work.order, refund, leg, work.now, before, back=True))
     split = work.ctx.splits.get(work.payment(leg.payment).connection)
     if leg.took and (split is None or split.returns):
-        work.book(postings.seller_taken(work.order, refund, leg, work.now, back=True))
+        work.book(postings.seller_taken(work.order, refund, leg, work.now, owed, back=True))
         work.put_leg(leg_id, took=False)
+
+
+def _owed(order: Order, leg: Leg) -> Counter[str]:
+    """What each seller owes on the books, by account, but for his part of this leg's amount."""
+    owed: Counter[str] = Counter()
+    for other in (g for refund in order.refunds for g in refund.legs):
+        for party in other.parties:
+            paid = other.paid_at > 0 and other.id != leg.id
+            owed[receivable(party.account)] += party.due * paid - party.taken * other.took
+    return owed

@@ -13,12 +13,13 @@ from collections import Counter
 from msgspec.structs import replace
 
 from amends.core import claims, legs
+from amends.core.disputed import may_take
 from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
-from amends.core.order import Breakdown, Leg, LegKind, Order, Refund, room_of
+from amends.core.order import Breakdown, Leg, LegKind, Order, Refund, room_of, taken
 from amends.core.outside import pay
 from amends.core.policy import Amounts
-from amends.core.quote import Quote, by_wish, least
+from amends.core.quote import Quote, by_wish, least, rest_of
 from amends.core.requests import RefundIn
 from amends.core.reviews import tell_requested
 from amends.core.work import Work
@@ -31,9 +32,9 @@ def _is_small(order: Order, request: RefundIn, amounts: Amounts, quote: Quote) -
     kinds = {portion.kind for portion in quote.portions}
     money = "refund" in kinds and kinds <= {"refund", "credit"}
     named = {portion.payment for portion in quote.portions} if request.payment else None
-    rest = sum(room_of(p) for p in order.payments if named is None or p.id in named)
-    below = quote.amount < min(least(order, amounts), rest)
-    return money and below and by_wish(request)
+    room = sum(room_of(p) for p in order.payments if named is None or p.id in named)
+    below = quote.amount < least(order, amounts) and money and by_wish(request)
+    return below and quote.amount < rest_of(order, request, room)
 
 
 def credited(work: Work, request: RefundIn, quote: Quote) -> Quote:
@@ -70,10 +71,15 @@ def pay_by_hand(work: Work, refund: Refund, fact: PaidOutside) -> list[str]:
 
 
 def pay_out(work: Work) -> None:
-    """One refund for all that is held, if that is enough, or nothing else is left to come."""
-    held = [refund for refund in work.order.refunds if refund.stage == "held"]
+    """One refund for all that is held and nobody else has taken, if that is enough, or nothing else
+    is left to come."""
+    order = work.order
+    held = _there(order)
     amount = sum(refund.amount for refund in held)
-    if not held or (amount < least(work.order, work.ctx.policy.amounts) and work.order.remaining):
+    if not held or (
+        amount < least(order, work.ctx.policy.amounts)
+        and rest_of(order, RefundIn(), order.remaining)
+    ):
         return
     made = _combined(work, held)
     for refund in held:
@@ -90,6 +96,15 @@ def pay_out(work: Work) -> None:
     tell_requested(work, made.id)
 
 
+def _there(order: Order) -> list[Refund]:
+    """What is held and can be paid: nothing of a payment that a dispute may take, or of which so
+    much left by others' hand that not all that is set aside is there; a person sees to that."""
+    short = {payment.id for payment in order.payments if taken(payment) > payment.captured}
+    short |= {dispute.payment for dispute in order.disputes if may_take(dispute)}
+    held = (refund for refund in order.refunds if refund.stage == "held")
+    return [refund for refund in held if not any(leg.payment in short for leg in refund.legs)]
+
+
 def _combined(work: Work, held: list[Refund]) -> Refund:
     refund_id = derived("rf", *(refund.id for refund in held))
     sums: Counter[tuple[str, str, LegKind]] = Counter()
@@ -99,7 +114,7 @@ def _combined(work: Work, held: list[Refund]) -> Refund:
         Leg(f"leg_{tail(refund_id)}_{n}", kind, payment, amount, "planned", capture=capture)
         for n, ((payment, capture, kind), amount) in enumerate(sums.items(), 1)
     )
-    parts = _together([refund.breakdown for refund in held])
+    parts = _together(held)
     amount = sum(refund.amount for refund in held)
     last = held[-1]
     return replace(
@@ -110,6 +125,8 @@ def _combined(work: Work, held: list[Refund]) -> Refund:
         breakdown=parts,
         legs=planned,
         requested_by=work.recorded.actor,
+        takes_over=tuple(name for refund in held for name in refund.takes_over),
+        consent=last.consent if all(refund.consent for refund in held) else "",
         created_at=work.now,
         shown=digest([refund_id, amount, last.reason, parts]),
         claimed=0,
@@ -118,9 +135,17 @@ def _combined(work: Work, held: list[Refund]) -> Refund:
     )
 
 
-def _together(parts: list[Breakdown]) -> Breakdown:
+def _together(held: list[Refund]) -> Breakdown:
+    """The parts of all; a line that came back for another reason than the last one's says its."""
+    parts = [refund.breakdown for refund in held]
+    last = held[-1].reason
+    lines = tuple(
+        x if refund.reason == last else replace(x, reason=refund.reason)
+        for refund in held
+        for x in refund.breakdown.lines
+    )
     return Breakdown(
-        tuple(x for one in parts for x in one.lines),
+        lines,
         tuple(x for one in parts for x in one.shipping),
         sum(one.unallocated for one in parts),
         tuple(x for one in parts for x in one.charges),

@@ -135,7 +135,7 @@ def _split_fields(intent: RefundIntent) -> _Fields:
     taken = sum(seller.taken for seller in intent.sellers)
     if not taken:
         return ()
-    fee = any(seller.taken < seller.amount for seller in intent.sellers)
+    fee = any(seller.fee_too for seller in intent.sellers)
     found = (("reverse_transfer", "true"),)
     return (*found, ("refund_application_fee", "true")) if fee else found
 
