@@ -279,6 +279,19 @@ def test_at_one_rate_a_late_failure_leaves_nothing_of_its_own_whatever_else_was_
     assert desk.ours(f"clearing:{other}") == -2
 
 
+def test_what_pays_after_all_is_valued_on_that_day_and_not_as_it_was_before() -> None:
+    desk = Market()
+    desk.by_day["USD"] = (95, 100)
+    desk.pay()
+    desk.hear(desk.state("failed"))
+    desk.by_day["USD"] = (91, 100)  # the order's own
+    desk.hear(desk.state())
+    desk.due_reread()
+    desk.reread(desk.state())
+    assert desk.leg().state == "succeeded"
+    assert (desk.ours(CLEARING), desk.ours(FX)) == (-9282, 0)
+
+
 def test_what_a_person_paid_is_valued_on_that_day() -> None:
     desk = Market()
     desk.tell(RefundRequested(RefundIn()))

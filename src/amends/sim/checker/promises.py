@@ -123,8 +123,8 @@ def _standing(known: Beginnings, text: str) -> Iterator[str]:
     """The personal strings that stand in a text; the time does not grow with how many there are
     times how long it is."""
     for beginning, spellings in known.items():
-        lengths = sorted({len(written) for written in spellings})
         at = text.find(beginning)
+        lengths = sorted({len(written) for written in spellings}) if at >= 0 else []
         while at >= 0:
             for length in lengths:
                 if secret := spellings.get(text[at : at + length]):
