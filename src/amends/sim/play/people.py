@@ -380,7 +380,8 @@ class Person:
 
     async def _honest(self) -> None:
         if rest := unused(self.plan, self.world.troubles.prng(self.number, "unused")):
-            await self.ask(True, reason="subscription", **rest)
+            payable = STEP.get(self.plan.currency, 1) == 1  # nobody rounds what time comes to
+            await self.ask(payable, reason="subscription", **rest)
             return
         await self.ask(True, reason=self.prng.choice(REASONS), **self._some())
 
