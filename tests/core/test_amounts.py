@@ -414,3 +414,28 @@ def test_an_order_stays_with_its_legal_entity() -> None:
     found = Desk().tell(OrderReported(contract_order(version=2, entity="amends-de"))).refused
     assert found is not None
     assert found.reason is Reason.ORDER_CONFLICT
+
+
+def test_shipping_that_was_given_back_before_is_not_owed_again() -> None:
+    """More than its part, or than the law wants of it: then nothing more goes back, by no way."""
+    desk = desk_of(shipping=(EXPRESS,), tenders=(card(11_840),))
+    ask(desk, shipping=700)
+    assert ask(desk, lines=ONE, shipping="proportional").breakdown.shipping == ()
+    assert ask(desk, lines=(LinePick("1", 2),), statutory=True).breakdown.shipping == ()
+
+
+def test_what_is_given_for_free_comes_back_with_all_that_is_left() -> None:
+    goods = (LineIn("1", 1, 9600), LineIn("free", 2, 0))
+    desk = desk_of(lines=goods, shipping=(), charges=(), tenders=(card(9600),))
+    assert {p.id: p.quantity for p in ask(desk).breakdown.lines} == {"1": 1, "free": 2}
+
+
+def test_a_charge_that_stays_is_not_among_all_that_is_left() -> None:
+    """The tip of 5.00 stays where nothing undoes the sale, and is not paid as something else."""
+    desk = desk_of()
+    refund = ask(desk, reason="goodwill")
+    assert (refund.amount, refund.breakdown.unallocated) == (10_440, 0)
+    assert [part.id for part in refund.breakdown.charges] == ["w"]
+    unexplained = desk_of(tenders=(card(11_940),))
+    refund = ask(unexplained, reason="goodwill")
+    assert (refund.amount, refund.breakdown.unallocated) == (11_440, 1000)

@@ -84,7 +84,10 @@ def test_a_quote_of_a_changed_order_is_stale_and_says_why(
     refused = desk.tell(RefundRequested(quoted, made.hash, 0, quote_basis=basis)).refused
     assert refused is not None
     assert refused.reason is Reason.QUOTE_STALE
-    assert refused.extra["changed"]
+    fields = {"refunds", "remaining"} if isinstance(then, LineAmount) else {"version"}
+    assert set(refused.extra["changed"]) == fields
+    told = {"refunds": "1 refunds count (were 0)", "version": "version 2 (was 1)"}
+    assert all(told.get(field, "") in refused.detail for field in fields)
 
 
 def test_what_a_method_does_not_allow_is_not_quoted() -> None:
