@@ -14,6 +14,7 @@ from amends.core.facts import Canceled, OrderCancelled, RefundRequested
 from amends.core.order import Line, Refund, Shipping, Tax
 from amends.core.requests import DiscountIn, LineIn, LinePick, OrderDiscountIn, RefundIn, TaxIn
 from amends.kernel.money import Rate
+from amends.kernel.time import DAY, day_of
 from tests.core.desk import Desk, card, contract_order
 from tests.core.test_postings import RATES, order_at, refunds
 
@@ -104,3 +105,15 @@ def test_two_rates_of_one_name_are_two_on_the_document() -> None:
     (due,) = desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 1),)))).documents
     (part,) = due.document.parts
     assert {(tax.rate, tax.amount) for tax in part.taxes} == {("0.20", 320), ("0.05", 10)}
+
+
+def test_edge_15_the_tax_is_that_which_was_charged_in_the_period_of_the_refund() -> None:
+    """A year later, whatever the rate is by then; it names the document and the day of the sale."""
+    desk = Desk(contract_order(invoice="INV-7", placed_at="2026-11-01T10:00:00Z"))
+    desk.now += 366 * DAY
+    (due,) = desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 1),)))).documents
+    told = due.document
+    assert (told.net, told.tax) == (2667, 533)
+    assert told.parts[0].taxes[0].amount == 533
+    assert (told.invoice, told.of) == ("INV-7", "2026-11-01")
+    assert told.document_date == day_of(desk.now) > "2027-09"
