@@ -18,6 +18,7 @@ from tests.store.conftest import POSTGRES, SQLITE
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import cold, write
 from tests.store.test_credit_notes import NOTE
+from tests.store.test_ledger import a_batch, an_entry
 
 # What sums up or lists all there is reads all there is.
 WHOLE = ("periods", "postings", "principals", "processes")
@@ -163,6 +164,26 @@ async def test_what_changed_is_found_by_its_instant(store: Store) -> None:
             plan = [row[3] for row in found]
             assert any("events_at" in step for step in plan), plan
             assert not [step for step in plan if step.startswith("SCAN events")], plan
+
+
+@pytest.mark.parametrize("store_url", [SQLITE], indirect=True)
+async def test_the_postings_of_a_page_of_entries_are_found_by_their_orders(store: Store) -> None:
+    """Not by going through all there are, for each page and each order that is verified."""
+    order, batch = recorded(an_order(1))
+    await write(store, batch, a_batch(an_entry(order, NOW), an_entry(order, NOW)))
+    said: list[str] = []
+
+    def heard(_: Connection, __: Any, sql: str, *___: Any) -> None:
+        said.append(sql)
+
+    event.listen(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    assert await store.entry_hashes(order.id)
+    event.remove(cold(store).engine.sync_engine, "before_cursor_execute", heard)
+    (asked,) = [re.sub(r"\?|:\w+", "NULL", sql) for sql in said if "FROM postings" in sql]
+    async with cold(store).reading() as connection:
+        found = await connection.execute(text(f"EXPLAIN QUERY PLAN {asked}"))
+        plan = [row[3] for row in found]
+    assert not [step for step in plan if step.startswith("SCAN postings")], plan
 
 
 async def test_a_scan_would_be_seen(store: Store) -> None:

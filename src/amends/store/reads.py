@@ -471,8 +471,10 @@ async def _lines(
     lines: dict[tuple[str, int], list[dict[str, Any]]] = {key: [] for key in keys}
     if not keys:
         return lines
+    orders_ = {order for order, _ in keys}  # SQLite has no index for a list of pairs alone
     query = (
         select(postings)
+        .where(postings.c.order_id.in_(orders_))
         .where(tuple_(postings.c.order_id, postings.c.entry).in_(keys))
         .order_by(postings.c.order_id, postings.c.entry, postings.c.line)
     )
