@@ -84,6 +84,10 @@ def test_negative_parts_are_shares() -> None:
     assert scale(0, [5, -2]) == (0, 0)
 
 
+def test_nothing_scaled_is_nothing() -> None:
+    assert scale(0, [0, 0]) == (0, 0)
+
+
 def test_ties_go_to_the_earlier_part() -> None:
     assert allocate(100, [1, 1, 1]) == (34, 33, 33)
     assert allocate(2, [1, 1, 1]) == (1, 1, 0)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 from amends.core.order import Leg, Order, Payment
+
+_Of = TypeVar("_Of")
 
 _GONE = ("failed", "canceled")
 
@@ -45,11 +50,16 @@ def spread(amount: int, rooms: tuple[tuple[str, int], ...]) -> list[tuple[str, i
     for name, room in rooms:
         if room >= amount:
             return [(name, amount)]
+    return in_turn(amount, rooms)
+
+
+def in_turn(amount: int, rooms: Iterable[tuple[_Of, int]]) -> list[tuple[_Of, int]]:
+    """An amount over what has room for it, one after the other."""
     parts = []
-    for name, room in rooms:
+    for one, room in rooms:
         part = min(room, amount)
         if part:
-            parts.append((name, part))
+            parts.append((one, part))
             amount -= part
     return parts
 

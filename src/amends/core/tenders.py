@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from amends.core.captures import in_turn
 from amends.core.order import Order, Payment, room_of
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import Allocation, RefundIn, TenderPick
@@ -42,24 +43,14 @@ def portioned(
     if how == "proportional":
         return _in_proportion(amount, room, steps)
     if how == "last_in_first_out":
-        return _in_turn(amount, room[::-1])
-    return _in_turn(amount, sorted(room, key=lambda one: not one[0].is_money))
-
-
-def _in_turn(amount: int, room: Room) -> list[tuple[Payment, int]]:
-    parts = []
-    for payment, available in room:
-        part = min(amount, available)
-        if part:
-            parts.append((payment, part))
-            amount -= part
-    return parts
+        return in_turn(amount, room[::-1])
+    return in_turn(amount, sorted(room, key=lambda one: not one[0].is_money))
 
 
 def _in_proportion(amount: int, room: Room, steps: Mapping[str, int]) -> list[tuple[Payment, int]]:
     """By what each has left. What a provider's steps leave over goes where there is room for it."""
     if len(room) < 2:
-        return _in_turn(amount, room)
+        return in_turn(amount, room)
     shares = [
         part - part % steps.get(payment.id, 1)
         for (payment, _), part in zip(
@@ -75,7 +66,7 @@ def _in_proportion(amount: int, room: Room, steps: Mapping[str, int]) -> list[tu
         shares[i] += more
         rest -= more
     if rest:  # no way of paying it: one after the other says so best
-        return _in_turn(amount, room)
+        return in_turn(amount, room)
     return [(payment, part) for (payment, _), part in zip(room, shares, strict=True) if part]
 
 
