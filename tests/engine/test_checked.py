@@ -339,7 +339,7 @@ def _both_pay(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cashed_out(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tenders, "_in_turn", lambda amount, room: [(room[0][0], amount)])
+    patch.setattr(tenders, "in_turn", lambda amount, room: [(room[0][0], amount)])
 
 
 @pytest.mark.parametrize("mutated", [False, True], ids=["guarded", "mutated"])
