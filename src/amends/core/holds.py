@@ -58,6 +58,7 @@ def settle(work: Work, leg_id: str) -> None:
         _settle_void(work, refund, leg, payment)
     elif refund.external:
         fx.book_paid(work, refund, leg, external=True)
+        sellers.book_others(work, leg_id)
     else:
         if leg.kind in OUTSIDE_ACCOUNT:
             work.put_payment(
@@ -99,6 +100,7 @@ def unsettle(work: Work, leg_id: str) -> None:
     if refund.external:
         work.put_payment(payment.id, external=payment.external - leg.amount)
         work.book(postings.external(work.order, refund, leg, work.now, back=True))
+        sellers.book_back(work, leg_id)
         fx.leg_fee(work, leg_id, back=True)
         return
     if leg.outside:

@@ -333,6 +333,27 @@ def book(work: Work, leg_id: str) -> None:
         work.put_leg(leg_id, took=True)
 
 
+def book_others(work: Work, leg_id: str) -> None:
+    """A refund that others made was paid. What was taken with it only its provider knows, unless
+    all of any refund is the one's who was paid, or an attempt of ours asked for it."""
+    refund, leg = work.leg(leg_id)
+    payment = work.payment(leg.payment)
+    split = work.ctx.splits.get(payment.connection)
+    if not leg.parties and payment.sellers and split and split.way == "fee" and not payment.apart:
+        asked = Asked(refund.breakdown, leg.amount, "keep")
+        (payee,) = borne(work.order, [asked], payment, split, leg_id)
+        payee = replace(payee, amount=leg.amount, taken=leg.amount)
+        leg = work.put_leg(leg_id, parties=(payee,))
+    if leg.parties:
+        book(work, leg_id)
+
+
+def asked_with(work: Work, leg_id: str, amount: int) -> tuple[Party, ...]:
+    """What an attempt of a leg asked of sellers, as far as that is still known."""
+    leg = work.leg(leg_id)[1] if leg_id else None
+    return leg.parties if leg is not None and leg.amount == amount else ()
+
+
 def book_back(work: Work, leg_id: str) -> None:
     """It came back: they bear nothing. What was taken from them comes back as well, or stays with
     us and is owed to them, as the provider does it."""
