@@ -28,9 +28,8 @@ def kept_back(
     for index, fee in enumerate(request.fees or ()):
         _check(fee, request.statutory, f"/fees/{index}")
     fees = tuple(_fee(fee, parts) for fee in asked if fee.amount)
-    whole = parts.total
     kept = sum(fee.gross for fee in fees)
-    if kept and kept >= whole:
+    if kept and kept >= (whole := parts.total):
         raise Refused(
             Reason.FEE_EXCEEDS_REFUND,
             f"The fees come to {kept}, what is given back to {whole}: nothing would be paid. "

@@ -171,10 +171,11 @@ def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
 
 def _whole(item: Line | Shipping | Charge, quantity: int) -> Rest:
     taxes: dict[str, int] = {}
+    net = item.total
     for tax in item.taxes:
         taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
+        net -= tax.amount
     credit = credited(item)
-    net = item.total - sum(taxes.values())
     return Rest(quantity, net, taxes, item.total - credit, quantity, credit)
 
 

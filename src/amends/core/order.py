@@ -6,7 +6,7 @@ No personal data lives here (invariant I15): a customer is an id, a note is a sa
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -207,8 +207,27 @@ class TaxShare(_Part, frozen=True):
     amount: int
 
 
-class LineShare(_Part, frozen=True):
-    """What a refund gives back for one line; gross is net + tax. Quantity 0: an ad-hoc amount."""
+class _NetAndTaxes(Protocol):
+    @property
+    def net(self) -> int: ...
+    @property
+    def taxes(self) -> tuple[TaxShare, ...]: ...
+
+
+class _Amount(_Part, frozen=True):
+    """Of what has a net amount and the taxes on it: `gross` is their sum."""
+
+    @property
+    def tax(self: _NetAndTaxes) -> int:
+        return sum([share.amount for share in self.taxes])
+
+    @property
+    def gross(self: _NetAndTaxes) -> int:
+        return self.net + sum([share.amount for share in self.taxes])
+
+
+class LineShare(_Amount, frozen=True):
+    """What a refund gives back for one line. Quantity 0: an ad-hoc amount."""
 
     id: str
     quantity: int
@@ -216,32 +235,16 @@ class LineShare(_Part, frozen=True):
     taxes: tuple[TaxShare, ...] = ()
     reason: str = ""  # where it is another than the refund's
 
-    @property
-    def tax(self) -> int:
-        return sum(share.amount for share in self.taxes)
 
-    @property
-    def gross(self) -> int:
-        return self.net + self.tax
-
-
-class Fee(_Part, frozen=True):
+class Fee(_Amount, frozen=True):
     """What is kept back of a refund."""
 
     kind: FeeKind
     net: int
     taxes: tuple[TaxShare, ...] = ()
 
-    @property
-    def tax(self) -> int:
-        return sum(share.amount for share in self.taxes)
 
-    @property
-    def gross(self) -> int:
-        return self.net + self.tax
-
-
-class Lost(_Part, frozen=True):
+class Lost(_Amount, frozen=True):
     """What of a promotion on one line or shipping charge (`part`, `on`) the return loses: kept
     back, or only shown where it is `waived`. Negative: what an earlier return lost and this one
     gives back, because what it was taken for comes back as well."""
@@ -252,14 +255,6 @@ class Lost(_Part, frozen=True):
     taxes: tuple[TaxShare, ...] = ()
     waived: bool = False
     on: Literal["line", "shipping"] = "line"
-
-    @property
-    def tax(self) -> int:
-        return sum(share.amount for share in self.taxes)
-
-    @property
-    def gross(self) -> int:
-        return self.net + self.tax
 
 
 class Breakdown(_Part, frozen=True):

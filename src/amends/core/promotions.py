@@ -177,30 +177,27 @@ def _sold(order: Order) -> list[Terms]:
     for name, part in ((name, part) for name, parts in named for part in parts):
         found = discounts.get(part.of)
         if found is not None:  # more than one on a line are as one
-            was = found.get(name, Discount(0))
-            taxes = (*was.taxes, *part.taxes)
-            found[name] = Discount(was.amount + part.amount, part.of, taxes)
+            was = found.get(name)
+            found[name] = part if was is None else _as_one(was, part)
     units = {line.id: line.quantity for line in order.lines}
-    return [
-        Terms(
-            promotion,
-            units,
-            _counting(order, promotion, discounts[promotion.id]),
-            {name: _off(order, part) for name, part in discounts[promotion.id].items()},
-            discounts[promotion.id],
-            order.net_prices,
-        )
-        for promotion in order.promotions
-    ]
+    terms = []
+    for promotion in order.promotions:
+        found = discounts[promotion.id]
+        parts = {name: _off(order, part) for name, part in found.items()}
+        counting = _counting(order, promotion, parts)
+        terms.append(Terms(promotion, units, counting, parts, found, order.net_prices))
+    return terms
+
+
+def _as_one(one: Discount, other: Discount) -> Discount:
+    return Discount(one.amount + other.amount, one.of, (*one.taxes, *other.taxes))
 
 
 def _off(order: Order, part: Discount) -> int:
     return part.amount - (sum(tax.amount for tax in part.taxes) if order.net_prices else 0)
 
 
-def _counting(
-    order: Order, promotion: Promotion, discounts: Mapping[Part, Discount]
-) -> dict[str, int]:
+def _counting(order: Order, promotion: Promotion, parts: Mapping[Part, int]) -> dict[str, int]:
     """What all units of each line that counts cost without the promotion, in the shop's terms."""
     lines: Iterable[Line] = order.lines
     if promotion.lines:
@@ -209,18 +206,19 @@ def _counting(
     prices = {}
     for line in lines:
         price = line.total - (sum(t.amount for t in line.taxes) if order.net_prices else 0)
-        part = discounts.get(("line", line.id))
-        prices[line.id] = price + (_off(order, part) if part else 0)
+        prices[line.id] = price + parts.get(("line", line.id), 0)
     return prices
 
 
 def _lost_of(terms: Terms, kept: Basket) -> dict[Part, int]:
-    """How much of each discount is lost in all, in the shop's terms."""
+    """How much of each discount is lost in all, in the shop's terms; nothing where it is earned."""
+    earned = _earned(terms, kept.chosen)
+    if earned is None:
+        return {}
     by_choice = {name: _on_kept(terms, name, off, kept.chosen) for name, off in terms.parts.items()}
-    whole = sum(by_choice.values())
-    lost = max(0, whole - _earned(terms, kept.chosen, whole)) if whole else 0
-    if not lost:
-        return dict.fromkeys(terms.parts, 0)
+    lost = sum(by_choice.values()) - earned
+    if lost <= 0:
+        return {}
     split = allocate(lost, list(by_choice.values()))
     return {
         name: _still_here(name, amount, kept) for name, amount in zip(by_choice, split, strict=True)
@@ -248,8 +246,8 @@ def _value(terms: Terms, kept: Mapping[str, int]) -> int:
     )
 
 
-def _earned(terms: Terms, kept: Mapping[str, int], whole: int) -> int:
-    """What the kept basket would have been given, or `whole` (what is on it). What the shop gave
+def _earned(terms: Terms, kept: Mapping[str, int]) -> int | None:
+    """What the kept basket would have been given, None: all that is on it. What the shop gave
     beyond the terms it told (it rounds otherwise, or makes a dearer unit free) stays given, and a
     basket that was sold below its threshold has what it was sold with as its threshold."""
     promotion = terms.promotion
@@ -257,8 +255,8 @@ def _earned(terms: Terms, kept: Mapping[str, int], whole: int) -> int:
         beyond = max(0, sum(terms.parts.values()) - _for_free(terms, terms.units))
         return _for_free(terms, kept) + beyond
     value = _value(terms, kept)
-    if value >= promotion.at_least or value >= _value(terms, terms.units):
-        return whole
+    if value >= promotion.at_least or value >= sum(terms.counting.values()):
+        return None
     reached = [
         share(value, tier.off_bp, 10_000) + tier.off
         for tier in promotion.tiers
@@ -294,11 +292,13 @@ def _steps(
     found = []
     promotion = terms.promotion.id
     for name in terms.parts:
-        key = promotion, name
+        key, lost = (promotion, name), whole.get(name, 0)
+        if not lost and (key, False) not in taken and (key, True) not in taken:
+            continue
         none = Lost(promotion, name[1], 0, on=name[0])
         before = taken.get((key, False), none)
         shown = taken.get((key, True), none)
-        target = _itemised(terms, name, whole[name])
+        target = _itemised(terms, name, lost)
         if spared:  # what was kept back before is given back as units come back, and no more taken
             real = target if target.gross <= before.gross else before
             beside = _plus(_plus(target, real, -1), shown, -1)

@@ -114,13 +114,14 @@ def compute(
     if returned or spare > 0:
         parts, rule = _less_lost(order, request, freed, parts)
     parts = replace(parts, fees=parts.fees or kept_back(request, amounts, order.currency, parts))
-    _check_minimum(order, request, amounts, parts.total, money)
-    _check_there(order, parts, money)
+    amount = parts.total
+    _check_minimum(order, request, amounts, amount, money)
+    _check_there(order, parts, amount, money)
     waits = _builds_on(order, request, left, returned)
     rule = rule or (DEPENDS if waits else "")
     steps = multiple_of or {}
-    shares = portioned(order, request, amounts.allocation, parts.total, room, steps)
-    made = _bind(order, parts, money, shares, steps, by_capture)
+    shares = portioned(order, request, amounts.allocation, amount, room, steps)
+    made = _bind(order, parts, amount, money, shares, steps, by_capture)
     return replace(made, rule=rule, builds_on=waits)
 
 
@@ -154,6 +155,8 @@ def _less_lost(
     kept = basket(order, (*before, (request.reason, parts)))
     held = [one for _, one in before]
     found = loss(order, held, kept, request.promotions == "waive", request.statutory)
+    if not found.items:
+        return parts, found.rule
     worth = parts.total
     parts = replace(parts, lost=found.items)
     if parts.total < min(worth, 1):  # below zero, or nothing of what is worth something
@@ -506,12 +509,12 @@ def _everything(
 def _bind(
     order: Order,
     breakdown: Breakdown,
+    amount: int,
     money: int,
     shares: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
     by_capture: frozenset[str],
 ) -> Quote:
-    amount = breakdown.total
     whole = (Portion(payment.id, _kind(payment), part) for payment, part in shares)
     portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
     invariant(sum(p.amount for p in portions) == amount, f"tenders of {order.id} are not {amount}")
@@ -523,9 +526,8 @@ def _bind(
     return Quote(order.id, amount, order.currency, breakdown, portions, plan)
 
 
-def _check_there(order: Order, parts: Breakdown, money: int) -> None:
+def _check_there(order: Order, parts: Breakdown, amount: int, money: int) -> None:
     """`money` is what the tenders that may give it have left."""
-    amount = parts.total
     invariant(amount >= 0, f"a refund of {order.id} came to {amount}")
     if not amount and money and any(line.quantity for line in parts.lines):
         raise Refused(Reason.WORTH_NOTHING, remaining=money)

@@ -81,8 +81,8 @@ def allocate(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     invariant(whole > 0 and min(weights) >= 0, "weights are non-negative and one is positive")
     floors = [total * weight // whole for weight in weights]
     if missing := total - sum(floors):
-        rests = [total * weight % whole for weight in weights]
-        for i in sorted(range(len(weights)), key=lambda i: (-rests[i], i))[:missing]:
+        rests = [-(total * weight % whole) for weight in weights]
+        for i in sorted(range(len(weights)), key=rests.__getitem__)[:missing]:
             floors[i] += 1
     return tuple(floors)
 
