@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from amends.core import asks
 from amends.core.effects import RefundIntent
 from amends.core.facts import (
     Approved,
@@ -17,8 +18,9 @@ from amends.core.facts import (
 )
 from amends.core.order import shown_state
 from amends.core.policy import built_in
+from amends.core.quote import compute
 from amends.core.reasons import Reason
-from amends.core.requests import LinePick, PaymentKey, RefundIn
+from amends.core.requests import LineIn, LinePick, PaymentKey, RefundIn
 from amends.kernel.outcome import (
     Accepted,
     Declined,
@@ -238,6 +240,29 @@ def test_a_new_refund_takes_over_only_the_claim_whose_parts_it_needs() -> None:
     desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 3),))))
     assert desk.refund(0).claimed == 0
     assert desk.refund(1).claimed == 600, "the parcel is still owed, nobody gave it up"
+
+
+def failed_late(number: int) -> Desk:
+    """An order of twice as many lines as it has refunds, each of which came back."""
+    lines = tuple(LineIn(str(n), 1, 100) for n in range(2 * number))
+    desk = Desk(contract_order(lines=lines, shipping=(), tenders=(card(200 * number),)))
+    for n in range(number):
+        desk.tell(RefundRequested(RefundIn(lines=(LinePick(str(n), 1),))))
+        desk.due()
+        desk.answer(Accepted(refund=desk.state(psp_id=f"re_{n}")))
+        desk.hear(desk.state("failed"))
+    return desk
+
+
+def test_claims_that_nobody_needs_are_spared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: with them, and without."""
+    desk, made = failed_late(9), []
+    monkeypatch.setattr(asks, "compute", lambda *given: made.append(1) or compute(*given))
+    desk.tell(RefundRequested(RefundIn(lines=(LinePick("9", 1),))))
+    assert desk.refund().takes_over == ()
+    assert len(made) == 2
+    desk.tell(RefundRequested(RefundIn(lines=(LinePick("4", 1), LinePick("10", 1)))))
+    assert desk.refund().takes_over == (desk.refund(4).id,)
 
 
 def test_all_of_one_payment_leaves_what_another_payment_owes() -> None:

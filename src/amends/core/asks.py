@@ -155,15 +155,18 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         and not paid_by_fallback(order, refund)
     )
     quote = compute(order, request, only, over, multiples, split, amounts)
-    for name in over:
-        fewer = tuple(other for other in over if other != name)
+    for spared in (over, *((name,) for name in over)):  # none of them, if that will do
+        fewer = tuple(name for name in over if name not in spared)
+        if fewer == over:
+            continue
         try:
             beside = compute(order, request, only, fewer, multiples, split, amounts)
         except Refused:
             continue
         enough = not request.wants_all or beside.amount == quote.amount
         explained = beside.breakdown.unallocated <= quote.breakdown.unallocated
-        enough = enough and (explained or still_owed(work.refund(name)) > 0)
+        owed = all(still_owed(work.refund(name)) > 0 for name in spared)
+        enough = enough and (explained or owed)
         if enough and beside.amount <= unclaimed(order, only, {*fewer, *given}):
             quote, over = beside, fewer
     quote = small.credited(work, request, set_apart(work, quote))

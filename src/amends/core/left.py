@@ -60,9 +60,9 @@ class Rest(msgspec.Struct):
 
     def worth(self, quantity: int) -> int:
         """Gross, of so many of the units that are left."""
-        gone = self.units - self.quantity + quantity
+        gone, gross = self.units - self.quantity + quantity, self.gross
         kept = self.base - share(self.base, gone, self.units)
-        return min(self.gross, max(0, self.gross - kept))
+        return min(gross, max(0, gross - kept))
 
     def hold(self, one: Rest, other: Rest) -> None:
         """Less by what is left in the `one` case and not in the `other`."""
@@ -116,9 +116,9 @@ def left_over(order: Order, freed: Collection[str] = (), without: str = "") -> L
 
 def _after(order: Order, freed: Collection[str], without: Collection[str]) -> Left:
     left = Left(
-        {line.id: _whole(line, line.quantity) for line in order.lines},
-        {charge.id: _whole(charge, 1) for charge in order.shipping},
-        {charge.id: _whole(charge, 1) for charge in order.charges},
+        {line.id: _whole(line, line.quantity, _credited(line)) for line in order.lines},
+        {charge.id: _whole(charge) for charge in order.shipping},
+        {charge.id: _whole(charge) for charge in order.charges},
     )
     for _, parts in given(order, freed, without):
         take(left, parts)
@@ -169,20 +169,18 @@ def unclaimed(order: Order, only: str, given: Collection[str]) -> int:
     return sum(room_of(payment) for payment in payments) - owed
 
 
-def _whole(item: Line | Shipping | Charge, quantity: int) -> Rest:
+def _whole(item: Line | Shipping | Charge, quantity: int = 1, credit: int = 0) -> Rest:
     taxes: dict[str, int] = {}
     net = item.total
     for tax in item.taxes:
         taxes[tax.name] = taxes.get(tax.name, 0) + tax.amount
         net -= tax.amount
-    credit = credited(item)
     return Rest(quantity, net, taxes, item.total - credit, quantity, credit)
 
 
-def credited(item: Line | Shipping | Charge) -> int:
-    """What of the money paid for a line was given back as credit for time of its period."""
-    period = item.period if isinstance(item, Line) else None
-    return credited_of(period, item.total) if period is not None else 0
+def _credited(line: Line) -> int:
+    """What of the money paid for it was given back as credit for time of its period."""
+    return credited_of(line.period, line.total) if line.period is not None else 0
 
 
 def shrunk(parts: Breakdown, amount: int) -> Breakdown:

@@ -82,7 +82,8 @@ def loss(order: Order, before: Sequence[Breakdown], kept: Basket, waive: bool, l
     for terms in sold:
         promotion = terms.promotion
         spared = waive or promotion.if_lost == "waive" or promotion.id in given_up
-        found = _steps(terms, _lost_of(terms, kept), taken, spared)
+        lost = _lost_of(terms, kept)
+        found = _steps(terms, lost, taken, spared) if lost or taken else []
         items += found
         if any(step.net + step.tax > 0 for step in found):
             rules.add(_rule(promotion, waive and promotion.id not in given_up, law))
@@ -170,15 +171,10 @@ def _plus(one: Lost, other: Lost, sign: int = 1) -> Lost:
 def _sold(order: Order) -> list[Terms]:
     """Every promotion with what it took off, in the shop's terms, and what counts for it."""
     discounts: dict[str, dict[Part, Discount]] = {p.id: {} for p in order.promotions}
-    named: list[tuple[Part, tuple[Discount, ...]]] = [
-        *((("line", line.id), line.discounts) for line in order.lines),
-        *((("shipping", charge.id), charge.discounts) for charge in order.shipping),
-    ]
-    for name, part in ((name, part) for name, parts in named for part in parts):
-        found = discounts.get(part.of)
-        if found is not None:  # more than one on a line are as one
-            was = found.get(name)
-            found[name] = part if was is None else _as_one(was, part)
+    for line in order.lines:
+        _collect(discounts, ("line", line.id), line.discounts)
+    for charge in order.shipping:
+        _collect(discounts, ("shipping", charge.id), charge.discounts)
     units = {line.id: line.quantity for line in order.lines}
     terms = []
     for promotion in order.promotions:
@@ -187,6 +183,17 @@ def _sold(order: Order) -> list[Terms]:
         counting = _counting(order, promotion, parts)
         terms.append(Terms(promotion, units, counting, parts, found, order.net_prices))
     return terms
+
+
+def _collect(
+    by_promotion: dict[str, dict[Part, Discount]], name: Part, discounts: Iterable[Discount]
+) -> None:
+    """The discounts of a part, by promotion; more than one of a promotion are as one."""
+    for one in discounts:
+        found = by_promotion.get(one.of)
+        if found is not None:
+            was = found.get(name)
+            found[name] = one if was is None else _as_one(was, one)
 
 
 def _as_one(one: Discount, other: Discount) -> Discount:
@@ -241,9 +248,8 @@ def _on_kept(terms: Terms, name: Part, off: int, kept: Mapping[str, int]) -> int
 
 def _value(terms: Terms, kept: Mapping[str, int]) -> int:
     """What the basket that counts costs without the promotion."""
-    return sum(
-        share(price, kept[name], terms.units[name]) for name, price in terms.counting.items()
-    )
+    units = terms.units
+    return sum([share(price, kept[name], units[name]) for name, price in terms.counting.items()])
 
 
 def _earned(terms: Terms, kept: Mapping[str, int]) -> int | None:
@@ -292,13 +298,11 @@ def _steps(
     found = []
     promotion = terms.promotion.id
     for name in terms.parts:
-        key, lost = (promotion, name), whole.get(name, 0)
-        if not lost and (key, False) not in taken and (key, True) not in taken:
-            continue
+        key = promotion, name
         none = Lost(promotion, name[1], 0, on=name[0])
         before = taken.get((key, False), none)
         shown = taken.get((key, True), none)
-        target = _itemised(terms, name, lost)
+        target = _itemised(terms, name, whole.get(name, 0))
         if spared:  # what was kept back before is given back as units come back, and no more taken
             real = target if target.gross <= before.gross else before
             beside = _plus(_plus(target, real, -1), shown, -1)

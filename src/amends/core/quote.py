@@ -19,7 +19,6 @@ from amends.core.left import (
     Left,
     Rest,
     counts,
-    credited,
     given,
     left_over,
     take,
@@ -280,10 +279,8 @@ def _part(item_id: str, quantity: int, gross: int, left: Rest) -> LineShare:
     names = list(left.taxes)
     weights = [left.net, *left.taxes.values()]
     parts = allocate(gross, weights) if gross else (0,) * len(weights)
-    taxes = tuple(
-        TaxShare(name, amount) for name, amount in zip(names, parts[1:], strict=True) if amount
-    )
-    return LineShare(item_id, quantity, parts[0], taxes)
+    taxes = [TaxShare(name, part) for name, part in zip(names, parts[1:], strict=True) if part]
+    return LineShare(item_id, quantity, parts[0], tuple(taxes))
 
 
 def _pick_lines(picks: Sequence[LinePick], lines: dict[str, Rest]) -> tuple[LineShare, ...]:
@@ -341,7 +338,7 @@ def _pick_shipping(order: Order, request: RefundIn, left: Left) -> tuple[LineSha
     """By words, in proportion to the goods, or an amount; after a whole withdrawal by law no less
     of each than standard delivery. What was given back before counts: it is never given twice."""
     shipping, wanted = left.shipping, request.shipping
-    whole = sum(charge.gross for charge in shipping.values())
+    whole = _worth(shipping)
     owed = _shipping_owed(order, left) if request.statutory and request.lines else {}
     if wanted == "proportional":
         by_goods = _in_proportion(order, left)
@@ -377,8 +374,8 @@ def _kept_any(left: Left) -> bool:
 def _in_proportion(order: Order, left: Left) -> dict[str, int]:
     """Of each shipping charge the part that all goods given back are of the goods, less what of it
     was given back before."""
-    goods = sum(line.total - credited(line) for line in order.lines)
-    gone = goods - sum(item.gross for item in left.lines.values())
+    goods = sum([line.total for line in order.lines]) - _credit(left)
+    gone = goods - _worth(left.lines)
     found = {}
     for charge in order.shipping:
         rest = left.shipping[charge.id].gross
@@ -461,19 +458,23 @@ def _spread(amount: int, first: Left, left: Left) -> Breakdown:
 
 
 def _worth(items: dict[str, Rest]) -> int:
-    return sum(item.gross for item in items.values())
+    return sum([item.gross for item in items.values()])
+
+
+def _credit(left: Left) -> int:
+    """What of the money for the lines was given back as credit for time."""
+    return sum([item.credited for item in left.lines.values()])
 
 
 def _free(order: Order, before: Sequence[tuple[str, Breakdown]], left: Left, money: int) -> int:
     """What of the money neither was kept as a fee nor is the price of time that was credited."""
     fees = sum(fee.gross for _, one in before for fee in one.fees)
-    credit = sum(item.credited for item in left.lines.values())
-    return min(money, max(0, order.remaining - fees - credit))
+    return min(money, max(0, order.remaining - fees - _credit(left)))
 
 
 def _check_not_credited(order: Order, parts: Breakdown, money: int, left: Left) -> None:
     """Of an amount nothing is for time that a credit was granted for (edge 23). Raises Refused."""
-    credit = sum(item.credited for item in left.lines.values())
+    credit = _credit(left)
     rest = max(0, money - credit)
     if credit and parts.unallocated and parts.total > rest:
         raise Refused(

@@ -62,7 +62,7 @@ def major(minor: int, currency: str) -> str:
 
 def share(whole: int, part: int, parts: int) -> int:
     """`whole * part : parts`, half up. share(9600, 1, 3) is 3200; share(w, n, n) is exactly w."""
-    invariant(parts > 0 and 0 <= part <= parts, "a share is of 0 to all parts")
+    invariant(0 <= part <= parts > 0, "a share is of 0 to all parts")
     return proportion(whole, part, parts)
 
 
