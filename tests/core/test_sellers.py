@@ -25,8 +25,8 @@ from amends.core.requests import (
     TenderIn,
 )
 from amends.kernel.money import convert
-from amends.kernel.outcome import Accepted, Declined, PaymentState, RefundState, Unknown
-from amends.kernel.time import DAY, HOUR
+from amends.kernel.outcome import Accepted, Declined, PaymentState, Unknown
+from amends.kernel.time import HOUR
 from tests.core.desk import STRIPE, Desk, contract_order
 
 STRIPES = {STRIPE: Split("transfer", sellers=1, returns=False)}
@@ -238,60 +238,6 @@ def test_sellers_paid_apart_are_not_in_the_request_and_owe() -> None:
         "platform_fees": 300,
         "seller_shares": -4500,
     }
-
-
-def by_others(desk: Market, amount: int, name: str = "re_dashboard") -> None:
-    desk.hear(RefundState(name, "succeeded", amount, desk.order.currency))
-
-
-@pytest.mark.parametrize("splits", [FEES, STRIPES, SPLITS])
-def test_what_others_give_back_is_the_payees_where_it_can_be_nobody_elses(
-    splits: dict[str, Split],
-) -> None:
-    desk = market(splits=splits)
-    by_others(desk, 4000)
-    held = books(desk)
-    assert held.pop("sales_returns") == 4000
-    if splits is FEES:
-        assert held == {"seller_shares": -4000}, "the seller paid, of us nothing left"
-        assert desk.leg().parties == (Party("acct_1", 4000, part=400, taken=4000),)
-    else:
-        assert held == {f"clearing:{STRIPE}": -4000}
-    desk.hear(RefundState("re_dashboard", "failed", 4000, "EUR"))
-    assert not any(books(desk).values())
-
-
-def test_what_others_give_back_of_sellers_paid_apart_is_ours() -> None:
-    desk = market(splits=FEES, apart=True)
-    by_others(desk, 4000)
-    assert books(desk) == {"sales_returns": 4000, f"clearing:{STRIPE}": -4000}
-
-
-def test_after_others_the_payee_bears_what_is_left_of_his_part() -> None:
-    desk = market(splits=FEES)
-    by_others(desk, 4000)
-    last = refunded(desk, amount=6000)
-    assert [(p.amount, p.fee, p.taken) for p in last] == [(6000, 600, 5400)]
-    assert desk.balance("seller_shares") == -10_000
-    assert desk.balance(f"clearing:{STRIPE}") == -600
-
-
-def test_an_attempt_that_surfaces_had_asked_something_of_sellers() -> None:
-    desk = market()
-    ask(desk, amount=4000)
-    sent(desk)
-    desk.answer(Unknown("timeout"))
-    late = desk.state()
-    desk.now += DAY
-    desk.due()
-    desk.found()
-    sent(desk)
-    desk.accept()
-    desk.hear(late)
-    assert "closed_attempt_surfaced" in desk.raised()
-    assert desk.balance("seller_shares") == -8000
-    assert desk.balance("seller_receivable:acct_1") == 0
-    assert desk.balance(f"clearing:{STRIPE}") == -800
 
 
 def test_a_plain_order_has_no_parties_and_no_further_entries() -> None:
