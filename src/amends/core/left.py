@@ -5,8 +5,8 @@ A refund that was paid in part, or gives some of its claim up, keeps its parts i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -27,7 +27,10 @@ from amends.core.order import (
     room_of,
 )
 from amends.core.period import credited_of
+from amends.core.reasons import Reason, Refused
 from amends.kernel.money import scale, share
+
+_Of = TypeVar("_Of")
 
 
 class Rest(msgspec.Struct):
@@ -79,6 +82,14 @@ class Left(NamedTuple):
     lines: dict[str, Rest]
     shipping: dict[str, Rest]
     charges: dict[str, Rest]
+
+
+def named(known: Mapping[str, _Of], name: str, what: str, pointer: str) -> _Of:
+    """The line or charge that a request names. Raises Refused where the order has none such."""
+    if name not in known:
+        detail = f"The order has no {what} {name!r}; its {what}s are {sorted(known)}."
+        raise Refused(Reason.UNKNOWN_LINE, detail, line=name, pointer=pointer)
+    return known[name]
 
 
 def counts(refund: Refund) -> bool:

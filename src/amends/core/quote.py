@@ -21,6 +21,7 @@ from amends.core.left import (
     counts,
     given,
     left_over,
+    named,
     take,
     taken_over,
     unclaimed,
@@ -286,7 +287,7 @@ def _part(item_id: str, quantity: int, gross: int, left: Rest) -> LineShare:
 def _pick_lines(picks: Sequence[LinePick], lines: dict[str, Rest]) -> tuple[LineShare, ...]:
     shares = []
     for index, pick in enumerate(picks):
-        left = _line(pick.id, lines, f"/lines/{index}/id")
+        left = named(lines, pick.id, "line", f"/lines/{index}/id")
         if pick.quantity > left.quantity:
             raise Refused(
                 Reason.EXCEEDS_QUANTITY,
@@ -300,23 +301,11 @@ def _pick_lines(picks: Sequence[LinePick], lines: dict[str, Rest]) -> tuple[Line
     return tuple(shares)
 
 
-def _line(name: str, lines: dict[str, Rest], pointer: str) -> Rest:
-    left = lines.get(name)
-    if left is None:
-        raise Refused(
-            Reason.UNKNOWN_LINE,
-            f"The order has no line {name!r}; its lines are {sorted(lines)}.",
-            line=name,
-            pointer=pointer,
-        )
-    return left
-
-
 def _adjust(wanted: Sequence[LineAmount], lines: dict[str, Rest]) -> tuple[LineShare, ...]:
     """Amounts off the price of lines whose units stay."""
     shares = []
     for index, one in enumerate(wanted):
-        left = _line(one.id, lines, f"/adjustments/{index}/id")
+        left = named(lines, one.id, "line", f"/adjustments/{index}/id")
         _check_left(one.amount, left.gross, f"line {one.id!r}", line=one.id)
         part = _part(one.id, 0, one.amount, left)
         left.take(part)
@@ -395,14 +384,7 @@ def _pick_charges(order: Order, request: RefundIn, left: Left) -> tuple[LineShar
         picks = request.charges
     shares = []
     for index, pick in enumerate(picks):
-        rest = charges.get(pick.id)
-        if rest is None:
-            raise Refused(
-                Reason.UNKNOWN_LINE,
-                f"The order has no charge {pick.id!r}; its charges are {sorted(charges)}.",
-                line=pick.id,
-                pointer=f"/charges/{index}/id",
-            )
+        rest = named(charges, pick.id, "charge", f"/charges/{index}/id")
         if pick.id not in can:
             raise Refused(Reason.CHARGE_NOT_REFUNDABLE, charge=pick.id)
         amount = rest.gross if pick.amount is None else pick.amount

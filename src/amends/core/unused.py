@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from amends.core.left import Rest, given
+from amends.core.left import Rest, given, named
 from amends.core.order import Breakdown, Line, Order
 from amends.core.period import Period, Span, Unused, length, money_of, overlapping
 from amends.core.reasons import Reason, Refused
@@ -96,14 +96,7 @@ def pick(
     known = {line.id: line for line in order.lines}
     taken: list[Unused] = [one for parts in before for one in parts.unused]
     for index, asked in enumerate(request.unused):
-        line = known.get(asked.line)
-        if line is None:
-            raise Refused(
-                Reason.UNKNOWN_LINE,
-                f"The order has no line {asked.line!r}; its lines are {sorted(known)}.",
-                line=asked.line,
-                pointer=f"/unused/{index}/line",
-            )
+        line = named(known, asked.line, "line", f"/unused/{index}/line")
         amount, unused = _one(asked, line, taken, lines[line.id], f"/unused/{index}")
         taken.append(unused)
         yield line.id, amount, unused
