@@ -252,6 +252,20 @@ def test_edge_23_credited_time_is_not_paid_in_money_for_whatever_reason(request_
     assert desk.refund().amount == 2000
 
 
+def test_edge_23_beyond_what_was_not_credited_there_is_not_a_cent() -> None:
+    desk = desk_of(plan(credited=(SpanIn(NOV, DEC),)))
+    refused = desk.tell(RefundRequested(RefundIn(reason="goodwill", amount=1))).refused
+    assert refused is not None
+    assert (refused.reason, refused.extra) == (Reason.EXCEEDS_REMAINING, {"remaining": 0})
+    assert refused.detail == (
+        "0 EUR (minor units) is left, 1 was asked: 3000 was given back as credit for time."
+    )
+    goods = plan(credited=(SpanIn(on(11), DEC),))
+    desk = Desk(contract_order(lines=(goods,), shipping=(), tenders=(card(3100),)))
+    assert refusal(desk, RefundIn(reason="goodwill", amount=1101))[1] == {"remaining": 1100}
+    assert desk.tell(RefundRequested(RefundIn(reason="goodwill", amount=1100))).refused is None
+
+
 def test_edge_23_an_order_that_is_cancelled_keeps_what_was_credited() -> None:
     desk = desk_of(plan(credited=(SpanIn(on(11), DEC),)))
     desk.tell(OrderCancelled("customer"))
