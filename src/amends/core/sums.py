@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from amends.core.left import named
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargeIn, LineIn, OrderIn, PromotionIn, ShippingIn
 
@@ -120,16 +121,10 @@ def _check_order_discounts(report: OrderIn) -> None:
 
 
 def _check_promotions(report: OrderIn) -> None:
-    lines = {line.id for line in report.lines}
+    lines = {line.id: line for line in report.lines}
     for index, promotion in enumerate(report.promotions):
-        unknown = sorted(set(promotion.lines) - lines)
-        if unknown:
-            raise Refused(
-                Reason.UNKNOWN_LINE,
-                f"The order has no line {unknown[0]!r}; its lines are {sorted(lines)}.",
-                line=unknown[0],
-                pointer=f"/promotions/{index}/lines",
-            )
+        for name in promotion.lines:
+            named(lines, name, "line", f"/promotions/{index}/lines")
         if trouble := _incomplete(promotion):
             raise Refused(Reason.VALIDATION, trouble, pointer=f"/promotions/{index}")
 
