@@ -6,20 +6,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from amends.core.decision import Method
 from amends.core.facts import RefundRequested
 from amends.core.policy import Amounts
-from amends.core.quote import basis_of, changed
+from amends.core.quote import basis_of, changed, compute
 from amends.core.reasons import Reason
 from amends.core.requests import (
+    CaptureIn,
     ChargePick,
     LineAmount,
     LineIn,
     LinePick,
+    PaymentKey,
+    PspIn,
     RefundIn,
     ShippingIn,
+    TenderIn,
 )
-from tests.core.desk import Desk, card, contract_order
+from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 from tests.core.test_amounts import ask, desk_of
 from tests.core.test_news import dispute
 from tests.core.test_promotions import CLAWBACK, line, order_of
@@ -100,6 +106,82 @@ def test_a_refusal_says_what_where_and_how_much(
     assert found[1] == sentence or not sentence
 
 
+def test_nothing_left_and_steps_say_so() -> None:
+    desk = desk_of(charges=(), tenders=(card(10_200),))
+    ask(desk)
+    assert told(desk)[2] == {"remaining": 0}
+    terms = {STRIPE: replace(TERMS, multiple_of=(("EUR", 100),))}
+    assert told(Desk(terms=terms), amount=150)[1] == (
+        "The provider pays EUR only in multiples of 100 minor units."
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (5_000, None),
+        (5_001, Reason.EXCEEDS_TENDER),
+        (9_999, Reason.EXCEEDS_TENDER),
+        (10_200, Reason.EXCEEDS_TENDER),
+        (10_201, Reason.EXCEEDS_REMAINING),
+    ],
+)
+def test_more_than_the_tender_that_is_named_has_but_not_than_the_order(
+    asked: int, reason: Reason | None
+) -> None:
+    gift = TenderIn(5_200, "gift_card", reference="G")
+    desk = Desk(contract_order(tenders=(gift, card(5_000))))
+    request = RefundIn(amount=asked, payment=PaymentKey(STRIPE, "pi_1"))
+    found = desk.tell(RefundRequested(request)).refused
+    assert (found and found.reason) == reason
+
+
+def test_a_quote_names_its_order() -> None:
+    desk = Desk()
+    assert compute(desk.order, RefundIn(amount=1)).order == desk.order.id
+
+
+def test_an_amount_is_of_what_was_worth_something() -> None:
+    """A gift among the goods gives nothing back, to the last cent of the others."""
+    goods = (LineIn("1", 1, 100), LineIn("2", 1, 0))
+    desk = Desk(contract_order(lines=goods, shipping=(), tenders=(card(100),)))
+    assert [share.id for share in ask(desk, amount=100).breakdown.lines] == ["1"]
+    assert (
+        told(Desk(contract_order(lines=goods, tenders=(card(700),))), lines=(LinePick("2", 1),))[0]
+        is Reason.WORTH_NOTHING
+    )
+
+
+def test_an_amount_beyond_all_parts_is_of_none() -> None:
+    desk = Desk(contract_order(lines=(), shipping=(ShippingIn("s1", 600),), tenders=(card(700),)))
+    ask(desk, shipping="full")
+    parts = ask(desk, amount=100).breakdown
+    assert (parts.unallocated, parts.parts) == (100, ())
+
+
+def test_an_amount_of_a_sale_that_is_undone_reaches_what_is_not_refundable_last() -> None:
+    given = ask(desk_of(), amount=10_440, reason="cancelled").breakdown
+    assert [charge.id for charge in given.charges] == ["w"]
+
+
+def test_only_where_it_must_be_said_a_refund_is_of_one_capture() -> None:
+    captures = (CaptureIn("A", 3_200), CaptureIn("B", 7_000))
+    tender = TenderIn(10_200, "payment", STRIPE, "pi_1", 10_200, PspIn(captures=captures))
+    order = Desk(contract_order(tenders=(tender,))).order
+    (whole,) = compute(order, RefundIn()).portions
+    assert (whole.amount, whole.capture) == (10_200, "")
+    each = compute(order, RefundIn(), by_capture=frozenset((whole.payment,))).portions
+    assert [(one.amount, one.capture) for one in each] == [(3_200, "A"), (7_000, "B")]
+
+
+def test_what_no_known_capture_holds_is_not_quoted() -> None:
+    captures = (CaptureIn("A", 3_200), CaptureIn("B", 6_000))
+    tender = TenderIn(10_200, "payment", STRIPE, "pi_1", 10_200, PspIn(captures=captures))
+    terms = {STRIPE: replace(TERMS, methods=(Method(per_capture=True),))}
+    found = told(Desk(contract_order(tenders=(tender,)), terms=terms))
+    assert (found[0], found[2]) == (Reason.CAPTURE_UNKNOWN, {"remaining": 9_200})
+
+
 def test_too_little_says_the_least() -> None:
     desk = desk_of(SMALL)
     assert told(desk, amount=8_999, reason="return") == (
@@ -107,6 +189,10 @@ def test_too_little_says_the_least() -> None:
         "8999 EUR (minor units) was asked; the least refunded is 9000.",
         {"amount": 8_999, "minimum": 9_000},
     )
+    assert told(desk, amount=1, reason="return")[0] is Reason.BELOW_MINIMUM
+    assert ask(desk, amount=9_000, reason="return").amount == 9_000
+    free = desk_of(SMALL, lines=(LineIn("1", 2, 0), LineIn("2", 1, 9_600)))
+    assert told(free, lines=(LinePick("1", 1),))[0] is Reason.WORTH_NOTHING
     credit = Amounts(minimum=SMALL.minimum, below_minimum="credit")
     found = told(desk_of(credit), amount=8_999, reason="return")
     assert found[1].endswith(" As store credit it is given with the customer's `consent`.")

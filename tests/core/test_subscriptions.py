@@ -173,6 +173,24 @@ def test_edge_23_money_never_exceeds_what_was_paid_less_what_was_used() -> None:
     assert new.refund().breakdown.unused[0].credit == 0
 
 
+def test_time_beside_lines_and_what_of_it_is_no_money() -> None:
+    """Lines that are named go back beside the time; time that was paid by credit is no line's."""
+    goods = LineIn("1", 1, 500)
+    both = contract_order(lines=(plan(), goods), shipping=(), tenders=(card(3500),))
+    time = (UnusedIn("plan", on(16)),)
+    found = compute(Desk(both).order, RefundIn(lines=(LinePick("1", 1),), unused=time))
+    assert [(share.id, share.gross) for share in found.breakdown.lines] == [
+        ("1", 500),
+        ("plan", 1500),
+    ]
+    paid_by_credit = (plan(total=4000, paid_by_credit=2000), goods)
+    both = contract_order(lines=paid_by_credit, shipping=(), tenders=(card(4500),))
+    time = (UnusedIn("plan", on(22)),)
+    found = compute(Desk(both).order, RefundIn(lines=(LinePick("1", 1),), unused=time))
+    assert [share.id for share in found.breakdown.lines] == ["1"]
+    assert found.breakdown.unused[0].credit == 1800
+
+
 def test_a_credit_granted_for_time_that_was_refunded_contradicts_it() -> None:
     desk = desk_of(plan())
     paid(desk, on(16))

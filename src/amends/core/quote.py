@@ -329,11 +329,10 @@ def _pick_shipping(order: Order, request: RefundIn, left: Left) -> tuple[LineSha
     shipping, wanted = left.shipping, request.shipping
     whole = _worth(shipping)
     owed = _shipping_owed(order, left) if request.statutory and request.lines else {}
-    if wanted == "proportional":
-        by_goods = _in_proportion(order, left)
-        found = ((name, max(amount, owed.get(name, 0))) for name, amount in by_goods.items())
+    if wanted == "proportional":  # all of it with the last unit: no less than what is owed
+        found = _in_proportion(order, left).items()
         return tuple(_part(name, 0, amount, shipping[name]) for name, amount in found if amount)
-    amount = {"none": 0, "full": whole}.get(wanted, 0) if isinstance(wanted, str) else wanted
+    amount = wanted if isinstance(wanted, int) else whole if wanted == "full" else 0
     _check_left(amount, whole, "shipping", component="shipping")
     if not owed:
         return _spread_over(amount, shipping)
@@ -416,9 +415,9 @@ def _open(order: Order, request: RefundIn, left: Left) -> Left:
 
 
 def _spread_over(amount: int, items: dict[str, Rest]) -> tuple[LineShare, ...]:
-    weights = [max(0, item.gross) for item in items.values()]
-    if not amount or not any(weights):
+    if not amount:
         return ()
+    weights = [max(0, item.gross) for item in items.values()]
     parts = zip(items, allocate(amount, weights), strict=True)
     return tuple(_part(name, 0, gross, items[name]) for name, gross in parts if gross)
 
