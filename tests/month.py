@@ -270,9 +270,9 @@ def _kept_as_they_come(rows: list[Any]) -> set[str]:
 def realised(folder: Path, path: Path) -> Found:
     """Gain and loss of exchange, refund by refund and dispute by dispute: what the provider took
     less what was owed, at the rate of the order. By none of our code but the orders' ids. Of what
-    the provider told no figures, all that leaves a payment is rounded as a whole, and what is owed
-    refund by refund: where an order has several of them it may be off by their rounding (the
-    checker of the run reckons that too, to the cent)."""
+    the provider told no figures (a fallback, a payee's), all that leaves a payment is rounded as a
+    whole, and what is owed refund by refund: where an order has several of them it may be off by
+    their rounding (the checker of the run reckons that too, to the cent)."""
     told = _told(folder)
     apart = _of_payees(told)
     taken = {
@@ -293,21 +293,19 @@ def realised(folder: Path, path: Path) -> Found:
     expected, room = _of_disputes(told, currencies), Counter[str]()
     moved = Counter(order for (order, _), legs in paid.items() for _ in legs)
     moved.update(list(expected))
+    known = {n for n, m in taken.items() if m["settled_currency"] == "EUR" and n not in apart}
+    untold = {order for (order, _), legs in paid.items() if not known.issuperset(legs.values())}
     for (order, _), legs in paid.items():
         rate = RATE.get(currencies[order])
         movements = [taken[name] for name in legs.values() if name in taken]
         if rate is None or not movements:
             continue
-        figures = [
-            movement
-            for movement in movements
-            if movement["settled_currency"] == "EUR" and movement["psp_refund_id"] not in apart
-        ]
+        figures = [movement for movement in movements if movement["psp_refund_id"] in known]
         others = sum(m["amount"] for m in movements if m not in figures)
         owed = _rounded(rate * sum(m["amount"] for m in movements))
         worth = sum(m["settled"] for m in figures) + _rounded(rate * others)
         expected[order] += worth - owed
-        room[order] += 0 if moved[order] == 1 or len(figures) == len(legs) else 2 * len(legs)
+        room[order] += 2 * len(legs) if moved[order] > 1 and order in untold else 0
     _say(f"realised: {sum(booked.values()):,} booked, {sum(expected.values()):,} recomputed")
     _say(f"gains {-sum(n for n in booked.values() if n < 0):,}, of {len(+booked)} orders losses")
     for order in sorted(booked.keys() | expected.keys()):
