@@ -15,7 +15,7 @@ from amends.core.facts import Approved, Canceled, OrderCancelled, OrderReported,
 from amends.core.order import Order, Tax, remaining, room_of, shown_state
 from amends.core.orders import check_order
 from amends.core.policy import Amounts, built_in
-from amends.core.reasons import Refused
+from amends.core.reasons import Reason, Refused
 from amends.core.requests import (
     CaptureIn,
     CustomerIn,
@@ -234,6 +234,43 @@ def test_a_newer_report_does_not_double_a_gift_card() -> None:
         assert [p.id for p in desk.order.payments].count(first) == len(desk.order.payments) - 1 == 1
         assert desk.order.remaining == 10_200
     assert desk.payment(0).psp_payment_id == "GC-1"
+
+
+def sold(total: int, *gifts: TenderIn, version: int = 1) -> OrderIn:
+    lines = (LineIn("1", 1, total),)
+    return contract_order(lines=lines, shipping=(), tenders=(*gifts, card(5000)), version=version)
+
+
+@pytest.mark.parametrize(
+    ("total", "put_right"), [(8000, gift(3000, "G")), (10_000, gift(5000, "H"))]
+)
+def test_edge_19_a_gift_card_paid_what_its_shop_said_last(total: int, put_right: TenderIn) -> None:
+    """Another amount, or another card: nobody but the shop knows, so that its last word counts. A
+    payment never shrinks so (orders.py), since its provider may have told more."""
+    desk = Desk(sold(10_000, gift(5000, "G")))
+    assert desk.tell(OrderReported(sold(total, put_right, version=2))).refused is None
+    assert desk.order.remaining == total
+    assert ask(desk) == ""
+    assert desk.refund().amount == total
+
+
+@pytest.mark.parametrize(
+    ("total", "put_right"), [(8000, gift(3000, "G")), (10_000, gift(5000, "H")), (5000, None)]
+)
+def test_edge_19_a_gift_card_keeps_what_it_gave_back(
+    total: int, put_right: TenderIn | None
+) -> None:
+    """What it gave back it had paid, and a version that has it otherwise would give that twice."""
+    desk = Desk(sold(10_000, gift(5000, "G")))
+    assert ask(desk, amount=3001, tenders=(TenderPick("G", 3001),)) == ""
+    gifts = (put_right,) if put_right else ()
+    refused = desk.tell(OrderReported(sold(total, *gifts, version=2))).refused
+    assert refused is not None
+    assert refused.reason == Reason.ORDER_CONFLICT
+    assert refused.detail == "Tender 'G' gave 3001 back; keep it, with no less than that."
+    less = sold(8001, gift(3001, "G"), version=2)
+    assert desk.tell(OrderReported(less)).refused is None
+    assert desk.order.remaining == 5000
 
 
 def test_two_tenders_of_one_name_are_refused() -> None:

@@ -24,6 +24,7 @@ from amends.core.order import (
     Tender,
     Tier,
     psp_ids,
+    taken,
 )
 from amends.core.reasons import Reason, Refused
 from amends.core.releases import tell_if_both
@@ -310,11 +311,16 @@ def _charge(charge: ChargeIn, included: bool) -> Charge:
 def _payments(
     order: Order, report: OrderIn, now: Instant
 ) -> tuple[tuple[Payment, ...], tuple[Tender, ...]]:
-    """Payments never shrink by a shop's word: the provider's news may be ahead of it."""
+    """Payments never shrink by a shop's word: the provider's news may be ahead of it. Of a gift card
+    or store credit nobody else tells: its last word counts, and one that it names no more is none.
+    """
     placed_at = parse_rfc3339(report.placed_at) if report.placed_at else now
-    known_now = {p.id: p for p in order.payments}
-    tenders: list[Tender] = []
     credits = _credits(order, report)
+    named = {credit.id for credit in credits.values()}
+    known_now = {
+        p.id: p if p.is_money or p.id in named else _restated(p, 0) for p in order.payments
+    }
+    tenders: list[Tender] = []
     for place, tender in enumerate(report.tenders):
         if tender.kind != "payment":
             credit = credits[place]
@@ -347,11 +353,21 @@ def _credits(order: Order, report: OrderIn) -> dict[int, Payment]:
     for place, tender in told.items():
         before = found.get(place) or _new_credit(order, tender, names)
         names.add(before.id)
-        taken = max(before.captured, tender.captured or tender.amount)
-        amounts = {"authorized": taken, "captured": taken, "captured_peak": taken}
         name = before.psp_payment_id or tender.reference
-        found[place] = replace(before, psp_payment_id=name, **amounts)
+        amount = tender.captured or tender.amount
+        found[place] = _restated(replace(before, psp_payment_id=name), amount)
     return found
+
+
+def _restated(credit: Payment, amount: int) -> Payment:
+    """With what it paid as it is told now. Raises Refused if that is less than it gave back."""
+    if amount < (back := taken(credit)):
+        raise Refused(
+            Reason.ORDER_CONFLICT,
+            f"Tender {credit.psp_payment_id or credit.id!r} gave {back} back; keep it, with no "
+            "less than that.",
+        )
+    return replace(credit, authorized=amount, captured=amount, captured_peak=amount)
 
 
 def _same_card(known: Payment, tender: TenderIn) -> bool:
