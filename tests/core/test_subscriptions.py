@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amends.core.facts import Canceled, OrderCancelled, OrderReported, RefundRequested
+from amends.core.left import left_over
 from amends.core.order import Leg
 from amends.core.period import Period, money_of
+from amends.core.policy import built_in
 from amends.core.quote import Quote, compute
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import (
@@ -25,7 +27,7 @@ from amends.core.requests import (
     TenderIn,
     UnusedIn,
 )
-from amends.kernel.outcome import Declined
+from amends.kernel.outcome import Declined, RefundState
 from amends.kernel.time import DAY, parse_rfc3339, rfc3339
 from tests.core.desk import Desk, card, contract_order
 
@@ -321,6 +323,40 @@ def test_edge_23_time_of_which_a_part_was_paid_is_asked_for_again_but_not_credit
     assert conflicts(desk, again(plan(credited=(SpanIn(on(11), DEC),)), tenders=two))
     assert paid(desk, on(16)) == 1000
     assert refusal(desk, asked(on(20)))[0] == Reason.TIME_REFUNDED
+
+
+def test_edge_23_a_version_keeps_a_line_of_which_only_credit_went_back() -> None:
+    """Paid by credit alone it has no share of the refund, and was not missed with the lines."""
+    upgrade = LineIn("new", 1, 100, period=PeriodIn(NOV, DEC, "day", paid_by_credit=3000))
+    desk = Desk(contract_order(lines=(plan(), upgrade), shipping=(), tenders=(card(3100),)))
+    both = RefundIn(unused=(UnusedIn("plan", on(16)), UnusedIn("new", on(16))))
+    assert desk.tell(RefundRequested(both)).refused is None
+    assert [share.id for share in desk.refund().breakdown.lines] == ["plan"]
+    assert conflicts(desk, again(plan()))
+
+
+def test_edge_10_what_others_give_back_is_adopted_beside_what_is_held_for_a_review() -> None:
+    """What a review is to take over is held back part by part, net and each tax at the worse of
+    two cases; of a line of which time was credited that leaves less than nothing, which counts as
+    nothing."""
+    period = PeriodIn(NOV, DEC, "day", credited=(SpanIn(on(9), on(16)),))
+    taxes = (TaxIn("VAT", 29), TaxIn("ECO", 11))
+    line = LineIn("plan", 2, 169, taxes=taxes, period=period)
+    tenders = (card(33), card(136, name="pi_2"))
+    desk = Desk(contract_order(lines=(line,), shipping=(), tenders=tenders))
+    desk.tell(RefundRequested(RefundIn(reason="damaged", lines=(LinePick("plan", 1),))))
+    desk.due(desk.leg(0))
+    desk.accept(leg=desk.leg(0))
+    desk.due(desk.leg(1))
+    desk.answer(Declined("expired_or_canceled_card"), desk.leg(1))
+    desk.policy = built_in(0)
+    desk.tell(RefundRequested(RefundIn(reason="price_adjustment", amount=76)))
+    desk.tell(RefundRequested(RefundIn(reason="damaged", lines=(LinePick("plan", 2),))))
+    assert desk.refund().takes_over
+    assert left_over(desk.order).lines["plan"].gross == 0
+    desk.hear(RefundState("re_1", "succeeded", 1, "EUR"), "pi_2")
+    assert desk.payment(1).external == 1
+    assert desk.refund().breakdown.unallocated == 1
 
 
 def test_time_that_two_refunds_paid_after_all_counts_once() -> None:

@@ -47,11 +47,17 @@ class Rest(msgspec.Struct):
 
     @property
     def gross(self) -> int:
-        return self.net + sum(self.taxes.values()) - self.credited
+        """What can be given back of it; what is held back of each part may come to more than that
+        leaves beside the credit."""
+        return max(0, self._uncredited)
 
     @property
     def short(self) -> bool:
-        return min(self.quantity, self.net, self.gross, *self.taxes.values()) < 0
+        return min(self.quantity, self.net, self._uncredited, *self.taxes.values()) < 0
+
+    @property
+    def _uncredited(self) -> int:
+        return self.net + sum(self.taxes.values()) - self.credited
 
     def take(self, share_: LineShare) -> None:
         self.quantity -= share_.quantity

@@ -417,7 +417,7 @@ def _open(order: Order, request: RefundIn, left: Left) -> Left:
 def _spread_over(amount: int, items: dict[str, Rest]) -> tuple[LineShare, ...]:
     if not amount:
         return ()
-    weights = [max(0, item.gross) for item in items.values()]
+    weights = [item.gross for item in items.values()]
     parts = zip(items, allocate(amount, weights), strict=True)
     return tuple(_part(name, 0, gross, items[name]) for name, gross in parts if gross)
 

@@ -66,7 +66,7 @@ def check_not_both(before: Order, order: Order) -> None:
     Raises Refused."""
     was, now = ({line.id: line.period for line in o.lines} for o in (before, order))
     for one in (one for _, parts in given(order, ()) for one in parts.unused):
-        old, new = was[one.line], now[one.line]
+        old, new = was[one.line], now.get(one.line)
         kept_ = old and new and replace(old, credited=()) == replace(new, credited=())
         if not kept_ or new is None or overlapping(one.span, new.granted):
             raise Refused(
@@ -117,7 +117,7 @@ def _one(
     back = line.total - left.credited - left.gross  # for whatever reason
     credit = max(0, credit - sum(one.credit for one in mine))
     used = period.whole - units - length(period.granted)
-    return min(max(0, money - back), max(0, left.gross)), Unused(line.id, *span, credit, used)
+    return min(max(0, money - back), left.gross), Unused(line.id, *span, credit, used)
 
 
 def _span(asked: UnusedIn, period: Period, pointer: str) -> Span:
