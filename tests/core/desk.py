@@ -331,8 +331,6 @@ def check_parts(order: Order, without: set[str]) -> None:
                 for share in part.taxes:
                     assert share.amount > 0
                     left[group, part.id, f"tax {share.name}"] -= share.amount
-        for fee in given.fees:
-            held["fee", fee.kind, ""] += fee.gross
     assert all(value >= 0 for value in left.values()), left
     for refund in order.refunds:
         stands = refund.claimed or any(g.state in (*LIVE, "succeeded") for g in refund.legs)
@@ -341,6 +339,9 @@ def check_parts(order: Order, without: set[str]) -> None:
             # made up for by the next. What waits for a person is asked when it is approved.
             if refund.stage == "active" and (stands or one.gross > 0):
                 held[one.promotion, one.on, one.part] += one.gross
+        for fee in refund.breakdown.fees:
+            if refund.stage in ("active", "held") and (stands or fee.gross > 0):
+                held["fee", fee.kind, ""] += fee.gross
     assert all(value >= 0 for value in held.values()), held
 
 

@@ -45,9 +45,9 @@ from amends.core.order import (
 )
 from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
 from amends.core.policy import Question, judge
-from amends.core.promotions import check_not_given_back, check_right
 from amends.core.quote import Portion, Quote, basis_of, changed, compute, fits
 from amends.core.reasons import Reason, Refusal, Refused
+from amends.core.reckoned import check_not_built_on, check_right
 from amends.core.requests import RefundIn
 from amends.core.reviews import REVIEW_FOR, set_deadline, tell_requested
 from amends.core.risk import Features
@@ -440,7 +440,7 @@ def cancel(work: Work, fact: Canceled) -> None:
         work.put_refund(refund.id, stage="active", decide_by=0)
         _drop_all(work, refund)
         claims.lapse(work, work.refund(refund.id))  # a retry: what failed before it was still owed
-    check_not_given_back(work.order, refund)
+    check_not_built_on(work.order, refund)
     work.event("refund.canceled", refund=refund.id, amount=amount)
 
 

@@ -11,7 +11,18 @@ from typing import Any
 
 import msgspec
 
-from amends.core import asks, claims, fallback, heard, news, payouts, small, stock, writeoffs
+from amends.core import (
+    asks,
+    claims,
+    fallback,
+    heard,
+    news,
+    payouts,
+    reckoned,
+    small,
+    stock,
+    writeoffs,
+)
 from amends.core.decision import Ctx, Decision
 from amends.core.facts import (
     Answered,
@@ -91,6 +102,7 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
         HANDLERS[type(recorded.fact)](work, recorded.fact)
         small.pay_out(work)
         claims.explain_others(work)
+        reckoned.tell_if_built_on(work, start)
         fallback.start_due(work)
     except Refused as refused:
         if order is None:

@@ -7,11 +7,12 @@ bears the cost of sending the goods back at most.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from amends.core.order import Breakdown, Fee, TaxShare
+from amends.core.left import given, waiting
+from amends.core.order import Breakdown, Fee, Order, TaxShare
 from amends.core.policy import Amounts
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import FeeIn, FeeKind, RefundIn
@@ -40,26 +41,38 @@ def kept_back(
     return fees
 
 
+def standing(order: Order, freed: Collection[str]) -> list[Fee]:
+    """What others keep back and give back: of what waits for a person only what it gives back."""
+    every = [fee for _, one in given(order, freed) for fee in one.fees]
+    decided = [fee for _, one in given(order, freed, waiting(order)) for fee in one.fees]
+    return [fee for fee in every if fee.gross < 0] + [fee for fee in decided if fee.gross > 0]
+
+
+def kept(fees: Iterable[Fee]) -> Counter[tuple[FeeKind, str]]:
+    """How much of each kind is kept back: net (""), and of each tax by its name."""
+    sums: Counter[tuple[FeeKind, str]] = Counter()
+    for fee in fees:
+        sums[fee.kind, ""] += fee.net
+        for tax in fee.taxes:
+            sums[fee.kind, tax.name] += tax.amount
+    return sums
+
+
 def given_back(parts: Breakdown, before: Sequence[Fee]) -> Breakdown:
     """What an amount gives back beyond all components is of the fees that were kept back `before`,
-    each with its tax, as far as they go."""
-    kept: dict[FeeKind, Counter[str]] = {}
-    for fee in before:
-        named = kept.setdefault(fee.kind, Counter())
-        named[""] += fee.net
-        for tax in fee.taxes:
-            named[tax.name] += tax.amount
-    back = min(parts.unallocated, sum(named.total() for named in kept.values()))
+    each with its tax, as far as they go. More may have been given back of one than was kept: where
+    a provider refused the refund that kept it, the others make up for that."""
+    every = kept(before)
+    back = min(parts.unallocated, every.total())
     if back <= 0:
         return parts
+    left = +every
+    split = dict(zip(left, allocate(back, list(left.values())), strict=True))
     fees = []
-    split = allocate(back, [named.total() for named in kept.values()])
-    for (kind, named), gross in (
-        (one, gross) for one, gross in zip(kept.items(), split, strict=True) if gross
-    ):
-        net, *taxes = allocate(gross, list(named.values()))
-        shares = zip(list(named)[1:], taxes, strict=True)
-        fees.append(Fee(kind, -net, tuple(TaxShare(name, -n) for name, n in shares if n)))
+    for kind in dict.fromkeys(kind for kind, _ in left):
+        taxes = tuple(TaxShare(n, -a) for (k, n), a in split.items() if k == kind and n and a)
+        fee = Fee(kind, -split.get((kind, ""), 0), taxes)
+        fees += [fee] if fee.gross else []
     return replace(parts, unallocated=parts.unallocated - back, fees=tuple(fees))
 
 

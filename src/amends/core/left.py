@@ -107,6 +107,11 @@ def counts(refund: Refund) -> bool:
     )
 
 
+def waiting(order: Order) -> frozenset[str]:
+    """Refunds that a person is to decide."""
+    return frozenset(refund.id for refund in order.refunds if refund.stage == "review")
+
+
 def taken_over(order: Order) -> frozenset[str]:
     """Refunds whose standing claim one in review is to take over."""
     return frozenset(

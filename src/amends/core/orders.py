@@ -311,9 +311,8 @@ def _charge(charge: ChargeIn, included: bool) -> Charge:
 def _payments(
     order: Order, report: OrderIn, now: Instant
 ) -> tuple[tuple[Payment, ...], tuple[Tender, ...]]:
-    """Payments never shrink by a shop's word: the provider's news may be ahead of it. Of a gift card
-    or store credit nobody else tells: its last word counts, and one that it names no more is none.
-    """
+    """Payments never shrink by a shop's word: the provider's news may be ahead of it. Of gift cards
+    and store credit nobody else tells: its last word counts, and what it names no more is none."""
     placed_at = parse_rfc3339(report.placed_at) if report.placed_at else now
     credits = _credits(order, report)
     named = {credit.id for credit in credits.values()}

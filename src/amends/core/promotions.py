@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.left import counts, given
+from amends.core.left import counts, given, waiting
 from amends.core.order import Breakdown, Discount, Line, Lost, Order, Promotion, Refund, TaxShare
 from amends.core.reasons import Reason, Refused
 from amends.kernel.money import allocate, share
@@ -110,8 +110,7 @@ def check_right(order: Order, refund: Refund) -> None:
     keep back what follows from what is kept. Raises Refused."""
     if not bears(refund):
         return
-    waiting = {r.id for r in order.refunds if r.stage == "review"}
-    others = given(order, refund.takes_over, waiting | {refund.id})
+    others = given(order, refund.takes_over, waiting(order) | {refund.id})
     every = [*others, (refund.reason, refund.breakdown)]
     found = loss(order, [parts for _, parts in every], basket(order, every), False, False)
     free = {promotion.id for promotion in order.promotions if promotion.if_lost == "waive"}

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from amends.core.captures import capture_rooms, spread
 from amends.core.facts import Basis
-from amends.core.fees import given_back, kept_back
+from amends.core.fees import given_back, kept_back, standing
 from amends.core.left import (
     Left,
     Rest,
@@ -42,7 +42,7 @@ from amends.core.promotions import at_stake, basket, bears, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
 from amends.core.tenders import exceeds_tender, is_mixed, portioned
-from amends.core.unused import needs_time
+from amends.core.unused import leans_on, needs_time
 from amends.core.unused import pick as unused_time
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
@@ -101,7 +101,7 @@ def compute(
         parts = Breakdown(compensation=request.amount or 0)
     elif request.amount is not None:
         parts = _spread(request.amount, _open(order, request, left), left)
-        parts = given_back(parts, [fee for _, one in before for fee in one.fees])
+        parts = given_back(parts, standing(order, freed))
         _check_not_credited(order, parts, money, left)
     elif request.by_parts:
         parts = _by_parts(order, request, [one for _, one in before], left)
@@ -171,15 +171,15 @@ def _less_lost(
 
 def _builds_on(order: Order, request: RefundIn, left: Left, returned: bool) -> tuple[str, ...]:
     """The refunds in review on whose goods it depends what this one is to give back: of promotions,
-    of shipping in proportion to the goods, or because with them the sale is undone as a whole."""
-    waiting = [r for r in order.refunds if r.stage == "review" and bears(r)]
+    of shipping in proportion to the goods, or because with them the sale is undone as a whole; or
+    on the credit they give back for time."""
+    waiting = [refund for refund in order.refunds if refund.stage == "review"]
     if not waiting:
         return ()
     whole = request.by_parts and (request.statutory or request.reason in UNDONE)
     depends = request.shipping == "proportional" or (whole and not _kept_any(left))
-    if depends or (returned and at_stake(order)):
-        return tuple(refund.id for refund in waiting)
-    return ()
+    goods = depends or (returned and at_stake(order))
+    return tuple(r.id for r in waiting if (goods and bears(r)) or leans_on(request, r))
 
 
 # Whose amount may be too small to be worth a payment; for any other reason it is owed.

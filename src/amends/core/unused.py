@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from amends.core.left import Rest, given, named
-from amends.core.order import Breakdown, Line, Order
+from amends.core.order import Breakdown, Line, Order, Refund
 from amends.core.period import Period, Span, Unused, length, money_of, overlapping
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import LineIn, OrderIn, PeriodIn, RefundIn, UnusedIn
@@ -118,6 +118,25 @@ def _one(
     credit = max(0, credit - sum(one.credit for one in mine))
     used = period.whole - units - length(period.granted)
     return min(max(0, money - back), left.gross), Unused(line.id, *span, credit, used)
+
+
+def leans_on(request: RefundIn, refund: Refund) -> bool:
+    """Whether what a request gives for its time depends on credit that a refund gives back."""
+    lines = {asked.line for asked in request.unused}
+    return any(one.credit and one.line in lines for one in refund.breakdown.unused)
+
+
+def uncredited(period: Period, total: int, ones: Sequence[Unused]) -> int:
+    """How much of the credit that goes with time that was given back nobody gives back; below zero
+    where more is."""
+    _, credit = money_of(period, total, length(one.span for one in ones if not one.part))
+    return credit - sum(one.credit for one in ones)
+
+
+def twice(ones: Sequence[Unused]) -> int:
+    """How many units are given back more than once."""
+    spans = [one.span for one in ones if not one.part]
+    return sum(end - start for start, end in spans) - length(spans)
 
 
 def _span(asked: UnusedIn, period: Period, pointer: str) -> Span:

@@ -55,8 +55,12 @@ def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Fo
     fees: Counter[str] = Counter()
     for fee in (fee for refund in refunds for fee in refund.breakdown.fees):
         fees[fee.kind] += fee.gross
+    unpaid: Counter[str] = Counter()  # given back before the refund that kept it ended so
+    for refund in (refund for refund in case.order.refunds if not _counts(refund)):
+        for fee in refund.breakdown.fees:
+            unpaid[fee.kind] += max(0, fee.gross)
     for kind, value in sorted(fees.items()):
-        if value < 0:
+        if value < -unpaid[kind]:
             yield case.wrong("I6", f"{-value} more of fees ({kind}) was given back than was kept")
     yield from _exact_at_the_end(case, original, given, amount + fees.total())
 
