@@ -6,9 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from amends.core.facts import Approved, Canceled, RefundRequested, Rejected, Retried
 from amends.core.order import Refund
+from amends.core.period import length, money_of
 from amends.core.policy import built_in
 from amends.core.quote import DEPENDS
 from amends.core.reasons import Reason
@@ -200,3 +203,49 @@ def test_what_waits_gives_no_fee_back_that_is_not_kept_any_more() -> None:
     assert fees_of(waits) == {"return_label": -20}
     assert refused_by(desk, Canceled(first.id)) == ""
     assert refused_by(desk, Approved(waits.id)) == Reason.AMOUNT_CHANGED
+
+
+# -- any course of things --------------------------------------------------------------------------
+
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["ask", "review"]), st.integers(0, 5)),
+    st.tuples(
+        st.sampled_from(["cancel", "decline", "retry", "approve", "reject"]), st.integers(0, 4)
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    total=st.integers(1, 100),
+    credit=st.integers(0, 100),
+    steps=st.lists(STEPS, min_size=3, max_size=12),
+)
+def test_edge_23_time_is_worth_what_stands_whatever_became_of_other_refunds(
+    total: int, credit: int, steps: list[tuple[str, int]]
+) -> None:
+    """Six spans of five days: what is owed or was paid for those that stand is no more money than
+    goes with them, but for a cent each of the rounding that the others had; unless a person was
+    told. No time is paid for twice."""
+    desk = desk_of(plan(total, paid_by_credit=credit))
+    facts = {"cancel": Canceled, "retry": Retried, "approve": Approved, "reject": Rejected}
+    for name, number in steps:
+        if name in ("ask", "review"):
+            desk.policy = ALL if name == "review" else built_in(10**9)
+            end = on(5 * number + 6) if number < 5 else None
+            desk.tell(RefundRequested(asked(on(5 * number + 1), end)))
+        elif number < len(desk.order.refunds):
+            refund = desk.refund(number)
+            leg = refund.legs[-1]
+            if name != "decline":
+                desk.tell(facts[name](refund.id), "person:lead")
+            elif leg.state == "sending" and not leg.attempts and desk.due(leg):
+                now = desk.refund(number).legs[-1]
+                desk.answer(Declined("expired_or_canceled_card"), now)
+        stands = [r for r in desk.order.refunds if r.claimed]
+        spans = [one.span for r in stands for one in r.breakdown.unused]
+        period = desk.order.lines[0].period
+        assert period is not None
+        assert sum(end - start for start, end in spans) == length(spans)
+        money, _ = money_of(period, total, length(spans))
+        assert desk.raised() or sum(r.amount for r in stands) <= money + len(stands)
