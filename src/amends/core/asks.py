@@ -509,7 +509,7 @@ def again(work: Work, refund_id: str, leg: Leg, kind: LegKind) -> str:
         raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
     number = len(work.refund(refund_id).legs) + 1
     name = f"{leg.id.rpartition('_')[0]}_{number}"
-    fresh = Leg(name, kind, leg.payment, leg.amount, "planned")
+    fresh = Leg(name, kind, leg.payment, leg.amount, "planned", instead_of=leg.id)
     work.put_leg(leg.id, replaced=True)
     work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
     reserve(work, name)

@@ -62,8 +62,12 @@ def _has_heir(order: Order, refund: Refund, leg: Leg) -> bool:
 def _had_one(order: Order, refund: Refund, leg: Leg) -> bool:
     """Whether there was a fallback for what this leg was to pay: for itself, or for one that it was
     tried again for."""
-    same = {g.id for g in refund.legs if (g.payment, g.amount) == (leg.payment, leg.amount)}
-    before = {g.id for g in refund.legs if g.replaced} & same | {leg.id}
+    instead_of = {g.id: g.instead_of for g in refund.legs}
+    before: set[str] = set()
+    name = leg.id
+    while name and name not in before:
+        before.add(name)
+        name = instead_of[name]
     made = (r for r in order.refunds if r.fallback_of == refund.id)
     return any(g.pays_for in before for r in made for g in r.legs)
 

@@ -270,6 +270,7 @@ def _split(work: Work, leg: Leg, parts: list[tuple[str, int]]) -> None:
             part,
             "sending",
             capture=name,
+            instead_of=leg.instead_of,
         )
         for number, (name, part) in enumerate(others, len(refund.legs) + 1)
     )

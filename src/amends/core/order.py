@@ -333,6 +333,7 @@ class Leg(_Part, frozen=True):
     told: tuple[str, ...] = ()  # of what a person was told while nothing was heard
     failure: str = ""
     replaced: bool = False  # a later leg took over; not part of the refund's shown state
+    instead_of: str = ""  # the one that it took over from
     outside: bool = False  # counted in Payment.external: not ours, or found no room any more
     moved: int = 0  # the event with which the provider's news last changed the state
     paid_at: Instant = 0  # when it last succeeded, 0 if it is not paid now

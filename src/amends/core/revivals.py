@@ -39,6 +39,9 @@ def stop_retry(work: Work, leg_id: str) -> None:
         return
     work.put_leg(leg_id, replaced=False)
     work.put_leg(heir.id, replaced=True)
+    for other in refund.legs:
+        if other.instead_of == leg_id and not other.replaced and other.id != heir.id:
+            work.put_leg(other.id, instead_of=heir.id)  # it pays now what that was to pay
     _stop(work, heir)
 
 
