@@ -203,7 +203,7 @@ class World:
         for number, item in enumerate(self.booked[order_id], 1):
             kind, refund, leg, psp, lines = item
             base, quote = order["currency"], order["rate"]["quote"]
-            base = quote if kind == "provider_fee" else base
+            base = quote if kind in ("provider_fee", "restock") else base
             postings = tuple(Posting(*line) for line in _converted(lines, order["rate"]))
             entry = Entry(
                 *(order_id, number, AT, kind, "main", base, quote, refund, leg, psp, postings)

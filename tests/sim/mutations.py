@@ -51,9 +51,11 @@ from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Retry, StoreUnavailable
 from tests import postgres
 from tests.sim.mutations_of_amounts import (
+    any_goods,
     claim_stays,
     dispute_twice,
     fees_twice,
+    goods_again,
     promotion_lost_again,
     wrong_rate,
 )
@@ -510,6 +512,12 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "claim not reversed": Mutation(
         "what ends unpaid is reversed on the books", claim_stays, "given up", 3
+    ),
+    "goods back twice": Mutation(
+        "a parcel of returned goods is taken up once", goods_again, "quiet"
+    ),
+    "goods that never left": Mutation(
+        "no unit comes back that was not shipped, or was back before", any_goods, "quiet"
     ),
 }
 

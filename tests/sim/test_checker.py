@@ -29,6 +29,7 @@ from tests.sim.broken_causes import (
     unpaid,
 )
 from tests.sim.broken_fx import WRONG_FX, charged, exchanged
+from tests.sim.broken_goods import RIGHT_GOODS, WRONG_GOODS, returned
 from tests.sim.broken_holds import refused_unsaid
 from tests.sim.broken_news import (
     captured_again,
@@ -62,6 +63,27 @@ def test_a_clean_world_is_clean() -> None:
     assert said(found(exchanged)) == []
     assert said(found(charged)) == []
     assert said(found(lambda w: (market(w), w.in_dollars(9137, 10_000)))) == []
+
+    assert [said(found(change)) for change in RIGHT_GOODS] == [[]] * len(RIGHT_GOODS)
+
+
+@pytest.mark.parametrize("name", WRONG_GOODS)
+def test_wrong_goods_are_found(name: str) -> None:
+    change, words = WRONG_GOODS[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+def test_goods_in_another_currency_are_found() -> None:
+    def paid_in(snapshot: Snapshot) -> None:
+        row(snapshot, "entries", 7, currency="USD")
+        for posting in snapshot.rows["postings"]:
+            if posting["account"] in ("inventory", "cost_of_goods"):
+                posting["functional"] *= 2
+
+    sentences = said(found(returned, paid_in))
+    assert "I5: entry 8 (restock) is in USD" in sentences
+    assert "I5: entry 8 (restock) is converted" in sentences
 
 
 @pytest.mark.parametrize("name", WRONG_FX)
@@ -454,7 +476,7 @@ def test_what_was_told_is_remembered() -> None:
 def test_every_rule_has_been_seen_to_find_something() -> None:
     """No rule of one order is silent over all the broken worlds above."""
     loud = set()
-    for change, _ in (*WRONG.values(), *WRONG_FX.values()):
+    for change, _ in (*WRONG.values(), *WRONG_FX.values(), *WRONG_GOODS.values()):
         world = World()
         change(world)
         told = Told()

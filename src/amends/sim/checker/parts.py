@@ -65,7 +65,7 @@ def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
     """Over all refunds no more of a promotion is kept back than it took off what it was on, nothing
     once all units of that came back, and never less than nothing: but for what refunds that ended
     unpaid since were to keep back."""
-    report = _current_report(case)
+    report = current_report(case)
     if report is None:
         return
     included = report.get("prices_include_tax", True)
@@ -129,20 +129,21 @@ def time_goes_back_once(case: Case) -> Found:
 
 def the_report_is_kept(case: Case) -> Found:
     """The document has the components the shop reported last (if it has that version)."""
-    report = _current_report(case)
+    report = current_report(case)
     if report is not None and _of_report(report) != _of_parts(case.order):
         yield case.wrong("I6", f"version {case.order.version} is not what the shop reported")
 
 
 def _original(case: Case) -> Counter[Component]:
     """From the shop's report; from the document only where the shop's last word was not taken."""
-    report = _current_report(case)
+    report = current_report(case)
     if report is not None:
         return _of_report(report)
     return _of_parts(case.order)
 
 
-def _current_report(case: Case) -> dict[str, Any] | None:
+def current_report(case: Case) -> dict[str, Any] | None:
+    """The shop's last word of an order; None where it was not taken."""
     report = case.report
     return report if report and report.get("version", 1) == case.order.version else None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TypeVar
 
-from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
+from amends.sim.checker.spec import Ask, Journal, Return, Row, Snapshot, Violation
 from amends.sim.checker.trail import by_shop
 from amends.sim.checker.view import Case
 
 Found = Iterator[Violation]
+Told = TypeVar("Told", Ask, Return)
 Beginnings = dict[str, dict[str, str]]  # first letters: every spelling with them, and whose it is
 BEGINNING = 6  # letters; personal strings share few of these, so a text is searched a few times
 OVERDUE_US = 10 * 60 * 1_000_000  # far more than clocks differ and leases last
@@ -223,9 +224,9 @@ def succeeded(case: Case, asks: list[Ask]) -> int:
     return sum(1 for name in by_call if told.get(name) in paid) + min(messages, by_message)
 
 
-def by_number(asks: list[Ask]) -> dict[str, list[Ask]]:
-    """Requests by the shop's order number."""
-    found: dict[str, list[Any]] = {}
-    for ask in asks:
-        found.setdefault(ask.number, []).append(ask)
+def by_number(told: list[Told]) -> dict[str, list[Told]]:
+    """Requests, or what came back, by the shop's order number."""
+    found: dict[str, list[Told]] = {}
+    for one in told:
+        found.setdefault(one.number, []).append(one)
     return found

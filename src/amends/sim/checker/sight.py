@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from amends.sim.checker import ledger, promises, trail
+from amends.sim.checker import goods, ledger, promises, trail
 from amends.sim.checker.spec import Journal, Row, Snapshot, Violation
 from amends.sim.checker.view import Case
 
@@ -19,6 +19,7 @@ class Sight:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._asks = promises.by_number(journal.asks)
+        self._returns = promises.by_number(journal.returns)
         self._personal = promises.by_beginning(journal.personal)
         self._numbers: set[str] = set()  # of orders
         self._messages: Counter[tuple[str, str]] = Counter()
@@ -50,6 +51,7 @@ class Sight:
             yield from promises.payments_are_found(case, refs)
             yield from promises.asks_are_on_disk(case, asks, stored)
             yield from promises.fees_are_those_asked(case, asks)
+            yield from goods.each_unit_comes_back_once(case, self._returns.get(number, []))
             yield from trail.asked_once_made_once(case, asks, inbox[case.order.id])
             self._numbers.add(number)
             self._paid[number] = promises.succeeded(case, asks)

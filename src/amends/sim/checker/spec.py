@@ -62,6 +62,16 @@ class Ask(msgspec.Struct):
         return 200 <= self.status < 300
 
 
+class Return(msgspec.Struct):
+    """Goods the shop said came back, in a `message` that was answered 2xx: (line id, units) of one
+    `parcel`, "" if it has no name. What is told again is one more Return."""
+
+    number: str
+    message: str
+    parcel: str
+    lines: list[tuple[str, int]]
+
+
 class Journal(msgspec.Struct):
     """What people know. `reports`: by shop order number, the last report as the shop sent it.
 
@@ -69,6 +79,7 @@ class Journal(msgspec.Struct):
     numbers that were answered 2xx. `dashboard`: psp_refund_ids made by people at the provider.
     `bounced`: psp_refund_ids that were taken back after they had succeeded. `personal`: strings
     that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
+    `returns`: what shops told came back.
     """
 
     reports: MutableMapping[str, dict[str, Any]] = msgspec.field(default_factory=dict)
@@ -80,6 +91,7 @@ class Journal(msgspec.Struct):
     bounced: list[str] = []
     personal: list[str] = []
     captures: bool = False
+    returns: list[Return] = []
 
 
 class Violation(msgspec.Struct, frozen=True):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amends.sim.checker.spec import Ask
 from amends.sim.play.extras import WAYS, is_mixed, money, split, unused
+from amends.sim.play.goods import come_back
 from amends.sim.play.network import Provider
-from amends.sim.play.node import START, Node
-from amends.sim.play.story import CONTENT, REASONS, SHOP, STEP, Plan, fee, signed
+from amends.sim.play.node import Node
+from amends.sim.play.post import Post
+from amends.sim.play.story import CONTENT, REASONS, SHOP, STEP, Plan, fee
 from amends.sim.wire import CommandRefused
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Person:
         self.number = plan.number
         # How often something is tried depends on the troubles, so that has a source of its own.
         self._tries = world.troubles.prng(plan.number, "tries")
-        self._messages = 0
+        self._post = Post(world, self.number, self._tries)
         self._asks = 0
         self._parts: dict[str, Parts] = {}  # by payment
         self._news: list[
@@ -61,6 +63,8 @@ class Person:
     async def live(self) -> None:
         """From placing the order to the last word about it."""
         self._pay()
+        if any("cost" in line for line in self.plan.report["lines"]):
+            self.world.later(come_back(self.world, self.plan))
         await self._report()
         if self.plan.persona == CONTENT:
             await self._pause(4 * HOUR, 5 * HOUR)  # until its last message has mostly come
@@ -287,28 +291,7 @@ class Person:
 
     async def message(self, kind: str, data: dict[str, Any], repeats: int = 0) -> tuple[int, str]:
         """A signed message of the shop, until it is taken; its status and id."""
-        self._messages += 1
-        name = f"msg_{self.number}_{self._messages}"
-        event = {"type": kind, "timestamp": "2026-09-21T00:00:00Z", "data": data}
-
-        async def once(node: Any) -> tuple[int, Any]:
-            at = int(START + asyncio.get_running_loop().time())
-            raw, headers = signed(self.world.secret, name, at, event)
-            return await node.hear(SHOP, raw, headers), None
-
-        await self._way()
-        status, _ = await self._until_answered(once)
-        for _ in range(repeats):
-            await self._until_answered(once)
-        if status // 100 == 2:
-            self.world.journal.messages.append(name)
-        else:
-            self.world.wrong(self.number, f"a signed {kind} was answered {status}")
-        self._say(f"shop's {kind} {name}: {status}")
-        return status, name
-
-    async def _way(self) -> None:
-        await asyncio.sleep(self._tries.uniform(0.005, 0.2))
+        return await self._post.send(kind, data, repeats)
 
     async def ask(
         self,
@@ -351,7 +334,7 @@ class Person:
 
     async def _call(self, ask: Ask) -> None:
         """One call; equal ones must hear the same."""
-        await self._way()
+        await self._post.way()
         heard = await self._until_answered(
             lambda node: node.refund("key:support", ask.key, ask.body)
         )
