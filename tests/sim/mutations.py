@@ -59,6 +59,7 @@ from tests.sim.mutations_of_amounts import (
     promotion_lost_again,
     wrong_rate,
 )
+from tests.sim.mutations_of_books import closed_is_open, number_left_out, numbered_again
 from tests.sim.worlds import Mutate, Violation, shared, violations
 
 
@@ -518,6 +519,15 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "goods that never left": Mutation(
         "no unit comes back that was not shipped, or was back before", any_goods, "quiet"
+    ),
+    "number left out": Mutation(
+        "credit notes are numbered without a gap", number_left_out, "quiet"
+    ),
+    "numbered again": Mutation("a credit note gets one number", numbered_again, "quiet"),
+    "posted into a closed month": Mutation(
+        "what is late for a closed month is posted after it, and the database refuses it there",
+        closed_is_open,
+        "month's end",
     ),
 }
 

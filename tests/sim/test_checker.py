@@ -20,6 +20,7 @@ from tests.sim.broken import (
     unpaid_without_a_no,
 )
 from tests.sim.broken_amounts import WRONG_AMOUNTS
+from tests.sim.broken_books import WRONG_BOOKS, closed, late, reversed_claim
 from tests.sim.broken_causes import (
     cancelled_by_its_shop,
     half_paid,
@@ -84,6 +85,24 @@ def test_goods_in_another_currency_are_found() -> None:
     sentences = said(found(returned, paid_in))
     assert "I5: entry 8 (restock) is in USD" in sentences
     assert "I5: entry 8 (restock) is converted" in sentences
+
+
+def test_a_closed_month_stays_as_it_was_reported() -> None:
+    # The entry's hash is sealed, so that it was late is on the trail as well.
+    sentences = said(found(closed, late))
+    assert sentences == ["I10: 1 entries in no event, 1 sealed but not there"]
+
+
+@pytest.mark.parametrize("name", WRONG_BOOKS)
+def test_wrong_books_are_found(name: str) -> None:
+    change, spoil, words = WRONG_BOOKS[name]
+    sentences = said(found(change, spoil))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+def test_a_reversal_names_what_it_reverses() -> None:
+    sentences = said(found(reversed_claim))
+    assert not [sentence for sentence in sentences if "CN-" in sentence]
 
 
 @pytest.mark.parametrize("name", WRONG_FX)

@@ -19,11 +19,11 @@ class Snapshot(msgspec.Struct):
     """What is on disk and at the provider at `at` (virtual microseconds), while nothing moves.
 
     `orders` holds the parsed `orders.state` of every order; `rows` every row of payments, refunds,
-    legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people and notes,
-    column name -> value as stored. `movements` and `provider_payments` are the items of the
-    look-alike's `GET /control/refunds` and `GET /control/payments`. `provider_disputes` have id,
-    psp_payment_id, status and withdrawn (what is held now, without fees), `provider_warnings` (of
-    fraud) id and psp_payment_id.
+    legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people, notes,
+    credit_notes, documents_due and periods, column name -> value as stored. `movements` and
+    `provider_payments` are the items of the look-alike's `GET /control/refunds` and `payments`.
+    `provider_disputes` have id, psp_payment_id, status and withdrawn (what is held now, without
+    fees), `provider_warnings` (of fraud) id and psp_payment_id.
     """
 
     at: int
@@ -80,6 +80,8 @@ class Journal(msgspec.Struct):
     `bounced`: psp_refund_ids that were taken back after they had succeeded. `personal`: strings
     that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
     `returns`: what shops told came back.
+    `closed`: by month ("2026-09") that was closed, what then stood in it and before: account,
+    currency, amount and functional amount.
     """
 
     reports: MutableMapping[str, dict[str, Any]] = msgspec.field(default_factory=dict)
@@ -92,6 +94,7 @@ class Journal(msgspec.Struct):
     personal: list[str] = []
     captures: bool = False
     returns: list[Return] = []
+    closed: dict[str, list[tuple[str, str, int, int]]] = {}
 
 
 class Violation(msgspec.Struct, frozen=True):

@@ -63,8 +63,7 @@ class Person:
     async def live(self) -> None:
         """From placing the order to the last word about it."""
         self._pay()
-        if any("cost" in line for line in self.plan.report["lines"]):
-            self.world.later(come_back(self.world, self.plan))
+        come_back(self.world, self.plan)
         await self._report()
         if self.plan.persona == CONTENT:
             await self._pause(4 * HOUR, 5 * HOUR)  # until its last message has mostly come

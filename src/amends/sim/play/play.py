@@ -17,6 +17,7 @@ from amends.kernel.time import SECOND
 from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.checker.spec import Snapshot
+from amends.sim.play.books import Bookkeeper
 from amends.sim.play.bridge import Bridge
 from amends.sim.play.crowd import crowd
 from amends.sim.play.desk import Desk
@@ -225,6 +226,13 @@ class World:
         self.say("", f"{node.name} starts, its clock {skew / SECOND:+.1f} s")
         return node
 
+    async def leave(self, node: Node) -> None:
+        """A process has done what it was started for."""
+        if node in self.nodes and node.alive:
+            self.nodes.remove(node)
+            await node.kill()
+            self.say("", f"{node.name} leaves")
+
     async def _point(self, node: Node, where: str) -> None:
         """Every statement and every send of every process passes here, before and after."""
         if where in ("send", "sent"):
@@ -346,7 +354,13 @@ class World:
             await self.start_node()
         pumps = [provider.pump() for provider in self.providers]
         strikes = Strikes(self)
-        works = (*pumps, Desk(self).work(), strikes.events(), strikes.balance())
+        works = (
+            *pumps,
+            Desk(self).work(),
+            strikes.events(),
+            strikes.balance(),
+            Bookkeeper(self).work(),
+        )
         background = [asyncio.create_task(work) for work in works]
         quiets = asyncio.create_task(self._quiets())
         people = asyncio.create_task(crowd(self))

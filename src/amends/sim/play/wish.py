@@ -42,6 +42,11 @@ class Wish(msgspec.Struct, frozen=True):
         return self.seed % 2 == 0
 
     @property
+    def closes(self) -> bool:
+        """A month of the books is closed in two of four seeds that last until then."""
+        return self.seed % 4 >= 2 and self.days > 10
+
+    @property
     def fallback(self) -> str:
         """What pays where a provider does not, by the seed."""
         return ("none", "manual", "store_credit")[self.seed % 3]
@@ -78,6 +83,7 @@ class Report(msgspec.Struct):
     movements_at: dict[str, int] = {}
     legs: dict[str, int] = {}  # by kind, as are journal entries
     entries: dict[str, int] = {}
+    posted_late: int = 0  # entries that came after their month was closed
 
 
 def settings(wish: Wish) -> config.Config:
