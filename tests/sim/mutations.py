@@ -50,6 +50,7 @@ from amends.store import rows, sqlite
 from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Retry, StoreUnavailable
 from tests import postgres
+from tests.sim import mutations_of_small as of_small
 from tests.sim.mutations_of_amounts import (
     any_goods,
     claim_stays,
@@ -528,6 +529,20 @@ MUTATIONS: dict[str, Mutation] = {
         "what is late for a closed month is posted after it, and the database refuses it there",
         closed_is_open,
         "month's end",
+    ),
+    "held for ever": Mutation(
+        "what is held is paid once it is enough", of_small.held_for_ever, "small amounts"
+    ),
+    "held and not owed": Mutation(
+        "what is held is claimed on the books", of_small.held_and_not_owed, "small amounts"
+    ),
+    "small amounts sent": Mutation(
+        "what is less than the minimum is held", of_small.small_leaves, "small amounts"
+    ),
+    "paid together for one": Mutation(
+        "what is paid together is for all that was held",
+        of_small.one_of_them_forgotten,
+        "small amounts",
     ),
 }
 

@@ -41,6 +41,7 @@ from tests.sim.broken_news import (
     warning_not_taken,
 )
 from tests.sim.broken_sellers import market
+from tests.sim.broken_small import RIGHT_SMALL, WRONG_SMALL
 from tests.sim.checked import ADA, AT, World, claim, out
 from tests.sim.spoilt import SPOILT, Spoil, row
 
@@ -65,7 +66,15 @@ def test_a_clean_world_is_clean() -> None:
     assert said(found(charged)) == []
     assert said(found(lambda w: (market(w), w.in_dollars(9137, 10_000)))) == []
 
-    assert [said(found(change)) for change in RIGHT_GOODS] == [[]] * len(RIGHT_GOODS)
+    right = (*RIGHT_GOODS, *RIGHT_SMALL)
+    assert [said(found(change)) for change in right] == [[]] * len(right)
+
+
+@pytest.mark.parametrize("name", WRONG_SMALL)
+def test_wrong_small_amounts_are_found(name: str) -> None:
+    change, words = WRONG_SMALL[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
 
 
 @pytest.mark.parametrize("name", WRONG_GOODS)
@@ -495,7 +504,12 @@ def test_what_was_told_is_remembered() -> None:
 def test_every_rule_has_been_seen_to_find_something() -> None:
     """No rule of one order is silent over all the broken worlds above."""
     loud = set()
-    for change, _ in (*WRONG.values(), *WRONG_FX.values(), *WRONG_GOODS.values()):
+    for change, _ in (
+        *WRONG.values(),
+        *WRONG_FX.values(),
+        *WRONG_GOODS.values(),
+        *WRONG_SMALL.values(),
+    ):
         world = World()
         change(world)
         told = Told()

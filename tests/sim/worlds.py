@@ -100,6 +100,13 @@ WORLDS: dict[str, dict[str, Any]] = {
         "days": 11.0,
         "orders": 60,
     },
+    "small amounts": {
+        "profile": _only(),
+        "personas": ("returner", "honest"),
+        "days": 6.0,
+        "orders": 60,
+        "hold": True,
+    },
     "generous": {"profile": _only(), "days": 6.0, "orders": 20, "lenient": True},
     "out of order": {
         "profile": _only("bad_signature", webhook=0.7),

@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from amends.sim.checker import fx, goods, ledger, money, news, parts, promises, sellers, trail
+from amends.sim.checker import (
+    fx,
+    goods,
+    ledger,
+    money,
+    news,
+    parts,
+    promises,
+    sellers,
+    small,
+    trail,
+)
 from amends.sim.checker.growth import Growth
 from amends.sim.checker.sight import Sight
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
@@ -52,6 +63,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     parts.components_keep_their_originals,
     parts.time_goes_back_once,
     parts.the_report_is_kept,
+    small.together_is_paid_once,
     sellers.sellers_bear_their_parts,
     sellers.sellers_are_booked,
     trail.head_is_the_last_event,

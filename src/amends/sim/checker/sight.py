@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from amends.sim.checker import books, goods, ledger, promises, trail
+from amends.sim.checker import books, goods, ledger, promises, small, trail
 from amends.sim.checker.spec import Journal, Row, Snapshot, Violation
 from amends.sim.checker.view import Case
 
@@ -55,6 +55,8 @@ class Sight:
             yield from promises.asks_are_on_disk(case, asks, stored)
             yield from promises.fees_are_those_asked(case, asks)
             yield from goods.each_unit_comes_back_once(case, self._returns.get(number, []))
+            yield from small.nothing_rests_held(case, self._journal.minimum)
+            yield from small.nothing_small_leaves_alone(case, self._journal.minimum)
             own = notes[case.order.id], due[case.order.id]
             yield from books.documents_are_their_entries(case, *own, snapshot.at)
             yield from trail.asked_once_made_once(case, asks, inbox[case.order.id])

@@ -81,7 +81,7 @@ class Journal(msgspec.Struct):
     that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
     `returns`: what shops told came back.
     `closed`: by month ("2026-09") that was closed, what then stood in it and before: account,
-    currency, amount and functional amount.
+    currency, amount and functional amount. `minimum`: by currency, less is held.
     """
 
     reports: MutableMapping[str, dict[str, Any]] = msgspec.field(default_factory=dict)
@@ -95,6 +95,7 @@ class Journal(msgspec.Struct):
     captures: bool = False
     returns: list[Return] = []
     closed: dict[str, list[tuple[str, str, int, int]]] = {}
+    minimum: dict[str, int] = {}
 
 
 class Violation(msgspec.Struct, frozen=True):

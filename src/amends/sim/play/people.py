@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amends.sim.checker.spec import Ask
 from amends.sim.play.extras import WAYS, is_mixed, money, split, unused
 from amends.sim.play.goods import come_back
+from amends.sim.play.little import ask_little
 from amends.sim.play.network import Provider
 from amends.sim.play.node import Node
 from amends.sim.play.post import Post
@@ -73,6 +74,7 @@ class Person:
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
         await act()
         await self._afterwards()
+        await ask_little(self)
 
     async def _pause(self, least: float, most: float) -> None:
         await self.world.pause(self.prng.uniform(least, most))
@@ -537,7 +539,7 @@ class Person:
         await self._pause(0, 4 * HOUR)
         refund = self.world.refund(ask)
         if refund is not None:
-            await self._act("cancel", refund.id, "key:support")
+            await self.act("cancel", refund.id, "key:support")
         await self._pause(0, 4 * HOUR)
         await self.ask(False)
 
@@ -554,12 +556,20 @@ class Person:
             lines = [{"id": "nobody" if unknown else line, "quantity": 1}]
             await self.message("inventory.unavailable", {**order, "lines": lines})
         for refund in self.world.failed(self.number):
-            await self._act("cancel" if self.prng.random() < 0.25 else "retry", refund, "key:lead")
+            await self.act("cancel" if self.prng.random() < 0.25 else "retry", refund, "key:lead")
 
-    async def _act(self, what: str, refund: str, actor: str) -> None:
+    async def act(self, what: str, refund: str, actor: str) -> None:
         status, body = await self._until_answered(lambda node: node.act(what, actor, refund))
         who = "the desk" if actor == "key:lead" else "support"
         self._say(f"{who}: {what} {refund}: {status} {short(body)}")
+
+    async def pay_by_hand(self, refund: str) -> None:
+        """The desk gives the shopper the money otherwise."""
+        paid = {"way": "transfer", "reference": f"little-{self.number}"}
+        status, body = await self._until_answered(
+            lambda node: node.payout("key:lead", refund, paid)
+        )
+        self._say(f"the desk: pays {refund} by hand: {status} {short(body)}")
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
         """At the provider by hand, if it can be done there."""

@@ -57,7 +57,9 @@ class World:
         self.ids = Numbers()
         self.loop = asyncio.get_running_loop()
         self.troubles = Troubles(wish.seed, wish.profile)
-        self.journal = Journal(reports=Reports(), captures=wish.books_captures)
+        self.journal = Journal(
+            reports=Reports(), captures=wish.books_captures, minimum=wish.minimum
+        )
         here = parties(wish.providers)
         self.checker = Checker(psps=tuple(party.connection for party in here))
         self.chronicle: list[Line] = []
