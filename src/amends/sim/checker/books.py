@@ -18,7 +18,7 @@ Line = tuple[str, str]  # an account and the currency of its amounts
 # What gives revenue and tax back is on paper; how it is settled, and compensation, is not.
 ON_PAPER = ("sales_returns", "shipping_refunds", "charge_refunds", "fees_kept", "tax_payable")
 OF_REFUNDS = ("claim", "claim_lapsed", "external")
-WAITS_US = 2 * 86_400_000_000  # far more than the sweep needs, whoever ended meanwhile
+WAITS_US = 3_600_000_000  # far more than the sweep needs where nothing strikes any more
 
 
 def day_of(at: int) -> str:
@@ -26,7 +26,7 @@ def day_of(at: int) -> str:
     return datetime.fromtimestamp(at // 1_000_000, UTC).date().isoformat()
 
 
-def documents_are_their_entries(case: Case, notes: list[Row], due: list[Row], at: int) -> Found:
+def documents_are_their_entries(case: Case, notes: list[Row], due: list[Row]) -> Found:
     """What gives revenue and tax back has one document, numbered or soon to be, with its totals and
     day; of one order they are numbered as they were booked, and what reverses names what it
     reverses."""
@@ -38,9 +38,6 @@ def documents_are_their_entries(case: Case, notes: list[Row], due: list[Row], at
     for row in (*notes, *due):
         if row["entry"] in entries:
             yield from _says_what_is_booked(case, entries[row["entry"]], json.loads(row["doc"]))
-    for row in due:
-        if row["at"] < at - WAITS_US:
-            yield case.wrong("liveness", f"the document of entry {row['entry']} gets no number")
     yield from _in_turn(case, sorted(notes, key=_number))
 
 
@@ -93,6 +90,7 @@ class Books:
         self._periods: list[Row] = []
         self._booked = {month: Counter[Line]() for month in journal.closed}
         self._ours = {month: Counter[Line]() for month in journal.closed}
+        self._waiting: list[Violation] = []  # for a number, for too long
         self._numbers: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
 
     def see(self, snapshot: Snapshot, known: list[Case]) -> Found:
@@ -100,7 +98,10 @@ class Books:
         self._periods += snapshot.rows["periods"]
         for row in snapshot.rows["credit_notes"]:
             self._numbers[row["entity"], row["series"]].append((row["number"], row["at"]))
+        late = {r["order_id"] for r in snapshot.rows["documents_due"] if _waits(r, snapshot.at)}
         for case in known:
+            if case.order.id in late:
+                self._waiting.append(case.wrong("liveness", "a document of it gets no number"))
             for entry in case.entries:
                 if entry.row["posted_on"] and not self._is_first_open(entry.row):
                     name = f"entry {entry.row['number']} of {day_of(entry.row['at'])}"
@@ -121,8 +122,9 @@ class Books:
                     booked[account, entry.row["currency"]] += amount
                     self._ours[month][account, entry.row["currency"]] += functional
 
-    def whole(self) -> Found:
-        """What is wrong with all together."""
+    def whole(self, ended: bool) -> Found:
+        """What is wrong with all together; `ended`: nothing strikes any more."""
+        yield from self._waiting if ended else ()
         for (entity, series), given in sorted(self._numbers.items()):
             numbers = sorted(number for number, _ in given)
             if numbers != list(range(1, len(numbers) + 1)):
@@ -149,6 +151,10 @@ def _after(month: str) -> str:
     """The first day after a month."""
     year, number = int(month[:4]), int(month[5:])
     return f"{year + 1}-01-01" if number == 12 else f"{year}-{number + 1:02}-01"
+
+
+def _waits(row: Row, at: int) -> bool:
+    return int(row["at"]) < at - WAITS_US
 
 
 def _number(row: Row) -> tuple[str, str, int]:

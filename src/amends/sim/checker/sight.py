@@ -58,7 +58,7 @@ class Sight:
             yield from small.nothing_rests_held(case, self._journal.minimum)
             yield from small.nothing_small_leaves_alone(case, self._journal.minimum)
             own = notes[case.order.id], due[case.order.id]
-            yield from books.documents_are_their_entries(case, *own, snapshot.at)
+            yield from books.documents_are_their_entries(case, *own)
             yield from trail.asked_once_made_once(case, asks, inbox[case.order.id])
             self._numbers.add(number)
             self._paid[number] = promises.succeeded(case, asks)
@@ -70,7 +70,7 @@ class Sight:
         succeed must have, and no message may wait for an order that is there."""
         yield from promises.messages_are_on_disk(self._messages, self._journal, shop, psps)
         yield from promises.orders_are_on_disk(self._numbers, self._journal)
-        yield from self._books.whole()
+        yield from self._books.whole(ended=share > 0)
         if share:
             yield from promises.messages_are_matched(self._waiting, self._references)
             yield from promises.most_succeeded(self._paid, self._asks, share)

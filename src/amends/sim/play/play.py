@@ -398,6 +398,8 @@ class World:
         desk = Desk(self)
         for _ in range(4):
             await self.calm(check=False)
+            for node in self.nodes:  # nothing may ever be written again that would wake them
+                node.stir()
             await desk.look()
             await asyncio.sleep(2 * 86400)
         await self.calm(check=False)
