@@ -1,5 +1,5 @@
 """Whoever keeps the books: closes a month when it is over, at once or days later, as `amends ledger
-close` does: by a process of its own, whose clock may be ahead of those that still book."""
+close` does: by a process of its own, whose clock is ahead, also of some that still book."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from amends.sim.play.play import World
 
 MONTH, ENDS_S = "2026-09", 812_800.0  # virtual seconds, see START
+AROUND_S = (-3.0, 3.0)  # when others are busy
 NEXT = "2026-10"
 AT_ONCE, LATER_S = 0.7, 10 * 86400.0
 EARLY_S = 4.0  # clocks are off by three
@@ -36,7 +37,7 @@ class Bookkeeper:
     async def _closes(self) -> bool:
         """One process that tries until it is closed; False if it ended before that."""
         world = self.world
-        node = await world.start_node(sends=False)
+        node = await world.start_node(sends=False, ahead=True)
         try:
             while True:
                 status, body = await node.close(MONTH)

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from amends.sim.checker.spec import Return
-from amends.sim.play.books import ENDS_S
+from amends.sim.play.books import AROUND_S, ENDS_S
 from amends.sim.play.post import Post
 from amends.sim.play.story import CONTENT, Plan
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 COSTS = 0.3  # of the orders
 HELD_BACK, TOO_MANY, NOBODYS, UNNAMED, AGAIN = 0.3, 0.2, 0.1, 0.2, 0.3
 SOON_S, LATE_S = 600.0, 3 * 86400.0
-AROUND_S = (-3.0, 3.0)  # of the end of a month
 
 
 def add(plan: Plan, prng: Random) -> None:

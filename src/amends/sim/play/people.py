@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amends.sim.checker.spec import Ask
 from amends.sim.play.extras import WAYS, is_mixed, money, split, unused
 from amends.sim.play.goods import come_back
-from amends.sim.play.little import ask_little
+from amends.sim.play.little import ask_as_a_month_ends, ask_little
 from amends.sim.play.network import Provider
 from amends.sim.play.node import Node
 from amends.sim.play.post import Post
@@ -74,6 +74,7 @@ class Person:
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
         await act()
         await self._afterwards()
+        await ask_as_a_month_ends(self)
         await ask_little(self)
 
     async def _pause(self, least: float, most: float) -> None:

@@ -201,12 +201,14 @@ class World:
 
     # -- processes -----------------------------------------------------------------------------
 
-    async def start_node(self, sends: bool = True) -> Node:
+    async def start_node(self, sends: bool = True, ahead: bool = False) -> Node:
+        """`ahead`: its clock is not behind."""
         self._made += 1
         prng = prng_of(self.wish.seed, "node", self._made)
         skew = round(prng.uniform(-3, 3) * SECOND)  # drawn in any case: it moves no other draw
         if not self.wish.profile.world or "clock_skew" in self.wish.profile.without:
             skew = 0
+        skew = abs(skew) if ahead else skew
         self.troubles.counts["clock_skew"] += abs(skew) > SECOND
         node = Node(
             f"node-{self._made}",
