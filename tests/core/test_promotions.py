@@ -32,7 +32,7 @@ CLAWBACK = built_in(10**9, amounts=Amounts(promotion_lost="clawback"))
 
 def ten_off(**more: Any) -> PromotionIn:
     """A tenth off a basket of 250."""
-    return PromotionIn("ten", "threshold", at_least=250, **more)
+    return PromotionIn(**{"id": "ten", "kind": "threshold", "at_least": 250, **more})
 
 
 def line(name: str, quantity: int, price: int, off: int, tax: int = 0) -> LineIn:

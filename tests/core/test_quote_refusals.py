@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from amends.core.decision import Method
-from amends.core.facts import RefundRequested
+from amends.core.facts import Canceled, RefundRequested
 from amends.core.policy import Amounts
 from amends.core.quote import basis_of, changed, compute
 from amends.core.reasons import Reason
@@ -28,7 +28,8 @@ from amends.core.requests import (
 from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 from tests.core.test_amounts import ask, desk_of
 from tests.core.test_news import dispute
-from tests.core.test_promotions import CLAWBACK, line, order_of
+from tests.core.test_partly_failed import declined, paid
+from tests.core.test_promotions import CLAWBACK, line, order_of, ten_off
 
 SMALL = Amounts(minimum=(("EUR", 9_000),))
 
@@ -236,6 +237,26 @@ def test_all_that_is_left_is_money_where_less_was_captured_than_sold() -> None:
     assert rest.amount == 306 - 66
     assert not any(share.quantity for share in rest.breakdown.lines)
     assert rest.breakdown.lost == ()
+
+
+def test_the_last_cent_of_what_was_lost_comes_back_though_no_unit_is_left() -> None:
+    """A cent of what a return gave back of a promotion could not be paid, and was given up: the
+    line has its unit back all the same, by rounding, and the cent is still there for who asks."""
+    goods = (line("1", 1, 245, 241), line("2", 1, 1000, 0))
+    cards = (card(1003), card(1, name="pi_2"))
+    report = order_of(*goods, promotion=ten_off(at_least=1100), tenders=cards)
+    desk = Desk(report, policy=CLAWBACK)
+    ask(desk, **one())
+    paid(desk, 0)
+    ask(desk, lines=(LinePick("1", 1),))
+    assert [leg.amount for _, leg in desk.legs()] == [759, 244, 1]
+    paid(desk, 1)
+    desk.due(desk.leg(2))
+    declined(desk, 2)
+    desk.tell(Canceled(desk.refund().id))
+    assert [share.quantity for share in desk.refund().breakdown.lines] == [1]
+    rest = ask(desk).breakdown
+    assert (rest.parts, [lost.gross for lost in rest.lost]) == ((), [-1])
 
 
 def test_a_quote_is_made_on_what_the_order_is() -> None:

@@ -15,7 +15,8 @@ from amends.core.postings import Entry, Posting
 from amends.kernel.canon import GENESIS, canonical
 from amends.sim.checker import Ask, Journal, Snapshot
 
-AT = 1_790_000_000_000_000
+AT, DAY = 1_790_000_000_000_000, "2026-09-21"
+RETURNED = ("sales_returns", "shipping_refunds", "charge_refunds", "fees_kept", "tax_payable")
 STRIPE = "stripe-eu"
 CLEARING = f"clearing:{STRIPE}"
 ADA = "Ada Lovelace"
@@ -46,6 +47,8 @@ class World:
             "payment_refs": [_ref("pi_1", "ord_1"), _ref("pi_2", "ord_2")],
             "people": [{"id": "cus_1", "name": ADA}],
             "notes": [],
+            "documents_due": [],
+            "periods": [],
         }
         self.hear("evt_1", "re_e", "succeeded")
         self.movements = [
@@ -187,7 +190,7 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """The rows that follow from the orders, the trail and the books as they are now."""
-        for table in ("events", "entries", "postings"):
+        for table in ("events", "entries", "postings", "credit_notes"):
             self.rows[table] = []
         for order_id in self.orders:
             self._seal(order_id)
@@ -203,13 +206,14 @@ class World:
         for number, item in enumerate(self.booked[order_id], 1):
             kind, refund, leg, psp, lines = item
             base, quote = order["currency"], order["rate"]["quote"]
-            base = quote if kind == "provider_fee" else base
+            base = quote if kind in ("provider_fee", "restock") else base
             postings = tuple(Posting(*line) for line in _converted(lines, order["rate"]))
             entry = Entry(
                 *(order_id, number, AT, kind, "main", base, quote, refund, leg, psp, postings)
             )
             hashes.append(entry.hash)
             self._book(entry)
+            self._write(entry)
         order["entries"] = len(hashes)
         seq, previous = 0, GENESIS
         for seq, (type_, said, numbers) in enumerate(self.story[order_id], 1):
@@ -222,6 +226,22 @@ class World:
             row |= {"body": canonical(body).decode(), "entries": json.dumps(sealed)}
             self.rows["events"].append(row)
         order |= {"head_seq": seq, "head_hash": previous}
+
+    def _write(self, entry: Entry) -> None:
+        """The credit note of what gives revenue and tax back, and what reverses all before it."""
+        gross = sum(p.amount for p in entry.postings if p.account in RETURNED)
+        if entry.kind not in ("claim", "claim_lapsed", "external") or not gross:
+            return
+        notes = self.rows["credit_notes"]
+        before = [f"CN-{n['number']:06}" for n in notes if n["refund_id"] == entry.refund]
+        tax = sum(p.amount for p in entry.postings if p.account == "tax_payable")
+        kind = "credit_note" if gross > 0 else "reversal"
+        said = {"kind": kind, "refund": entry.refund, "entity": "main", "currency": entry.currency}
+        said |= {"document_date": DAY, "gross": gross, "tax": tax, "net": gross - tax}
+        said |= {"reverses": before} if gross < 0 else {}
+        row = {"entity": "main", "series": "CN", "number": len(notes) + 1, "at": AT, "kind": kind}
+        row |= {"order_id": entry.order, "entry": entry.number, "refund_id": entry.refund}
+        notes.append(row | {"doc": json.dumps(said)})
 
     def _book(self, entry: Entry) -> None:
         self.rows["entries"].append(

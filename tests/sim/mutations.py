@@ -50,13 +50,17 @@ from amends.store import rows, sqlite
 from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Retry, StoreUnavailable
 from tests import postgres
+from tests.sim import mutations_of_small as of_small
 from tests.sim.mutations_of_amounts import (
+    any_goods,
     claim_stays,
     dispute_twice,
     fees_twice,
+    goods_again,
     promotion_lost_again,
     wrong_rate,
 )
+from tests.sim.mutations_of_books import closed_is_open, number_left_out, numbered_again
 from tests.sim.worlds import Mutate, Violation, shared, violations
 
 
@@ -510,6 +514,35 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "claim not reversed": Mutation(
         "what ends unpaid is reversed on the books", claim_stays, "given up", 3
+    ),
+    "goods back twice": Mutation(
+        "a parcel of returned goods is taken up once", goods_again, "quiet"
+    ),
+    "goods that never left": Mutation(
+        "no unit comes back that was not shipped, or was back before", any_goods, "quiet"
+    ),
+    "number left out": Mutation(
+        "credit notes are numbered without a gap", number_left_out, "quiet"
+    ),
+    "numbered again": Mutation("a credit note gets one number", numbered_again, "quiet"),
+    "posted into a closed month": Mutation(
+        "what is late for a closed month is posted after it, and the database refuses it there",
+        closed_is_open,
+        "month's end",
+    ),
+    "held for ever": Mutation(
+        "what is held is paid once it is enough", of_small.held_for_ever, "small amounts"
+    ),
+    "held and not owed": Mutation(
+        "what is held is claimed on the books", of_small.held_and_not_owed, "small amounts"
+    ),
+    "small amounts sent": Mutation(
+        "what is less than the minimum is held", of_small.small_leaves, "small amounts"
+    ),
+    "paid together for one": Mutation(
+        "what is paid together is for all that was held",
+        of_small.one_of_them_forgotten,
+        "small amounts",
     ),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from amends.core import claims, disputed, fx, holds, promotions, quote
+from amends.core import claims, decide, disputed, facts, fx, holds, promotions, quote, stock
 
 
 def promotion_lost_again(patch: pytest.MonkeyPatch) -> None:
@@ -44,3 +44,18 @@ def claim_stays(patch: pytest.MonkeyPatch) -> None:
 def wrong_rate(patch: pytest.MonkeyPatch) -> None:
     """What the provider says that it took is not believed: its rate is that of the order."""
     patch.setattr(fx, "by_figures", lambda *given: None)
+
+
+def goods_again(patch: pytest.MonkeyPatch) -> None:
+    """Each report of a parcel is another parcel."""
+    whole = decide.HANDLERS[facts.ReturnReceived]
+
+    def received(work: Any, fact: facts.ReturnReceived) -> None:
+        whole(work, replace(fact, return_id=""))
+
+    patch.setitem(decide.HANDLERS, facts.ReturnReceived, received)
+
+
+def any_goods(patch: pytest.MonkeyPatch) -> None:
+    """All that comes back had left."""
+    patch.setattr(stock, "_shipped", lambda order: {line.id: 1000 for line in order.lines})

@@ -20,6 +20,7 @@ from tests.sim.broken import (
     unpaid_without_a_no,
 )
 from tests.sim.broken_amounts import WRONG_AMOUNTS
+from tests.sim.broken_books import WRONG_BOOKS, closed, late, reversed_claim
 from tests.sim.broken_causes import (
     cancelled_by_its_shop,
     half_paid,
@@ -29,6 +30,7 @@ from tests.sim.broken_causes import (
     unpaid,
 )
 from tests.sim.broken_fx import WRONG_FX, charged, exchanged
+from tests.sim.broken_goods import RIGHT_GOODS, WRONG_GOODS, returned
 from tests.sim.broken_holds import refused_unsaid
 from tests.sim.broken_news import (
     captured_again,
@@ -39,6 +41,7 @@ from tests.sim.broken_news import (
     warning_not_taken,
 )
 from tests.sim.broken_sellers import market
+from tests.sim.broken_small import RIGHT_SMALL, WRONG_SMALL
 from tests.sim.checked import ADA, AT, World, claim, out
 from tests.sim.spoilt import SPOILT, Spoil, row
 
@@ -62,6 +65,53 @@ def test_a_clean_world_is_clean() -> None:
     assert said(found(exchanged)) == []
     assert said(found(charged)) == []
     assert said(found(lambda w: (market(w), w.in_dollars(9137, 10_000)))) == []
+
+    right = (*RIGHT_GOODS, *RIGHT_SMALL)
+    assert [said(found(change)) for change in right] == [[]] * len(right)
+
+
+@pytest.mark.parametrize("name", WRONG_SMALL)
+def test_wrong_small_amounts_are_found(name: str) -> None:
+    change, words = WRONG_SMALL[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize("name", WRONG_GOODS)
+def test_wrong_goods_are_found(name: str) -> None:
+    change, words = WRONG_GOODS[name]
+    sentences = said(found(change))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+def test_goods_in_another_currency_are_found() -> None:
+    def paid_in(snapshot: Snapshot) -> None:
+        row(snapshot, "entries", 7, currency="USD")
+        for posting in snapshot.rows["postings"]:
+            if posting["account"] in ("inventory", "cost_of_goods"):
+                posting["functional"] *= 2
+
+    sentences = said(found(returned, paid_in))
+    assert "I5: entry 8 (restock) is in USD" in sentences
+    assert "I5: entry 8 (restock) is converted" in sentences
+
+
+def test_a_closed_month_stays_as_it_was_reported() -> None:
+    # The entry's hash is sealed, so that it was late is on the trail as well.
+    sentences = said(found(closed, late))
+    assert sentences == ["I10: 1 entries in no event, 1 sealed but not there"]
+
+
+@pytest.mark.parametrize("name", WRONG_BOOKS)
+def test_wrong_books_are_found(name: str) -> None:
+    change, spoil, words = WRONG_BOOKS[name]
+    sentences = said(found(change, spoil))
+    assert any(sentence.startswith(words) for sentence in sentences), sentences
+
+
+def test_a_reversal_names_what_it_reverses() -> None:
+    sentences = said(found(reversed_claim))
+    assert not [sentence for sentence in sentences if "CN-" in sentence]
 
 
 @pytest.mark.parametrize("name", WRONG_FX)
@@ -454,7 +504,12 @@ def test_what_was_told_is_remembered() -> None:
 def test_every_rule_has_been_seen_to_find_something() -> None:
     """No rule of one order is silent over all the broken worlds above."""
     loud = set()
-    for change, _ in (*WRONG.values(), *WRONG_FX.values()):
+    for change, _ in (
+        *WRONG.values(),
+        *WRONG_FX.values(),
+        *WRONG_GOODS.values(),
+        *WRONG_SMALL.values(),
+    ):
         world = World()
         change(world)
         told = Told()

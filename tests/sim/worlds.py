@@ -94,6 +94,19 @@ WORLDS: dict[str, dict[str, Any]] = {
         "orders": 120,
         "providers": ("stripe", "adyen", "paypal"),
     },
+    "month's end": {
+        "profile": _only("clock_skew", world=0.001),
+        "personas": PLAIN,
+        "days": 11.0,
+        "orders": 60,
+    },
+    "small amounts": {
+        "profile": _only(),
+        "personas": ("returner", "honest"),
+        "days": 6.0,
+        "orders": 60,
+        "hold": True,
+    },
     "generous": {"profile": _only(), "days": 6.0, "orders": 20, "lenient": True},
     "out of order": {
         "profile": _only("bad_signature", webhook=0.7),

@@ -121,7 +121,7 @@ def compute(
     rule = rule or (DEPENDS if waits else "")
     steps = multiple_of or {}
     shares = portioned(order, request, amounts.allocation, amount, room, steps)
-    made = _bind(order, parts, amount, money, shares, steps, by_capture)
+    made = _bind(order, parts, amount, shares, steps, by_capture)
     return replace(made, rule=rule, builds_on=waits)
 
 
@@ -492,7 +492,6 @@ def _bind(
     order: Order,
     breakdown: Breakdown,
     amount: int,
-    money: int,
     shares: Sequence[tuple[Payment, int]],
     multiple_of: Mapping[str, int],
     by_capture: frozenset[str],
@@ -501,10 +500,10 @@ def _bind(
     portions = tuple(p for one in whole for p in _by_capture(order, one, by_capture))
     invariant(sum(p.amount for p in portions) == amount, f"tenders of {order.id} are not {amount}")
     _check_payable(order, portions, multiple_of)
-    # What is left, and what of it nobody is owed, is in it: a quote is committed once (the same
-    # parts may be there twice) and gives no claim up that was not there when it was made.
+    # What is left that nobody is owed is in it: a quote is committed once (the same parts may be
+    # there twice) and gives no claim up that was not there when it was made.
     free = unclaimed(order, "", ())
-    plan = digest([order.id, amount, order.currency, breakdown, portions, money, free])
+    plan = digest([order.id, amount, order.currency, breakdown, portions, free])
     return Quote(order.id, amount, order.currency, breakdown, portions, plan)
 
 

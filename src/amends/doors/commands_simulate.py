@@ -261,6 +261,7 @@ def _summary(games: list[Game], reports: list[Report], took: float, jobs: int) -
         },
         "legs": _summed(report.legs for report in reports),
         "entries": _summed(report.entries for report in reports),
+        "posted_late": sum(report.posted_late for report in reports),
         "never_struck": [kind for kind in _possible(first.providers) if not struck[kind]],
         "violated": [report.seed for report in reports if report.violations],
         "seconds": round(took, 1),
@@ -351,6 +352,7 @@ def _show(found: dict[str, Any]) -> None:
         out.print(f"{name}: {at['movements']:,} movements of money, {struck:,} faults struck.")
     out.print(f"Legs: {_counted(found['legs'])}.", markup=False)
     out.print(f"Entries: {_counted(found['entries'])}.", markup=False)
+    out.print(f"Of them {found['posted_late']:,} came after their month was closed.")
     if found["never_struck"]:
         out.print(f"Never struck: {', '.join(found['never_struck'])}.", markup=False)
     if found["fingerprint"]:

@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from amends.sim.checker import fx, ledger, money, news, parts, promises, sellers, trail
+from amends.sim.checker import (
+    fx,
+    goods,
+    ledger,
+    money,
+    news,
+    parts,
+    promises,
+    sellers,
+    small,
+    trail,
+)
 from amends.sim.checker.growth import Growth
 from amends.sim.checker.sight import Sight
 from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
@@ -44,6 +55,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     ledger.clearing_is_the_providers,
     ledger.captures_are_booked,
     ledger.disputes_are_booked,
+    goods.restock_is_in_our_currency,
     fx.figures_are_the_providers,
     fx.what_left_is_what_it_was_worth,
     fx.realised_is_recomputed,
@@ -51,6 +63,7 @@ OF_ONE_ORDER: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     parts.components_keep_their_originals,
     parts.time_goes_back_once,
     parts.the_report_is_kept,
+    small.together_is_paid_once,
     sellers.sellers_bear_their_parts,
     sellers.sellers_are_booked,
     trail.head_is_the_last_event,

@@ -15,6 +15,7 @@ APPEND_ONLY: dict[str, tuple[str, ...]] = {
     "events": ("stream", "seq"),
     "entries": ("order_id", "number"),
     "postings": ("order_id", "entry", "line"),
+    "credit_notes": ("entity", "series", "number"),
 }
 Key = tuple[object, ...]
 

@@ -29,6 +29,8 @@ _RETURNED = (
 )
 # They move nothing of what was paid: they value it, or are beside it.
 _BESIDE = ("capture", "provider_fee", "fx_settled")
+# Not in the order's currency.
+_OTHERWISE = ("provider_fee", "restock")
 ACCOUNTS: dict[str, tuple[str, ...]] = {
     "capture": ("customer_receipts", "clearing:"),
     "claim": (*_RETURNED, "refunds_payable"),
@@ -39,6 +41,7 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
     "fx_settled": ("clearing:", *BY_HAND.values(), FX),
     "provider_fee": ("provider_fees", "clearing:"),
     "void": ("memo_released", "memo_authorizations"),
+    "restock": ("inventory", "cost_of_goods"),
     **dict.fromkeys(
         ("seller_share", "seller_share_back"),
         ("seller_receivable:", "seller_shares", "platform_fees"),
@@ -62,7 +65,7 @@ def entries_balance(case: Case) -> Found:
         totals = [sum(line[1] for line in entry.lines), sum(line[2] for line in entry.lines)]
         if totals != [0, 0] or not entry.lines:
             yield case.wrong("I5", f"{name} with {len(entry.lines)} lines sums to {totals}")
-        if entry.row["currency"] != case.order.currency and entry.row["kind"] != "provider_fee":
+        if entry.row["currency"] != case.order.currency and entry.row["kind"] not in _OTHERWISE:
             yield case.wrong("I5", f"{name} is in {entry.row['currency']}")
 
 
@@ -90,7 +93,7 @@ def functional_is_the_rate(case: Case) -> Found:
         name = f"entry {entry.row['number']} ({entry.row['kind']})"
         if entry.row["functional_currency"] != rate.quote:
             yield case.wrong("I5", f"{name} is converted to {entry.row['functional_currency']}")
-        if entry.row["kind"] in ("fx_settled", "provider_fee"):
+        if entry.row["kind"] in ("fx_settled", *_OTHERWISE):
             continue
         stepped = {"refunds_payable", "disputed", "dispute_losses", "customer_receipts"}
         times = 2 if stepped & {account for account, _, _ in entry.lines} else 1

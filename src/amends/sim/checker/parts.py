@@ -21,7 +21,7 @@ def components_keep_their_originals(case: Case) -> Found:
     review may want the parts of what failed and is owed until it is approved: they count apart."""
     original = _original(case)
     for refund in case.order.refunds:
-        taken = _given(refund)
+        taken = given_by(refund)
         money = sum(value for key, value in taken.items() if key[2] != "units")
         given = refund.breakdown
         money += given.unallocated + given.compensation - sum(kept.gross for kept in given.kept)
@@ -32,7 +32,7 @@ def components_keep_their_originals(case: Case) -> Found:
         for key, value in taken.items():
             if value < 0:
                 yield case.wrong("I6", f"{refund.id} gives back {value} of {key}")
-    count = [refund for refund in case.order.refunds if _counts(refund)]
+    count = [refund for refund in case.order.refunds if counts(refund)]
     decided = [refund for refund in count if refund.stage != "review"]
     unfailed = [refund for refund in count if not _still_owed(refund)]
     seen: set[str] = set()
@@ -46,7 +46,7 @@ def components_keep_their_originals(case: Case) -> Found:
 def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Found:
     given: Counter[Component] = Counter()
     for refund in refunds:
-        given.update(_given(refund))
+        given.update(given_by(refund))
     for key, value in sorted(given.items()):
         if value > original[key]:
             yield case.wrong("I6", f"{key}: {value} was given back of {original[key]}")
@@ -56,7 +56,7 @@ def _kept(case: Case, original: Counter[Component], refunds: list[Refund]) -> Fo
     for fee in (fee for refund in refunds for fee in refund.breakdown.fees):
         fees[fee.kind] += fee.gross
     unpaid: Counter[str] = Counter()  # given back before the refund that kept it ended so
-    for refund in (refund for refund in case.order.refunds if not _counts(refund)):
+    for refund in (refund for refund in case.order.refunds if not counts(refund)):
         for fee in refund.breakdown.fees:
             unpaid[fee.kind] += max(0, fee.gross)
     for kind, value in sorted(fees.items()):
@@ -69,7 +69,7 @@ def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
     """Over all refunds no more of a promotion is kept back than it took off what it was on, nothing
     once all units of that came back, and never less than nothing: but for what refunds that ended
     unpaid since were to keep back."""
-    report = _current_report(case)
+    report = current_report(case)
     if report is None:
         return
     included = report.get("prices_include_tax", True)
@@ -84,7 +84,7 @@ def _lost_of_what_was_sold(case: Case, refunds: list[Refund]) -> Found:
     kept: Counter[tuple[str, str, str]] = Counter()
     unpaid: Counter[tuple[str, str, str]] = Counter()
     for refund in case.order.refunds:
-        if not _counts(refund):
+        if not counts(refund):
             for lost in (lost for lost in refund.breakdown.kept if lost.promotion):
                 unpaid[(lost.promotion, lost.on, lost.part)] += max(0, lost.gross)
     for refund in refunds:
@@ -122,7 +122,7 @@ def time_goes_back_once(case: Case) -> Found:
     spans = [
         (one.line, one.start, one.end)
         for refund in case.order.refunds
-        if _counts(refund)
+        if counts(refund)
         for one in refund.breakdown.unused
         if not one.part
     ]
@@ -133,20 +133,21 @@ def time_goes_back_once(case: Case) -> Found:
 
 def the_report_is_kept(case: Case) -> Found:
     """The document has the components the shop reported last (if it has that version)."""
-    report = _current_report(case)
+    report = current_report(case)
     if report is not None and _of_report(report) != _of_parts(case.order):
         yield case.wrong("I6", f"version {case.order.version} is not what the shop reported")
 
 
 def _original(case: Case) -> Counter[Component]:
     """From the shop's report; from the document only where the shop's last word was not taken."""
-    report = _current_report(case)
+    report = current_report(case)
     if report is not None:
         return _of_report(report)
     return _of_parts(case.order)
 
 
-def _current_report(case: Case) -> dict[str, Any] | None:
+def current_report(case: Case) -> dict[str, Any] | None:
+    """The shop's last word of an order; None where it was not taken."""
     report = case.report
     return report if report and report.get("version", 1) == case.order.version else None
 
@@ -177,7 +178,8 @@ def _of_parts(order: Order) -> Counter[Component]:
     return found
 
 
-def _given(refund: Refund) -> Counter[Component]:
+def given_by(refund: Refund) -> Counter[Component]:
+    """What a refund gives back, by component."""
     found: Counter[Component] = Counter()
     groups: tuple[tuple[str, list[Share]], ...] = (
         ("line", refund.breakdown.lines),
@@ -193,7 +195,7 @@ def _given(refund: Refund) -> Counter[Component]:
     return found
 
 
-def _counts(refund: Refund) -> bool:
+def counts(refund: Refund) -> bool:
     """It may still pay, has paid, or its claim stands."""
     if refund.stage == "declined" or refund.fallback_of:  # it pays what its original gives back
         return False

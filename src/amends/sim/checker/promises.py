@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TypeVar
 
-from amends.sim.checker.spec import Ask, Journal, Row, Snapshot, Violation
+from amends.sim.checker.spec import Ask, Journal, Return, Row, Snapshot, Violation
 from amends.sim.checker.trail import by_shop
 from amends.sim.checker.view import Case
 
 Found = Iterator[Violation]
+Told = TypeVar("Told", Ask, Return)
 Beginnings = dict[str, dict[str, str]]  # first letters: every spelling with them, and whose it is
 BEGINNING = 6  # letters; personal strings share few of these, so a text is searched a few times
 OVERDUE_US = 10 * 60 * 1_000_000  # far more than clocks differ and leases last
@@ -73,14 +74,17 @@ def asks_are_on_disk(case: Case, asks: list[Ask], stored: set[str]) -> Found:
 
 
 def fees_are_those_asked(case: Case, asks: list[Ask]) -> Found:
-    """A refund keeps back the fees that were asked for, each once, and no other."""
+    """A refund keeps back the fees that were asked for, each once, and no other; one of an amount
+    may give back some that were kept."""
     refunds = {refund.id: refund for refund in case.order.refunds}
     for ask in asks:
         refund = refunds.get(refund_of(ask))
         if refund is None or not ask.accepted or "quote" in ask.body:
             continue
         wanted = [(fee["kind"], fee["amount"]) for fee in ask.body.get("fees", ())]
-        kept = [(fee.kind, fee.gross) for fee in refund.breakdown.fees]
+        back = "amount" in ask.body
+        fees = [fee for fee in refund.breakdown.fees if fee.gross > 0 or not back]
+        kept = [(fee.kind, fee.gross) for fee in fees]
         if kept != wanted:
             yield case.wrong("I6", f"{refund.id} keeps back {kept}, {ask.id} said {wanted}")
 
@@ -215,6 +219,9 @@ def succeeded(case: Case, asks: list[Ask]) -> int:
         for row in case.rows["refunds"]
         if row["state"] == "succeeded" and row["amount_succeeded"] >= row["amount"]
     }
+    for refund in case.order.refunds:
+        if refund.stage == "held" or refund.combined_in in paid:  # as far as it can come
+            paid.add(refund.id)
     told = {a.key or a.id: refund_of(a) for a in asks if refund_of(a)}
     by_call = [name for name, ask in could.items() if ask.door == "api"]
     asked, _ = by_shop(case)
@@ -223,9 +230,9 @@ def succeeded(case: Case, asks: list[Ask]) -> int:
     return sum(1 for name in by_call if told.get(name) in paid) + min(messages, by_message)
 
 
-def by_number(asks: list[Ask]) -> dict[str, list[Ask]]:
-    """Requests by the shop's order number."""
-    found: dict[str, list[Any]] = {}
-    for ask in asks:
-        found.setdefault(ask.number, []).append(ask)
+def by_number(told: list[Told]) -> dict[str, list[Told]]:
+    """Requests, or what came back, by the shop's order number."""
+    found: dict[str, list[Told]] = {}
+    for one in told:
+        found.setdefault(one.number, []).append(one)
     return found

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from amends.sim.checker import ledger, promises, trail
+from amends.sim.checker import books, goods, ledger, promises, small, trail
 from amends.sim.checker.spec import Journal, Row, Snapshot, Violation
 from amends.sim.checker.view import Case
 
@@ -19,6 +19,8 @@ class Sight:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._asks = promises.by_number(journal.asks)
+        self._returns = promises.by_number(journal.returns)
+        self._books = books.Books(journal)
         self._personal = promises.by_beginning(journal.personal)
         self._numbers: set[str] = set()  # of orders
         self._messages: Counter[tuple[str, str]] = Counter()
@@ -36,6 +38,8 @@ class Sight:
             (row["connection"], row["psp_payment_id"]): row["order_id"]
             for row in snapshot.rows["payment_refs"]
         }
+        yield from self._books.see(snapshot, known)
+        notes, due = (_by_order(snapshot.rows[name]) for name in ("credit_notes", "documents_due"))
         inbox, stored = defaultdict(list), set()
         for row in snapshot.rows["inbox"]:
             self._messages[row["connection"], row["message"]] += 1
@@ -50,6 +54,11 @@ class Sight:
             yield from promises.payments_are_found(case, refs)
             yield from promises.asks_are_on_disk(case, asks, stored)
             yield from promises.fees_are_those_asked(case, asks)
+            yield from goods.each_unit_comes_back_once(case, self._returns.get(number, []))
+            yield from small.nothing_rests_held(case, self._journal.minimum)
+            yield from small.nothing_small_leaves_alone(case, self._journal.minimum)
+            own = notes[case.order.id], due[case.order.id]
+            yield from books.documents_are_their_entries(case, *own)
             yield from trail.asked_once_made_once(case, asks, inbox[case.order.id])
             self._numbers.add(number)
             self._paid[number] = promises.succeeded(case, asks)
@@ -61,6 +70,14 @@ class Sight:
         succeed must have, and no message may wait for an order that is there."""
         yield from promises.messages_are_on_disk(self._messages, self._journal, shop, psps)
         yield from promises.orders_are_on_disk(self._numbers, self._journal)
+        yield from self._books.whole(ended=share > 0)
         if share:
             yield from promises.messages_are_matched(self._waiting, self._references)
             yield from promises.most_succeeded(self._paid, self._asks, share)
+
+
+def _by_order(rows: list[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["order_id"]].append(row)
+    return found

@@ -19,11 +19,11 @@ class Snapshot(msgspec.Struct):
     """What is on disk and at the provider at `at` (virtual microseconds), while nothing moves.
 
     `orders` holds the parsed `orders.state` of every order; `rows` every row of payments, refunds,
-    legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people and notes,
-    column name -> value as stored. `movements` and `provider_payments` are the items of the
-    look-alike's `GET /control/refunds` and `GET /control/payments`. `provider_disputes` have id,
-    psp_payment_id, status and withdrawn (what is held now, without fees), `provider_warnings` (of
-    fraud) id and psp_payment_id.
+    legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people, notes,
+    credit_notes, documents_due and periods, column name -> value as stored. `movements` and
+    `provider_payments` are the items of the look-alike's `GET /control/refunds` and `payments`.
+    `provider_disputes` have id, psp_payment_id, status and withdrawn (what is held now, without
+    fees), `provider_warnings` (of fraud) id and psp_payment_id.
     """
 
     at: int
@@ -62,6 +62,16 @@ class Ask(msgspec.Struct):
         return 200 <= self.status < 300
 
 
+class Return(msgspec.Struct):
+    """Goods the shop said came back, in a `message` that was answered 2xx: (line id, units) of one
+    `parcel`, "" if it has no name. What is told again is one more Return."""
+
+    number: str
+    message: str
+    parcel: str
+    lines: list[tuple[str, int]]
+
+
 class Journal(msgspec.Struct):
     """What people know. `reports`: by shop order number, the last report as the shop sent it.
 
@@ -69,6 +79,9 @@ class Journal(msgspec.Struct):
     numbers that were answered 2xx. `dashboard`: psp_refund_ids made by people at the provider.
     `bounced`: psp_refund_ids that were taken back after they had succeeded. `personal`: strings
     that may stand nowhere but in `people` and raw bodies. `captures`: they are booked.
+    `returns`: what shops told came back.
+    `closed`: by month ("2026-09") that was closed, what then stood in it and before: account,
+    currency, amount and functional amount. `minimum`: by currency, less is held.
     """
 
     reports: MutableMapping[str, dict[str, Any]] = msgspec.field(default_factory=dict)
@@ -80,6 +93,9 @@ class Journal(msgspec.Struct):
     bounced: list[str] = []
     personal: list[str] = []
     captures: bool = False
+    returns: list[Return] = []
+    closed: dict[str, list[tuple[str, str, int, int]]] = {}
+    minimum: dict[str, int] = {}
 
 
 class Violation(msgspec.Struct, frozen=True):

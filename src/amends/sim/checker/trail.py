@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
+from amends.sim.checker.small import combining
 from amends.sim.checker.spec import Ask, Row, Violation
 from amends.sim.checker.view import BY_HAND, GONE, OPEN, Case, Entry, Event, Leg, Refund, surfaced
 
@@ -197,7 +198,7 @@ def unpaid_has_a_cause(case: Case) -> Found:
             movement = case.movement_of(leg)
             undone = movement is not None and movement.status in GONE
             caused = undone or _said_no(case, refund, leg) or _paid_otherwise(case, refund, leg)
-            caused = caused or case.takes_over(leg)
+            caused = caused or case.takes_over(leg) or refund.stage == "combined"
             if leg.state in GONE and not caused:
                 yield case.wrong("liveness", f"{leg.id} rests {leg.state} and nobody said no")
 
@@ -272,10 +273,8 @@ def reachable(case: Case, leg: Leg, was: str) -> bool:
 
 def asked_once_made_once(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
     """I9: each refund is of a request of its own, and a request that was refused excuses none.
-    What pays for one that failed was not asked for."""
-    requested = [
-        e for e in case.events if e.type == "refund.requested" and not e.body.get("fallback_of")
-    ]
+    What pays for one that failed, or for what was held, was not asked for."""
+    requested = [e for e in case.events if _was_asked(e, combining(case))]
     by_call = {
         str(e.body.get("refund")) for e in requested if not e.row["actor"].startswith("connection:")
     }
@@ -318,13 +317,18 @@ def by_shop(case: Case) -> tuple[list[Event], list[Event]]:
     what it cannot deliver, which stand on the trail under the same fact."""
     told = ("order.cancelled", "lines.unavailable")
     news = {event.row["fact"] for event in case.events if event.type in told}
+    together = combining(case)
     asked: list[Event] = []
     by_news: list[Event] = []
     for event in case.events:
         if not event.row["actor"].startswith("connection:"):
             continue
         refused = event.type == "refund.refused" and event.body.get("asked") == "RefundRequested"
-        made = event.type == "refund.requested" and not event.body.get("fallback_of")
-        if refused or made:
+        if refused or _was_asked(event, together):
             (by_news if event.row["fact"] in news else asked).append(event)
     return asked, by_news
+
+
+def _was_asked(event: Event, together: set[str]) -> bool:
+    made = event.type == "refund.requested" and not event.body.get("fallback_of")
+    return made and event.body.get("refund") not in together

@@ -119,6 +119,7 @@ class Leg(msgspec.Struct):
     took: bool = False
     pays_for: str = ""
     settled: Settled | None = None
+    capture: str = ""
 
 
 class Refund(msgspec.Struct):
@@ -133,6 +134,7 @@ class Refund(msgspec.Struct):
     fallback_of: str = ""
     claimed: int = 0
     external: bool = False
+    combined_in: str = ""
 
     @property
     def current(self) -> list[Leg]:

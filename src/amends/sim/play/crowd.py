@@ -7,7 +7,7 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
-from amends.sim.play import extras
+from amends.sim.play import extras, goods
 from amends.sim.play.node import prng_of
 from amends.sim.play.people import Person
 from amends.sim.play.story import Plan, make, spread
@@ -52,4 +52,5 @@ def _planned(world: World, number: int) -> tuple[Plan, Random]:
         plan.report["tenders"] = []
     else:
         extras.add(plan, prng_of(wish.seed, "extras", number))
+        goods.add(plan, prng_of(wish.seed, "goods", number))
     return plan, prng

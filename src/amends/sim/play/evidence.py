@@ -13,15 +13,16 @@ from sqlalchemy import ColumnElement, func, select
 
 from amends.sim.checker.spec import Row, Snapshot
 from amends.sim.wire import World
-from amends.store.schema import events, metadata, orders, refunds
+from amends.store.schema import entries, events, metadata, orders, refunds
 
 # Those that name the order of each row, and the column that does.
 OF_ORDERS = {
     **dict.fromkeys(("payments", "refunds", "legs", "entries", "postings"), "order_id"),
     **dict.fromkeys(("effects", "inbox", "payment_refs", "notes"), "order_id"),
+    **dict.fromkeys(("credit_notes", "documents_due"), "order_id"),
     "events": "stream",
 }
-OTHERS = ("idempotency", "people")  # with the first part
+OTHERS = ("idempotency", "people", "periods")  # with the first part
 TABLES = (*OF_ORDERS, *OTHERS)
 AT_ONCE = 2000  # orders in a part
 
@@ -111,6 +112,12 @@ async def kinds(store: Any, name: str) -> dict[str, int]:
     table = metadata.tables[name]
     query = select(table.c.kind, func.count()).group_by(table.c.kind).order_by(table.c.kind)
     return {row[0]: row[1] for row in await store.fetch(query)}
+
+
+async def posted_late(store: Any) -> int:
+    """How many entries are posted on a later day than they were booked."""
+    query = select(func.count()).select_from(entries).where(entries.c.posted_on != "")
+    return int((await store.fetch(query))[0][0])
 
 
 async def fingerprint(store: Any) -> str:

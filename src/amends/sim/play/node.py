@@ -254,6 +254,15 @@ class Node:
 
         return await self._answer(_said(do()))
 
+    async def close(self, month: str) -> tuple[int, Any]:
+        """`amends ledger close`."""
+
+        async def do() -> tuple[int, Any]:
+            await actions.close_period(self.engine, month, "main", "cli:books")
+            return 201, {}
+
+        return await self._answer(_said(do()))
+
     async def hear(self, connection: str, raw: bytes, headers: Mapping[str, str]) -> int:
         """`POST /webhooks/{connection}`: the status."""
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amends.sim.checker.spec import Ask
 from amends.sim.play.extras import WAYS, is_mixed, money, split, unused
+from amends.sim.play.goods import come_back
+from amends.sim.play.little import ask_as_a_month_ends, ask_little
 from amends.sim.play.network import Provider
-from amends.sim.play.node import START, Node
-from amends.sim.play.story import CONTENT, REASONS, SHOP, STEP, Plan, fee, signed
+from amends.sim.play.node import Node
+from amends.sim.play.post import Post
+from amends.sim.play.story import CONTENT, REASONS, SHOP, STEP, Plan, fee
 from amends.sim.wire import CommandRefused
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ class Person:
         self.number = plan.number
         # How often something is tried depends on the troubles, so that has a source of its own.
         self._tries = world.troubles.prng(plan.number, "tries")
-        self._messages = 0
+        self._post = Post(world, self.number, self._tries)
         self._asks = 0
         self._parts: dict[str, Parts] = {}  # by payment
         self._news: list[
@@ -61,6 +64,7 @@ class Person:
     async def live(self) -> None:
         """From placing the order to the last word about it."""
         self._pay()
+        come_back(self.world, self.plan)
         await self._report()
         if self.plan.persona == CONTENT:
             await self._pause(4 * HOUR, 5 * HOUR)  # until its last message has mostly come
@@ -70,6 +74,8 @@ class Person:
         act: Callable[[], Any] = getattr(self, f"_{self.plan.persona}")
         await act()
         await self._afterwards()
+        await ask_as_a_month_ends(self)
+        await ask_little(self)
 
     async def _pause(self, least: float, most: float) -> None:
         await self.world.pause(self.prng.uniform(least, most))
@@ -287,28 +293,7 @@ class Person:
 
     async def message(self, kind: str, data: dict[str, Any], repeats: int = 0) -> tuple[int, str]:
         """A signed message of the shop, until it is taken; its status and id."""
-        self._messages += 1
-        name = f"msg_{self.number}_{self._messages}"
-        event = {"type": kind, "timestamp": "2026-09-21T00:00:00Z", "data": data}
-
-        async def once(node: Any) -> tuple[int, Any]:
-            at = int(START + asyncio.get_running_loop().time())
-            raw, headers = signed(self.world.secret, name, at, event)
-            return await node.hear(SHOP, raw, headers), None
-
-        await self._way()
-        status, _ = await self._until_answered(once)
-        for _ in range(repeats):
-            await self._until_answered(once)
-        if status // 100 == 2:
-            self.world.journal.messages.append(name)
-        else:
-            self.world.wrong(self.number, f"a signed {kind} was answered {status}")
-        self._say(f"shop's {kind} {name}: {status}")
-        return status, name
-
-    async def _way(self) -> None:
-        await asyncio.sleep(self._tries.uniform(0.005, 0.2))
+        return await self._post.send(kind, data, repeats)
 
     async def ask(
         self,
@@ -351,7 +336,7 @@ class Person:
 
     async def _call(self, ask: Ask) -> None:
         """One call; equal ones must hear the same."""
-        await self._way()
+        await self._post.way()
         heard = await self._until_answered(
             lambda node: node.refund("key:support", ask.key, ask.body)
         )
@@ -555,7 +540,7 @@ class Person:
         await self._pause(0, 4 * HOUR)
         refund = self.world.refund(ask)
         if refund is not None:
-            await self._act("cancel", refund.id, "key:support")
+            await self.act("cancel", refund.id, "key:support")
         await self._pause(0, 4 * HOUR)
         await self.ask(False)
 
@@ -572,12 +557,20 @@ class Person:
             lines = [{"id": "nobody" if unknown else line, "quantity": 1}]
             await self.message("inventory.unavailable", {**order, "lines": lines})
         for refund in self.world.failed(self.number):
-            await self._act("cancel" if self.prng.random() < 0.25 else "retry", refund, "key:lead")
+            await self.act("cancel" if self.prng.random() < 0.25 else "retry", refund, "key:lead")
 
-    async def _act(self, what: str, refund: str, actor: str) -> None:
+    async def act(self, what: str, refund: str, actor: str) -> None:
         status, body = await self._until_answered(lambda node: node.act(what, actor, refund))
         who = "the desk" if actor == "key:lead" else "support"
         self._say(f"{who}: {what} {refund}: {status} {short(body)}")
+
+    async def pay_by_hand(self, refund: str) -> None:
+        """The desk gives the shopper the money otherwise."""
+        paid = {"way": "transfer", "reference": f"little-{self.number}"}
+        status, body = await self._until_answered(
+            lambda node: node.payout("key:lead", refund, paid)
+        )
+        self._say(f"the desk: pays {refund} by hand: {status} {short(body)}")
 
     def _try(self, op: str, **command: Any) -> dict[str, Any] | None:
         """At the provider by hand, if it can be done there."""

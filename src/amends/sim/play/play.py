@@ -17,6 +17,7 @@ from amends.kernel.time import SECOND
 from amends.sim import wire
 from amends.sim.checker import Ask, Checker, Journal
 from amends.sim.checker.spec import Snapshot
+from amends.sim.play.books import Bookkeeper
 from amends.sim.play.bridge import Bridge
 from amends.sim.play.crowd import crowd
 from amends.sim.play.desk import Desk
@@ -56,7 +57,9 @@ class World:
         self.ids = Numbers()
         self.loop = asyncio.get_running_loop()
         self.troubles = Troubles(wish.seed, wish.profile)
-        self.journal = Journal(reports=Reports(), captures=wish.books_captures)
+        self.journal = Journal(
+            reports=Reports(), captures=wish.books_captures, minimum=wish.minimum
+        )
         here = parties(wish.providers)
         self.checker = Checker(psps=tuple(party.connection for party in here))
         self.chronicle: list[Line] = []
@@ -198,12 +201,14 @@ class World:
 
     # -- processes -----------------------------------------------------------------------------
 
-    async def start_node(self, sends: bool = True) -> Node:
+    async def start_node(self, sends: bool = True, ahead: bool = False) -> Node:
+        """`ahead`: its clock is not behind."""
         self._made += 1
         prng = prng_of(self.wish.seed, "node", self._made)
         skew = round(prng.uniform(-3, 3) * SECOND)  # drawn in any case: it moves no other draw
         if not self.wish.profile.world or "clock_skew" in self.wish.profile.without:
             skew = 0
+        skew = abs(skew) if ahead else skew
         self.troubles.counts["clock_skew"] += abs(skew) > SECOND
         node = Node(
             f"node-{self._made}",
@@ -224,6 +229,13 @@ class World:
         self._up.set()
         self.say("", f"{node.name} starts, its clock {skew / SECOND:+.1f} s")
         return node
+
+    async def leave(self, node: Node) -> None:
+        """A process has done what it was started for."""
+        if node in self.nodes and node.alive:
+            self.nodes.remove(node)
+            await node.kill()
+            self.say("", f"{node.name} leaves")
 
     async def _point(self, node: Node, where: str) -> None:
         """Every statement and every send of every process passes here, before and after."""
@@ -346,7 +358,13 @@ class World:
             await self.start_node()
         pumps = [provider.pump() for provider in self.providers]
         strikes = Strikes(self)
-        works = (*pumps, Desk(self).work(), strikes.events(), strikes.balance())
+        works = (
+            *pumps,
+            Desk(self).work(),
+            strikes.events(),
+            strikes.balance(),
+            Bookkeeper(self).work(),
+        )
         background = [asyncio.create_task(work) for work in works]
         quiets = asyncio.create_task(self._quiets())
         people = asyncio.create_task(crowd(self))
@@ -382,6 +400,8 @@ class World:
         desk = Desk(self)
         for _ in range(4):
             await self.calm(check=False)
+            for node in self.nodes:  # nothing may ever be written again that would wake them
+                node.stir()
             await desk.look()
             await asyncio.sleep(2 * 86400)
         await self.calm(check=False)

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from amends.sim.play.bridge import Bridge, inline
-from amends.sim.play.evidence import fingerprint, kinds, states, truth
+from amends.sim.play.evidence import fingerprint, kinds, posted_late, states, truth
 from amends.sim.play.loop import VirtualLoop
 from amends.sim.play.play import World
 from amends.sim.play.wish import Report, Wish
@@ -40,6 +40,7 @@ def play(wish: Wish) -> Report:
         report = _report(world, bridge.run(fingerprint(store)), bridge.run(states(store)))
         report.legs = bridge.run(kinds(store, "legs"))
         report.entries = bridge.run(kinds(store, "entries"))
+        report.posted_late = bridge.run(posted_late(store))
         if wish.keep:
             _keep(wish.folder, world)
     finally:

@@ -87,7 +87,4 @@ class Strikes:
         """A command beside the server, or one more worker beside the others."""
         node = await self.world.start_node(sends=self.wish.workers > 1)
         await self.world.calm_or(seconds)
-        if node in self.world.nodes and node.alive:
-            self.world.nodes.remove(node)
-            await node.kill()
-            self.world.say("", f"{node.name} leaves")
+        await self.world.leave(node)

@@ -11,6 +11,8 @@ from amends.sim.play.parties import WHSEC, parties
 from amends.sim.play.story import SHOP
 from amends.sim.play.trouble import Profile
 
+# Less is not worth a payment, where amounts are held.
+MINIMUM = {"EUR": 600, "USD": 650, "JPY": 600, "KWD": 6000, "CHF": 600}
 RATES = {"USD": "0.92", "JPY": "0.0061", "KWD": "2.99", "CHF": "1.05"}
 
 
@@ -19,7 +21,7 @@ class Wish(msgspec.Struct, frozen=True):
     their stories are as they were. `lenient`: the providers pay whatever they are asked.
     `providers`: each payment is at one of them. `asking`: the share of orders of which somebody
     ever asks anything; 1 is all. `chronicle`: tell all that happens. `keep`: leave what the
-    providers say in the folder."""
+    providers say in the folder. `hold`: small amounts are held, whatever the seed."""
 
     seed: int
     store: str  # URL of an empty, migrated database
@@ -35,11 +37,22 @@ class Wish(msgspec.Struct, frozen=True):
     asking: float = 1.0
     chronicle: bool = True
     keep: bool = False
+    hold: bool = False
 
     @property
     def books_captures(self) -> bool:
         """Captures are in the books of every second seed."""
         return self.seed % 2 == 0
+
+    @property
+    def closes(self) -> bool:
+        """A month of the books is closed in two of four seeds that last until then."""
+        return self.seed % 4 >= 2 and self.days > 10
+
+    @property
+    def minimum(self) -> dict[str, int]:
+        """What is less is held, in two of five seeds or if that is wished."""
+        return MINIMUM if self.hold or self.seed % 5 in (0, 4) else {}
 
     @property
     def fallback(self) -> str:
@@ -78,6 +91,7 @@ class Report(msgspec.Struct):
     movements_at: dict[str, int] = {}
     legs: dict[str, int] = {}  # by kind, as are journal entries
     entries: dict[str, int] = {}
+    posted_late: int = 0  # entries that came after their month was closed
 
 
 def settings(wish: Wish) -> config.Config:
@@ -89,7 +103,12 @@ def settings(wish: Wish) -> config.Config:
     shop = {"gateway": "standard", "webhook_secrets": [f"file:{secrets / 'shop'}"]}
     raw = {
         "store": {"url": wish.store},
-        "policy": {"auto_approve_up_to": 8000, "fallback": wish.fallback},
+        "policy": {
+            "auto_approve_up_to": 8000,
+            "fallback": wish.fallback,
+            "minimum": wish.minimum,
+            "below_minimum": "hold",
+        },
         "ledger": {
             "functional_currency": "EUR",
             "rates": RATES,
