@@ -401,6 +401,7 @@ class Refund(_Part, frozen=True):
     builds_on: tuple[str, ...] = ()  # those in review that its amount was reckoned with
     small: bool = False  # below the minimum: held once it is approved
     combined_in: str = ""  # the refund that pays it together with others
+    claim_of: Breakdown | None = None  # what is claimed, where that is not in proportion
 
 
 class Dispute(_Part, frozen=True):
