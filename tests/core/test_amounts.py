@@ -301,7 +301,10 @@ def test_a_part_of_a_refund_keeps_every_component_in_its_bounds(amount: int) -> 
     part = shrunk(MIXED, amount)
     assert part.total == amount
     assert shrunk(MIXED, MIXED.total) == MIXED
-    for less, whole in zip((*part.parts, *part.held), (*MIXED.parts, *MIXED.held), strict=True):
+    fees = {fee.kind: fee for fee in part.fees}
+    assert all(fee.gross for fee in part.fees), "a fee of nothing is none"
+    held = (*(fees.get(fee.kind, Fee(fee.kind, 0)) for fee in MIXED.fees), *part.lost)
+    for less, whole in zip((*part.parts, *held), (*MIXED.parts, *MIXED.held), strict=True):
         assert 0 <= less.net * (1 if whole.net > 0 else -1) <= abs(whole.net)
         assert 0 <= less.tax <= whole.tax
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from amends.core import postings
 from amends.core.documents import DocumentTax, document
 from amends.core.facts import Canceled, OrderCancelled, RefundRequested
-from amends.core.order import Line, Refund, Shipping, Tax
+from amends.core.order import Breakdown, Line, Refund, Shipping, Tax
 from amends.core.requests import DiscountIn, LineIn, LinePick, OrderDiscountIn, RefundIn, TaxIn
 from amends.kernel.money import Rate
 from amends.kernel.time import DAY, day_of
@@ -30,7 +30,9 @@ def test_totals_are_the_entrys(refund: Refund, rate: Rate, data: st.DataObject) 
     entries = [postings.claim(order, refund, first, 1)]
     if first < refund.amount:
         entries.append(postings.claim(order, claimed, refund.amount, 1))
-    entries.append(postings.claim_lapsed(order, replace(refund, claimed=refund.amount), 2))
+    entries.append(
+        postings.claim_lapsed(order, replace(refund, claimed=refund.amount), Breakdown(), 2)
+    )
     entries.append(postings.external(order, refund, refund.legs[0], 3))
     changed = refund.amount - refund.breakdown.compensation
     gross = []

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from amends.core.decision import Decision
+from amends.core.documents import Document
 from amends.core.facts import (
     Answered,
     Canceled,
@@ -18,8 +23,11 @@ from amends.core.left import shrunk
 from amends.core.legs import effect_id
 from amends.core.order import Breakdown, LineShare, TaxShare, shown_state
 from amends.core.reasons import Reason
-from amends.core.requests import LineIn, LinePick, RefundIn, TaxIn
-from amends.kernel.outcome import Accepted, Declined, RefundState, RefundStatus
+from amends.core.requests import FeeIn, LineIn, LinePick, RefundIn, TaxIn, TenderIn
+from amends.engine.proof import wrong
+from amends.kernel.money import allocate
+from amends.kernel.outcome import Accepted, Declined, PaymentState, RefundState, RefundStatus
+from amends.store.spec import Books
 from tests.core.desk import Desk, card, contract_order
 
 
@@ -212,3 +220,166 @@ def test_a_shrunk_breakdown_sums_to_what_was_paid() -> None:
             assert now.quantity in (0, was.quantity)
     assert shrunk(whole, whole.total) == whole
     assert shrunk(Breakdown(unallocated=10), 4) == Breakdown(unallocated=4)
+
+
+# -- to the cent -------------------------------------------------------------------------------
+
+
+class Paper(Desk):
+    """A desk that keeps the documents too."""
+
+    def __init__(self, lines: tuple[LineIn, ...], tenders: tuple[TenderIn, ...]) -> None:
+        self.documents: list[Document] = []
+        super().__init__(contract_order(lines=lines, shipping=(), tenders=tenders))
+
+    def tell(self, fact: Any, actor: str = "key:support") -> Decision:
+        decision = super().tell(fact, actor)
+        self.documents += [due.document for due in decision.documents]
+        return decision
+
+    def end(self, number: int, pays: bool) -> None:
+        """A leg is sent, and pays or is declined for good."""
+        leg = self.leg(number)
+        if self.due(leg) is None:
+            return
+        if not pays:
+            declined(self, number)
+        elif leg.kind == "void":
+            self.answer(Accepted(payment=PaymentState(canceled=True)), self.leg(number))
+        else:
+            self.accept(leg=self.leg(number))
+
+    def check(self) -> None:
+        """Books that `amends ledger check` finds nothing in, and documents that say the same."""
+        found = [finding.what for finding in wrong(Books(self.order, tuple(self.entries)))]
+        assert found == []
+        assert sum(document.tax for document in self.documents) == self.balance("tax_payable")
+        assert self.balance("refunds_payable") == 0
+        if self.refund().claimed == self.refund().amount:
+            parts = self.refund().breakdown
+            assert self.balance("tax_payable") == sum(part.tax for part in parts.parts)
+            assert self.balance("sales_returns") == sum(part.net for part in parts.lines)
+
+
+def line(name: str, total: int, tax: int) -> LineIn:
+    return LineIn(name, 1, total, taxes=(TaxIn("VAT", tax),))
+
+
+def test_a_release_that_is_given_up_leaves_books_and_credit_note_as_they_are() -> None:
+    """12.10 of which 5.01 is only authorized and not released. What stays must not round by another
+    cent than its claim did: an entry of that cent alone is on no document, and not on refunds
+    payable either."""
+    lines = (line("1", 1000, 166), line("2", 10, 1), line("3", 200, 13))
+    desk = Paper(lines, (card(501, 0), card(709, name="pi_2")))
+    desk.tell(RefundRequested(RefundIn()))
+    desk.end(1, pays=True)
+    desk.end(0, pays=False)
+    desk.tell(Canceled(desk.refund().id))
+    assert desk.kinds() == ["claim", "payout"]
+    desk.check()
+
+
+def test_what_is_given_up_may_leave_tax_where_there_was_none() -> None:
+    """A line with 0.70 of tax less a fee with 0.70 of tax, on two cards, one of which declines:
+    what is left of the two has taxes that differ by a cent, on an account that the claim had
+    nothing on (I5)."""
+    tax = (TaxIn("VAT", 70),)
+    desk = Desk(
+        contract_order(
+            lines=(LineIn("1", 1, 1070, taxes=tax),),
+            shipping=(),
+            tenders=(card(200), card(870, name="pi_2")),
+        )
+    )
+    desk.tell(
+        RefundRequested(RefundIn(lines=(LinePick("1", 1),), fees=(FeeIn("restocking", 420, tax),)))
+    )
+    paid(desk, 0)
+    desk.due(desk.leg(1))
+    declined(desk, 1)
+    assert shown_state(desk.refund()) == "failed"
+    assert desk.tell(Canceled(desk.refund().id)).refused is None
+    assert (desk.balance("refunds_payable"), abs(desk.balance("tax_payable"))) == (0, 1)
+
+
+def test_what_is_left_of_a_part_names_no_tax_of_nothing() -> None:
+    desk = Paper((line("1", 1100, 1),), (card(600, 0), card(500, name="pi_2")))
+    desk.tell(RefundRequested(RefundIn()))
+    desk.end(1, pays=True)
+    desk.end(0, pays=False)
+    desk.tell(Canceled(desk.refund().id))
+    assert desk.refund().breakdown.lines == (LineShare("1", 0, 500),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cuts", "alike"),
+    [
+        ([(6, 4), (4, 2)], (8, 1, 1), True),
+        ([(1, 0), (14, 6), (9, 1)], (9, 11, 4), False),
+    ],
+)
+def test_two_releases_are_given_up_one_after_the_other(
+    lines: list[tuple[int, int]], cuts: tuple[int, int, int], alike: bool
+) -> None:
+    """The first one's part is asked for anew while the second is out, and then that fails too. What
+    stays are the parts that were claimed all the while; but where the new refund has a cent of
+    those by then, they are kept a cent apart from the books, and no component exceeds its own."""
+    captured, first, second = cuts
+    tenders = (card(captured), card(first, 0, "pi_2"), card(second, 0, "pi_3"))
+    desk = Paper(tuple(line(str(n), *one) for n, one in enumerate(lines)), tenders)
+    desk.tell(RefundRequested(RefundIn()))
+    order = {leg.payment: n for n, (_, leg) in enumerate(desk.legs())}
+    paid_, failed, out = (order[payment.id] for payment in desk.order.payments)
+    desk.end(paid_, pays=True)
+    desk.end(failed, pays=False)
+    desk.due(desk.leg(out))
+    desk.tell(RefundRequested(RefundIn()))
+    assert desk.refund().takes_over
+    declined(desk, out)
+    desk.tell(Canceled(desk.refund(0).id))
+    whole = desk.refund(0)
+    assert whole.claimed == whole.amount == captured
+    tax = sum(part.tax for part in whole.breakdown.parts)
+    assert (desk.balance("tax_payable") == tax, whole.claim_of is None) == (alike, alike)
+    desk.hear(desk.state("failed", desk.leg(paid_)))
+    desk.tell(Canceled(whole.id))
+    assert {desk.balance(name) for name in ("tax_payable", "sales_returns")} == {0}
+
+
+AMOUNTS = st.integers(1, 1000)
+
+
+@given(
+    totals=st.lists(st.tuples(AMOUNTS, st.integers(0, 1000)), min_size=1, max_size=4),
+    cuts=st.tuples(st.integers(1, 10), st.integers(1, 10), st.integers(1, 10)),
+    captured=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    pays=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_whatever_fails_of_it_books_documents_and_parts_agree(
+    totals: list[tuple[int, int]],
+    cuts: tuple[int, int, int],
+    captured: tuple[bool, bool, bool],
+    pays: tuple[bool, bool, bool],
+) -> None:
+    """All of an order goes back on three cards, captured or only authorized, which pay or decline;
+    the rest is given up. Then what was paid bounces, and is given up as well."""
+    lines = tuple(line(str(n), 10 + a + tax, tax) for n, (a, tax) in enumerate(totals))
+    shares = allocate(sum(one.total for one in lines), cuts)
+    tenders = tuple(
+        card(share, share if taken else 0, f"pi_{n}")
+        for n, (share, taken) in enumerate(zip(shares, captured, strict=True), 1)
+        if share
+    )
+    desk = Paper(lines, tenders)
+    desk.tell(RefundRequested(RefundIn()))
+    for number in range(len(desk.legs())):
+        desk.end(number, pays[number])
+    desk.tell(Canceled(desk.refund().id))
+    desk.check()
+    for number, leg in enumerate(desk.refund().legs):
+        if leg.kind == "refund" and leg.state == "succeeded":
+            names = {p.id: p.psp_payment_id for p in desk.order.payments}
+            desk.hear(desk.state("failed", desk.leg(number)), names[leg.payment])
+    desk.tell(Canceled(desk.refund().id))
+    assert not any(n for name, n in balances(desk).items() if not name.startswith("memo_"))
+    assert sum(document.gross for document in desk.documents) == 0

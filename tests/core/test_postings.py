@@ -104,7 +104,7 @@ def test_every_entry_balances_at_any_rate(refund: Refund, rate: Rate) -> None:
         postings.void(order, refund, leg, 1),
         postings.external(order, refund, leg, 1),
         postings.external(order, refund, leg, 1, back=True),
-        postings.claim_lapsed(order, replace(refund, claimed=leg.amount), 1),
+        postings.claim_lapsed(order, replace(refund, claimed=leg.amount), Breakdown(), 1),
     ):
         check(entry)
         debit = sum(p.functional for p in entry.postings if p.functional > 0)
@@ -128,7 +128,7 @@ def test_a_claim_is_reversed_exactly(refund: Refund, rate: Rate, data: st.DataOb
     if first < refund.amount:
         entries.append(postings.claim(order, refund, refund.amount, 1))
         refund = replace(refund, claimed=refund.amount)
-    entries.append(postings.claim_lapsed(order, refund, 2))
+    entries.append(postings.claim_lapsed(order, refund, Breakdown(), 2))
     for entry in entries:
         check(entry)
     assert {amount for amount, _ in sums(entries).values()} == {0}

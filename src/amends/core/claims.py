@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from amends.core import postings
-from amends.core.left import counts, shrunk
-from amends.core.order import FAILED, Leg, Refund, all_failed, partly_failed
+from amends.core.left import claimed_parts, counts, not_failed, part_of
+from amends.core.order import FAILED, Breakdown, Leg, Refund, all_failed, partly_failed
 from amends.core.quote import adopted
 from amends.core.work import Work
 
@@ -21,7 +21,7 @@ def claim(work: Work, refund_id: str) -> None:
     )
     if owed > refund.claimed and not (refund.external or refund.fallback_of):
         work.book(postings.claim(work.order, refund, owed, work.now))
-        work.put_refund(refund_id, claimed=owed)
+        work.put_refund(refund_id, claimed=owed, claim_of=None)
 
 
 # Failures that say the money is not to be paid again: it is elsewhere, or there was none.
@@ -41,8 +41,8 @@ def fell_back(leg: Leg) -> bool:
 def lapse(work: Work, refund: Refund) -> None:
     """The claim ends unpaid: the entry that recognised it is reversed."""
     if refund.claimed:
-        work.book(postings.claim_lapsed(work.order, refund, work.now))
-        work.put_refund(refund.id, claimed=0)
+        work.book(postings.claim_lapsed(work.order, refund, Breakdown(), work.now))
+        work.put_refund(refund.id, claimed=0, claim_of=None)
 
 
 def take_over(work: Work, refund_id: str) -> None:
@@ -58,23 +58,21 @@ def take_over(work: Work, refund_id: str) -> None:
 
 
 def give_up_rest(work: Work, refund_id: str) -> int:
-    """What failed is owed no longer: the refund is the rest of it. How much was given up."""
+    """What failed is owed no longer: the refund is the rest of it. How much was given up. Where all
+    of that was an authorization the claim stays as it is."""
     before = work.refund(refund_id)
     rest = [leg for leg in before.legs if leg.state not in FAILED and not leg.replaced]
     amount = sum(leg.amount for leg in rest)
     for leg in before.legs:
         if leg.state in FAILED:
             work.put_leg(leg.id, replaced=True)
-    owed = sum(leg.amount for leg in rest if leg.kind != "void")
-    after = work.put_refund(
-        refund_id,
-        amount=amount,
-        breakdown=shrunk(before.breakdown, amount),
-        claimed=min(before.claimed, owed),
-    )
-    entry = postings.claim_reduced(work.order, before, after, work.now)
-    if entry.postings:  # none if all that is given up was an authorization
-        work.book(entry, before)
+    claimed = min(before.claimed, sum(leg.amount for leg in rest if leg.kind != "void"))
+    parts, stands = not_failed(before), claimed_parts(before)
+    if claimed < before.claimed:
+        stands = part_of(stands, claimed)
+        work.book(postings.claim_lapsed(work.order, before, stands, work.now), before)
+    claim_of = stands if claimed and stands != parts else None
+    work.put_refund(refund_id, amount=amount, breakdown=parts, claimed=claimed, claim_of=claim_of)
     return before.amount - amount
 
 

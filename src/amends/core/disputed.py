@@ -13,7 +13,7 @@ from amends.core.work import Work
 from amends.kernel.money import Rate, convert, share
 
 # What follows from the rest, and does not make a message news.
-BOOKED = {"booked": 0, "beyond": 0, "value": None, "fee": (0, 0)}
+BOOKED = {"booked": 0, "beyond": 0, "value": None, "fee": (0, 0), "fee_currency": ""}
 
 
 def same(before: Dispute | None, after: Dispute) -> bool:
@@ -43,10 +43,10 @@ def book(work: Work, payment: Payment, before: Dispute | None, after: Dispute) -
     entry = postings.dispute(work.order, payment.connection, before, after, work.now, worth)
     if entry is not None:
         work.book(entry)
-    was = before.fee if before else (0, 0)
-    after = replace(after, fee=fx.dispute_fee(work, after.settled, was))
-    fx.book_fee(work, payment.connection, "", None, was, after.fee, after.settled)
-    return after
+    if before is not None:
+        after = replace(after, fee=before.fee, fee_currency=before.fee_currency)
+    fee, currency = fx.charge(work, payment.connection, after, after.settled)
+    return replace(after, fee=fee, fee_currency=currency)
 
 
 def _worth(work: Work, payment: Payment, before: Dispute | None, after: Dispute) -> Worth | None:
@@ -54,21 +54,25 @@ def _worth(work: Work, payment: Payment, before: Dispute | None, after: Dispute)
     the rate of the day what it took since. None: at the order's rate."""
     if not (fx.foreign(work.order) or after.currency):
         return None
-    if said := fx.by_figures(work, payment.connection, after.settled):
+    booked = postings.dispute_value(work.order, before) if before else 0
+    valued = before is not None and (before.value is not None or bool(before.currency))
+    told, value = (before.settled if before else None), booked if valued else 0
+    if said := fx.by_figures(work, payment.connection, after.settled, told, value):
         return said
     (was, currency), (now, other) = taken(before), taken(after)
     if not (was or now):
         return None
-    booked = postings.dispute_value(work.order, before) if before else 0
     if now and currency != other:  # nothing of what it held is in what it holds
         was = booked = 0
+        valued = False
     if before is not None and now <= was:
         left = share(booked, now, was) if was else 0
-        return Worth(left, "booked") if _by_rate_of_day(before) else None
+        return Worth(left, "booked") if valued else None
     day = fx.of_the_day(work, now - was, other or work.order.currency)
-    if day is None:
-        return None
-    return replace(day, functional=booked + day.functional)
+    if day is None and valued:  # at the order's rate; in a currency without one it is worth nothing
+        more = 0 if other else convert(now - was, work.order.rate)
+        return Worth(booked + more, work.order.rate.source, work.order.rate.day)
+    return replace(day, functional=booked + day.functional) if day else None
 
 
 def taken(dispute: Dispute | None) -> tuple[int, str]:
@@ -76,10 +80,6 @@ def taken(dispute: Dispute | None) -> tuple[int, str]:
     if dispute is None:
         return 0, ""
     return (dispute.taken, dispute.currency) if dispute.currency else (dispute.withdrawn, "")
-
-
-def _by_rate_of_day(dispute: Dispute) -> bool:
-    return dispute.value is not None or bool(dispute.currency)
 
 
 def _in_ours(work: Work, worth: Worth | None) -> int:

@@ -7,16 +7,18 @@ one (`Ctx.rates`). If there is none it is booked at the order's rate, and a pers
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from amends.core import postings
 from amends.core.decision import Ctx
 from amends.core.facts import LookedUp
-from amends.core.order import Leg, Order, Refund
+from amends.core.order import Dispute, Leg, Order, Refund
 from amends.core.postings import Worth
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import OrderIn
 from amends.core.rereads import reread
 from amends.core.work import Work
-from amends.kernel.money import Rate, convert
+from amends.kernel.money import Rate, convert, share
 from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of, parse_rfc3339
 
@@ -66,17 +68,37 @@ def rate_on(ctx: Ctx, currency: str, at: Instant) -> Rate | None:
     return found or ctx.rates.get(currency)
 
 
-def by_figures(work: Work, connection: str, settled: Settled | None) -> Worth | None:
-    """What a provider's own figures come to. None where it exchanged nothing, or says nothing, or
-    where nobody knows a rate of its currency."""
+def by_figures(
+    work: Work,
+    connection: str,
+    settled: Settled | None,
+    before: Settled | None = None,
+    value: int = 0,
+) -> Worth | None:
+    """What a provider's own figures come to: what they say as they did `before` stays at the
+    `value` booked then (0: none was), the rest is at the rate of today. None where it exchanged
+    nothing, or says nothing, or where nobody knows a rate of its currency."""
     if settled is None or settled.currency in ("", work.order.currency):
         return None
+    was = 0
+    if value and before is not None and before.currency == settled.currency:
+        was = before.amount
+        if was == settled.amount:
+            return Worth(value, "booked")
     rate = rate_on(work.ctx, settled.currency, work.now)
     if rate is None:
         _tell_no_rate(work, settled.currency)
         return None
     day = rate.day or day_of(work.now)
-    return Worth(convert(settled.amount, rate), connection, day, settled)
+    return Worth(_stepped(value, was, settled.amount, rate), connection, day, settled)
+
+
+def _stepped(booked: int, was: int, now: int, rate: Rate) -> int:
+    """What `now` comes to, functional: as far as it `was` there it stays at what that is `booked`
+    as, and what is more is at the rate."""
+    stays = min(abs(was), abs(now)) if was * now > 0 else 0
+    kept = share(booked, stays, abs(was)) if stays else 0
+    return kept + convert(now - stays if now > 0 else now + stays, rate)
 
 
 def of_the_day(work: Work, amount: int, currency: str) -> Worth | None:
@@ -127,49 +149,41 @@ def leg_fee(work: Work, leg_id: str, back: bool = False) -> None:
     """Book what the provider charged for a refund, or gave back, as far as it is not booked; or
     that it came back with the refund, at what it was booked as."""
     refund, leg = work.leg(leg_id)
-    connection = work.payment(leg.payment).connection
-    fee = (0, 0) if back else _fee(work, leg.settled, leg.fee)
-    book_fee(work, connection, refund.id, leg, leg.fee, fee, leg.settled)
-    if fee != leg.fee:
-        work.put_leg(leg_id, fee=fee)
+    said = replace(leg.settled, fee=0) if back and leg.settled else leg.settled
+    fee, currency = charge(work, work.payment(leg.payment).connection, leg, said, refund.id)
+    if (fee, currency) != (leg.fee, leg.fee_currency):
+        work.put_leg(leg_id, fee=fee, fee_currency=currency)
 
 
-def _fee(work: Work, settled: Settled | None, booked: tuple[int, int]) -> tuple[int, int]:
-    """A fee in its currency and functional; as it is booked where nobody knows better. Where nobody
-    knows a rate of it a person is told."""
-    if settled is None or settled.fee == booked[0]:
-        return booked
-    rate = rate_on(work.ctx, settled.currency, work.now)
-    if rate is None:
-        _tell_no_rate(work, settled.currency)
-        return booked
-    return (settled.fee, convert(settled.fee, rate))
-
-
-def dispute_fee(work: Work, settled: Settled | None, booked: tuple[int, int]) -> tuple[int, int]:
-    """What a dispute has cost in fees now."""
-    return _fee(work, settled, booked)
-
-
-def book_fee(
-    work: Work,
-    connection: str,
-    refund: str,
-    leg: Leg | None,
-    before: tuple[int, int],
-    after: tuple[int, int],
-    settled: Settled | None,
-) -> None:
-    """The step between two states of a fee."""
-    step = (after[0] - before[0], after[1] - before[1])
-    if settled is None or step == (0, 0):
-        return
-    worth = Worth(step[1], connection, day_of(work.now), settled)
-    work.book(
-        postings.provider_fee(
-            work.order, connection, refund, leg, step, worth, settled.currency, work.now
-        )
-    )
+def charge(
+    work: Work, connection: str, of: Leg | Dispute, said: Settled | None, refund: str = ""
+) -> tuple[tuple[int, int], str]:
+    """Book the step to the fee that is told: what of it is on the books then, and its currency. A
+    fee in another currency takes the place of the first. One in a currency that nobody knows a rate
+    of is not booked, and a person is told."""
+    if said is None or not said.currency:
+        return of.fee, of.fee_currency
+    held = {of.fee_currency or said.currency: of.fee}
+    was = held.get(said.currency, (0, 0))
+    if said.currency in held and said.fee == was[0]:
+        return of.fee, of.fee_currency
+    rate = rate_on(work.ctx, said.currency, work.now) if said.fee else None
+    if said.fee and rate is None:
+        _tell_no_rate(work, said.currency)
+        return of.fee, of.fee_currency
+    now = {said.currency: (said.fee, _stepped(was[1], was[0], said.fee, rate) if rate else 0)}
+    leg = of if isinstance(of, Leg) else None
+    for currency in {**held, **now}:
+        before, after = held.get(currency, (0, 0)), now.get(currency, (0, 0))
+        step = (after[0] - before[0], after[1] - before[1])
+        if step != (0, 0):
+            worth = Worth(step[1], connection, day_of(work.now), said)
+            work.book(
+                postings.provider_fee(
+                    work.order, connection, refund, leg, step, worth, currency, work.now
+                )
+            )
+    return now[said.currency], said.currency if said.fee else ""
 
 
 def told(work: Work, leg_id: str, settled: Settled | None) -> None:
@@ -180,9 +194,10 @@ def told(work: Work, leg_id: str, settled: Settled | None) -> None:
         return
     if _plain(work.order, leg, settled):
         return
+    before = leg.settled
     leg = work.put_leg(leg_id, settled=settled)
     if leg.paid_at:
-        _book_late(work, leg)
+        _book_late(work, leg, before)
 
 
 def read_untold(work: Work, leg_id: str, settled: Settled | None) -> None:
@@ -200,11 +215,12 @@ def _plain(order: Order, leg: Leg, settled: Settled) -> bool:
     return (settled.currency, settled.amount, settled.fee) == (order.currency, leg.amount, 0)
 
 
-def _book_late(work: Work, leg: Leg) -> None:
+def _book_late(work: Work, leg: Leg, told_before: Settled | None) -> None:
     refund, _ = work.leg(leg.id)
     worth = None
     if foreign(work.order):
-        worth = by_figures(work, work.payment(leg.payment).connection, leg.settled)
+        connection = work.payment(leg.payment).connection
+        worth = by_figures(work, connection, leg.settled, told_before, leg.value)
     before = work.order.entries
     if worth is not None and worth.functional != postings.leg_value(work.order, leg):
         work.book(postings.settled(work.order, refund, leg, worth, work.now))

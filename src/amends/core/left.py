@@ -5,6 +5,7 @@ A refund that was paid in part, or gives some of its claim up, keeps its parts i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -153,7 +154,7 @@ def given(
     """Reason and parts of every refund that counts; of those that are `freed` what did not fail."""
     for refund in order.refunds:
         if counts(refund) and refund.id not in without:
-            yield refund.reason, _not_failed(refund) if refund.id in freed else refund.breakdown
+            yield refund.reason, not_failed(refund) if refund.id in freed else refund.breakdown
 
 
 def take(left: Left, parts: Breakdown) -> None:
@@ -162,11 +163,33 @@ def take(left: Left, parts: Breakdown) -> None:
             items[part.id].take(part)
 
 
-def _not_failed(refund: Refund) -> Breakdown:
-    """The part of a refund that was paid or may still be."""
+def not_failed(refund: Refund) -> Breakdown:
+    """The part of a refund that was paid or may still be: of what is claimed, where that is as
+    much, so that parts and books round alike; but never more of a component than was its own."""
     legs = [leg for leg in refund.legs if not leg.replaced]
     alive = sum(leg.amount for leg in legs if leg.state not in FAILED)
-    return shrunk(refund.breakdown, alive) if alive < refund.amount else refund.breakdown
+    parts, claim = refund.breakdown, claimed_parts(refund)
+    if refund.claimed >= alive and _components(claim) <= _components(parts):
+        parts = claim
+    return part_of(parts, alive)
+
+
+def _components(parts: Breakdown) -> Counter[tuple[int, str, str]]:
+    """What of each line and charge is given back, net ("") and each tax by its name."""
+    found: Counter[tuple[int, str, str]] = Counter()
+    for group, shares in enumerate((parts.lines, parts.shipping, parts.charges)):
+        for part in shares:
+            found[group, part.id, ""] += part.net
+            for tax in part.taxes:
+                found[group, part.id, tax.name] += tax.amount
+    return found
+
+
+def claimed_parts(refund: Refund) -> Breakdown:
+    """What is claimed for a refund, as it is on the books."""
+    if not refund.claimed:
+        return Breakdown()
+    return refund.claim_of or part_of(refund.breakdown, refund.claimed)
 
 
 def still_owed(refund: Refund, only: str = "", but: Collection[str] = ()) -> int:
@@ -223,11 +246,16 @@ def shrunk(parts: Breakdown, amount: int) -> Breakdown:
         tuple(less[lines:shipping]),
         unallocated,
         tuple(less[shipping:]),
-        tuple(one for one in kept if isinstance(one, Fee)),
+        tuple(one for one in kept if isinstance(one, Fee) and one.gross),
         tuple(one for one in kept if isinstance(one, Lost)),
         compensation,
         tuple(replace(one, part=amount < parts.total) for one in parts.unused) if amount else (),
     )
+
+
+def part_of(parts: Breakdown, amount: int) -> Breakdown:
+    """So much of it: in proportion, and as it is where that is all."""
+    return parts if amount == parts.total else shrunk(parts, amount)
 
 
 def paid_for(parts: Breakdown, amount: int) -> tuple[LineShare, ...]:
@@ -240,7 +268,7 @@ def paid_for(parts: Breakdown, amount: int) -> tuple[LineShare, ...]:
     other = parts.unallocated + parts.compensation
     other -= sum(fee.gross for fee in parts.fees if fee.gross < 0)
     bare = Breakdown(tuple(lines), tuple(shipping), other, parts.charges)
-    found = bare if amount == bare.total else shrunk(bare, amount)
+    found = part_of(bare, amount)
     rest = (LineShare("other", 0, found.unallocated),) if found.unallocated else ()
     return tuple(part for part in (*found.parts, *rest) if part.gross)
 
@@ -275,4 +303,4 @@ def _scaled(part: LineShare | Fee | Lost, gross: int) -> tuple[int, tuple[TaxSha
     values = [sign * part.net, *(sign * tax.amount for tax in part.taxes)]
     net, *taxes = (sign * value for value in scale(sign * gross, values))
     named = zip(part.taxes, taxes, strict=True)
-    return net, tuple(TaxShare(t.name, amount) for t, amount in named)
+    return net, tuple(TaxShare(t.name, amount) for t, amount in named if amount)

@@ -348,7 +348,8 @@ class Leg(_Part, frozen=True):
     settled: Settled | None = None  # what the provider says that it took off our balance
     value: int = 0  # in another currency than the books': what it was booked as, functional
     valued: bool = False  # ... at what it was worth when it was paid, not at the order's rate
-    fee: tuple[int, int] = (0, 0)  # of the provider, as booked: in its currency and functional
+    fee: tuple[int, int] = (0, 0)  # of the provider, as booked: in that currency and functional
+    fee_currency: str = ""
 
     @property
     def key(self) -> str:
@@ -401,6 +402,7 @@ class Refund(_Part, frozen=True):
     builds_on: tuple[str, ...] = ()  # those in review that its amount was reckoned with
     small: bool = False  # below the minimum: held once it is approved
     combined_in: str = ""  # the refund that pays it together with others
+    claim_of: Breakdown | None = None  # what is claimed, where that is not in proportion
 
 
 class Dispute(_Part, frozen=True):
@@ -423,6 +425,7 @@ class Dispute(_Part, frozen=True):
     value: int | None = None
     settled: Settled | None = None
     fee: tuple[int, int] = (0, 0)  # as a leg's
+    fee_currency: str = ""
 
 
 class Receipt(_Part, frozen=True):

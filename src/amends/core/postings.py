@@ -19,10 +19,11 @@ import msgspec
 from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
-from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
+from amends.core.left import claimed_parts, part_of
+from amends.core.order import Breakdown, Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import allocate, convert, scale, share
+from amends.kernel.money import allocate, convert, share
 from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of
 
@@ -169,41 +170,29 @@ def claim(order: Order, refund: Refund, amount: int, at: Instant) -> Entry:
     Where part of it was claimed before, the entry makes up the difference, account by account, so
     that what lapses is exactly what was booked.
     """
-    lines = _claimed(refund, amount)
-    if refund.claimed:
-        before = _claimed(refund, refund.claimed)
-        lines = [(x, value - was) for (x, value), (_, was) in zip(lines, before, strict=True)]
-    return _entry(order, at, "claim", refund.id, "", "", lines, (refund.claimed, amount))
+    return _claimed(order, "claim", refund, part_of(refund.breakdown, amount), at)
 
 
-def claim_lapsed(order: Order, refund: Refund, at: Instant) -> Entry:
-    """The claim ends unpaid: the entry that recognised it, reversed."""
-    lines = [(account, -amount) for account, amount in _claimed(refund, refund.claimed)]
-    return _entry(order, at, "claim_lapsed", refund.id, "", "", lines, (refund.claimed, 0))
+def claim_lapsed(order: Order, before: Refund, stands: Breakdown, at: Instant) -> Entry:
+    """The claim of `before` ends unpaid, but for what `stands` of it: that much of the entry that
+    recognised it is reversed."""
+    return _claimed(order, "claim_lapsed", before, stands, at)
 
 
-def claim_reduced(order: Order, before: Refund, after: Refund, at: Instant) -> Entry:
-    """Part of a claim ends unpaid: what was booked for `before`, less what stands for `after`."""
-    was = dict(_claimed(before, before.claimed))
-    stands = dict(_claimed(after, after.claimed)) if after.claimed else {}
-    lines = [(account, stands.get(account, 0) - amount) for account, amount in was.items()]
-    owed = (before.claimed, after.claimed)
-    return _entry(order, at, "claim_lapsed", before.id, "", "", lines, owed)
+def _claimed(order: Order, kind: EntryKind, refund: Refund, parts: Breakdown, at: Instant) -> Entry:
+    """The step from what is claimed to a claim for other parts of the same refund."""
+    before = claimed_parts(refund)
+    was, now = dict(_returned(before)), dict(_returned(parts))
+    lines = [(account, now.get(account, 0) - was.get(account, 0)) for account in {**was, **now}]
+    owed = (before.total, parts.total)
+    lines.append(("refunds_payable", owed[0] - owed[1]))
+    return _entry(order, at, kind, refund.id, "", "", lines, owed)
 
 
-def _claimed(refund: Refund, amount: int) -> list[tuple[str, int]]:
-    return [*_scaled(_returned(refund), amount), ("refunds_payable", -amount)]
-
-
-def _scaled(sides: list[tuple[str, int]], amount: int) -> list[tuple[str, int]]:
-    parts = scale(amount, [value for _, value in sides])
-    return [(account, part) for (account, _), part in zip(sides, parts, strict=True)]
-
-
-def _returned(refund: Refund) -> list[tuple[str, int]]:
+def _returned(parts: Breakdown) -> list[tuple[str, int]]:
     """What a refund takes back of revenue and tax. What is lost of a promotion raises the price of
     what was kept; a fee is revenue of its own; compensation leaves the sale and its tax alone."""
-    parts, lost = refund.breakdown, [one for one in refund.breakdown.lost if not one.waived]
+    lost = [one for one in parts.lost if not one.waived]
     goods, freight = (sum(x.net for x in lost if x.on == on) for on in ("line", "shipping"))
     tax = sum(p.tax for p in parts.parts) - sum(p.tax for p in parts.held)
     sides = [
@@ -370,7 +359,7 @@ def external(
     """Others gave money back (edge 10): Dr what it was allocated to, Cr clearing; `back` when it
     returned to us. Without `worth` it is valued as the leg was."""
     account = clearing(order.payment(leg.payment).connection)
-    lines = [*_returned(refund), (account, -leg.amount)]
+    lines = [*_returned(refund.breakdown), (account, -leg.amount)]
     if back:
         lines = [(name, -amount) for name, amount in lines]
     entry = _entry(order, at, "external", refund.id, leg.id, leg.psp_refund_id, lines)
