@@ -329,18 +329,12 @@ def provider_fee(
     return replace(made, currency=currency, worth=worth)
 
 
-def write_off(order: Order, account: str, amount: int, at: Instant) -> Entry:
-    """A small difference that nobody will explain: Dr write-offs, Cr the account it is on."""
-    lines = [("write_offs", amount), (account, -amount)]
-    return _entry(order, at, "write_off", "", "", "", lines)
-
-
-def reversal(order: Order, entry: Entry, at: Instant) -> Entry:
-    """An entry of the order taken back, posting by posting, as a new one."""
-    lines = tuple(Posting(p.account, -p.amount, -p.functional) for p in entry.postings)
-    ids = (entry.refund, entry.leg, entry.psp_refund_id)
-    made = _made(order, at, entry.kind, *ids, lines)
-    return replace(made, currency=entry.currency, holder=entry.holder, worth=entry.worth)
+def write_off(order: Order, account: str, was: int, amount: int, at: Instant) -> Entry:
+    """A small difference that nobody will explain: Dr write-offs, Cr the account it is on; below 0
+    back. With what `was` written off of it before it is converted as the whole it comes to."""
+    ours = convert(was + amount, order.rate) - convert(was, order.rate)
+    lines = (Posting("write_offs", amount, ours), Posting(account, -amount, -ours))
+    return _made(order, at, "write_off", "", "", "", lines)
 
 
 def _valued(entry: Entry, account: str, functional: int, worth: Worth | None = None) -> Entry:
