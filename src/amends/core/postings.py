@@ -20,9 +20,10 @@ from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
+from amends.core.parties import parts_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import allocate, convert, scale, share
+from amends.kernel.money import allocate, convert, scale
 from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of
 
@@ -131,11 +132,13 @@ def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
 def sellers_paid(order: Order, payment: Payment, at: Instant) -> Entry | None:
     """What sellers were paid with captures and was not booked yet, less the platform's fee: Dr
     their shares, Cr the fee, Cr clearing; what came undone the other way. None if it is booked."""
-    was, now = payment.paid_on, received(payment)
-    if was == now or payment.apart or not payment.sellers:
+    shares, fees = paid_with(payment)
+    if payment.apart or (shares, fees) == (payment.paid_shares, payment.paid_fees):
         return None
-    (before, fee_before), (after, fee_after) = (paid_with(payment, n) for n in (was, now))
-    steps = (("seller_shares", before, after), ("platform_fees", -fee_before, -fee_after))
+    steps = (
+        ("seller_shares", payment.paid_shares, shares),
+        ("platform_fees", -payment.paid_fees, -fees),
+    )
     made = [
         Posting(x, to - of, convert(to, order.rate) - convert(of, order.rate))
         for x, of, to in steps
@@ -145,16 +148,14 @@ def sellers_paid(order: Order, payment: Payment, at: Instant) -> Entry | None:
         -sum(p.amount for p in made),
         -sum(p.functional for p in made),
     )
-    return _made(order, at, "seller_paid", "", "", "", tuple(p for p in (*made, rest) if p.amount))
+    lines = tuple(p for p in (*made, rest) if p.amount or p.functional)
+    return _made(order, at, "seller_paid", "", "", "", lines)
 
 
-def paid_with(payment: Payment, captured: int) -> tuple[int, int]:
-    """What of so much captured was the sellers', and the platform's fee on it."""
-    whole = max(payment.authorized, captured, 1)
-    return (
-        sum(share(seller.amount, captured, whole) for seller in payment.sellers),
-        sum(share(seller.fee, captured, whole) for seller in payment.sellers),
-    )
+def paid_with(payment: Payment) -> tuple[int, int]:
+    """What of its captures is the sellers', and the platform's fee on it."""
+    found = parts_of(payment.sellers, received(payment), payment.authorized)
+    return sum(seller.amount for seller in found), sum(seller.fee for seller in found)
 
 
 def received(payment: Payment) -> int:
