@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from amends.core import postings
 from amends.core.decision import Ctx
 from amends.core.facts import RefundRequested, WriteOffReversed, WrittenOff
 from amends.core.reasons import Reason
-from amends.core.requests import RefundIn, SellerIn
+from amends.core.requests import LineIn, RefundIn, SellerIn
+from amends.kernel.money import convert
 from tests.core.desk import STRIPE, Desk, card, contract_order
+from tests.core.test_sellers import STRIPES, Market, refunded
 
 CLEARING = f"clearing:{STRIPE}"
 
@@ -79,11 +80,64 @@ def test_what_follows_from_what_happened_is_not_reversed_by_hand() -> None:
     assert desk.kinds() == ["claim"]
 
 
-@given(amount=st.integers(-(10**9), 10**9).filter(bool), currency=st.sampled_from(["EUR", "USD"]))
-def test_an_entry_and_its_reversal_come_to_nothing(amount: int, currency: str) -> None:
-    order = Desk(contract_order(currency=currency)).order
-    entry = postings.write_off(order, CLEARING, amount, 1)
-    back = postings.reversal(order, entry, 2)
-    both = zip(entry.postings, back.postings, strict=True)
-    assert all((a.amount, a.functional) == (-b.amount, -b.functional) for a, b in both)
-    assert sum(p.functional for p in entry.postings) == 0
+@given(
+    amounts=st.lists(st.integers(-90, 90).filter(bool), min_size=1, max_size=6),
+    currency=st.sampled_from(["EUR", "USD", "JPY"]),
+)
+def test_what_is_written_off_is_the_whole_it_comes_to_and_reversed_comes_to_nothing(
+    amounts: list[int], currency: str
+) -> None:
+    desk = Books(contract_order(currency=currency))
+    taken = 0
+    for amount in amounts:
+        if refused(desk, WrittenOff(CLEARING, amount)) is None:
+            taken += amount
+        assert held(desk) == (-taken, -convert(taken, desk.order.rate))
+    for number, _, amount in desk.order.write_offs:
+        assert refused(desk, WriteOffReversed(number)) is None
+        taken -= amount
+        assert held(desk) == (-taken, -convert(taken, desk.order.rate))
+    assert taken == 0
+
+
+def held(desk: Desk) -> tuple[int, int]:
+    lines = [p for e in desk.entries for p in e.postings if p.account == CLEARING]
+    return sum(p.amount for p in lines), sum(p.functional for p in lines)
+
+
+def test_the_limit_is_of_what_is_written_off_an_account_and_not_of_each_time() -> None:
+    """Ten times 1.00 of one account of one order are a difference of 10.00 (cf. edge 25: caps are
+    of the sum). What was taken back does not count."""
+    desk = Books()
+    assert refused(desk, WrittenOff(CLEARING, 60)) is None
+    assert refused(desk, WrittenOff(CLEARING, 41)) is Reason.WRITE_OFF_TOO_LARGE
+    assert refused(desk, WrittenOff(CLEARING, 40)) is None
+    assert refused(desk, WriteOffReversed(1)) is None
+    assert refused(desk, WrittenOff(CLEARING, 60)) is None
+    assert refused(desk, WrittenOff(CLEARING, 1)) is Reason.WRITE_OFF_TOO_LARGE
+
+
+class Small(Market):
+    """A market at which up to 1.00 is small."""
+
+    def ctx(self) -> Ctx:
+        ctx: Ctx = replace(super().ctx(), write_off_up_to=100)
+        return ctx
+
+
+def test_what_a_seller_owes_ends_at_zero_in_both_currencies_in_however_many_write_offs() -> None:
+    """JPY 3 are 2 cents; written off one by one, each by itself, they were 3, and a cent stayed
+    that no write-off in yen can ever reach."""
+    account = "seller_receivable:acct_1"
+    seller = SellerIn("acct_1", 10_000)
+    sold = replace(card(10_000), sellers=(seller,), sellers_paid="apart")
+    lines = (LineIn("1", 1, 10_000),)
+    report = contract_order(currency="JPY", lines=lines, shipping=(), tenders=(sold,))
+    desk = Small(STRIPES, report=report)
+    refunded(desk, amount=3)
+    lines_of = [p for e in desk.entries for p in e.postings if p.account == account]
+    assert [(p.amount, p.functional) for p in lines_of] == [(3, 2)]
+    for _ in range(3):
+        assert refused(desk, WrittenOff(account, 1)) is None
+    lines_of = [p for e in desk.entries for p in e.postings if p.account == account]
+    assert sum(p.amount for p in lines_of) == sum(p.functional for p in lines_of) == 0

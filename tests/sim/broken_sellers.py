@@ -73,6 +73,10 @@ SELLERS: dict[str, tuple[Callable[[World], object], str]] = {
         _broken(_seller(fee=299)),
         "I6: acct_1 of pay_1 bears (3000, 300) of (12000, 299)",
     ),
+    "more than was captured of the seller's part": (
+        _broken(lambda w: w.payment.update(authorized=60_000)),
+        "I6: acct_1 of pay_1 bears (3000, 300) of (2400, 240)",
+    ),
     "more than the leg": (
         _broken(_party(amount=3001)),
         "I6: leg_a of 3000 is borne by sellers as 3001",

@@ -450,7 +450,7 @@ def _adopt(work: Work, payment_id: str, state: RefundState) -> None:
         capture=state.psp_capture_id,
         psp_refund_id=state.psp_refund_id,
         outside=True,
-        parties=sellers.asked_with(work, state.leg, state.amount),
+        parties=sellers.asked_with(work, payment_id, state),
     )
     refund = Refund(
         id=refund_id,

@@ -184,7 +184,8 @@ class Payment(_Part, frozen=True):
     apart: bool = False  # they were paid by other means than with the payment
     kind: TenderKind = "payment"
     receipt: int = 0  # what of its captures is on the books, where those are kept here
-    paid_on: int = 0  # of which captures the sellers' parts are on the books, likewise
+    paid_shares: int = 0  # what of the sellers' parts of them is on the books, likewise
+    paid_fees: int = 0  # ... and of the platform's fees
 
     @property
     def is_money(self) -> bool:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
+
+from amends.kernel.money import share
 
 SplitWay = Literal["transfer", "amounts", "fee"]
 
@@ -37,6 +40,17 @@ class Seller(msgspec.Struct, frozen=True, omit_defaults=True):
     fee: int = 0
     reference: str = ""
     fee_reference: str = ""
+
+
+def parts_of(sellers: tuple[Seller, ...], captured: int, authorized: int) -> tuple[Seller, ...]:
+    """The sellers with their parts of what was captured of a payment, and the fees on these. Parts
+    are rounded down, so that they are within it and none falls while it grows; the rest is ours."""
+    whole = max(authorized, captured, 1)
+    found = ((seller, seller.amount * captured // whole) for seller in sellers)
+    return tuple(
+        replace(seller, amount=part, fee=share(seller.fee, part, max(1, seller.amount)))
+        for seller, part in found
+    )
 
 
 class Party(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.left import claimed_parts, part_of
 from amends.core.order import Breakdown, Dispute, Leg, Order, Payment, Refund, holder_of
+from amends.core.parties import parts_of
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import allocate, convert, share
+from amends.kernel.money import allocate, convert
 from amends.kernel.outcome import Settled
 from amends.kernel.time import Instant, day_of
 
@@ -132,11 +133,13 @@ def capture(order: Order, payment: Payment, at: Instant) -> Entry | None:
 def sellers_paid(order: Order, payment: Payment, at: Instant) -> Entry | None:
     """What sellers were paid with captures and was not booked yet, less the platform's fee: Dr
     their shares, Cr the fee, Cr clearing; what came undone the other way. None if it is booked."""
-    was, now = payment.paid_on, received(payment)
-    if was == now or payment.apart or not payment.sellers:
+    shares, fees = paid_with(payment)
+    if payment.apart or (shares, fees) == (payment.paid_shares, payment.paid_fees):
         return None
-    (before, fee_before), (after, fee_after) = (paid_with(payment, n) for n in (was, now))
-    steps = (("seller_shares", before, after), ("platform_fees", -fee_before, -fee_after))
+    steps = (
+        ("seller_shares", payment.paid_shares, shares),
+        ("platform_fees", -payment.paid_fees, -fees),
+    )
     made = [
         Posting(x, to - of, convert(to, order.rate) - convert(of, order.rate))
         for x, of, to in steps
@@ -146,16 +149,14 @@ def sellers_paid(order: Order, payment: Payment, at: Instant) -> Entry | None:
         -sum(p.amount for p in made),
         -sum(p.functional for p in made),
     )
-    return _made(order, at, "seller_paid", "", "", "", tuple(p for p in (*made, rest) if p.amount))
+    lines = tuple(p for p in (*made, rest) if p.amount or p.functional)
+    return _made(order, at, "seller_paid", "", "", "", lines)
 
 
-def paid_with(payment: Payment, captured: int) -> tuple[int, int]:
-    """What of so much captured was the sellers', and the platform's fee on it."""
-    whole = max(payment.authorized, captured, 1)
-    return (
-        sum(share(seller.amount, captured, whole) for seller in payment.sellers),
-        sum(share(seller.fee, captured, whole) for seller in payment.sellers),
-    )
+def paid_with(payment: Payment) -> tuple[int, int]:
+    """What of its captures is the sellers', and the platform's fee on it."""
+    found = parts_of(payment.sellers, received(payment), payment.authorized)
+    return sum(seller.amount for seller in found), sum(seller.fee for seller in found)
 
 
 def received(payment: Payment) -> int:
@@ -318,18 +319,12 @@ def provider_fee(
     return replace(made, currency=currency, worth=worth)
 
 
-def write_off(order: Order, account: str, amount: int, at: Instant) -> Entry:
-    """A small difference that nobody will explain: Dr write-offs, Cr the account it is on."""
-    lines = [("write_offs", amount), (account, -amount)]
-    return _entry(order, at, "write_off", "", "", "", lines)
-
-
-def reversal(order: Order, entry: Entry, at: Instant) -> Entry:
-    """An entry of the order taken back, posting by posting, as a new one."""
-    lines = tuple(Posting(p.account, -p.amount, -p.functional) for p in entry.postings)
-    ids = (entry.refund, entry.leg, entry.psp_refund_id)
-    made = _made(order, at, entry.kind, *ids, lines)
-    return replace(made, currency=entry.currency, holder=entry.holder, worth=entry.worth)
+def write_off(order: Order, account: str, was: int, amount: int, at: Instant) -> Entry:
+    """A small difference that nobody will explain: Dr write-offs, Cr the account it is on; below 0
+    back. With what `was` written off of it before it is converted as the whole it comes to."""
+    ours = convert(was + amount, order.rate) - convert(was, order.rate)
+    lines = (Posting("write_offs", amount, ours), Posting(account, -amount, -ours))
+    return _made(order, at, "write_off", "", "", "", lines)
 
 
 def _valued(entry: Entry, account: str, functional: int, worth: Worth | None = None) -> Entry:

@@ -18,13 +18,14 @@ from amends.core import postings
 from amends.core.chart import receivable
 from amends.core.decision import Ctx
 from amends.core.order import FAILED, Breakdown, Leg, Order, Payment, Refund
-from amends.core.parties import Party, Seller, Split
+from amends.core.parties import Party, Seller, Split, parts_of
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import LineIn, OrderIn, PlatformFee, RefundIn, ShippingIn, TenderIn
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.money import allocate, share
+from amends.kernel.outcome import RefundState
 
 
 def check(report: OrderIn, ctx: Ctx) -> None:
@@ -82,10 +83,10 @@ def _off(pointer: str, stated: int, computed: int) -> Refused:
 
 
 def said(order: Order, payment: Payment, tender: TenderIn) -> Payment:
-    """The payment with the sellers a shop tells of; once one of them bore something of a refund,
-    what was told before stands."""
+    """The payment with the sellers a shop tells of; once one of them bore something of a refund, or
+    what they were paid is on the books, what was told before stands."""
     borne = any(leg.parties for leg in _legs(order, payment))
-    if borne or payment.paid_on or not tender.sellers:
+    if borne or payment.paid_shares or not tender.sellers:
         return payment
     found = tuple(
         Seller(s.account, s.amount, s.fee, s.reference, s.fee_reference) for s in tender.sellers
@@ -162,6 +163,7 @@ def borne(
 ) -> tuple[Party, ...]:
     """What each seller of a payment bears of what is asked, in parts that with our own come to it;
     all legs but `without` count. `split` None: nothing is taken with it."""
+    payment = _paid(payment)
     legs = [leg for leg in _legs(order, payment) if leg.id != without]
     alive = [leg for leg in legs if leg.state not in FAILED]
     made: list[Leg] = []
@@ -188,8 +190,8 @@ def _shares(
     found = []
     for place, seller in enumerate(payment.sellers):
         part, before = shares[place], gone[place]
-        goes = share(seller.fee - before.part, part, left[place]) if part else 0
-        rest = seller.fee - before.fee
+        goes = share(max(0, seller.fee - before.part), part, left[place]) if part else 0
+        rest = max(0, seller.fee - before.fee)
         fee = {"proportional": min(goes, rest), "full": rest if part else 0, "keep": 0}[asked.mode]
         found.append(Party(seller.account, part, goes, fee))
     return tuple(found)
@@ -222,7 +224,7 @@ def _reversed(
     """The provider reckons itself what goes with refunds that say so: of what it paid the seller,
     and of the fee, the part that these are of the whole payment, whoever's goods they were for."""
     seller = next(s for s in payment.sellers if s.account == party.account)
-    whole = payment.captured_peak or payment.authorized
+    whole = _whole(payment)
     said = [
         (leg.amount, one.fee_too)
         for leg in legs
@@ -235,6 +237,17 @@ def _reversed(
     if back <= fee:
         return party
     return replace(party, taken=back - fee, fee_too=fee_too)
+
+
+def _whole(payment: Payment) -> int:
+    """What there is of a payment: its captures, or before any the authorization."""
+    return postings.received(payment) if payment.captured_peak else payment.authorized
+
+
+def _paid(payment: Payment) -> Payment:
+    """The payment with what its sellers were paid of it: their parts of what was captured."""
+    found = parts_of(payment.sellers, _whole(payment), payment.authorized)
+    return replace(payment, sellers=found)
 
 
 def _step(of: int, before: int, more: int, whole: int) -> int:
@@ -271,8 +284,7 @@ def _owed_to(legs: Sequence[Leg], account: str) -> int:
 
 
 def _own_left(payment: Payment, alive: Sequence[Leg]) -> int:
-    whole = payment.captured_peak or payment.authorized
-    own = whole - sum(seller.amount for seller in payment.sellers)
+    own = _whole(payment) - sum(seller.amount for seller in payment.sellers)
     used = (leg.amount - sum(p.amount for p in leg.parties) for leg in alive if leg.parties)
     return max(0, own - sum(used))
 
@@ -322,8 +334,8 @@ def tell(work: Work, leg: Leg) -> None:
 def book(work: Work, leg_id: str) -> None:
     """A leg was paid: what sellers bear of it is owed by them, less what was taken with it."""
     refund, leg = work.leg(leg_id)
-    if not leg.parties:
-        leg = work.put_leg(leg_id, parties=fixed(work, leg, unasked=True))
+    parties = leg.parties or fixed(work, leg, unasked=True)
+    leg = work.put_leg(leg_id, parties=_within(work, leg, parties))
     owed = _owed(work.order, leg)
     if any(party.amount for party in leg.parties):
         work.book(postings.seller_share(work.order, refund, leg, work.now, owed))
@@ -331,6 +343,23 @@ def book(work: Work, leg_id: str) -> None:
         owed.update({receivable(party.account): party.due for party in leg.parties})
         work.book(postings.seller_taken(work.order, refund, leg, work.now, owed))
         work.put_leg(leg_id, took=True)
+
+
+def _within(work: Work, leg: Leg, parties: Sequence[Party]) -> tuple[Party, ...]:
+    """The parties of a leg that was paid, none with more than is left of his part: where what took
+    its place was paid as well (edge 9), the rest is between us and the customer."""
+    payment = _paid(work.payment(leg.payment))
+    others = [g for g in _legs(work.order, payment) if g.paid_at and g.id != leg.id]
+    borne_ = _bearing(others)
+    found = []
+    for party in parties:
+        seller = next(s for s in payment.sellers if s.account == party.account)
+        gone = borne_.get(party.account, Party(party.account, 0))
+        amount = max(0, min(party.amount, seller.amount - gone.amount))
+        part = max(0, min(party.part, seller.fee - gone.part)) if amount else 0
+        fee = max(0, min(party.fee, seller.fee - gone.fee)) if amount else 0
+        found.append(replace(party, amount=amount, part=part, fee=fee))
+    return tuple(found)
 
 
 def book_others(work: Work, leg_id: str) -> None:
@@ -348,10 +377,12 @@ def book_others(work: Work, leg_id: str) -> None:
         book(work, leg_id)
 
 
-def asked_with(work: Work, leg_id: str, amount: int) -> tuple[Party, ...]:
-    """What an attempt of a leg asked of sellers, as far as that is still known."""
-    leg = work.leg(leg_id)[1] if leg_id else None
-    return leg.parties if leg is not None and leg.amount == amount else ()
+def asked_with(work: Work, payment_id: str, state: RefundState) -> tuple[Party, ...]:
+    """What the attempt of a leg that a refund is marked with asked of sellers, as far as that is
+    known: the leg may be of an order elsewhere."""
+    legs = _legs(work.order, work.payment(payment_id))
+    same = (leg for leg in legs if (leg.id, leg.amount) == (state.leg, state.amount))
+    return next((leg.parties for leg in same), ())
 
 
 def book_back(work: Work, leg_id: str) -> None:

@@ -12,7 +12,7 @@ from amends.core.effects import Effect
 from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
 from amends.core.order import Leg, Order, Payment, Refund
-from amends.core.postings import Entry, capture, dated, received, sellers_paid
+from amends.core.postings import Entry, capture, dated, paid_with, received, sellers_paid
 from amends.core.reasons import Refusal
 from amends.kernel.time import Instant
 
@@ -75,7 +75,8 @@ class Work:
             entry = sellers_paid(self.order, payment, self.now)
             if entry is not None:
                 self.book(entry)
-                self.put_payment(payment.id, paid_on=received(payment))
+                shares, fees = paid_with(payment)
+                self.put_payment(payment.id, paid_shares=shares, paid_fees=fees)
 
     def book(self, entry: Entry, of: Refund | None = None) -> None:
         """A journal entry, dated into an open period; the next event seals it. `of`: its refund as

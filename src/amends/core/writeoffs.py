@@ -21,10 +21,10 @@ def write_off(work: Work, fact: WrittenOff) -> None:
         raise Refused(Reason.VALIDATION, detail, pointer="/account")
     if not fact.amount:
         raise Refused(Reason.VALIDATION, "There is nothing to write off.", pointer="/amount")
-    most = work.ctx.write_off_up_to
-    if abs(convert(fact.amount, order.rate)) > most:
+    most, was = work.ctx.write_off_up_to, _written_off(order, fact.account)
+    if abs(convert(was + fact.amount, order.rate)) > most:
         raise Refused(Reason.WRITE_OFF_TOO_LARGE, most=most)
-    entry = postings.write_off(order, fact.account, fact.amount, work.now)
+    entry = postings.write_off(order, fact.account, was, fact.amount, work.now)
     work.book(entry)
     made = (entry.number, fact.account, fact.amount)
     work.change(write_offs=(*order.write_offs, made))
@@ -40,11 +40,16 @@ def reverse(work: Work, fact: WriteOffReversed) -> None:
     if made is None:
         raise Refused(Reason.NOT_REVERSIBLE, entry=fact.entry)
     number, account, amount = made
-    before = postings.write_off(order, account, amount, work.now)
-    entry = postings.reversal(order, before, work.now)
+    was = _written_off(order, account)
+    entry = postings.write_off(order, account, was, -amount, work.now)
     work.book(entry)
     work.change(write_offs=tuple(w for w in order.write_offs if w is not made))
     work.event("ledger.reversed", entry=entry.number, of=number, why=fact.why)
+
+
+def _written_off(order: Order, account: str) -> int:
+    """What stands written off of an account, in however many steps."""
+    return sum(amount for _, name, amount in order.write_offs if name == account)
 
 
 def accounts(order: Order) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import msgspec
 
 from amends.core.chart import CREDITS, OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.order import Order
-from amends.core.postings import Entry, paid_from, paid_with
+from amends.core.postings import Entry, paid_from
 from amends.store.spec import Books, Store
 
 READ_AGAIN = 10  # times, while the order keeps moving
@@ -129,8 +129,7 @@ def _not_as_paid(order: Order, entries: tuple[Entry, ...]) -> Iterator[Finding]:
         said = f"{received.total()} {order.currency} (minor units) of captures is booked"
         yield Finding(order.id, 0, f"{said}, and customer_receipts says {receipts}.")
     for payment in order.payments:
-        shares, fees = paid_with(payment, payment.paid_on)
-        received[clearing(payment.connection)] -= shares - fees
+        received[clearing(payment.connection)] -= payment.paid_shares - payment.paid_fees
     for refund in order.refunds:
         for leg in (leg for leg in refund.legs if leg.took):
             account = clearing(order.payment(leg.payment).connection)

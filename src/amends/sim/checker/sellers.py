@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from amends.sim.checker.spec import Violation
-from amends.sim.checker.view import GONE, Case, Leg
+from amends.sim.checker.view import GONE, Case, Leg, Payment, Seller
 
 Found = Iterator[Violation]
 
 
 def sellers_bear_their_parts(case: Case) -> Found:
-    """Of all that went or may go back no seller bears more than what he was paid, nor gets more of
-    the platform's fee back than he paid; and what they bear of a leg is not more than the leg."""
+    """Of all that went or may go back no seller bears more than what he was paid with what was
+    captured, nor gets more of the platform's fee back than he paid; and what they bear of a leg is
+    not more than the leg."""
     for payment in case.order.payments:
         amounts: Counter[str] = Counter()
         fees: Counter[str] = Counter()
@@ -27,10 +28,18 @@ def sellers_bear_their_parts(case: Case) -> Found:
         own = {seller.account: seller for seller in payment.sellers}
         for account, amount in sorted(amounts.items()):
             known = own.get(account)
-            most = (known.amount, known.fee) if known else (0, 0)
+            most = _paid(payment, known) if known else (0, 0)
             if amount > most[0] or fees[account] > most[1]:
                 bears = (amount, fees[account])
                 yield case.wrong("I6", f"{account} of {payment.id} bears {bears} of {most}")
+
+
+def _paid(payment: Payment, seller: Seller) -> tuple[int, int]:
+    """What he was paid of a payment at most, and the fee on that, to the cent above."""
+    captured = payment.captured_peak or payment.authorized
+    whole = max(payment.authorized, captured)
+    amount = seller.amount * captured // whole
+    return amount, -(-seller.fee * captured // whole)
 
 
 def sellers_are_booked(case: Case) -> Found:
