@@ -70,6 +70,18 @@ def test_a_clean_world_is_clean() -> None:
     assert [said(found(change)) for change in right] == [[]] * len(right)
 
 
+@pytest.mark.parametrize(("kept", "defects"), [(10, 0), (9, 1)])
+def test_a_fee_given_back_before_the_refund_that_kept_it_failed(kept: int, defects: int) -> None:
+    """It is made up for by the next, and no defect as far as that one kept it."""
+
+    def given_back(w: World) -> None:
+        w.refund("d")["breakdown"]["fees"] = [{"kind": "handling", "net": -10}]
+        w.refund("b")["breakdown"]["fees"] = [{"kind": "handling", "net": kept}]
+        w.refund("b")["claimed"] = 0
+
+    assert len([one for one in said(found(given_back)) if "more of fees" in one]) == defects
+
+
 @pytest.mark.parametrize("name", WRONG_SMALL)
 def test_wrong_small_amounts_are_found(name: str) -> None:
     change, words = WRONG_SMALL[name]
