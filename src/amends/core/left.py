@@ -45,6 +45,7 @@ class Rest(msgspec.Struct):
     base: int
     units: int
     credited: int = 0
+    over: int = 0  # what `hold` took of the parts beyond what the worse case leaves in all
 
     @property
     def gross(self) -> int:
@@ -54,7 +55,8 @@ class Rest(msgspec.Struct):
 
     @property
     def short(self) -> bool:
-        return min(self.quantity, self.net, self._uncredited, *self.taxes.values()) < 0
+        rest = self._uncredited + self.over
+        return min(self.quantity, self.net, rest, *self.taxes.values()) < 0
 
     @property
     def _uncredited(self) -> int:
@@ -76,10 +78,12 @@ class Rest(msgspec.Struct):
 
     def hold(self, one: Rest, other: Rest) -> None:
         """Less by what is left in the `one` case and not in the `other`."""
+        rest = self._uncredited - max(0, one._uncredited - other._uncredited)
         self.quantity -= max(0, one.quantity - other.quantity)
         self.net -= max(0, one.net - other.net)
         for name in one.taxes:
             self.taxes[name] -= max(0, one.taxes[name] - other.taxes[name])
+        self.over += rest - self._uncredited
         self.base, self.units = self.gross, self.quantity
 
 
