@@ -421,3 +421,24 @@ def test_edge_19_the_same_tenders_in_another_order_are_the_same(
     desk.tell(OrderReported(reported(newer, 2)))
     assert desk.order.version == 2
     assert {p.id: (p.captured, remaining(p)) for p in desk.order.payments} == before
+
+
+@pytest.mark.parametrize("cards", [((800, ""), (2600, "")), ((2600, ""), (800, ""))])
+@pytest.mark.parametrize("newer", [((1000, "B"), (2900, "A")), ((2900, "A"), (1000, "B"))])
+def test_edge_19_cards_without_a_reference_are_told_apart_by_what_they_gave_back(
+    cards: tuple[tuple[int, str], ...], newer: tuple[tuple[int, str], ...]
+) -> None:
+    """26.00, all given back, and 8.00; then they are named and corrected upwards: only one reading
+    gives none of them less than it gave back."""
+
+    def reported(told: tuple[tuple[int, str], ...], version: int) -> OrderIn:
+        tenders = tuple(TenderIn(n, "gift_card", reference=name) for n, name in told)
+        lines = (LineIn("1", 1, sum(n for n, _ in told)),)
+        return contract_order(lines=lines, shipping=(), tenders=tenders, version=version)
+
+    desk = Desk(reported(cards, 1))
+    spent = next(p for p in desk.order.payments if p.captured == 2600)
+    assert ask(desk, amount=2600, tenders=(TenderPick(spent.id, 2600),)) == ""
+    assert desk.tell(OrderReported(reported(newer, 2))).refused is None
+    held = {p.psp_payment_id: (p.captured, remaining(p)) for p in desk.order.payments}
+    assert held == {"A": (2900, 300), "B": (1000, 1000)}

@@ -338,12 +338,13 @@ def _payments(
 
 def _credits(order: Order, report: OrderIn) -> dict[int, Payment]:
     """The gift cards and store credit of a report, by their place among its tenders. They are those
-    known before by their reference, else by their amount, else by their order: a report that names
-    them in another order names no others."""
+    known before by their reference, else by their amount, else by what they gave back and their
+    order: a report that names them in another order names no others."""
     told = {i: t for i, t in enumerate(report.tenders) if t.kind != "payment"}
     known = [payment for payment in order.payments if payment.kind != "payment"]
+    known.sort(key=taken, reverse=True)
     found: dict[int, Payment] = {}
-    for alike in (_same_card, _same_amount, _same_kind):
+    for alike in (_same_card, _same_amount, _enough, _same_kind):
         for place, tender in told.items():
             free = (p for p in known if p not in found.values() and alike(p, tender))
             if place not in found and (before := next(free, None)):
@@ -376,6 +377,10 @@ def _same_card(known: Payment, tender: TenderIn) -> bool:
 def _same_amount(known: Payment, tender: TenderIn) -> bool:
     amount = tender.captured or tender.amount
     return _same_kind(known, tender) and known.captured == amount
+
+
+def _enough(known: Payment, tender: TenderIn) -> bool:
+    return _same_kind(known, tender) and (tender.captured or tender.amount) >= taken(known)
 
 
 def _same_kind(known: Payment, tender: TenderIn) -> bool:
