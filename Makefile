@@ -59,7 +59,7 @@ hledger:
 
 .PHONY: check
 check: static ## The quick part, under a minute: static checks, kernel, core and house tests
-	@$(BIN)/python -m pytest -q $(wildcard tests/kernel tests/core tests/house) $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist=worksteal $(wildcard tests/kernel tests/core tests/house) $(ARGS)
 
 .PHONY: static
 static: $(READY) ## Formatting, lint, types and floors only
