@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from amends.core.facts import PaidOutside
 from amends.core.parties import Party, Split
@@ -20,6 +21,16 @@ from tests.core.test_sellers import (
     refunded,
     sent,
 )
+
+
+def paid_both_ways(desk: Market) -> None:
+    """The last refund failed, a person paid, and then the provider did after all."""
+    first = desk.leg()
+    desk.hear(desk.state("failed", first))
+    assert desk.tell(PaidOutside(desk.refund().id, "SEPA-1"), "person:lead").refused is None
+    desk.hear(desk.state("succeeded", first))
+    desk.due_reread()
+    desk.reread(desk.state("succeeded", first))
 
 
 def by_others(desk: Market, amount: int, name: str = "re_dashboard") -> None:
@@ -41,6 +52,15 @@ def test_what_others_give_back_is_the_payees_where_it_can_be_nobody_elses(
         assert held == {f"clearing:{STRIPE}": -4000}
     desk.hear(RefundState("re_dashboard", "failed", 4000, "EUR"))
     assert not any(books(desk).values())
+
+
+def test_a_refund_that_is_not_what_an_attempt_asked_took_what_nobody_here_knows() -> None:
+    """It bears the mark of a leg, and is of another amount."""
+    desk = market()
+    refunded(desk, amount=4000)
+    desk.hear(replace(desk.state(), psp_refund_id="re_other", amount=3000))
+    assert desk.balance("seller_shares") == -4000
+    assert desk.balance(f"clearing:{STRIPE}") == 3600 - 4000 - 3000
 
 
 def test_what_others_give_back_of_sellers_paid_apart_is_ours() -> None:
@@ -92,12 +112,7 @@ def test_edge_9_where_both_ways_paid_a_seller_bears_it_once(splits: dict[str, Sp
     that, else both would owe the same money."""
     desk = market(captures=True, splits=splits)
     refunded(desk)
-    first = desk.leg()
-    desk.hear(desk.state("failed", first))
-    assert desk.tell(PaidOutside(desk.refund().id, "SEPA-1"), "person:lead").refused is None
-    desk.hear(desk.state("succeeded", first))
-    desk.due_reread()
-    desk.reread(desk.state("succeeded", first))
+    paid_both_ways(desk)
     assert "double_benefit" in desk.raised()
     assert desk.balance("seller_receivable:acct_1") == 0
     assert desk.balance("seller_shares") == 0
@@ -108,12 +123,7 @@ def test_so_with_a_part_of_it() -> None:
     """60.00 by both ways, of 100.00: of the second he bears the 40.00 that are left of his part."""
     desk = market(captures=True, splits=SPLITS)
     refunded(desk, amount=6000)
-    first = desk.leg()
-    desk.hear(desk.state("failed", first))
-    assert desk.tell(PaidOutside(desk.refund().id, "SEPA-1"), "person:lead").refused is None
-    desk.hear(desk.state("succeeded", first))
-    desk.due_reread()
-    desk.reread(desk.state("succeeded", first))
+    paid_both_ways(desk)
     assert desk.leg(0).parties == (Party("acct_1", 4000, part=400, fee=400, taken=5400),)
     assert books(desk)["seller_receivable:acct_1"] == 5400 + 3600 - 5400
     assert "platform_fees" not in books(desk)
