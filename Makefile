@@ -119,8 +119,8 @@ lock: $(BIN)/python ## Pin what pyproject.toml asks for, with hashes, in locks/ 
 	@$(BIN)/python -m venv --clear $(VENV)/lock
 	$(VENV)/lock/bin/python $(PIP) $(INSTALL) -r locks/tools.txt
 	$(COMPILE) --output-file locks/tools.txt locks/tools.in
-	$(COMPILE) --extra postgres --build-deps-for wheel --output-file locks/runtime.txt pyproject.toml
-	$(COMPILE) --extra postgres --extra dev --build-deps-for editable \
+	$(COMPILE) --extra oidc --extra postgres --extra risk --build-deps-for wheel --output-file locks/runtime.txt pyproject.toml
+	$(COMPILE) --extra oidc --extra postgres --extra risk --extra dev --build-deps-for editable \
 	  --constraint locks/runtime.txt --output-file locks/dev.txt pyproject.toml
 
 .PHONY: clean

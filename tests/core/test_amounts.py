@@ -18,7 +18,7 @@ from amends.core.facts import (
 )
 from amends.core.intents import refund_lines
 from amends.core.left import shrunk
-from amends.core.order import Breakdown, Fee, LineShare, Lost, Refund, TaxShare
+from amends.core.order import Refund
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason
 from amends.core.requests import (
@@ -33,6 +33,7 @@ from amends.core.requests import (
     ShippingIn,
     TaxIn,
 )
+from amends.core.shares import Breakdown, Fee, LineShare, Lost, TaxShare
 from tests.core.desk import STRIPE, TEA, Desk, card, contract_order
 
 WRAP = ChargeIn("w", "gift_wrap", 240, taxes=(TaxIn("VAT", 40),))

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from amends.core import postings
 from amends.core.documents import DocumentTax, document
 from amends.core.facts import Canceled, OrderCancelled, RefundRequested
-from amends.core.order import Breakdown, Line, Refund, Shipping, Tax
+from amends.core.order import Line, Refund, Shipping, Tax
 from amends.core.requests import DiscountIn, LineIn, LinePick, OrderDiscountIn, RefundIn, TaxIn
+from amends.core.shares import Breakdown
 from amends.kernel.money import Rate
 from amends.kernel.time import DAY, day_of
 from tests.core.desk import Desk, card, contract_order

@@ -21,9 +21,10 @@ from amends.core.facts import (
 )
 from amends.core.left import shrunk
 from amends.core.legs import effect_id
-from amends.core.order import Breakdown, LineShare, TaxShare, shown_state
+from amends.core.order import shown_state
 from amends.core.reasons import Reason
 from amends.core.requests import FeeIn, LineIn, LinePick, RefundIn, TaxIn, TenderIn
+from amends.core.shares import Breakdown, LineShare, TaxShare
 from amends.engine.proof import wrong
 from amends.kernel.money import allocate
 from amends.kernel.outcome import Accepted, Declined, PaymentState, RefundState, RefundStatus

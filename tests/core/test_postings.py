@@ -12,19 +12,10 @@ from msgspec.structs import replace
 from amends.core import postings
 from amends.core.chart import CHART
 from amends.core.facts import DisputeReported, OrderCancelled, RefundRequested
-from amends.core.order import (
-    Breakdown,
-    Dispute,
-    Fee,
-    Leg,
-    LineShare,
-    Lost,
-    Order,
-    Refund,
-    TaxShare,
-)
+from amends.core.order import Dispute, Leg, Order, Refund
 from amends.core.postings import Entry
 from amends.core.requests import OrderKey, RefundIn
+from amends.core.shares import Breakdown, Fee, LineShare, Lost, TaxShare
 from amends.kernel.check import InvariantBroken
 from amends.kernel.money import Rate, convert
 from amends.kernel.time import from_datetime

@@ -9,7 +9,7 @@ import pytest
 
 from amends.core.facts import Approved, Canceled, OrderReported, RefundRequested, Rejected, Retried
 from amends.core.intents import refund_lines
-from amends.core.order import Lost, Refund
+from amends.core.order import Refund
 from amends.core.policy import Amounts, built_in
 from amends.core.reasons import Reason
 from amends.core.requests import (
@@ -24,6 +24,7 @@ from amends.core.requests import (
     TaxIn,
     TierIn,
 )
+from amends.core.shares import Lost
 from amends.kernel.outcome import Declined
 from tests.core.desk import Desk, card, contract_order
 

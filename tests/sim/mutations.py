@@ -36,6 +36,7 @@ from amends.core import (
     postings,
     quote,
     releases,
+    shares,
 )
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
@@ -364,14 +365,14 @@ def lost_cents(patch: pytest.MonkeyPatch) -> None:
     def part(item_id: str, quantity: int, gross: int, left: Any) -> Any:
         whole = max(1, left.gross)
         taxes = tuple(
-            order.TaxShare(name, tax * gross // whole) for name, tax in left.taxes.items()
+            shares.TaxShare(name, tax * gross // whole) for name, tax in left.taxes.items()
         )
         taxes = tuple(tax for tax in taxes if tax.amount)
         lost = 1 if gross == left.gross and taxes and taxes[0].amount > 1 else 0
         if lost:
-            taxes = (order.TaxShare(taxes[0].name, taxes[0].amount - 1), *taxes[1:])
+            taxes = (shares.TaxShare(taxes[0].name, taxes[0].amount - 1), *taxes[1:])
         net = gross - sum(tax.amount for tax in taxes)
-        return order.LineShare(item_id, quantity, net, taxes)
+        return shares.LineShare(item_id, quantity, net, taxes)
 
     patch.setattr(quote, "_part", part)
 

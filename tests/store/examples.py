@@ -6,9 +6,10 @@ import msgspec
 
 from amends.core.effects import Effect, RefundIntent
 from amends.core.events import Event, link
-from amends.core.order import Breakdown, Leg, Line, Order, Payment, Refund, Shipping, Tax, Tender
+from amends.core.order import Leg, Line, Order, Payment, Refund, Shipping, Tax, Tender
 from amends.core.postings import Entry, Posting
 from amends.core.requests import OrderKey
+from amends.core.shares import Breakdown
 from amends.kernel.ids import derived
 from amends.kernel.money import Rate
 from amends.store.spec import Answer, AnswerKey, Batch, Lease

@@ -6,8 +6,9 @@ import msgspec
 
 from amends.core import postings
 from amends.core.left import claimed_parts, counts, not_failed, part_of
-from amends.core.order import FAILED, Breakdown, Leg, Refund, all_failed, partly_failed
+from amends.core.order import FAILED, Leg, Refund, all_failed, partly_failed
 from amends.core.quote import adopted
+from amends.core.shares import Breakdown
 from amends.core.work import Work
 
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from amends.core.order import Charge, Fee, Line, LineShare, Lost, Order, Refund, Shipping
+from amends.core.order import Charge, Line, Order, Refund, Shipping
 from amends.core.postings import Entry
+from amends.core.shares import Fee, LineShare, Lost
 from amends.kernel.time import Instant, day_of
 
 Kind = Literal["credit_note", "reversal"]

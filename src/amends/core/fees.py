@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Sequence
 from msgspec.structs import replace
 
 from amends.core.left import given, waiting
-from amends.core.order import Breakdown, Fee, Order, TaxShare
+from amends.core.order import Order
 from amends.core.policy import Amounts
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import FeeIn, FeeKind, RefundIn
+from amends.core.shares import Breakdown, Fee, TaxShare
 from amends.kernel.money import allocate, share
 
 BY_LAW = ("return_label",)  # all that may be kept back in a statutory withdrawal

@@ -17,7 +17,8 @@ from amends.core.effects import (
     SellerShare,
 )
 from amends.core.left import paid_for
-from amends.core.order import Leg, LineShare, Order, Payment, Refund
+from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.shares import LineShare
 
 
 def send_intent(order: Order, refund: Refund, leg: Leg, payment: Payment) -> Intent:

@@ -12,23 +12,10 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.order import (
-    FAILED,
-    Breakdown,
-    Charge,
-    Fee,
-    Line,
-    LineShare,
-    Lost,
-    Order,
-    Refund,
-    Shipping,
-    TaxShare,
-    covered,
-    room_of,
-)
+from amends.core.order import FAILED, Charge, Line, Order, Refund, Shipping, covered, room_of
 from amends.core.period import credited_of
 from amends.core.reasons import Reason, Refused
+from amends.core.shares import Breakdown, Fee, LineShare, Lost, TaxShare
 from amends.kernel.money import scale, share
 
 _Of = TypeVar("_Of")

@@ -18,7 +18,7 @@ from amends.core.effects import Effect, EffectKind, Intent
 from amends.core.holds import release, settle, unsettle
 from amends.core.intents import look_intent, refund_lines, send_intent, unknown_capture
 from amends.core.lifecycle import Action, News, step
-from amends.core.order import FAILED, Leg, LineShare, overdrawn, remaining
+from amends.core.order import FAILED, Leg, overdrawn, remaining
 from amends.core.patience import (
     BACKOFF,
     LONGER,
@@ -31,6 +31,7 @@ from amends.core.patience import (
 from amends.core.rereads import reread, reread_id, schedule_reread
 from amends.core.reversals import REFUSED, reversible, tell_refused
 from amends.core.sellers import fixed
+from amends.core.shares import LineShare
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY, HOUR, Instant

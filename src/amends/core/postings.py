@@ -20,8 +20,9 @@ from msgspec.structs import replace
 
 from amends.core.chart import OUTSIDE_ACCOUNT, clearing, receivable
 from amends.core.left import claimed_parts, part_of
-from amends.core.order import Breakdown, Dispute, Leg, Order, Payment, Refund, holder_of
+from amends.core.order import Dispute, Leg, Order, Payment, Refund, holder_of
 from amends.core.parties import parts_of
+from amends.core.shares import Breakdown
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.money import allocate, convert

@@ -24,8 +24,9 @@ import msgspec
 from msgspec.structs import replace
 
 from amends.core.left import counts, given, waiting
-from amends.core.order import Breakdown, Discount, Line, Lost, Order, Promotion, Refund, TaxShare
+from amends.core.order import Discount, Line, Order, Promotion, Refund
 from amends.core.reasons import Reason, Refused
+from amends.core.shares import Breakdown, Lost, TaxShare
 from amends.kernel.money import allocate, share
 
 BY_CHOICE = ("return",)

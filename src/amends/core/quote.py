@@ -26,21 +26,13 @@ from amends.core.left import (
     taken_over,
     unclaimed,
 )
-from amends.core.order import (
-    Breakdown,
-    LegKind,
-    LineShare,
-    Order,
-    Payment,
-    Refund,
-    TaxShare,
-    room_of,
-)
+from amends.core.order import LegKind, Order, Payment, Refund, room_of
 from amends.core.parties import Party
 from amends.core.policy import PLAIN, Amounts
 from amends.core.promotions import at_stake, basket, bears, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn
+from amends.core.shares import Breakdown, LineShare, TaxShare
 from amends.core.tenders import exceeds_tender, is_mixed, portioned
 from amends.core.unused import leans_on, needs_time
 from amends.core.unused import pick as unused_time

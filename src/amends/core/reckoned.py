@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from amends.core import promotions, unused
 from amends.core.fees import kept
 from amends.core.left import counts, given, waiting
-from amends.core.order import Breakdown, Order, Refund
+from amends.core.order import Order, Refund
 from amends.core.reasons import Reason, Refused
+from amends.core.shares import Breakdown
 from amends.core.work import Work
 
 Gaps = Counter[tuple[str, str]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from amends.core.effects import Effect, deadline_id
-from amends.core.order import Breakdown, Refund, shown_state
+from amends.core.order import Refund, shown_state
+from amends.core.shares import Breakdown
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY

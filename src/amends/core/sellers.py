@@ -17,11 +17,12 @@ from msgspec.structs import replace
 from amends.core import postings
 from amends.core.chart import receivable
 from amends.core.decision import Ctx
-from amends.core.order import FAILED, Breakdown, Leg, Order, Payment, Refund
+from amends.core.order import FAILED, Leg, Order, Payment, Refund
 from amends.core.parties import Party, Seller, Split, parts_of
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import LineIn, OrderIn, PlatformFee, RefundIn, ShippingIn, TenderIn
+from amends.core.shares import Breakdown
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.money import allocate, share

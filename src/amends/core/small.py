@@ -16,12 +16,13 @@ from amends.core import claims, legs
 from amends.core.disputed import may_take
 from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
-from amends.core.order import Breakdown, Leg, LegKind, Order, Refund, room_of, taken
+from amends.core.order import Leg, LegKind, Order, Refund, room_of, taken
 from amends.core.outside import pay
 from amends.core.policy import Amounts
 from amends.core.quote import Quote, by_wish, least, rest_of
 from amends.core.requests import RefundIn
 from amends.core.reviews import tell_requested
+from amends.core.shares import Breakdown
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.ids import derived, tail

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from amends.core.left import Rest, given, named
-from amends.core.order import Breakdown, Line, Order, Refund
+from amends.core.order import Line, Order, Refund
 from amends.core.period import Period, Span, Unused, length, money_of, overlapping
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import LineIn, OrderIn, PeriodIn, RefundIn, UnusedIn
+from amends.core.shares import Breakdown
 from amends.kernel.time import DAY, Instant, parse_rfc3339, rfc3339
 
 LONGEST = 3653 * DAY  # of a period: more is a mistake, and seconds of it must stay small numbers

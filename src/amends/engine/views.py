@@ -13,10 +13,7 @@ from amends.core.events import Event
 from amends.core.left import left_over
 from amends.core.order import (
     FAILED,
-    Breakdown,
     Leg,
-    LineShare,
-    Lost,
     Order,
     Payment,
     Refund,
@@ -32,6 +29,7 @@ from amends.core.outside import WHY
 from amends.core.parties import Party
 from amends.core.period import Period
 from amends.core.quote import Quote, fits
+from amends.core.shares import Breakdown, LineShare, Lost
 from amends.kernel.time import Instant, rfc3339
 
 _CREDIT = (
