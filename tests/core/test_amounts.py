@@ -19,7 +19,8 @@ from amends.core.facts import (
 from amends.core.intents import refund_lines
 from amends.core.left import shrunk
 from amends.core.order import Refund
-from amends.core.policy import Amounts, built_in
+from amends.core.amounts import Amounts
+from amends.core.policy import built_in
 from amends.core.reasons import Reason
 from amends.core.requests import (
     ChargeIn,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from amends.core.facts import Approved, Canceled, RefundRequested, Rejected, Retried
 from amends.core.left import counts
 from amends.core.order import Refund
-from amends.core.policy import Amounts, built_in
+from amends.core.amounts import Amounts
+from amends.core.policy import built_in
 from amends.core.promotions import basket, loss
 from amends.core.requests import LinePick, OrderIn, RefundIn
 from amends.kernel.outcome import Accepted, Declined

@@ -41,7 +41,8 @@ from amends.core.facts import (
 )
 from amends.core.lifecycle import STATES
 from amends.core.order import Leg, shown_state, taken
-from amends.core.policy import Amounts, Policy, built_in
+from amends.core.amounts import Amounts
+from amends.core.policy import Policy, built_in
 from amends.core.requests import LinePick, RefundIn, TenderIn
 from amends.kernel.money import convert
 from amends.kernel.outcome import Declined, NotSent, Outcome, RefundStatus, Unknown

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from amends.core.decision import Method
 from amends.core.facts import Canceled, RefundRequested
-from amends.core.policy import Amounts
+from amends.core.amounts import Amounts
 from amends.core.quote import basis_of, changed, compute
 from amends.core.reasons import Reason
 from amends.core.requests import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from amends.core.policy import Amounts, built_in
+from amends.core.amounts import Amounts
+from amends.core.policy import built_in
 
 from .conftest import Shop
 

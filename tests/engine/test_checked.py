@@ -10,7 +10,8 @@ import pytest
 
 from amends.core import asks, tenders
 from amends.core.facts import PaidOutside
-from amends.core.policy import Fallback, built_in
+from amends.core.amounts import Fallback
+from amends.core.policy import built_in
 from amends.core.requests import (
     CustomerIn,
     LineIn,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from amends.core import claims, legs, sellers, small
 from amends.core.captures import refunds_made
-from amends.core.disputed import may_take
+from amends.core.order import may_take
 from amends.core.effects import deadline_id
 from amends.core.facts import (
     Approved,

@@ -21,12 +21,6 @@ def same(before: Dispute | None, after: Dispute) -> bool:
     return before is not None and after == replace(before, **BOOKED)
 
 
-def may_take(dispute: Dispute) -> bool:
-    """Whether a dispute may still take money, or took some that nobody told us of."""
-    untold = dispute.status == "lost" and not dispute.withdrawn and dispute.amount > 0
-    return untold or dispute.status not in ("won", "lost", "closed")
-
-
 def book(work: Work, payment: Payment, before: Dispute | None, after: Dispute) -> Dispute:
     """The dispute with what of it is on the books now, and the entries that lead there. What was
     taken in another currency counts as the whole payment until it ends (`withdrawn`)."""

@@ -7,13 +7,13 @@ bears the cost of sending the goods back at most.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
 from amends.core.left import given, waiting
 from amends.core.order import Order
-from amends.core.policy import Amounts
+from amends.core.amounts import NO_ROW, Amounts, RowAmounts
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import FeeIn, FeeKind, RefundIn
 from amends.core.shares import Breakdown, Fee, TaxShare
@@ -27,6 +27,7 @@ def kept_back(
 ) -> tuple[Fee, ...]:
     """The fees of a refund of these parts. Raises Refused."""
     asked = by_policy(request, amounts, currency, parts) if request.fees is None else request.fees
+    asked = (*asked, *by_row(request, amounts.row, currency, parts, asked))
     for index, fee in enumerate(request.fees or ()):
         _check(fee, request.statutory, f"/fees/{index}")
     fees = tuple(_fee(fee, parts) for fee in asked if fee.amount)
@@ -90,6 +91,22 @@ def by_policy(
         found += [FeeIn("handling", fee) for code, fee in amounts.handling if code == currency]
         found.append(FeeIn("restocking", share(goods, amounts.restocking_bp, 10_000)))
     return found
+
+
+def by_row(
+    request: RefundIn, row: RowAmounts, currency: str, parts: Breakdown, asked: Iterable[FeeIn]
+) -> Iterator[FeeIn]:
+    """What the policy's row keeps back besides; nothing of what the law grants."""
+    if request.statutory or row == NO_ROW:
+        return
+    goods = sum(line.gross for line in parts.lines)
+    kept_ = [FeeIn("restocking", share(goods, row.restocking_bp, 10_000))]
+    kept_ += [FeeIn("handling", fee) for code, fee in row.fee if code == currency]
+    yield from (fee for fee in kept_ if fee.amount)
+    rest = parts.total - sum(fee.amount for fee in (*asked, *kept_))
+    less = share(rest, 10_000 - row.partial_bp, 10_000) if rest > 0 else 0
+    if less:
+        yield FeeIn("reduction", less)
 
 
 def _check(fee: FeeIn, statutory: bool, pointer: str) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from amends.core.history import Draw
 from amends.core.parties import Party, Seller
 from amends.core.period import Period
 from amends.core.requests import (
@@ -269,7 +270,8 @@ class Leg(_Part, frozen=True):
 
 
 class Verdict(_Part, frozen=True):
-    """What the policy said and why. `score_bp` is the risk in 1/10,000."""
+    """What the policy said and why. `score_bp` is the risk in 1/10,000; `rows` the verdict of every
+    row (see history.Judged), `code` and `says` the reason, for programs and for the customer."""
 
     outcome: Literal["approve", "review", "decline"]
     policy: str
@@ -277,6 +279,19 @@ class Verdict(_Part, frozen=True):
     score_bp: int = 0
     model: str = ""
     reasons: tuple[str, ...] = ()
+    rows: str = ""
+    code: str = ""
+    says: str = ""
+
+
+class Case(_Part, frozen=True):
+    """Who looks after a refund in review, and until when nobody does. `escalated` is the role it
+    was handed up to; `asked`: the customer is to say or send more."""
+
+    assignee: str = ""
+    snoozed_until: Instant = 0
+    escalated: str = ""
+    asked: bool = False
 
 
 class Refund(_Part, frozen=True):
@@ -314,6 +329,13 @@ class Refund(_Part, frozen=True):
     small: bool = False  # below the minimum: held once it is approved
     combined_in: str = ""  # the refund that pays it together with others
     claim_of: Breakdown | None = None  # what is claimed, where that is not in proportion
+    awaits: bool = False  # in review only until the goods are back
+    returnless: bool = False  # nothing is to come back
+    approver: str = ""  # the role that may approve it at least
+    second_person: bool = False  # ... and not whoever asked (I11)
+    draws: tuple[Draw, ...] = ()  # of caps, as long as it may pay or has paid
+    drawn: bool = False
+    case: Case | None = None
 
 
 class Dispute(_Part, frozen=True):
@@ -396,6 +418,12 @@ class Order(_Part, frozen=True):
     @property
     def remaining(self) -> int:
         return sum(room_of(p) for p in self.payments)
+
+
+def may_take(dispute: Dispute) -> bool:
+    """Whether a dispute may still take money, or took some that nobody told us of."""
+    untold = dispute.status == "lost" and not dispute.withdrawn and dispute.amount > 0
+    return untold or dispute.status not in ("won", "lost", "closed")
 
 
 def holder_of(order: Order, payment: Payment) -> str:
@@ -499,7 +527,7 @@ def shown_state(refund: Refund) -> str:
     """The state of a refund as promised: review, declined, or the most telling of its legs. Where
     one leg paid and the provider canceled another, the rest has failed."""
     if refund.stage != "active":
-        return refund.stage
+        return "awaiting_return" if refund.awaits and refund.stage == "review" else refund.stage
     states = {leg.state for leg in refund.legs if not leg.replaced}
     if states == {"succeeded", "canceled"}:
         return "failed"

@@ -1,61 +1,242 @@
-"""Whether a refund leaves by itself: approve, review or decline, with the rule that said so.
+"""Whether a refund leaves by itself: an ordered table of conditions, each with what follows.
 
-The built-in policy has one parameter. `judge` is the seam: it sees a `Question` of plain values and
-a `Policy`, and gives a `Verdict`; nothing else in the house knows what a policy looks like inside.
+Every row is evaluated and its verdict kept; the first that applies decides. A row before it that
+could not be evaluated gives review, never approval. A table is checked when it is saved, is
+immutable from then on and named by the hash of its content.
+
+Rules that hold whatever a policy says stand in `judge`: a person looks where refunds are stopped,
+a dispute may take the money, or no provider can pay; a guess declines nobody whom the law gives
+the right (edge 26).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
+import cel
 import msgspec
+from msgspec import Meta
 
+from amends.core.amounts import PLAIN, Amounts, Fallback
+from amends.core.conditions import (
+    ArithmeticFailed,
+    BadCondition,
+    Condition,
+    compiled,
+    holds,
+)
+from amends.core.fields import GUESSES, TYPES, Value
 from amends.core.order import Verdict
-from amends.core.requests import Allocation, BelowMinimum, IfLost, PlatformFee
-from amends.core.risk import MODEL, Features, score
+from amends.core.requests import Amount
+from amends.core.risk import Score
 from amends.kernel.canon import digest
+from amends.kernel.check import invariant
+from amends.kernel.currency import known
+from amends.kernel.time import Instant
+
+ROWS_MAX = 200
+SIZE_MAX = 64 * 1024  # bytes of a whole table as JSON
+
+Outcome = Literal["approve", "review", "decline"]
+Role = Literal["agent", "reviewer", "finance", "admin"]
+ROLES: tuple[Role, ...] = ("agent", "reviewer", "finance", "admin")  # each may what those before may
+RowId = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
+Code = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+Says = Annotated[str, Meta(max_length=500)]
 
 
-class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the policy says of how much. `restocking_bp` is 1/10,000 of the goods; the others are
-    (currency, minor units) pairs. `promotion_lost` counts for promotions that do not say, and
-    `allocation` for requests that do not say which tender gives how much."""
-
-    promotion_lost: IfLost = "review"
-    restocking_bp: int = 0
-    return_label: tuple[tuple[str, int], ...] = ()
-    handling: tuple[tuple[str, int], ...] = ()
-    minimum: tuple[tuple[str, int], ...] = ()
-    platform_fee: PlatformFee = "proportional"
-    below_minimum: BelowMinimum = "refuse"
-    allocation: Allocation = "card_first"
+class _Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True): ...
 
 
-PLAIN = Amounts()
+class Row(_Part, frozen=True):
+    """One row: `when` it applies, what follows, the reason as a code and as a sentence for the
+    customer.
 
-Fallback = Literal["none", "manual", "store_credit"]
+    Of an approval: `returnless`, the goods stay; `wait_for_receipt`, it leaves once they are back;
+    `store_credit_first`, as store credit where the customer's consent is recorded, else a person
+    asks for it; `caps` it draws on. Of an approval or review: `partial_bp`, only so much of it
+    (1/10,000) is given back; `restocking_bp` of the goods and `fee`, an amount by currency, are
+    kept back. Of a review: the `approver`'s role at least, and whether it must be a
+    `second_person` and not whoever asked. What the law grants is given whole, in money.
+    """
+
+    id: RowId
+    when: str
+    outcome: Outcome
+    reason: Code = "policy"
+    says: Says = ""
+    returnless: bool = False
+    wait_for_receipt: bool = False
+    store_credit_first: bool = False
+    partial_bp: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
+    restocking_bp: Annotated[int, Meta(ge=0, le=9_999)] = 0
+    fee: dict[str, Amount] = {}
+    approver: Role | None = None
+    second_person: bool = False
+    caps: Annotated[tuple[RowId, ...], Meta(max_length=5)] = ()
+
+
+CapOf = Literal["customer", "card", "address", "device", "requester", "everybody"]
+
+
+class Cap(_Part, frozen=True):
+    """A limit `of` one subject `per` UTC day or month: an `amount` in functional minor units, a
+    `count`, or both. What is over it goes to a person, or is declined. Where the subject is not
+    known there is nothing to count, and a person looks."""
+
+    of: CapOf
+    per: Literal["day", "month"] = "day"
+    amount: Annotated[int, Meta(ge=1)] | None = None
+    count: Annotated[int, Meta(ge=1)] | None = None
+    over: Literal["review", "decline"] = "review"
+
+
+class Document(_Part, frozen=True):
+    """A policy as it is written: rows in order, the last one `when = "true"`, and caps by name.
+    `at_purchase`: an order is judged by the version that was in force when it was placed."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
+    rows: Annotated[tuple[Row, ...], Meta(min_length=1)]
+    caps: dict[RowId, Cap] = {}
+    at_purchase: bool = False
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What is wrong with a document: where (a JSON pointer), and a sentence."""
+
+    pointer: str
+    says: str
+
+
+class BadPolicy(Exception):
+    """A document that cannot be a policy, with everything that is wrong with it."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{fault.pointer}: {fault.says}" for fault in self.faults))
+
+
+class Table:
+    """A checked document with its conditions compiled; `fields` are those that they read, by
+    group."""
+
+    def __init__(self, document: Document, conditions: tuple[Condition, ...]) -> None:
+        self.document = document
+        self.rows = tuple(zip(document.rows, conditions, strict=True))
+        self.fields: dict[str, tuple[tuple[str, str], ...]] = {}
+        for name in sorted({name for condition in conditions for name in condition.fields}):
+            group, _, rest = name.partition(".")
+            self.fields[group] = (*self.fields.get(group, ()), (rest, name))
+
+    def context(self, values: Mapping[str, Value]) -> cel.Context:
+        """What the conditions see: the fields that some of them read, and no other."""
+        return cel.Context(
+            {
+                group: {rest: values[name] for rest, name in names}
+                for group, names in self.fields.items()
+            }
+        )
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Parameters of the built-in policy; amounts in minor units of the functional currency."""
+    """What decides: settings and a table. `version` is the hash of both; it is in force `since`,
+    and `name` is what people call it."""
 
     auto_approve_up_to: int
     second_person: bool  # whoever asked may not approve (I11)
     version: str
     amounts: Amounts = PLAIN
     fallback: Fallback = "none"  # what pays where money cannot go back the way it came
+    table: Any = None  # Table; None only between construction and `with_table`
+    since: Instant = 0
+    name: str = "built-in"
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What the policy is asked about. `functional_amount` is in the functional currency."""
+def checked(document: Document) -> Table:
+    """The table of a document. Raises BadPolicy with all that is wrong."""
+    faults: list[Fault] = list(_shape(document))
+    conditions = []
+    for index, row in enumerate(document.rows):
+        try:
+            condition = compiled(row.when, TYPES)
+        except BadCondition as bad:
+            faults.append(Fault(f"/rows/{index}/when", str(bad)))
+            continue
+        conditions.append(condition)
+        faults += _row(document, index, row, condition)
+    if faults:
+        raise BadPolicy(faults)
+    return Table(document, tuple(conditions))
 
-    functional_amount: int
-    reason: str
-    disputed: bool
-    features: Features
-    past_limit: bool = False  # the provider may refuse: its method is refunded only for a while
-    outside: str = ""  # why a part of it cannot be paid by its provider
-    promotion: str = ""  # the rule by which a person looks at what of a promotion is lost or waived
+
+def _shape(document: Document) -> Iterator[Fault]:
+    size = len(msgspec.json.encode(document))
+    if size > SIZE_MAX:
+        yield Fault("", f"The policy has {size:,} bytes; at most {SIZE_MAX:,} are taken.")
+    if len(document.rows) > ROWS_MAX:
+        yield Fault("/rows", f"There are {len(document.rows)} rows; at most {ROWS_MAX} are taken.")
+    last = document.rows[-1]
+    if last.when.strip() != "true":
+        yield Fault(
+            f"/rows/{len(document.rows) - 1}/when",
+            "The last row must be `true`, so that every refund has an answer.",
+        )
+    seen: set[str] = set()
+    for index, row in enumerate(document.rows):
+        if row.id in seen:
+            yield Fault(f"/rows/{index}/id", f"Two rows are called {row.id!r}.")
+        seen.add(row.id)
+    for name, cap in document.caps.items():
+        if cap.amount is None and cap.count is None:
+            yield Fault(f"/caps/{name}", "A cap needs an amount, a count, or both.")
+
+
+_APPROVING = ("returnless", "wait_for_receipt", "store_credit_first", "caps")
+_PAYING = ("partial_bp", "restocking_bp", "fee")
+_REVIEWING = ("approver", "second_person")
+
+
+def _row(document: Document, index: int, row: Row, condition: Condition) -> Iterator[Fault]:
+    here = f"/rows/{index}"
+    given = {name for name in msgspec.structs.asdict(row) if getattr(row, name) != _DEFAULTS[name]}
+    wrong: tuple[str, ...] = ()
+    if row.outcome != "approve":
+        wrong += _APPROVING
+    if row.outcome == "decline":
+        wrong += _PAYING
+    if row.outcome != "review":
+        wrong += _REVIEWING
+    for name in wrong:
+        if name in given:
+            yield Fault(f"{here}/{name}", f"A row that says {row.outcome} has no {name}.")
+    if row.returnless and row.wait_for_receipt:
+        yield Fault(f"{here}/returnless", "Goods either stay or are waited for, not both.")
+    for name in row.caps:
+        if name not in document.caps:
+            names = ", ".join(sorted(document.caps)) or "none"
+            yield Fault(f"{here}/caps", f"There is no cap {name!r}; there are: {names}.")
+    for code in row.fee:
+        if not known(code):
+            yield Fault(f"{here}/fee/{code}", f"{code!r} is not an ISO 4217 currency.")
+    if row.outcome == "decline" and condition.fields and condition.fields <= GUESSES:
+        yield Fault(
+            f"{here}/outcome",
+            "A score or a customer's history alone declines nobody; send it to review, or ask for "
+            "something of the order or the request as well.",
+        )
+
+
+_DEFAULTS = dict(
+    zip(
+        Row.__struct_fields__[-len(Row.__struct_defaults__) :],
+        Row.__struct_defaults__,
+        strict=True,
+    )
+) | {"id": None, "when": None, "outcome": None}
+
+
+# -- what is in force ----------------------------------------------------------------------------
 
 
 def built_in(
@@ -64,35 +245,104 @@ def built_in(
     amounts: Amounts = PLAIN,
     fallback: Fallback = "none",
 ) -> Policy:
-    """The policy in force until another is published; its version is the hash of its content."""
+    """The policy in force until another is published."""
+    rows = (
+        Row("above-auto-approve", f"refund.amount > {auto_approve_up_to}", "review"),
+        Row("risk-high", "risk.score_bp >= 5000", "review"),
+        Row("small-and-trusted", "true", "approve"),
+    )
+    settings = Policy(auto_approve_up_to, second_person, "", amounts, fallback)
+    return with_table(settings, checked(Document("built-in", rows)))
+
+
+def with_table(settings: Policy, table: Table, since: Instant = 0) -> Policy:
+    """The same settings with another table, in force from then on."""
     content: dict[str, object] = {
-        "policy": "built-in-1",
-        "auto_approve_up_to": auto_approve_up_to,
-        "second_person": second_person,
+        "policy": table.document,
+        "second_person": settings.second_person,
     }
-    if amounts != PLAIN:
-        content["amounts"] = amounts
-    if fallback != "none":
-        content["fallback"] = fallback
-    version = f"sha256:{digest(content)}"
-    return Policy(auto_approve_up_to, second_person, version, amounts, fallback)
+    if settings.amounts != PLAIN:
+        content["amounts"] = settings.amounts
+    if settings.fallback != "none":
+        content["fallback"] = settings.fallback
+    return msgspec.structs.replace(
+        settings,
+        version=f"sha256:{digest(content)}",
+        table=table,
+        since=since,
+        name=table.document.name,
+    )
 
 
-def judge(question: Question, policy: Policy) -> Verdict:
-    """The first rule that applies decides. A score alone never declines anybody."""
-    risk, reasons = score(question.features)
-    if question.disputed:
-        outcome, rule = "review", "payment-disputed"
-    elif question.outside:
-        outcome, rule = "review", question.outside.replace("_", "-")
-    elif question.past_limit:
-        outcome, rule = "review", "past-refund-window"
-    elif question.promotion:
-        outcome, rule = "review", question.promotion
-    elif question.functional_amount > policy.auto_approve_up_to:
-        outcome, rule = "review", "above-auto-approve"
-    elif risk >= 5000:
-        outcome, rule = "review", "risk-high"
-    else:
-        outcome, rule = "approve", "small-and-trusted"
-    return Verdict(outcome, policy.version, rule, risk, MODEL, reasons)  # type: ignore[arg-type]
+def hash_of(document: Document) -> str:
+    """What names a document, wherever it is in force."""
+    return f"sha256:{digest(document)}"
+
+
+# -- judging -------------------------------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    """What a judgement sees: the policy's fields, the score, and the rule by which a person looks
+    whatever the policy says ("" for none)."""
+
+    values: Mapping[str, Value]
+    score: Score
+    house: str
+    statutory: bool
+
+
+class Ruled(NamedTuple):
+    """A verdict, and the row whose options count (None where none does): a rule of the house adds
+    a person's look, and takes nothing of what the row says of how much."""
+
+    verdict: Verdict
+    row: Row | None
+
+
+def judge(seen: Seen, policy: Policy) -> Ruled:
+    """The first row that applies decides, under the rules that always hold."""
+    rows, at, trouble = evaluated(policy.table, seen.values)
+    row, condition = policy.table.rows[at]
+    outcome, rule, says, code = row.outcome, row.id, row.says, row.reason
+    if trouble:
+        outcome, says, code = "review", "", "policy_error"
+    elif outcome == "decline" and seen.statutory and not condition.fields.isdisjoint(GUESSES):
+        outcome, says, code = "review", "", "granted_by_law"
+    elif seen.house and outcome != "decline":
+        outcome, rule, says, code = "review", seen.house, "", seen.house.replace("-", "_")
+    reasons = seen.score.sentences
+    verdict = Verdict(
+        outcome,
+        policy.version,
+        rule,
+        seen.score.score_bp,
+        seen.score.model,
+        (f"row {row.id!r} could not be evaluated: {trouble}", *reasons) if trouble else reasons,
+        rows=rows,
+        code="" if code == "policy" else code,
+        says=says,
+    )
+    broken = trouble or code == "granted_by_law"
+    return Ruled(verdict, None if broken else row)
+
+
+def evaluated(table: Table, values: Mapping[str, Value]) -> tuple[str, int, str]:
+    """Every row's verdict as one character each, the row that decides, and why it could not be
+    evaluated, if that is why it decides."""
+    context = table.context(values)
+    marks: list[str] = []
+    at, trouble = -1, ""
+    for index, (_, condition) in enumerate(table.rows):
+        try:
+            applies = holds(condition, context)
+        except ArithmeticFailed as failed:
+            marks.append("!")
+            if at < 0:
+                at, trouble = index, str(failed)
+            continue
+        marks.append("+" if applies else ".")
+        if applies and at < 0:
+            at = index
+    invariant(at >= 0, "the last row of a checked table always applies")
+    return "".join(marks), at, trouble

@@ -28,7 +28,7 @@ from amends.core.left import (
 )
 from amends.core.order import LegKind, Order, Payment, Refund, room_of
 from amends.core.parties import Party
-from amends.core.policy import PLAIN, Amounts
+from amends.core.amounts import PLAIN, Amounts
 from amends.core.promotions import at_stake, basket, bears, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn

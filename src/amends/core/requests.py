@@ -337,7 +337,8 @@ class TenderPick(_Body, frozen=True):
     amount: PositiveAmount
 
 
-FeeKind = Literal["restocking", "return_label", "handling"]
+# A "reduction" is what was agreed not to be given back.
+FeeKind = Literal["restocking", "return_label", "handling", "reduction"]
 
 
 class FeeIn(_Body, frozen=True):

@@ -18,7 +18,7 @@ from cryptography import x509
 from msgspec import Meta
 
 from amends.core.chart import CHART, Name, Names
-from amends.core.policy import Amounts, Fallback
+from amends.core.amounts import Amounts, Fallback
 from amends.core.requests import (
     Allocation,
     Amount,

@@ -1,0 +1,89 @@
+"""Hard caps: so much for one customer, card, address, device or requester in a day or month, counted
+where the money is reserved and given back where it is not paid after all.
+
+The buckets are rows. `decide` is pure: where it needs one that its context does not hold it says so
+(`CapsNeeded`), and is asked again once the rows are locked. So only what a rule that applies names
+is ever locked (design section 2).
+"""
+
+from __future__ import annotations
+
+from amends.core.history import Draw
+from amends.core.order import Order, Refund, all_failed
+from amends.core.policy import Cap, CapOf, Policy, Row
+from amends.core.work import Work
+from amends.kernel.money import convert
+from amends.kernel.time import Instant, day_of
+
+
+class CapsNeeded(Exception):
+    """These buckets must be locked and read before the decision can be made."""
+
+    def __init__(self, buckets: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(buckets)))
+        self.buckets = buckets
+
+
+def bucket_of(name: str, cap: Cap, order: Order, requester: str, now: Instant) -> str:
+    """The bucket a refund draws on, "" where its subject is not known."""
+    subject = _subject(cap.of, order, requester)
+    if not subject:
+        return ""
+    day = day_of(now)
+    return f"{name}|{cap.of}|{subject}|{day if cap.per == 'day' else day[:7]}"
+
+
+def _subject(of: CapOf, order: Order, requester: str) -> str:
+    if of == "requester":
+        return requester
+    if of == "everybody":
+        return order.entity
+    signals = order.signals
+    found = {
+        "customer": order.customer,
+        "card": signals.card,
+        "address": signals.address,
+        "device": signals.device,
+    }[of]
+    return f"{order.entity}/{found}" if found else ""
+
+
+def drawn(work: Work, policy: Policy, row: Row, amount: int) -> tuple[tuple[Draw, ...], str]:
+    """What a refund of `amount` (order currency) draws of the caps its row names; and, where one of
+    them has not so much left, nothing and that one's name. Raises CapsNeeded."""
+    caps = {name: policy.table.document.caps[name] for name in row.caps}
+    actor = work.recorded.actor
+    buckets = {n: bucket_of(n, cap, work.order, actor, work.now) for n, cap in caps.items()}
+    known = work.ctx.caps
+    if known is None:  # a quote: nothing is reserved
+        return (), ""
+    missing = frozenset(b for b in buckets.values() if b and b not in known)
+    if missing:
+        raise CapsNeeded(missing)
+    worth = convert(amount, work.order.rate)
+    for name, cap in caps.items():
+        bucket = buckets[name]
+        if not bucket or _over(cap, known[bucket], worth):
+            return (), name
+    return tuple(Draw(bucket, worth, 1) for bucket in buckets.values()), ""
+
+
+def _over(cap: Cap, used: tuple[int, int], worth: int) -> bool:
+    amount, count = used
+    too_much = cap.amount is not None and amount + worth > cap.amount
+    return too_much or (cap.count is not None and count + 1 > cap.count)
+
+
+def settle(work: Work) -> None:
+    """What will not be paid gives back what it drew, and what is paid after all draws it again."""
+    for refund in work.order.refunds:
+        if refund.draws and refund.drawn != (holds := _may_pay(refund)):
+            sign = 1 if holds else -1
+            work.draws += [Draw(d.bucket, sign * d.amount, sign * d.count) for d in refund.draws]
+            work.put_refund(refund.id, drawn=holds)
+
+
+def _may_pay(refund: Refund) -> bool:
+    return refund.stage in ("held", "combined") or (
+        refund.stage != "declined" and not all_failed(refund)
+    )

@@ -1,0 +1,82 @@
+"""Reviews: who looks after a refund that a person is to decide, what was noted, and what it led to.
+
+Nothing here moves money. What a person decides is in `asks`; what it says about the customer is
+kept as a label for training, and counted in the customer's history.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from amends.core.asks import find, in_review
+from amends.core.facts import CaseMoved
+from amends.core.history import Label, LabelSource
+from amends.core.order import Case, Refund
+from amends.core.policy import ROLES
+from amends.core.reasons import Reason, Refused
+from amends.core.tallies import tally
+from amends.core.work import Work
+
+NOT_AFTER = 30  # days: nothing is put off longer
+
+
+def move(work: Work, fact: CaseMoved) -> None:
+    """Assign, snooze, escalate, note, attach, or ask the customer for more. Raises Refused."""
+    refund = in_review(work, find(work, fact.refund).id)
+    case = refund.case or Case()
+    changes, told = _changed(work, case, fact)
+    if changes:
+        work.put_refund(refund.id, case=replace(case, **changes))
+    work.event("refund.case", refund=refund.id, what=fact.what, **told)
+
+
+def _changed(work: Work, case: Case, fact: CaseMoved) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of the case changes, and what the trail says of it."""
+    noted = {"note": fact.note_hash, "note_id": fact.note_id}
+    if fact.what == "assign":
+        return {"assignee": fact.who}, {"who": fact.who or "nobody", **noted}
+    if fact.what == "snooze":
+        if fact.until <= work.now:
+            raise Refused(
+                Reason.VALIDATION, "Say an instant that is still to come.", pointer="/until"
+            )
+        return {"snoozed_until": fact.until}, {"until": fact.until, **noted}
+    if fact.what == "escalate":
+        if fact.role not in ROLES:
+            raise Refused(
+                Reason.VALIDATION, f"The roles are {', '.join(ROLES)}.", pointer="/role"
+            )
+        fresh = {"escalated": fact.role, "assignee": "", "snoozed_until": 0}
+        return fresh, {"role": fact.role, **noted}
+    if fact.what == "ask":
+        return {"asked": True}, noted
+    if fact.what == "attach":
+        return {}, {"reference": fact.reference, **noted}
+    return {}, noted
+
+
+# What a person's reason says about the request: that it was abuse, that it was not, or neither.
+ABUSE = {"abuse": True, "goods_not_as_sent": True, "goods_not_returned": True}
+HONEST = ("as_asked", "verified")
+
+
+def learn_declined(work: Work, refund: Refund, reason: str) -> None:
+    """What a person's no teaches."""
+    if reason in ABUSE:
+        label(work, refund, "review", True)
+    if reason == "goods_not_as_sent":
+        tally(work, findings=1)
+    elif reason == "goods_not_returned":
+        tally(work, not_returned=1)
+
+
+def learn_approved(work: Work, refund: Refund, reason: str) -> None:
+    """What a person's yes teaches."""
+    if reason in HONEST:
+        label(work, refund, "review", False)
+
+
+def label(work: Work, refund: Refund, source: LabelSource, abuse: bool) -> None:
+    work.labels.append(Label(work.order.id, refund.id, work.now, source, abuse))
