@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amends.core.amounts import Amounts
 from amends.core.facts import (
     Approved,
     Canceled,
@@ -19,7 +20,6 @@ from amends.core.facts import (
 from amends.core.intents import refund_lines
 from amends.core.left import shrunk
 from amends.core.order import Refund
-from amends.core.amounts import Amounts
 from amends.core.policy import built_in
 from amends.core.reasons import Reason
 from amends.core.requests import (

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amends.core.facts import RefundRequested
 from amends.core.amounts import Amounts
+from amends.core.facts import RefundRequested
 from amends.core.policy import built_in
 from amends.core.requests import (
     ChargeIn,

@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amends.core.amounts import Amounts
 from amends.core.facts import Approved, Canceled, RefundRequested, Rejected, Retried
 from amends.core.left import counts
 from amends.core.order import Refund
-from amends.core.amounts import Amounts
 from amends.core.policy import built_in
 from amends.core.promotions import basket, loss
 from amends.core.requests import LinePick, OrderIn, RefundIn

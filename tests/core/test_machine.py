@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from amends.core.amounts import Amounts
 from amends.core.effects import Effect, Intent
 from amends.core.facts import (
     Answered,
@@ -41,7 +42,6 @@ from amends.core.facts import (
 )
 from amends.core.lifecycle import STATES
 from amends.core.order import Leg, shown_state, taken
-from amends.core.amounts import Amounts
 from amends.core.policy import Policy, built_in
 from amends.core.requests import LinePick, RefundIn, TenderIn
 from amends.kernel.money import convert

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from amends.core.amounts import Amounts
 from amends.core.facts import Approved, Canceled, OrderReported, RefundRequested, Rejected, Retried
 from amends.core.intents import refund_lines
 from amends.core.order import Refund
-from amends.core.amounts import Amounts
 from amends.core.policy import built_in
 from amends.core.reasons import Reason
 from amends.core.requests import (

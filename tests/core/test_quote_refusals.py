@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from amends.core.amounts import Amounts
 from amends.core.decision import Method
 from amends.core.facts import Canceled, RefundRequested
-from amends.core.amounts import Amounts
 from amends.core.quote import basis_of, changed, compute
 from amends.core.reasons import Reason
 from amends.core.requests import (

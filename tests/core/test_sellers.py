@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from amends.core.amounts import Amounts
 from amends.core.effects import RefundIntent
 from amends.core.facts import Approved, OrderReported, PaymentReported, RefundRequested, Retried
 from amends.core.parties import Party, Split
-from amends.core.amounts import Amounts
 from amends.core.policy import built_in
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import (

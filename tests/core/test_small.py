@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amends.core.amounts import Amounts
 from amends.core.effects import RefundIntent
 from amends.core.facts import Approved, Canceled, DisputeReported, PaidOutside, RefundRequested
 from amends.core.order import Refund, shown_state
-from amends.core.amounts import Amounts
 from amends.core.policy import built_in
 from amends.core.reasons import Reason
 from amends.core.requests import (

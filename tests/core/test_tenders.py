@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from amends.core.amounts import Amounts
 from amends.core.decision import Method
 from amends.core.facts import Approved, Canceled, OrderCancelled, OrderReported, RefundRequested
 from amends.core.order import Order, Tax, remaining, room_of, shown_state
 from amends.core.orders import check_order
-from amends.core.amounts import Amounts
 from amends.core.policy import built_in
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import (

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from amends.core import asks, tenders
-from amends.core.facts import PaidOutside
 from amends.core.amounts import Fallback
+from amends.core.facts import PaidOutside
 from amends.core.policy import built_in
 from amends.core.requests import (
     CustomerIn,

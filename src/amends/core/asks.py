@@ -3,58 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from amends.core import claims, legs, sellers, small
+from amends.core.amounts import NO_ROW, RowAmounts
+from amends.core.caps import drawn
 from amends.core.captures import refunds_made
-from amends.core.order import may_take
 from amends.core.effects import deadline_id
 from amends.core.facts import (
-    Approved,
-    Canceled,
     LinesUnavailable,
     OrderCancelled,
     PaidOutside,
     Recorded,
     RefundRequested,
-    Rejected,
-    Retried,
     Unparked,
 )
+from amends.core.fields import NAMES
 from amends.core.heard import payment_of
+from amends.core.history import Draw, Judged
 from amends.core.holds import reserve
-from amends.core.left import counts, paid_by_fallback, still_owed, taken_over, unclaimed
+from amends.core.left import paid_by_fallback, still_owed, taken_over, unclaimed
 from amends.core.order import (
-    FAILED,
-    SHOWN_ORDER,
     Leg,
-    LegKind,
     Order,
     Payment,
     Refund,
     Verdict,
     all_failed,
-    covered,
-    overdrawn,
     partly_failed,
-    remaining,
-    room_of,
     shown_state,
 )
-from amends.core.outside import by_hand, method_of, past_limit, pay, set_apart
-from amends.core.policy import Question, judge
-from amends.core.quote import Portion, Quote, basis_of, changed, compute, fits
+from amends.core.outside import method_of, pay, set_apart
+from amends.core.policy import Outcome, Row, Seen, judge
+from amends.core.quote import Portion, Quote, basis_of, changed, compute
 from amends.core.reasons import Reason, Refusal, Refused
-from amends.core.reckoned import check_not_built_on, check_right
 from amends.core.requests import RefundIn
-from amends.core.reviews import REVIEW_FOR, set_deadline, tell_requested
-from amends.core.risk import Features
+from amends.core.reviews import RECEIPT_FOR, REVIEW_FOR, set_deadline, tell_requested
+from amends.core.risk import Features, texts
+from amends.core.seen import seen
+from amends.core.tallies import tell_asked
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
-from amends.kernel.money import convert
 
 # What a quote runs into if less is left than when it was made.
 _LEFT = (Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT)
@@ -67,18 +60,88 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if fact.quote_expires and fact.quote_expires <= work.now:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
-        quote, over = quoted(work, request)
+        found = weigh(work, request)
     except Refused as refused:
         if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
         raise
-    if fact.quote_hash and fact.quote_hash != quote.hash:
+    if fact.quote_hash and fact.quote_hash != found.quote.hash:
         raise _stale(work, fact, {})
-    verdict = judge(_question(work, request, quote), work.ctx.policy)
-    refund = _make(work, fact, quote, verdict, over)
-    if verdict.outcome == "approve":
+    found, draws = _reserved(work, found)
+    verdict, row = found.verdict, found.row
+    waits = verdict.outcome == "approve" and row is not None and row.wait_for_receipt
+    waits = waits and found.seen.values["goods.state"] in ("awaited", "part")
+    refund = make(work, fact, found.quote, found.over, verdict, row, waits, draws)
+    tell_asked(work, refund.amount, request.reason)
+    if found.verdict.outcome == "approve" and not refund.awaits:
         approve_all(work, refund.id)
-    tell_requested(work, refund.id, fact.note_hash)
+    tell_requested(work, refund.id, fact.note_hash, keep(work, refund, found))
+
+
+def _json(values: Sequence[Any]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+class Weighed(NamedTuple):
+    """What a request comes to, and what the policy says of it; `row` is the one whose options
+    count."""
+
+    quote: Quote
+    over: tuple[str, ...]
+    verdict: Verdict
+    row: Row | None
+    seen: Seen
+    features: Features
+
+
+def weigh(work: Work, request: RefundIn) -> Weighed:
+    """Quote and judge. What the deciding row keeps back is taken off then: it is judged by what was
+    asked for. Raises Refused."""
+    quote, over = quoted(work, request)
+    see, features = seen(work, request, quote)
+    verdict, row = judge(see, work.ctx.policy_for(work.order.placed_at))
+    if row is not None and (less := _row_amounts(row)) != NO_ROW and not request.statutory:
+        quote, over = quoted(work, request, less)
+    if row is not None and row.store_credit_first and not request.statutory:
+        quote, verdict = _as_credit(request, quote, verdict)
+    if verdict.outcome != "approve":
+        verdict = replace(verdict, reasons=_explained(work, verdict, see, features))
+    return Weighed(quote, over, verdict, row, see, features)
+
+
+def _row_amounts(row: Row) -> RowAmounts:
+    return RowAmounts(row.restocking_bp, tuple(sorted(row.fee.items())), row.partial_bp)
+
+
+def _as_credit(request: RefundIn, quote: Quote, verdict: Verdict) -> tuple[Quote, Verdict]:
+    """As store credit where the customer took that; else a person asks (ADR 0006)."""
+    if not request.consent:
+        asked = verdict.outcome == "approve"
+        return quote, replace(verdict, outcome="review", code="needs_consent") if asked else verdict
+    portions = tuple(replace(p, kind="credit") if p.kind == "refund" else p for p in quote.portions)
+    return replace(quote, portions=portions, hash=digest([quote.hash, portions])), verdict
+
+
+def _explained(work: Work, verdict: Verdict, see: Seen, features: Features) -> tuple[str, ...]:
+    """The reasons, with what made the score where that was not reckoned yet."""
+    own = verdict.reasons[: len(verdict.reasons) - len(texts(see.score))]
+    return (*own, *texts(work.ctx.scorer.explain(features)))
+
+
+def _reserved(work: Work, found: Weighed) -> tuple[Weighed, tuple[Draw, ...]]:
+    """What an approval draws of the caps its row names; where one has not so much left, a person
+    looks, or it is declined as the cap says."""
+    row, verdict = found.row, found.verdict
+    if row is None or not row.caps or verdict.outcome != "approve":
+        return found, ()
+    policy = work.ctx.policy_for(work.order.placed_at)
+    draws, full = drawn(work, policy, row, found.quote.amount)
+    if not full:
+        return found, draws
+    declined = policy.table.document.caps[full].over == "decline" and not found.seen.statutory
+    outcome: Outcome = "decline" if declined else "review"
+    verdict = replace(verdict, outcome=outcome, rule=full, code="cap_exceeded", says="")
+    return found._replace(verdict=verdict), ()
 
 
 def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
@@ -88,7 +151,8 @@ def _stale(work: Work, fact: RefundRequested, extra: dict[str, Any]) -> Refused:
 
 
 def _changed(work: Work, fact: RefundRequested) -> tuple[list[str], str]:
-    return changed(fact.quote_basis, basis_of(work.order, work.ctx.policy.version))
+    version = work.ctx.policy_for(work.order.placed_at).version
+    return changed(fact.quote_basis, basis_of(work.order, version))
 
 
 def check_request(request: RefundIn) -> None:
@@ -132,11 +196,13 @@ def check_request(request: RefundIn) -> None:
         )
 
 
-def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
-    """The quote, and the failed refunds whose standing claim it takes over because it needs
-    their room: after a late failure the claim stands, but the money is back and may be asked for
-    again; or because it needs their lines, where nobody is owed what failed. Nothing is given up
-    before the refund is approved."""
+def quoted(
+    work: Work, request: RefundIn, row: RowAmounts = NO_ROW
+) -> tuple[Quote, tuple[str, ...]]:
+    """The quote, less what a `row` of the policy keeps back, and the failed refunds whose standing
+    claim it takes over because it needs their room: after a late failure the claim stands, but the
+    money is back and may be asked for again; or because it needs their lines, where nobody is owed
+    what failed. Nothing is given up before the refund is approved."""
     if request.currency not in (None, work.order.currency):
         raise Refused(
             Reason.OTHER_CURRENCY,
@@ -145,7 +211,10 @@ def quoted(work: Work, request: RefundIn) -> tuple[Quote, tuple[str, ...]]:
         )
     order = work.order
     only = _payment_named(order, request) if request.payment is not None else ""
-    multiples, split, amounts = _multiples(work), _by_capture(work), work.ctx.policy.amounts
+    multiples, split = _multiples(work), _by_capture(work)
+    amounts = work.ctx.policy.amounts
+    if row != NO_ROW:
+        amounts = replace(amounts, row=row)
     given = taken_over(order)
     over = tuple(
         refund.id
@@ -225,44 +294,22 @@ def _check_release(work: Work, payment: Payment, portions: Sequence[Portion]) ->
         raise Refused(Reason.RELEASE_NOT_POSSIBLE, payment=payment.id)
 
 
-def _past_limit(work: Work, portions: Sequence[Portion]) -> bool:
-    """Whether a payment is older than its method is refunded. When it was captured is known to a
-    day or so, so a person decides."""
-    return any(p.kind == "refund" and past_limit(work, work.payment(p.payment)) for p in portions)
-
-
-def _ended(refund: Refund) -> bool:
-    states = {leg.state for leg in refund.legs if not leg.replaced}
-    return states <= {"succeeded", "failed", "canceled"}
-
-
-def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
-    order = work.order
-    captured = sum(p.captured for p in order.payments)
-    gone = captured - sum(remaining(p) for p in order.payments)
-    return Question(
-        functional_amount=convert(quote.amount, order.rate),
-        reason=request.reason,
-        disputed=any(may_take(d) for d in order.disputes),
-        past_limit=_past_limit(work, quote.portions),
-        outside=next((p.why for p in quote.portions if p.why), ""),
-        promotion=quote.rule,
-        features=Features(
-            refunds_before=sum(1 for r in order.refunds if counts(r)),
-            share_refunded_bp=10_000 * gone // captured if captured else 0,
-            fraud_warning=bool(order.alerts),
-            failed_before=sum(1 for r in order.refunds if shown_state(r) == "failed"),
-            ad_hoc_amount=request.amount is not None,
-        ),
-    )
-
-
-def _make(
-    work: Work, fact: RefundRequested, quote: Quote, verdict: Verdict, over: tuple[str, ...]
+def make(
+    work: Work,
+    fact: RefundRequested,
+    quote: Quote,
+    over: tuple[str, ...],
+    verdict: Verdict,
+    row: Row | None = None,
+    waits: bool = False,
+    draws: tuple[Draw, ...] = (),
 ) -> Refund:
-    """The refund with its planned legs, reserved; declined ones have none."""
+    """The refund with its planned legs, reserved; declined ones have none. `waits`: it is approved
+    once its goods are back."""
     refund_id = f"rf_{work.recorded.id}"
     declined = verdict.outcome == "decline"
+    looks = row if row is not None and row.outcome == "review" else None
+    patience = RECEIPT_FOR if waits else REVIEW_FOR
     planned = tuple(
         Leg(
             f"leg_{work.recorded.id}_{n}",
@@ -272,6 +319,7 @@ def _make(
             "planned",
             capture=p.capture,
             failure=p.why,
+            destination="store_credit" if _instead(work, p) else "",
         )
         for n, p in enumerate(quote.portions, 1)
     )
@@ -293,17 +341,53 @@ def _make(
         platform_fee=sellers.mode_of(work, fact.request),
         builds_on=() if declined else quote.builds_on,
         small=small.to_be_held(work, fact.request, quote),
-        decide_by=work.now + REVIEW_FOR if verdict.outcome == "review" else 0,
+        decide_by=work.now + patience if waits or verdict.outcome == "review" else 0,
         statutory=fact.request.statutory,
         consent=fact.request.consent,
+        awaits=waits,
+        returnless=verdict.outcome == "approve" and row is not None and row.returnless,
+        approver=(looks.approver or "") if looks else "",
+        second_person=looks.second_person if looks else False,
+        draws=draws,
     )
     work.refund_id = refund_id
     work.change(refunds=(*work.order.refunds, refund))
     for leg in refund.legs:
         reserve(work, leg.id)
-    if verdict.outcome == "review":
+    if refund.decide_by:
         set_deadline(work, refund)
     return refund
+
+
+def _instead(work: Work, portion: Portion) -> bool:
+    return portion.kind == "credit" and work.payment(portion.payment).is_money
+
+
+def keep(work: Work, refund: Refund, found: Weighed) -> str:
+    """The judgement as it was made, for replay and training; its hash, for the trail."""
+    ctx, see, verdict = work.ctx, found.seen, found.verdict
+    shadows = [
+        [shadow.version, ruled.verdict.rule, ruled.verdict.outcome]
+        for shadow, ruled in ((shadow, judge(see, shadow)) for shadow in ctx.shadows)
+    ]
+    judged = Judged(
+        work.order.id,
+        refund.id,
+        work.now,
+        verdict.policy,
+        verdict.rule,
+        verdict.outcome,
+        verdict.score_bp,
+        verdict.model,
+        int(see.values["refund.amount"]),
+        _json([see.values[name] for name in NAMES]),
+        _json(msgspec.structs.astuple(found.features)),
+        _json(shadows) if shadows else "[]",
+        verdict.rows,
+        see.statutory,
+    )
+    work.judged.append(judged)
+    return digest([judged.fields, judged.features])
 
 
 def approve_all(work: Work, refund_id: str, paid: PaidOutside | None = None) -> None:
@@ -330,7 +414,7 @@ def find(work: Work, refund_id: str) -> Refund:
     return refund
 
 
-def _in_review(work: Work, refund_id: str) -> Refund:
+def in_review(work: Work, refund_id: str) -> Refund:
     refund = find(work, refund_id)
     if refund.stage != "review":
         raise Refused(
@@ -341,179 +425,18 @@ def _in_review(work: Work, refund_id: str) -> Refund:
     return refund
 
 
-def approve(work: Work, fact: Approved) -> None:
-    """A person says yes to exactly what was shown (I11)."""
-    refund = _in_review(work, fact.refund)
-    if by_hand(refund):
-        raise Refused(
-            Reason.WRONG_STATE,
-            "Its provider cannot pay this; pay it by other means and say so with `payout`, or "
-            "decline it.",
-            state=shown_state(refund),
-        )
-    check_approver(work, refund, fact.shown)
-    check_still_there(work, refund)
-    work.put_refund(refund.id, decided_by=work.recorded.actor)
-    work.finish(deadline_id(refund.id))
-    approve_all(work, refund.id)
-    work.event("refund.approved", refund=refund.id, amount=refund.amount, shown=refund.shown)
+def ended(refund: Refund) -> bool:
+    states = {leg.state for leg in refund.legs if not leg.replaced}
+    return states <= {"succeeded", "failed", "canceled"}
 
 
-def check_approver(work: Work, refund: Refund, shown: str) -> None:
-    """Somebody else than who asked, where that is wanted, and of what was shown. Raises Refused."""
-    if work.ctx.policy.second_person and work.recorded.actor == refund.requested_by:
-        raise Refused(Reason.SELF_APPROVAL)
-    if shown and shown != refund.shown:
-        raise Refused(Reason.SHOWN_CHANGED, shown=refund.shown)
-
-
-def check_still_there(work: Work, refund: Refund) -> None:
-    """Neither the money nor what it is for was taken while the refund waited. Raises Refused."""
-    for leg in refund.legs:
-        short = overdrawn(work.order, refund.id, leg.payment)
-        if short:
-            raise Refused(
-                Reason.EXCEEDS_REMAINING,
-                "Money left the payment by others' hand while this waited; decline or cancel it "
-                "instead.",
-                remaining=max(0, leg.amount - short),
-            )
-    before = [work.refund(name) for name in refund.takes_over]
-    if not all(all_failed(old) or partly_failed(old) for old in before):
-        raise Refused(
-            Reason.EXCEEDS_REMAINING,
-            "What this refund is for was given back by another one meanwhile; decline it instead.",
-            remaining=0,
-        )
-    _check_built_on(work, refund)
-    check_right(work.order, refund)
-
-
-def _check_built_on(work: Work, refund: Refund) -> None:
-    """What it was reckoned with was approved, and counts. Raises Refused."""
-    others = [work.refund(name) for name in refund.builds_on]
-    first = [other.id for other in others if other.stage == "review"]
-    if first:
-        raise Refused(
-            Reason.AMOUNT_CHANGED,
-            f"It was reckoned with refunds that are not decided; decide {first} first.",
-            refunds=first,
-        )
-    gone = [other.id for other in others if not counts(other)]
-    if gone:
-        raise Refused(
-            Reason.AMOUNT_CHANGED,
-            f"It was reckoned with {gone}, of which nothing is paid now; decline it, and ask for "
-            "it anew.",
-            refunds=gone,
-        )
-
-
-def reject(work: Work, fact: Rejected) -> None:
-    """A person says no; what was reserved is free again."""
-    refund = _in_review(work, fact.refund)
-    _drop_all(work, refund)
-    work.put_refund(refund.id, stage="declined", decided_by=work.recorded.actor, decide_by=0)
-    work.event("refund.declined", refund=refund.id, amount=refund.amount)
-
-
-def cancel(work: Work, fact: Canceled) -> None:
-    """Taken back before any byte left; or what failed of it, and is still owed, is given up."""
-    refund = find(work, fact.refund)
-    _check_no_fallback(work.order, refund)
-    amount = refund.amount
-    if refund.claimed and all_failed(refund) and not refund.external:
-        claims.lapse(work, refund)
-    elif partly_failed(refund) and _ended(refund):
-        amount = claims.give_up_rest(work, refund.id)
-    elif refund.stage == "declined" or any(
-        leg.state not in ("planned", "sending") or leg.attempts
-        for leg in refund.legs
-        if not leg.replaced
-    ):
-        raise Refused(
-            Reason.WRONG_STATE,
-            f"The refund is {shown_state(refund)}; what may have left cannot be canceled.",
-            state=shown_state(refund),
-        )
-    else:
-        work.put_refund(refund.id, stage="active", decide_by=0)
-        _drop_all(work, refund)
-        claims.lapse(work, work.refund(refund.id))  # a retry: what failed before it was still owed
-    check_not_built_on(work.order, refund)
-    work.event("refund.canceled", refund=refund.id, amount=amount)
-
-
-def _drop_all(work: Work, refund: Refund) -> None:
+def drop_all(work: Work, refund: Refund) -> None:
+    """Nothing of it leaves: its legs are dropped, and whoever waited for their payments goes on."""
     work.finish(deadline_id(refund.id))
     for leg in refund.legs:
         if not leg.replaced:
             legs.decide_leg(work, leg.id, "drop")
             legs.kick(work, leg.payment)
-
-
-def retry(work: Work, fact: Retried) -> None:
-    """A failed refund once more: a new leg takes each failed one's place."""
-    refund = find(work, fact.refund)
-    failed = failed_legs(work, refund)
-    for leg in failed:
-        kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
-        check_methods(work, [Portion(leg.payment, kind, leg.amount)])
-        legs.decide_leg(work, again(work, refund.id, leg, kind), "approve")
-    claims.claim(work, refund.id)
-    work.put_refund(refund.id, decided_by=work.recorded.actor)
-    work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
-
-
-def _check_no_fallback(order: Order, refund: Refund) -> None:
-    if paid_by_fallback(order, refund):
-        names = [r.id for r in order.refunds if r.fallback_of == refund.id]
-        raise Refused(Reason.FALLBACK_PAYS, fallback=names[-1])
-
-
-def failed_legs(work: Work, refund: Refund) -> list[Leg]:
-    """What failed of a refund and may be paid another time. Raises Refused."""
-    failed = [leg for leg in refund.legs if leg.state in FAILED and not leg.replaced]
-    elsewhere = covered(work.order)
-    if failed and all(leg.id in elsewhere for leg in failed):
-        _check_no_fallback(work.order, refund)
-    failed = [leg for leg in failed if leg.id not in elsewhere]
-    if any(leg.surfaced for leg in failed):
-        raise Refused(
-            Reason.WRONG_STATE,
-            "An earlier attempt of it paid after all and is a refund of its own on the books.",
-            state=shown_state(refund),
-        )
-    if not failed or shown_state(refund) != SHOWN_ORDER[5] or refund.external:
-        raise Refused(
-            Reason.WRONG_STATE,
-            f"The refund is {shown_state(refund)}; only what failed can be paid another time.",
-            state=shown_state(refund),
-        )
-    if not fits(work.order, refund):
-        raise Refused(
-            Reason.EXCEEDS_REMAINING,
-            "What this refund was for was given back by another one meanwhile.",
-            remaining=work.order.remaining,
-        )
-    if not counts(refund):
-        check_right(work.order, refund)
-    return failed
-
-
-def again(work: Work, refund_id: str, leg: Leg, kind: LegKind) -> str:
-    """Set aside again what a failed leg was to pay, as a new leg; its id. Of which captures, where
-    that must be said, is settled when it leaves, by the room they have then. Raises Refused."""
-    room = room_of(work.payment(leg.payment))
-    if room < leg.amount:
-        raise Refused(Reason.EXCEEDS_REMAINING, remaining=room)
-    number = len(work.refund(refund_id).legs) + 1
-    name = f"{leg.id.rpartition('_')[0]}_{number}"
-    fresh = Leg(name, kind, leg.payment, leg.amount, "planned", instead_of=leg.id)
-    work.put_leg(leg.id, replaced=True)
-    work.put_refund(refund_id, legs=(*work.refund(refund_id).legs, fresh))
-    reserve(work, name)
-    return name
 
 
 # -- what shops tell ---------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Hard caps: so much for one customer, card, address, device or requester in a day or month, counted
-where the money is reserved and given back where it is not paid after all.
+"""Hard caps: so much for one customer, card, address, device or requester in a day or month,
+counted where the money is reserved and given back where it is not paid after all.
 
 The buckets are rows. `decide` is pure: where it needs one that its context does not hold it says so
 (`CapsNeeded`), and is asked again once the rows are locked. So only what a rule that applies names

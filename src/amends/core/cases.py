@@ -10,13 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core.asks import find, in_review
+from amends.core.asks import in_review
 from amends.core.facts import CaseMoved
-from amends.core.history import Label, LabelSource
 from amends.core.order import Case, Refund
 from amends.core.policy import ROLES
 from amends.core.reasons import Reason, Refused
-from amends.core.tallies import tally
+from amends.core.tallies import label, tally
 from amends.core.work import Work
 
 NOT_AFTER = 30  # days: nothing is put off longer
@@ -24,7 +23,7 @@ NOT_AFTER = 30  # days: nothing is put off longer
 
 def move(work: Work, fact: CaseMoved) -> None:
     """Assign, snooze, escalate, note, attach, or ask the customer for more. Raises Refused."""
-    refund = in_review(work, find(work, fact.refund).id)
+    refund = in_review(work, fact.refund)
     case = refund.case or Case()
     changes, told = _changed(work, case, fact)
     if changes:
@@ -45,9 +44,7 @@ def _changed(work: Work, case: Case, fact: CaseMoved) -> tuple[dict[str, Any], d
         return {"snoozed_until": fact.until}, {"until": fact.until, **noted}
     if fact.what == "escalate":
         if fact.role not in ROLES:
-            raise Refused(
-                Reason.VALIDATION, f"The roles are {', '.join(ROLES)}.", pointer="/role"
-            )
+            raise Refused(Reason.VALIDATION, f"The roles are {', '.join(ROLES)}.", pointer="/role")
         fresh = {"escalated": fact.role, "assignee": "", "snoozed_until": 0}
         return fresh, {"role": fact.role, **noted}
     if fact.what == "ask":
@@ -76,7 +73,3 @@ def learn_approved(work: Work, refund: Refund, reason: str) -> None:
     """What a person's yes teaches."""
     if reason in HONEST:
         label(work, refund, "review", False)
-
-
-def label(work: Work, refund: Refund, source: LabelSource, abuse: bool) -> None:
-    work.labels.append(Label(work.order.id, refund.id, work.now, source, abuse))

@@ -12,15 +12,18 @@ from typing import Any
 import msgspec
 
 from amends.core import (
+    answers,
     asks,
+    caps,
+    cases,
     claims,
     fallback,
     heard,
     news,
     payouts,
+    receipts,
     reckoned,
     small,
-    stock,
     writeoffs,
 )
 from amends.core.decision import Ctx, Decision
@@ -29,6 +32,7 @@ from amends.core.facts import (
     Approved,
     Canceled,
     CaptureReported,
+    CaseMoved,
     DisputeReported,
     EffectDue,
     FraudWarned,
@@ -53,7 +57,6 @@ from amends.core.facts import (
 )
 from amends.core.order import Order
 from amends.core.orders import first_version, report_order
-from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.work import Work
@@ -64,11 +67,12 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderCancelled: asks.order_cancelled,
     RefundRequested: asks.request_refund,
     LinesUnavailable: asks.lines_unavailable,
-    ReturnReceived: stock.return_received,
-    Approved: asks.approve,
-    Rejected: asks.reject,
-    Canceled: asks.cancel,
-    Retried: asks.retry,
+    ReturnReceived: receipts.return_received,
+    Approved: answers.approve,
+    Rejected: answers.reject,
+    CaseMoved: cases.move,
+    Canceled: answers.cancel,
+    Retried: answers.retry,
     PaidOutside: payouts.paid_outside,
     EffectDue: news.effect_due,
     Answered: news.answered,
@@ -104,6 +108,7 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
         claims.explain_others(work)
         reckoned.tell_if_built_on(work, start)
         fallback.start_due(work)
+        caps.settle(work)
     except Refused as refused:
         if order is None:
             raise
@@ -135,9 +140,10 @@ def park(order: Order, recorded: Recorded, ctx: Ctx, why: str) -> Decision:
     return work.decision()
 
 
-def quote(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> Quote:
-    """The amount a request would come to now, without committing anything. Raises Refused."""
-    return asks.quoted(Work(order, recorded, ctx), request)[0]
+def quote(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> asks.Weighed:
+    """The amount a request would come to now, and what the policy would say, without committing
+    anything. Raises Refused."""
+    return asks.weigh(Work(order, recorded, ctx), request)
 
 
 encode_order = msgspec.json.Encoder().encode

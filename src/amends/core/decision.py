@@ -10,11 +10,13 @@ import msgspec
 from amends.core.documents import DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
+from amends.core.history import Draw, History, Judged, Label, Sight, Stop, Tally
 from amends.core.order import Order
 from amends.core.parties import Split
 from amends.core.policy import Policy
 from amends.core.postings import Entry
 from amends.core.reasons import Refusal
+from amends.core.risk import UNHEARD, Card, Scorer, Shop
 from amends.kernel.canon import digest
 from amends.kernel.money import Rate
 from amends.kernel.time import Instant
@@ -78,6 +80,8 @@ class Terms(msgspec.Struct, frozen=True):
         return next((m for m in self.methods if name.startswith(m.prefix)), ANY_METHOD)
 
 
+CARD = Card()
+
 Daily = Callable[[str, str], Rate | None]  # a currency, a day (YYYY-MM-DD): the rate of that day
 
 
@@ -86,7 +90,13 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     `closed` the last closed period of each legal entity's books, `captures` whether captures are
     booked here, `splits` how the providers that pay sellers with a payment take it back. Where
     `daily` knows no rate of a currency on a day, the one in `rates` counts. `write_off_up_to`: the
-    largest difference that may be written off, functional."""
+    largest difference that may be written off, functional.
+
+    `earlier` policies come newest first; `shadows` are drafts that are judged beside and never act.
+    `history` is by order id, of those whose refunds are asked for; `caps` are the locked buckets
+    with what was drawn of them (amount, count), None for a quote, which reserves nothing. What a
+    judgement saw of these stands in its event.
+    """
 
     now: Instant
     policy: Policy
@@ -98,6 +108,23 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     splits: Mapping[str, Split] = {}
     daily: Daily | None = None
     write_off_up_to: int = 0
+    earlier: tuple[Policy, ...] = ()
+    shadows: tuple[Policy, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    history: Mapping[str, History] = {}
+    caps: Mapping[str, tuple[int, int]] | None = None
+    scorer: Scorer = CARD
+    shops: Mapping[str, Shop] = {}
+
+    def policy_for(self, placed_at: Instant) -> Policy:
+        """The policy that judges an order: the one in force now, or, where that says so, the one
+        that was when the order was placed."""
+        if not self.policy.table.document.at_purchase or not placed_at:
+            return self.policy
+        return next((p for p in (self.policy, *self.earlier) if p.since <= placed_at), self.policy)
+
+    def shop(self, connection: str) -> Shop:
+        return self.shops.get(connection, UNHEARD)
 
     @cached_property
     def digest(self) -> str:
@@ -108,7 +135,23 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
         it was posted instead. What is taken of sellers is written into the event of what is sent.
         """
         seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
+        if self.stops:
+            seen.append([stop.id for stop in self.stops])
         return digest([*seen, "captures"] if self.captures else seen)
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """What a decision leaves beside its order: of its customer's history, of caps, and for
+    replay and training."""
+
+    tallies: tuple[Tally, ...] = ()
+    sights: tuple[Sight, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    labels: tuple[Label, ...] = ()
+    draws: tuple[Draw, ...] = ()
+
+
+NOTHING = Beside()
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -126,3 +169,4 @@ class Decision(msgspec.Struct, frozen=True):
     refused: Refusal | None = None
     refund: str = ""
     documents: tuple[DueDocument, ...] = ()
+    beside: Beside = NOTHING

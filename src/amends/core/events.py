@@ -19,6 +19,7 @@ EventType = Literal[
     "order.parked",
     "order.unparked",
     "refund.requested",
+    "refund.case",
     "refund.refused",
     "refund.approved",
     "refund.declined",
@@ -44,6 +45,11 @@ EventType = Literal[
     "key.created",
     "key.revoked",
     "setting.changed",
+    "policy.published",
+    "policy.drafted",
+    "policy.dropped",
+    "stop.set",
+    "stop.lifted",
     "period.closed",
 ]
 

@@ -6,9 +6,18 @@ has to wait (its order unknown, or parked) can be stored and folded later, uncha
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from amends.core.requests import LinePick, OrderIn, PayoutWay, RefundIn
+from amends.core.requests import (
+    ApproveReason,
+    DeclineReason,
+    LinePick,
+    OrderIn,
+    PayoutWay,
+    RefundIn,
+)
 from amends.kernel.outcome import (
     CaptureState,
     Outcome,
@@ -73,10 +82,14 @@ class ReturnReceived(_Fact, frozen=True, tag="return_received"):
 
 
 class Approved(_Fact, frozen=True, tag="approved"):
-    """A person approves a refund in review; `shown` is the hash of what was on the screen."""
+    """A person approves a refund in review; `shown` is the hash of what was on the screen, `role`
+    theirs. `amount`: less than was asked for, 0 for all of it."""
 
     refund: str
     shown: str = ""
+    role: str = ""
+    amount: int = 0
+    reason: ApproveReason = "as_asked"
 
 
 class Rejected(_Fact, frozen=True, tag="rejected"):
@@ -84,6 +97,25 @@ class Rejected(_Fact, frozen=True, tag="rejected"):
 
     refund: str
     why: str = ""
+    reason: DeclineReason = "other"
+
+
+CaseMove = Literal["assign", "snooze", "escalate", "note", "attach", "ask"]
+
+
+class CaseMoved(_Fact, frozen=True, tag="case_moved"):
+    """A person moves a review on without deciding it: assigns it to `who` ("" to nobody), snoozes
+    it `until`, escalates it to a `role`, notes something, attaches a `reference`, or asks the
+    customer for more. What was said is a note."""
+
+    refund: str
+    what: CaseMove
+    who: str = ""
+    until: Instant = 0
+    role: str = ""
+    reference: str = ""
+    note_id: str = ""
+    note_hash: str = ""
 
 
 class Canceled(_Fact, frozen=True, tag="canceled"):
@@ -107,6 +139,7 @@ class PaidOutside(_Fact, frozen=True, tag="paid_outside"):
     way: PayoutWay = "transfer"
     consent: str = ""
     shown: str = ""
+    role: str = ""
 
 
 class EffectDue(_Fact, frozen=True, tag="effect_due"):
@@ -248,6 +281,7 @@ Fact = (
     | ReturnReceived
     | Approved
     | Rejected
+    | CaseMoved
     | Canceled
     | Retried
     | PaidOutside

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from amends.core import legs
 from amends.core.claims import fell_back
+from amends.core.history import Draw
 from amends.core.holds import reserve
 from amends.core.left import shrunk
 from amends.core.order import (
@@ -25,9 +26,11 @@ from amends.core.order import (
     room_of,
 )
 from amends.core.reviews import REVIEW_FOR, set_deadline, tell_requested
+from amends.core.stops import stopped
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.ids import derived, tail
+from amends.kernel.money import convert
 
 
 def mark(work: Work, leg_id: str) -> None:
@@ -88,6 +91,7 @@ def _start(work: Work, refund: Refund, leg: Leg) -> None:
         return
     consented = bool(refund.consent) and not refund.statutory
     credit = work.ctx.policy.fallback == "store_credit" and consented
+    credit = credit and not stopped(work.ctx.stops, work.order)
     fresh = _made(work, refund, leg, credit)
     work.change(refunds=(*work.order.refunds, fresh))
     reserve(work, fresh.legs[0].id)
@@ -130,4 +134,5 @@ def _made(work: Work, refund: Refund, leg: Leg, credit: bool) -> Refund:
         statutory=refund.statutory,
         consent=refund.consent,
         platform_fee=refund.platform_fee,
+        draws=tuple(Draw(d.bucket, convert(leg.amount, work.order.rate), 1) for d in refund.draws),
     )

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from amends.core.amounts import NO_ROW, Amounts, RowAmounts
 from amends.core.left import given, waiting
 from amends.core.order import Order
-from amends.core.amounts import NO_ROW, Amounts, RowAmounts
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import FeeIn, FeeKind, RefundIn
 from amends.core.shares import Breakdown, Fee, TaxShare

@@ -16,6 +16,7 @@ from amends.core.facts import (
 )
 from amends.core.order import Dispute, Leg, Order, Payment, psp_ids
 from amends.core.rereads import reread
+from amends.core.tallies import learn_disputed
 from amends.core.work import Work
 from amends.kernel.outcome import CaptureState, PaymentState, ReleaseState
 
@@ -218,6 +219,8 @@ def dispute_reported(work: Work, fact: DisputeReported) -> None:
     )
     if disputed.same(before, after):
         return
+    if before is None:
+        learn_disputed(work)
     others = tuple(d for d in work.order.disputes if d.id != fact.dispute)
     after = disputed.book(work, payment, before, after)
     delta = after.withdrawn - (before.withdrawn if before else 0)

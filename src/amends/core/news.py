@@ -21,6 +21,9 @@ from amends.core.patience import BACKOFF, can_look, settles_at
 from amends.core.quote import adopted
 from amends.core.rereads import reread, reread_id, schedule_reread, start_reread
 from amends.core.reversals import REFUSED, tell_refused
+from amends.core.reviews import REVIEW_FOR, set_deadline
+from amends.core.stops import LOOK_AGAIN, stopped
+from amends.core.tallies import tally
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import derived, tail
@@ -49,6 +52,12 @@ def effect_due(work: Work, fact: EffectDue) -> None:
         if deadline_id(refund.id) == fact.effect:
             if refund.stage == "review":
                 work.event("refund.overdue", refund=refund.id, decide_by=refund.decide_by)
+            if refund.stage == "review" and refund.awaits:  # the goods never came: a person looks
+                tally(work, not_returned=1)
+                work.finish(fact.effect)
+                decide_by = work.now + REVIEW_FOR
+                set_deadline(work, work.put_refund(refund.id, awaits=False, decide_by=decide_by))
+                return
             break
     work.finish(fact.effect)
 
@@ -75,6 +84,9 @@ def _leg_due(work: Work, leg: Leg, fact: EffectDue) -> None:
         return
     if legs.blocked(work, leg):
         work.finish(fact.effect)  # `kick` makes it due when its turn comes
+        return
+    if legs.unsent(leg) and stopped(work.ctx.stops, work.order):
+        legs.schedule(work, leg.id, "send", work.now + LOOK_AGAIN)
         return
     fresh_funds = leg.state == "awaiting_funds" and not leg.psp_refund_id
     legs.move(work, leg.id, "funds_due" if fresh_funds else "due")

@@ -329,6 +329,7 @@ class Refund(_Part, frozen=True):
     small: bool = False  # below the minimum: held once it is approved
     combined_in: str = ""  # the refund that pays it together with others
     claim_of: Breakdown | None = None  # what is claimed, where that is not in proportion
+    instead_of: str = ""  # the larger one that a person cut to this
     awaits: bool = False  # in review only until the goods are back
     returnless: bool = False  # nothing is to come back
     approver: str = ""  # the role that may approve it at least

@@ -41,6 +41,7 @@ from amends.core.requests import (
     TenderIn,
 )
 from amends.core.sums import check_sums, taxes_of
+from amends.core.tallies import tell_bought, tell_sights
 from amends.core.work import Work
 from amends.kernel.currency import known
 from amends.kernel.ids import derived
@@ -161,6 +162,10 @@ def report_order(work: Work, fact: OrderReported) -> None:
         payments=payments,
         tenders=tenders,
     )
+    if new:
+        tell_bought(work)
+    elif work.order.signals != order.signals:
+        tell_sights(work)
     _check_not_below(work.order)
     unused.check_not_both(order, work.order)
     work.event(

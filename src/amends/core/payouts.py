@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from amends.core import claims, small
-from amends.core.asks import (
-    again,
-    approve_all,
-    check_approver,
-    check_still_there,
-    failed_legs,
-    find,
-)
+from amends.core.answers import again, check_approver, check_still_there, failed_legs
+from amends.core.asks import approve_all, find
 from amends.core.effects import deadline_id
 from amends.core.facts import PaidOutside
 from amends.core.order import Leg, Refund, shown_state
@@ -36,7 +30,7 @@ def paid_outside(work: Work, fact: PaidOutside) -> None:
     waits = refund.stage == "review" and by_hand(refund)
     held = refund.stage == "held"
     failed = [] if waits or held else _failed_money(work, refund)
-    check_approver(work, refund, fact.shown)
+    check_approver(work, refund, fact.shown, fact.role)
     if waits:
         fresh = [leg.id for leg in refund.legs if leg.kind == "manual"]
         check_still_there(work, refund)

@@ -29,7 +29,7 @@ from amends.core.conditions import (
 from amends.core.fields import GUESSES, TYPES, Value
 from amends.core.order import Verdict
 from amends.core.requests import Amount
-from amends.core.risk import Score
+from amends.core.risk import Score, texts
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
 from amends.kernel.currency import known
@@ -40,7 +40,12 @@ SIZE_MAX = 64 * 1024  # bytes of a whole table as JSON
 
 Outcome = Literal["approve", "review", "decline"]
 Role = Literal["agent", "reviewer", "finance", "admin"]
-ROLES: tuple[Role, ...] = ("agent", "reviewer", "finance", "admin")  # each may what those before may
+ROLES: tuple[Role, ...] = (
+    "agent",
+    "reviewer",
+    "finance",
+    "admin",
+)  # each may as the last, and more
 RowId = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
 Code = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Says = Annotated[str, Meta(max_length=500)]
@@ -274,6 +279,11 @@ def with_table(settings: Policy, table: Table, since: Instant = 0) -> Policy:
     )
 
 
+def higher(one: str, other: str) -> str:
+    """The higher of two roles, "" being none."""
+    return max(one, other, key=("", *ROLES).index)
+
+
 def hash_of(document: Document) -> str:
     """What names a document, wherever it is in force."""
     return f"sha256:{digest(document)}"
@@ -311,7 +321,7 @@ def judge(seen: Seen, policy: Policy) -> Ruled:
         outcome, says, code = "review", "", "granted_by_law"
     elif seen.house and outcome != "decline":
         outcome, rule, says, code = "review", seen.house, "", seen.house.replace("-", "_")
-    reasons = seen.score.sentences
+    reasons = texts(seen.score)
     verdict = Verdict(
         outcome,
         policy.version,

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from amends.core.amounts import PLAIN, Amounts
 from amends.core.captures import capture_rooms, spread
 from amends.core.facts import Basis
 from amends.core.fees import given_back, kept_back, standing
@@ -28,7 +29,6 @@ from amends.core.left import (
 )
 from amends.core.order import LegKind, Order, Payment, Refund, room_of
 from amends.core.parties import Party
-from amends.core.amounts import PLAIN, Amounts
 from amends.core.promotions import at_stake, basket, bears, loss
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import ChargePick, LineAmount, LinePick, RefundIn

@@ -64,6 +64,9 @@ class Reason(StrEnum):
     TOO_MANY_REFUNDS = "too_many_refunds"
     RELEASE_NOT_POSSIBLE = "release_not_possible"
     CAPTURE_UNKNOWN = "capture_unknown"
+    UNKNOWN_POLICY = "unknown_policy"
+    BAD_POLICY = "bad_policy"
+    UNKNOWN_STOP = "unknown_stop"
     PERIOD_CLOSED = "period_closed"
     PERIOD_NOT_OVER = "period_not_over"
     FALLBACK_PAYS = "fallback_pays"
@@ -71,6 +74,8 @@ class Reason(StrEnum):
     NOT_REVERSIBLE = "not_reversible"
     WRONG_STATE = "wrong_state"
     SELF_APPROVAL = "self_approval"
+    ROLE_TOO_LOW = "role_too_low"
+    REFUNDS_STOPPED = "refunds_stopped"
     SHOWN_CHANGED = "shown_changed"
     AMOUNT_CHANGED = "amount_changed"
     RATE_LIMITED = "rate_limited"
@@ -141,6 +146,9 @@ SENTENCES: dict[Reason, str] = {
     "releases no authorization, or none in part; ask again once it is captured.",
     Reason.CAPTURE_UNKNOWN: "It is not known which capture of the payment the money is left on; "
     "look at the payment at its provider.",
+    Reason.UNKNOWN_POLICY: "No such policy or draft is known here; see `amends policy list`.",
+    Reason.BAD_POLICY: "The policy cannot be used; each fault is named with its place.",
+    Reason.UNKNOWN_STOP: "No such stop is in force.",
     Reason.PERIOD_CLOSED: "The period is closed and stays so; what is late is posted into "
     "the first open day, with its own date as its document's.",
     Reason.PERIOD_NOT_OVER: "The period has not ended yet; close it once its last day is over.",
@@ -152,6 +160,9 @@ SENTENCES: dict[Reason, str] = {
     "entries follow from what happened.",
     Reason.WRONG_STATE: "The refund is in a state in which this cannot be done.",
     Reason.SELF_APPROVAL: "Whoever asked for the refund cannot approve it.",
+    Reason.ROLE_TOO_LOW: "The policy asks for somebody with a higher role to decide this; escalate "
+    "it.",
+    Reason.REFUNDS_STOPPED: "Refunds are stopped here; whoever may lift stops can let this go on.",
     Reason.SHOWN_CHANGED: "The refund is not the one that was shown for approval; look again.",
     Reason.AMOUNT_CHANGED: "The amount is not right any more, since it was reckoned with refunds "
     "that are undecided, or ended unpaid; decide those first, or ask for it anew.",

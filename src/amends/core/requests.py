@@ -304,6 +304,22 @@ class OrderIn(_Body, frozen=True):
 
 PayoutWay = Literal["transfer", "store_credit"]
 
+# Why a person decides as they do; training learns from the first three of the second list, and from
+# the first two of the first.
+ApproveReason = Literal["as_asked", "verified", "goodwill", "exception"]
+DeclineReason = Literal[
+    "abuse",
+    "goods_not_as_sent",
+    "goods_not_returned",
+    "outside_policy",
+    "not_eligible",
+    "duplicate_request",
+    "no_proof",
+    "customer_withdrew",
+    "already_compensated",
+    "other",
+]
+
 
 class LinePick(_Body, frozen=True):
     """So many units of one line."""

@@ -12,6 +12,7 @@ from amends.kernel.check import invariant
 from amends.kernel.time import DAY
 
 REVIEW_FOR = 2 * DAY  # a review older than this is overdue
+RECEIPT_FOR = 14 * DAY  # goods that are not back by then: a person looks
 
 
 def set_deadline(work: Work, refund: Refund) -> None:
@@ -20,8 +21,9 @@ def set_deadline(work: Work, refund: Refund) -> None:
     work.effect(Effect(name, work.order.id, "deadline", "", "", due))
 
 
-def tell_requested(work: Work, refund_id: str, note_hash: str = "") -> None:
-    """The event of a refund's beginning, with the policy's word on it."""
+def tell_requested(work: Work, refund_id: str, note_hash: str = "", seen: str = "") -> None:
+    """The event of a refund's beginning, with the policy's word on it; `seen` is the hash of what
+    that was given on."""
     refund = work.refund(refund_id)
     verdict = refund.verdict
     invariant(verdict is not None, "a request always has a verdict")
@@ -42,6 +44,7 @@ def tell_requested(work: Work, refund_id: str, note_hash: str = "") -> None:
         **({"statutory": True} if refund.statutory else {}),
         shown=refund.shown,
         note=note_hash,
+        seen=seen,
         fallback_of=refund.fallback_of,
     )
 

@@ -32,10 +32,10 @@ def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
     """All of it, for a request and what it comes to."""
     order, history = work.order, history_of(work)
     amount = convert(quote.amount, order.rate)
-    risk = features(
-        order, request, amount, history, work.ctx.shop(order), work.now, work.recorded.actor
-    )
-    score = work.ctx.score(risk)
+    shop = work.ctx.shop(order.source.connection)
+    actor = work.recorded.actor
+    risk = features(order, request, amount, history, shop, work.now, actor)
+    score = work.ctx.scorer.score(risk)
     values: dict[str, Value] = {
         **_of_order(order, work.now),
         **_of_request(order, request, quote, amount),
@@ -43,7 +43,7 @@ def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
         **_of_customer(order, history, work.now),
         "risk.score_bp": score.score_bp,
         "risk.model": score.model,
-        **_of_requester(work.recorded.actor),
+        **_of_requester(actor),
     }
     return Seen(values, score, _house(work, quote), request.statutory), risk
 
@@ -89,8 +89,8 @@ def _of_order(order: Order, now: Instant) -> dict[str, Value]:
         "order.refunds": sum(1 for r in order.refunds if counts(r)),
         "order.refunded_bp": 10_000 * gone // captured if captured else 0,
         "order.cancelled": order.cancelled,
-        "order.delivered_days": days_since(order.delivered_at, now),
-        "order.tracking": order.tracking,
+        "order.delivered_days": days_since(order.delivery.delivered_at, now),
+        "order.tracking": order.delivery.tracking,
         "dispute.open": any(may_take(d) for d in order.disputes),
         "dispute.count": len(order.disputes),
     }

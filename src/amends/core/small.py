@@ -13,12 +13,11 @@ from collections import Counter
 from msgspec.structs import replace
 
 from amends.core import claims, legs
-from amends.core.order import may_take
+from amends.core.amounts import Amounts
 from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
-from amends.core.order import Leg, LegKind, Order, Refund, room_of, taken
+from amends.core.order import Leg, LegKind, Order, Refund, may_take, room_of, taken
 from amends.core.outside import pay
-from amends.core.amounts import Amounts
 from amends.core.quote import Quote, by_wish, least, rest_of
 from amends.core.requests import RefundIn
 from amends.core.reviews import tell_requested

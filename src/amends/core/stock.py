@@ -27,7 +27,7 @@ def return_received(work: Work, fact: ReturnReceived) -> None:
     for name, units, cost in (line for receipt in order.receipts for line in receipt.lines):
         back[name] += units
         booked[name] += cost
-    taken = _taken(fact.lines, {n: units - back[n] for n, units in _shipped(order).items()})
+    taken = _taken(fact.lines, {n: units - back[n] for n, units in shipped(order).items()})
     costs = {
         line.id: _cost(line, back[line.id] + taken[line.id]) - booked[line.id]
         for line in order.lines
@@ -46,7 +46,7 @@ def return_received(work: Work, fact: ReturnReceived) -> None:
         work.event("exception.raised", what="returned_beyond_shipped", line=name, units=more)
 
 
-def _shipped(order: Order) -> dict[str, int]:
+def shipped(order: Order) -> dict[str, int]:
     """Units that left, by line: as the shop says it, else all that it could deliver."""
     short = Counter[str]()
     for refund in order.refunds:

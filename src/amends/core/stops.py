@@ -1,4 +1,4 @@
-"""Refund stops: a person says that nothing leaves, for one order, customer or connection, or at all.
+"""Refund stops: a person says that nothing leaves, of one order, customer or connection, or at all.
 
 A stop holds at once. What is asked for waits for a person, who cannot approve it either; what was
 approved and has not begun to leave stays until the stop is lifted. What is on the wire, or may be,

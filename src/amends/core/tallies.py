@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from amends.core.history import Sight, Tally
+from amends.core.history import Label, LabelSource, Sight, Tally
+from amends.core.order import Refund, shown_state
 from amends.core.work import Work
 from amends.kernel.money import convert
 from amends.kernel.time import DAY
@@ -41,3 +42,16 @@ def tell_asked(work: Work, amount: int, reason: str) -> None:
     missing = int(reason == "not_received")
     worth = convert(amount, work.order.rate)
     tally(work, refunds=1, refund_value=worth, not_received=missing)
+
+
+def label(work: Work, refund: Refund, source: LabelSource, abuse: bool) -> None:
+    """What a refund turned out to be, for training."""
+    work.labels.append(Label(work.order.id, refund.id, work.now, source, abuse))
+
+
+def learn_disputed(work: Work) -> None:
+    """A new dispute: somebody who was paid back as well, or is about to be, wanted it twice."""
+    tally(work, disputes=1)
+    for refund in work.order.refunds:
+        if shown_state(refund) in ("succeeded", "pending") and not refund.external:
+            label(work, refund, "dispute", True)

@@ -6,11 +6,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core.decision import Ctx, Decision
+from amends.core.decision import NOTHING, Beside, Ctx, Decision
 from amends.core.documents import DueDocument, document
 from amends.core.effects import Effect
 from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
+from amends.core.history import Draw, Judged, Label, Sight, Tally
 from amends.core.order import Leg, Order, Payment, Refund
 from amends.core.postings import Entry, capture, dated, paid_with, received, sellers_paid
 from amends.core.reasons import Refusal
@@ -31,6 +32,11 @@ class Work:
         self.effects: dict[str, Effect] = {}
         self.done: set[str] = set()
         self.refund_id = ""
+        self.tallies: list[Tally] = []
+        self.sights: list[Sight] = []
+        self.judged: list[Judged] = []
+        self.labels: list[Label] = []
+        self.draws: list[Draw] = []
         self._booked: list[str] = []
 
     def decision(self, refused: Refusal | None = None) -> Decision:
@@ -43,6 +49,15 @@ class Work:
             refused,
             self.refund_id,
             tuple(self.documents),
+            Beside(
+                tuple(self.tallies),
+                tuple(self.sights),
+                tuple(self.judged),
+                tuple(self.labels),
+                tuple(self.draws),
+            )
+            if self.tallies or self.sights or self.judged or self.labels or self.draws
+            else NOTHING,
         )
 
     def event(self, type_: EventType, **body: Any) -> None:

@@ -17,8 +17,8 @@ import msgspec
 from cryptography import x509
 from msgspec import Meta
 
-from amends.core.chart import CHART, Name, Names
 from amends.core.amounts import Amounts, Fallback
+from amends.core.chart import CHART, Name, Names
 from amends.core.requests import (
     Allocation,
     Amount,

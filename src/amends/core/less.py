@@ -1,0 +1,110 @@
+"""A person gives less than was asked for: the same things come back, and a part is kept back.
+
+The refund in review is declined and one of the smaller amount takes its place, in one decision. So
+units, taxes and what is left follow the same rules as of any other refund (I6). What the law grants
+cannot be cut.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec.structs import replace
+
+from amends.core.asks import approve_all, drop_all, make, quoted
+from amends.core.facts import Approved, RefundRequested
+from amends.core.order import Refund
+from amends.core.reasons import Reason, Refused
+from amends.core.requests import (
+    ChargePick,
+    FeeIn,
+    LineAmount,
+    LinePick,
+    RefundIn,
+    RefundReason,
+    TaxIn,
+)
+from amends.core.reviews import tell_requested
+from amends.core.work import Work
+from amends.kernel.check import invariant
+
+
+def approve(work: Work, refund: Refund, fact: Approved) -> None:
+    """Decline it, and give `fact.amount` in its place. Raises Refused."""
+    if fact.amount > refund.amount:
+        raise Refused(
+            Reason.VALIDATION,
+            f"No more than was asked for can be approved: {refund.amount}.",
+            pointer="/amount",
+        )
+    if refund.fallback_of or refund.builds_on or refund.takes_over:
+        raise Refused(
+            Reason.WRONG_STATE,
+            "Its amount was reckoned with another refund; approve it whole, or decline it.",
+        )
+    _decline(work, refund)
+    request = _same(refund, refund.amount - fact.amount)
+    quote, over = quoted(work, request)
+    if quote.amount != fact.amount:
+        raise Refused(
+            Reason.AMOUNT_CHANGED,
+            f"What is left of its parts comes to {quote.amount} by now; decline it, and ask anew.",
+            amount=quote.amount,
+        )
+    invariant(refund.verdict is not None, "what is in review was judged")
+    verdict = replace(refund.verdict, outcome="approve", rule="approved-less", says="")
+    fresh = make(work, RefundRequested(request, note_id=refund.note), quote, over, verdict)
+    work.put_refund(
+        fresh.id,
+        requested_by=refund.requested_by,
+        decided_by=work.recorded.actor,
+        instead_of=refund.id,
+        platform_fee=refund.platform_fee,
+    )
+    approve_all(work, fresh.id)
+    tell_requested(work, fresh.id)
+
+
+def _decline(work: Work, refund: Refund) -> None:
+    drop_all(work, refund)
+    work.put_refund(refund.id, stage="declined", decided_by=work.recorded.actor, decide_by=0)
+    work.event(
+        "refund.declined", refund=refund.id, amount=refund.amount, reason="approved_for_less"
+    )
+
+
+def _same(refund: Refund, less: int) -> RefundIn:
+    """The request that gives the same parts, and keeps so much more back."""
+    parts = refund.breakdown
+    if parts.unallocated or parts.compensation:
+        goodwill = "compensation" if parts.compensation else "price_reduction"
+        return RefundIn(
+            reason=_reason(refund),
+            amount=refund.amount - less,
+            goodwill=goodwill,  # type: ignore[arg-type]
+            consent=refund.consent,
+        )
+    fees = [
+        FeeIn(fee.kind, fee.gross, tuple(TaxIn(tax.name, tax.amount) for tax in fee.taxes))
+        for fee in parts.fees
+        if fee.gross > 0
+    ]
+    units, amounts = Counter[str](), Counter[str]()
+    for share in parts.lines:
+        (units if share.quantity else amounts)[share.id] += share.quantity or share.gross
+    shipping = sum(share.gross for share in parts.shipping)
+    return RefundIn(
+        reason=_reason(refund),
+        lines=tuple(LinePick(name, quantity) for name, quantity in units.items()),
+        adjustments=tuple(LineAmount(name, amount) for name, amount in amounts.items()),
+        shipping=shipping or "none",
+        charges=tuple(ChargePick(share.id, share.gross) for share in parts.charges) or "none",
+        fees=(*fees, FeeIn("reduction", less)),
+        statutory=refund.statutory,
+        consent=refund.consent,
+    )
+
+
+def _reason(refund: Refund) -> RefundReason:
+    invariant(refund.reason != "external", "what others made is not reviewed")
+    return refund.reason
