@@ -48,6 +48,7 @@ from amends.core.tallies import tell_asked
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
+from amends.kernel.money import convert
 
 # What a quote runs into if less is left than when it was made.
 _LEFT = (Reason.EXCEEDS_QUANTITY, Reason.EXCEEDS_REMAINING, Reason.NOTHING_LEFT)
@@ -92,12 +93,14 @@ class Weighed(NamedTuple):
     row: Row | None
     seen: Seen
     features: Features
+    asked: int  # before what the row keeps back
 
 
 def weigh(work: Work, request: RefundIn) -> Weighed:
     """Quote and judge. What the deciding row keeps back is taken off then: it is judged by what was
     asked for. Raises Refused."""
     quote, over = quoted(work, request)
+    asked = quote.amount
     see, features = seen(work, request, quote)
     verdict, row = judge(see, work.ctx.policy_for(work.order.placed_at))
     if row is not None and (less := _row_amounts(row)) != NO_ROW and not request.statutory:
@@ -106,7 +109,7 @@ def weigh(work: Work, request: RefundIn) -> Weighed:
         quote, verdict = _as_credit(request, quote, verdict)
     if verdict.outcome != "approve":
         verdict = replace(verdict, reasons=_explained(work, verdict, see, features))
-    return Weighed(quote, over, verdict, row, see, features)
+    return Weighed(quote, over, verdict, row, see, features, asked)
 
 
 def _row_amounts(row: Row) -> RowAmounts:
@@ -379,7 +382,7 @@ def keep(work: Work, refund: Refund, found: Weighed) -> str:
         verdict.outcome,
         verdict.score_bp,
         verdict.model,
-        int(see.values["refund.amount"]),
+        convert(found.asked, work.order.rate),
         _json([see.values[name] for name in NAMES]),
         _json(msgspec.structs.astuple(found.features)),
         _json(shadows) if shadows else "[]",

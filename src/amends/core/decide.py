@@ -57,6 +57,7 @@ from amends.core.facts import (
 )
 from amends.core.order import Order
 from amends.core.orders import first_version, report_order
+from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
 from amends.core.work import Work
@@ -140,9 +141,13 @@ def park(order: Order, recorded: Recorded, ctx: Ctx, why: str) -> Decision:
     return work.decision()
 
 
-def quote(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> asks.Weighed:
-    """The amount a request would come to now, and what the policy would say, without committing
-    anything. Raises Refused."""
+def quote(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> Quote:
+    """The amount a request would come to now, without committing anything. Raises Refused."""
+    return weighed(order, request, recorded, ctx).quote
+
+
+def weighed(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> asks.Weighed:
+    """The same, with what the policy would say. Raises Refused."""
     return asks.weigh(Work(order, recorded, ctx), request)
 
 

@@ -26,7 +26,7 @@ from amends.core.requests import (
 )
 from amends.core.reviews import tell_requested
 from amends.core.work import Work
-from amends.kernel.check import invariant
+from amends.kernel.check import InvariantBroken
 
 
 def approve(work: Work, refund: Refund, fact: Approved) -> None:
@@ -51,7 +51,8 @@ def approve(work: Work, refund: Refund, fact: Approved) -> None:
             f"What is left of its parts comes to {quote.amount} by now; decline it, and ask anew.",
             amount=quote.amount,
         )
-    invariant(refund.verdict is not None, "what is in review was judged")
+    if refund.verdict is None:
+        raise InvariantBroken("what is in review was judged")
     verdict = replace(refund.verdict, outcome="approve", rule="approved-less", says="")
     fresh = make(work, RefundRequested(request, note_id=refund.note), quote, over, verdict)
     work.put_refund(
@@ -106,5 +107,6 @@ def _same(refund: Refund, less: int) -> RefundIn:
 
 
 def _reason(refund: Refund) -> RefundReason:
-    invariant(refund.reason != "external", "what others made is not reviewed")
+    if refund.reason == "external":
+        raise InvariantBroken("what others made is not reviewed")
     return refund.reason

@@ -90,7 +90,7 @@ def _of_order(order: Order, now: Instant) -> dict[str, Value]:
         "order.refunded_bp": 10_000 * gone // captured if captured else 0,
         "order.cancelled": order.cancelled,
         "order.delivered_days": days_since(order.delivery.delivered_at, now),
-        "order.tracking": order.delivery.tracking,
+        "order.tracking": order.delivery.tracking or "",
         "dispute.open": any(may_take(d) for d in order.disputes),
         "dispute.count": len(order.disputes),
     }

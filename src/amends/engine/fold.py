@@ -9,20 +9,33 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
 from amends.core.decide import decide, park, refuse
-from amends.core.decision import Ctx, Decision
+from amends.core.caps import CapsNeeded
+from amends.core.decision import NOTHING, Beside, Ctx, Decision
 from amends.core.effects import Effect
-from amends.core.facts import Addressed, EffectDue, Fact, OrderReported, Recorded, Unparked
+from amends.core.facts import (
+    Addressed,
+    EffectDue,
+    Fact,
+    LinesUnavailable,
+    OrderCancelled,
+    OrderReported,
+    Recorded,
+    RefundRequested,
+    Unparked,
+)
+from amends.core.history import History
 from amends.core.order import Order, psp_ids
 from amends.core.orders import order_id
 from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
 from amends.core.requests import OrderKey, PspIn
+from amends.core.signals import NO_SIGNALS, Signals
 from amends.engine.asks import (
     Ask,
     Rendered,
@@ -32,9 +45,10 @@ from amends.engine.asks import (
     encode_facts,
     mismatch,
 )
+from amends.engine.board import Board
 from amends.kernel.check import invariant
-from amends.kernel.time import Clock, Instant
-from amends.store.spec import Answer, AnswerKey, Batch, Inbound, Lease, Turn
+from amends.kernel.time import DAY, Clock, Instant
+from amends.store.spec import Answer, AnswerKey, Batch, Inbound, Lease, Turn, Wanted
 
 log = structlog.get_logger()
 
@@ -46,10 +60,19 @@ class Outgoing(msgspec.Struct, frozen=True):
     until: Instant
 
 
+# What a refund can be asked for by, so that its customer's history is read.
+ASKING = (RefundRequested, LinesUnavailable, OrderCancelled, Unparked)
+
+
+class BoardChanged(Exception):
+    """Policies, stops or models are others than this process knows: read them, and turn again."""
+
+
 class World(Protocol):
     """What a fold needs of its process."""
 
     clock: Clock
+    board: Board
     holder: str  # this process, as leases name it
     lease_us: int
 
@@ -59,6 +82,10 @@ class World(Protocol):
 
     async def learn_closed(self) -> None:
         """Read which periods of the books are closed."""
+        ...
+
+    async def learn_board(self) -> None:
+        """Read what decisions are made by."""
         ...
 
     def take(self, connection: str) -> bool:
@@ -76,6 +103,15 @@ class World(Protocol):
     def scheduled(self, due: Instant) -> None:
         """An effect nobody holds is due then."""
         ...
+
+
+class _Read(NamedTuple):
+    """What a fold read under its locks, as it was before anything was decided."""
+
+    orders: dict[str, Order]
+    routes: dict[tuple[str, str], str]
+    answers: dict[AnswerKey, Answer]
+    seen: set[tuple[str, str]]
 
 
 class Fold:
@@ -99,6 +135,10 @@ class Fold:
         self._mono = world.clock.monotonic()
         self._now = world.clock.now()
         self._ctx = world.ctx(self._now)
+        self._caps: dict[str, tuple[int, int]] = {}
+        self._caps_read: dict[str, tuple[int, int]] = {}
+        self._read = _Read({}, {}, {}, set())
+        self.caps_needed: set[str] = set()  # buckets that must be locked before it can decide
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -111,7 +151,46 @@ class Fold:
             self._routes = await turn.routes(sorted(refs | named))
         wanted = {found for item in facts if (found := self._id(item))}
         self._orders = await turn.lock(sorted(wanted)) if wanted else {}
+        if await turn.board() != self.world.board.number:
+            raise BoardChanged
         await self._read_locked(turn, facts, [f"{c}/{p}" for c, p in sorted(named)])
+        history = await self._history(turn, facts)
+        self._ctx = replace(self._ctx, history=history, caps=self._caps)
+        self._read = _Read(
+            dict(self._orders), dict(self._routes), dict(self._answers), set(self._seen)
+        )
+
+    async def _history(self, turn: Turn, facts: list[Addressed]) -> dict[str, History]:
+        """What rows know of the customers whose refunds are asked for, by order."""
+        asked = {self._id(item) for item in facts if isinstance(item.fact, ASKING)}
+        wanted = {}
+        for item in facts:
+            if isinstance(item.fact, OrderReported) and self._id(item) in asked:
+                wanted[self._id(item)] = _reported(item.fact)
+        for name in asked & self._orders.keys():
+            order = self._orders[name]
+            wanted[name] = (order.entity, order.customer, prints(order.signals))
+        wanted = {name: one for name, one in wanted.items() if one[1]}
+        if not wanted:
+            return {}
+        found = await turn.history(sorted(set(wanted.values())), self._now // DAY)
+        return {name: found[one[0], one[1]] for name, one in wanted.items() if one[:2] in found}
+
+    async def again(self, turn: Turn) -> Fold:
+        """The same batch decided anew, in the same transaction, now that the caps that its rules
+        name are locked and known."""
+        self.undo()
+        fresh = Fold(self.world, self.asks, self.poisoned)
+        fresh._now, fresh._mono = self._now, self._mono
+        fresh._waiting, fresh._parked = self._waiting, self._parked
+        fresh._read, fresh._caps_read = self._read, dict(self._caps_read)
+        fresh._caps_read |= await turn.caps(sorted(self.caps_needed))
+        fresh._caps = dict(fresh._caps_read)
+        read = self._read
+        fresh._orders, fresh._routes = dict(read.orders), dict(read.routes)
+        fresh._answers, fresh._seen = dict(read.answers), set(read.seen)
+        fresh._ctx = replace(self._ctx, caps=fresh._caps)
+        return fresh
 
     async def _read_locked(self, turn: Turn, facts: list[Addressed], payments: list[str]) -> None:
         if keys := sorted({ask.key for ask in self.asks if ask.key}):
@@ -354,6 +433,9 @@ class Fold:
             decision = decide(order, recorded, self._ctx)
         except Refused as refused:
             return Result(order, refused=refused.refusal)
+        except CapsNeeded as needed:
+            self.caps_needed |= needed.buckets
+            return Result(order)
         except Exception as error:
             log.exception("poisoned fact", order=order.id if order else "", fact=recorded.id)
             return self._poison(order, recorded, f"{type(error).__name__}: {error}", stored)
@@ -371,6 +453,8 @@ class Fold:
         batch.events += decision.events
         batch.entries += decision.entries
         batch.documents += decision.documents
+        if decision.beside is not NOTHING:
+            self._take_beside(decision.beside)
         for effect in decision.effects:
             batch.effects[(order.id, effect.id)] = (effect, None)
             batch.done.discard((order.id, effect.id))
@@ -380,6 +464,18 @@ class Fold:
         self._alias(before, order)
         known = {r.id: r for r in before.refunds} if before else {}
         batch.refunds.update((order.id, r.id) for r in order.refunds if known.get(r.id) is not r)
+
+    def _take_beside(self, beside: Beside) -> None:
+        batch = self.batch
+        batch.tallies += beside.tallies
+        batch.sights += beside.sights
+        batch.judged += beside.judged
+        batch.labels += beside.labels
+        batch.draws += beside.draws
+        for draw in beside.draws:  # what is not locked here is added without being looked at
+            if draw.bucket in self._caps:
+                amount, count = self._caps[draw.bucket]
+                self._caps[draw.bucket] = (amount + draw.amount, count + draw.count)
 
     def _start(self, decision: Decision) -> None:
         """Effects that may leave now are decided to leave, in the same commit. The others wait for
@@ -443,6 +539,19 @@ class Fold:
             seq=order.stored,
         )
         return Result(order, refund=f"rf_{recorded.id}", parked=True)
+
+
+def prints(signals: Signals) -> tuple[tuple[str, str], ...]:
+    """The fingerprints of an order, as history is asked for by them."""
+    kinds = (("card", signals.card), ("address", signals.address), ("device", signals.device))
+    return tuple((kind, value) for kind, value in kinds if value)
+
+
+def _reported(fact: OrderReported) -> Wanted:
+    report = fact.order
+    signals = report.signals
+    found = Signals(signals.card, signals.address, signals.device) if signals else NO_SIGNALS
+    return (report.entity, report.customer.id if report.customer else "", prints(found))
 
 
 def _named(reports: Iterable[OrderReported]) -> set[tuple[str, str]]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import structlog
 
 from amends.engine.asks import Ask, Told
-from amends.engine.fold import Fold, World
+from amends.engine.fold import BoardChanged, Fold, World
 from amends.store.spec import PeriodClosed, Retry, RowRefused, Store, StoreUnavailable
 
 log = structlog.get_logger()
@@ -149,8 +149,14 @@ class Turner:
                 async with self._store.turn() as turn:
                     await fold.read(turn)
                     fold.decide()
+                    while fold.caps_needed:
+                        fold = await fold.again(turn)
+                        fold.decide()
                     await turn.write(fold.batch)
                 return fold
+            except BoardChanged:
+                fold.undo()
+                await self._world.learn_board()
             except PeriodClosed:
                 fold.undo()
                 await self._world.learn_closed()

@@ -16,6 +16,7 @@ from amends.core.decision import Ctx, Daily, Terms
 from amends.core.order import Order, shown_state
 from amends.core.parties import Split
 from amends.core.policy import built_in
+from amends.engine.board import Board, read_board
 from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig, amounts
@@ -73,6 +74,7 @@ class Engine:
         self._policy = built_in(
             policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
         )
+        self.board = Board()
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.certificates = Certificates(self.transport, self.clock)
@@ -94,9 +96,10 @@ class Engine:
 
     def ctx(self, now: Instant) -> Ctx:
         books = self.config.ledger
+        policy, earlier = self.board.in_force(self._policy, now)
         return Ctx(
             now,
-            self._policy,
+            policy,
             books.functional_currency,
             self._terms,
             self._rates,
@@ -105,7 +108,14 @@ class Engine:
             self._splits,
             self._daily,
             books.write_off_up_to,
+            earlier,
+            self.board.shadows,
+            self.board.stops,
         )
+
+    async def learn_board(self) -> None:
+        """Another process, or a person here, changed what decisions are made by."""
+        self.board = await read_board(self.store, self._policy)
 
     async def learn_closed(self) -> None:
         """A period was closed by another process."""
