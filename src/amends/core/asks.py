@@ -24,6 +24,7 @@ from amends.core.facts import (
     Unparked,
 )
 from amends.core.heard import payment_of
+from amends.core.history import UNKNOWN
 from amends.core.holds import reserve
 from amends.core.left import counts, paid_by_fallback, still_owed, taken_over, unclaimed
 from amends.core.order import (
@@ -39,7 +40,6 @@ from amends.core.order import (
     covered,
     overdrawn,
     partly_failed,
-    remaining,
     room_of,
     shown_state,
 )
@@ -50,7 +50,7 @@ from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.reckoned import check_not_built_on, check_right
 from amends.core.requests import RefundIn
 from amends.core.reviews import REVIEW_FOR, set_deadline, tell_requested
-from amends.core.risk import Features
+from amends.core.risk import UNHEARD, features
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.check import invariant
@@ -238,22 +238,16 @@ def _ended(refund: Refund) -> bool:
 
 def _question(work: Work, request: RefundIn, quote: Quote) -> Question:
     order = work.order
-    captured = sum(p.captured for p in order.payments)
-    gone = captured - sum(remaining(p) for p in order.payments)
+    amount = convert(quote.amount, order.rate)
+    actor = work.recorded.actor
     return Question(
-        functional_amount=convert(quote.amount, order.rate),
+        functional_amount=amount,
         reason=request.reason,
         disputed=any(may_take(d) for d in order.disputes),
         past_limit=_past_limit(work, quote.portions),
         outside=next((p.why for p in quote.portions if p.why), ""),
         promotion=quote.rule,
-        features=Features(
-            refunds_before=sum(1 for r in order.refunds if counts(r)),
-            share_refunded_bp=10_000 * gone // captured if captured else 0,
-            fraud_warning=bool(order.alerts),
-            failed_before=sum(1 for r in order.refunds if shown_state(r) == "failed"),
-            ad_hoc_amount=request.amount is not None,
-        ),
+        features=features(order, request, amount, UNKNOWN, UNHEARD, work.now, actor),
     )
 
 

@@ -20,6 +20,7 @@ from amends.core.requests import (
     RefundReason,
 )
 from amends.core.shares import Breakdown, LineShare
+from amends.core.signals import NO_DELIVERY, NO_SIGNALS, Delivery, Signals
 from amends.kernel.canon import GENESIS
 from amends.kernel.money import Rate
 from amends.kernel.outcome import RefundState, Settled
@@ -86,6 +87,7 @@ class Line(_Part, frozen=True):
     seller: str = ""  # the account of whoever sold it, where the platform did not
     period: Period | None = None  # what it was paid for, where that is time
     cost: int = 0  # of all its units to the merchant, in the functional currency
+    category: str = ""
 
 
 class Shipping(_Part, frozen=True):
@@ -380,6 +382,9 @@ class Order(_Part, frozen=True):
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
     receipts: tuple[Receipt, ...] = ()
+    customer_since: Instant = 0  # when the customer's account was made, 0: not known
+    signals: Signals = NO_SIGNALS
+    delivery: Delivery = NO_DELIVERY
     head_seq: int = 0
     head_hash: str = GENESIS
     last_at: Instant = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amends.core import fx, legs, sellers, unused
+from amends.core import fx, legs, sellers, signals, unused
 from amends.core.decision import Ctx
 from amends.core.facts import OrderReported, Recorded
 from amends.core.left import left_over
@@ -93,6 +93,7 @@ def check_order(report: OrderIn) -> None:
             _invalid(f"Two {name} have the same id.", f"/{name}")
     check_sums(report)
     unused.check(report)
+    signals.check(report)
     for index, tender in enumerate(report.tenders):
         _check_tender(tender, f"/tenders/{index}")
         twice = [
@@ -154,6 +155,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         customer=report.customer.id if report.customer else order.customer,
         country=report.customer.country if report.customer else order.country,
         invoice=report.invoice or order.invoice,
+        **_signals(order, report),
         lines=tuple(_line(line, report.prices_include_tax) for line in report.lines),
         shipping=tuple(_shipping(s, report.prices_include_tax) for s in report.shipping),
         charges=tuple(_charge(c, report.prices_include_tax) for c in report.charges),
@@ -179,6 +181,18 @@ def report_order(work: Work, fact: OrderReported) -> None:
         if payment.captured > before.get(payment.id, 0):
             tell_if_both(work, payment.id)
         adopt_early(work, payment.id)
+
+
+def _signals(order: Order, report: OrderIn) -> dict[str, Any]:
+    """What the report says beside the money; what it does not say stays as it was known."""
+    same = report.customer is None or report.customer.id == order.customer
+    known = order.customer_since if same else 0
+    told, delivery = report.signals, report.delivery
+    return {
+        "customer_since": signals.since_of(report) or known,
+        "signals": signals.signals_of(told) if told else order.signals,
+        "delivery": signals.delivery_of(delivery) if delivery else order.delivery,
+    }
 
 
 def _check_not_below(order: Order) -> None:
@@ -279,6 +293,7 @@ def _line(line: LineIn, included: bool) -> Line:
         line.seller or "",
         unused.kept(line),
         line.cost or 0,
+        line.category,
     )
 
 

@@ -134,6 +134,7 @@ class LineIn(_Body, frozen=True):
     seller: SellerAccount | None = None  # who sold it, if not the platform itself
     period: PeriodIn | None = None
     cost: Amount | None = None
+    category: Text = ""  # what kind of goods: each has its own usual share of refunds
 
 
 class ShippingIn(_Body, frozen=True):
@@ -274,12 +275,35 @@ class TenderIn(_Body, frozen=True):
 
 
 class CustomerIn(_Body, frozen=True):
-    """Who bought. Only `id` and `country` reach the order; the rest is kept in `people`."""
+    """Who bought. Only `id`, `country` and `since`, when the account was made, reach the order; the
+    rest is kept in `people`."""
 
     id: Name
     email: Text = ""
     name: Text = ""
     country: Text = ""
+    since: Time = ""
+
+
+class SignalsIn(_Body, frozen=True):
+    """By what an order can be told to be of the same card, address or device as another: any text
+    that is the same for the same one. Only its SHA-256 is kept. `address_mismatch`: it is sent
+    elsewhere than it is billed to."""
+
+    card: Text = ""
+    address: Text = ""
+    device: Text = ""
+    address_mismatch: bool | None = None
+
+
+Tracking = Literal["none", "in_transit", "delivered", "returned", "lost"]
+
+
+class DeliveryIn(_Body, frozen=True):
+    """What the carrier says of the parcel: when it was delivered, and how far it is."""
+
+    delivered_at: Time = ""
+    tracking: Tracking | None = None
 
 
 class OrderIn(_Body, frozen=True):
@@ -300,6 +324,8 @@ class OrderIn(_Body, frozen=True):
     promotions: Annotated[tuple[PromotionIn, ...], Meta(max_length=50)] = ()
     totals: TotalsIn | None = None
     invoice: Text = ""  # the number of the order's own invoice, for the credit notes that follow
+    signals: SignalsIn | None = None
+    delivery: DeliveryIn | None = None
 
 
 PayoutWay = Literal["transfer", "store_credit"]

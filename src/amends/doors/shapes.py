@@ -13,10 +13,10 @@ from msgspec import Meta
 
 from amends.core.order import TenderKind
 from amends.core.requests import ChargeKind, FeeKind, IfLost, PayoutWay
+from amends.doors.shapes_told import Delivery, Signals, When
 
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
 
-When = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Date = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 LegState = Literal[
     "sending",
@@ -112,6 +112,7 @@ class LineItem(msgspec.Struct):
     remaining: int
     seller: str | msgspec.UnsetType = msgspec.UNSET
     period: Period | msgspec.UnsetType = msgspec.UNSET
+    category: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShippingItem(msgspec.Struct):
@@ -393,6 +394,9 @@ class Order(msgspec.Struct):
     refunds: list[Refund]
     disputes: list[Dispute]
     tenders: list[Tender]
+    customer_since: When | msgspec.UnsetType = msgspec.UNSET
+    signals: Signals | msgspec.UnsetType = msgspec.UNSET
+    delivery: Delivery | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrderItem(msgspec.Struct):

@@ -38,7 +38,7 @@ from amends.core.order import Order
 from amends.core.orders import check_order, order_id
 from amends.core.quote import Quote, basis_of
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import OrderIn, OrderKey, RefundIn
+from amends.core.requests import OrderIn, OrderKey, RefundIn, SignalsIn
 from amends.engine.asks import Ask, Rendered, Result, Told
 from amends.engine.wiring import Engine
 from amends.kernel.canon import digest
@@ -72,21 +72,32 @@ async def report_order(engine: Engine, caller: Caller, report: OrderIn) -> Told:
     check_order(report)
     bare, people = person_apart(engine, OrderReported(report))
     plain = msgspec.to_builtins(report)
-    if "customer" in plain:
-        plain["customer"] = digest([caller.key, plain["customer"]])
+    for part in ("customer", "signals"):
+        if part in plain:
+            plain[part] = digest([caller.key, plain[part]])
     item = Addressed(bare, order=order_id(report.source))
     return await _submit(engine, caller, item, plain, people=people)
 
 
 def person_apart(engine: Engine, fact: OrderReported) -> tuple[OrderReported, tuple[Person, ...]]:
-    """Only id and country of the customer may reach a fact; the rest goes to `people` (I15)."""
+    """Only id, country and age of the customer may reach a fact; the rest goes to `people` (I15),
+    and of fingerprints there are only hashes."""
     report = fact.order
+    if report.signals is not None:
+        report = msgspec.structs.replace(report, signals=_hashed(report.signals))
     if report.customer is None:
-        return fact, ()
+        return OrderReported(report), ()
     c, at = report.customer, engine.clock.now()
     bare = msgspec.structs.replace(c, email="", name="")
     person = Person(report.entity, c.id, c.email, c.name, c.country, at)
     return OrderReported(msgspec.structs.replace(report, customer=bare)), (person,)
+
+
+def _hashed(said: SignalsIn) -> SignalsIn:
+    """Which fingerprints are the same can still be told, and nothing else of them."""
+    texts = {name: getattr(said, name) for name in ("card", "address", "device")}
+    hashes = {name: hashlib.sha256(t.encode()).hexdigest() for name, t in texts.items() if t}
+    return msgspec.structs.replace(said, **hashes)
 
 
 async def request_refund(engine: Engine, caller: Caller, request: RefundIn) -> Told:

@@ -30,6 +30,7 @@ from amends.core.parties import Party
 from amends.core.period import Period
 from amends.core.quote import Quote, fits
 from amends.core.shares import Breakdown, LineShare, Lost
+from amends.core.signals import NO_DELIVERY, NO_SIGNALS
 from amends.kernel.time import Instant, rfc3339
 
 _CREDIT = (
@@ -75,6 +76,7 @@ def order_view(order: Order) -> dict[str, Any]:
                 "remaining": left.lines[x.id].gross,
                 **({"seller": x.seller} if x.seller else {}),
                 **({"period": _period_view(x.period)} if x.period else {}),
+                **({"category": x.category} if x.category else {}),
             }
             for x in order.lines
         ],
@@ -103,7 +105,23 @@ def order_view(order: Order) -> dict[str, Any]:
             for d in order.disputes
         ],
         "tenders": [_tender_view(payment) for payment in order.payments],
+        **_told_view(order),
     }
+
+
+def _told_view(order: Order) -> dict[str, Any]:
+    """What the shop told besides the money; which fingerprints there are, not what they are."""
+    found: dict[str, Any] = {}
+    if order.customer_since:
+        found["customer_since"] = when(order.customer_since)
+    if order.signals != NO_SIGNALS:
+        kinds = [k for k in ("card", "address", "device") if getattr(order.signals, k)]
+        mismatch = order.signals.address_mismatch
+        found["signals"] = {"known": kinds, "address_mismatch": mismatch}
+    if order.delivery != NO_DELIVERY:
+        delivered_at, tracking = when(order.delivery.delivered_at), order.delivery.tracking
+        found["delivery"] = {"delivered_at": delivered_at, "tracking": tracking}
+    return found
 
 
 def _period_view(period: Period) -> dict[str, Any]:
