@@ -24,6 +24,25 @@ async def test_an_order_is_new_then_known(shop: Shop) -> None:
     assert read.json() == first.json()
 
 
+async def test_an_order_shows_what_its_shop_told_of_it(shop: Shop) -> None:
+    """Which fingerprints are known, and not what they are."""
+    plain = (await shop.call("POST", "/v1/orders", order_body())).json()
+    assert not {"customer_since", "signals", "delivery"} & set(plain)
+    body = order_body("1002", "pi_2")
+    body["customer"]["since"] = "2024-03-01T00:00:00Z"
+    body["lines"][0]["category"] = "tea"
+    body["signals"] = {"card": "fp_1", "device": "d-7", "address_mismatch": False}
+    body["delivery"] = {"tracking": "delivered", "delivered_at": "2026-11-04T14:10:00Z"}
+    order = (await shop.call("POST", "/v1/orders", body)).json()
+    assert order["customer_since"] == "2024-03-01T00:00:00.000000Z"
+    assert order["lines"][0]["category"] == "tea"
+    assert order["signals"] == {"known": ["card", "device"], "address_mismatch": False}
+    assert order["delivery"]["tracking"] == "delivered"
+    assert order["delivery"]["delivered_at"] == "2026-11-04T14:10:00.000000Z"
+    body["delivery"]["tracking"] = "teleported"
+    assert (await shop.code("POST", "/v1/orders", body)).startswith("4")
+
+
 async def test_a_refund_of_a_line_is_sent_and_booked(shop: Shop) -> None:
     order = await shop.order()
     refund = await shop.refund({"order": order, **TEA, "note": "seal was broken"})

@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from amends.core.order import Order
+from amends.core.orders import order_id
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
-from amends.core.requests import RefundIn
+from amends.core.requests import OrderIn, RefundIn
 from amends.engine import actions
 from amends.engine.actions import Caller
 from amends.engine.asks import Rendered, Told
@@ -109,6 +110,20 @@ async def test_a_customer_is_kept_beside_the_order(lab: Lab) -> None:
     assert "ada@example.com" not in await outside_of_people(lab)
 
 
+async def test_of_fingerprints_only_hashes_are_kept(lab: Lab) -> None:
+    lab.control("payment", id="pi_1", amount=10_000)
+    told = msgspec.to_builtins(report("1"))
+    told["signals"] = {"card": "4242-Ada", "address": "Ada Street 1", "address_mismatch": True}
+    await hear(lab, "msg_1", "order.created", told)
+    by_call = msgspec.convert({**told, "version": 2}, type=OrderIn)
+    answer = Caller("key:support", "prn", "orders", "k-1", lambda _: Rendered(200, b"{}"))
+    await actions.report_order(lab.nodes[0].engine, answer, by_call)
+    signals = (await lab.one(order_id(by_call.source))).signals
+    assert signals.card == hashlib.sha256(b"4242-Ada").hexdigest()
+    assert (signals.device, signals.address_mismatch) == ("", True)
+    assert "Ada" not in await outside_of_people(lab)
+
+
 async def outside_of_people(lab: Lab) -> str:
     """Every text of the tables that no erasure touches."""
     found = []
@@ -119,6 +134,7 @@ async def outside_of_people(lab: Lab) -> str:
             ("events", "body"),
             ("inbox", "facts"),
             ("effects", "doc"),
+            ("idempotency", "request"),
         ):
             rows = await connection.execute(text(f"SELECT {column} FROM {table}"))
             found += [bytes(c).decode() if isinstance(c, bytes) else str(c) for (c,) in rows]

@@ -19,6 +19,7 @@ from amends.core.left import counts
 from amends.core.order import Line, Order, remaining, shown_state
 from amends.core.requests import RefundIn
 from amends.core.scorecard import MODEL, Score
+from amends.core.signals import NO_DELIVERY, Delivery
 from amends.core.traits import NAMES, TRACKING, UNKNOWN, Features
 from amends.kernel.money import convert
 from amends.kernel.time import DAY, Instant
@@ -87,7 +88,7 @@ def features(
     """What is known of a request, as NAMES has it. `amount_functional` is what it comes to."""
     return Features(
         *_of_order(order),
-        *_of_request(order, request, amount_functional, shop, requested_by),
+        *_of_request(order, request, amount_functional, shop, requested_by, now),
         *_of_delivery(order, now),
         *_of_customer(order, history, now),
         *_of_windows(history),
@@ -107,7 +108,7 @@ def _of_order(order: Order) -> tuple[int, ...]:
 
 
 def _of_request(
-    order: Order, request: RefundIn, amount: int, shop: Shop, requested_by: str
+    order: Order, request: RefundIn, amount: int, shop: Shop, requested_by: str, now: Instant
 ) -> tuple[int, ...]:
     missing = request.reason == "not_received"
     picked = _picked(order, request)
@@ -119,7 +120,7 @@ def _of_request(
         _bp(amount, paid),
         int(missing),
         int(request.reason in ("damaged", "wrong_item")),
-        int(missing and order.delivery.tracking == "delivered"),
+        int(missing and _delivery(order, now).tracking == "delivered"),
         int(requested_by.startswith(AGENT)),
         sum([units for _, units in picked]) if picked else UNKNOWN,
         convert(max(prices), order.rate) if prices else UNKNOWN,
@@ -144,14 +145,19 @@ def _category(picked: Sequence[tuple[Line, int]], shares: Mapping[str, int]) -> 
 
 def _of_delivery(order: Order, now: Instant) -> tuple[int, ...]:
     mismatch = order.signals.address_mismatch
-    tracking = order.delivery.tracking
+    delivery = _delivery(order, now)
     return (
         _days(order.placed_at, now),
-        _days(order.delivery.delivered_at, now),
-        TRACKING.index(tracking) if tracking else UNKNOWN,
+        _days(delivery.delivered_at, now),
+        TRACKING.index(delivery.tracking) if delivery.tracking else UNKNOWN,
         UNKNOWN if mismatch is None else int(mismatch),
         len(order.disputes),
     )
+
+
+def _delivery(order: Order, now: Instant) -> Delivery:
+    """As it was known: a parcel delivered later than now was not."""
+    return order.delivery if order.delivery.delivered_at <= now else NO_DELIVERY
 
 
 def _of_customer(order: Order, history: History, now: Instant) -> tuple[int, ...]:
