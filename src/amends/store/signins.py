@@ -21,14 +21,15 @@ _USER = text(
     f"INSERT INTO users ({', '.join(_COLUMNS)})"
     f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) ON CONFLICT (login) DO NOTHING"
 )
-_FAILED = "CASE WHEN tries.since < :since THEN 1 ELSE tries.failures + 1 END"
+_OLD = "tries.since < CAST(:since AS bigint)"
+_FAILED = f"CASE WHEN {_OLD} THEN 1 ELSE tries.failures + 1 END"
 _TRY = text(
-    "INSERT INTO tries (key, failures, since, locked_until)"
-    " VALUES (:key, 1, :at, CASE WHEN :most <= 1 THEN :until ELSE 0 END)"
+    "INSERT INTO tries (key, failures, since, locked_until) VALUES (:key, 1, :at,"
+    " CASE WHEN CAST(:most AS bigint) <= 1 THEN CAST(:until AS bigint) ELSE 0 END)"
     f" ON CONFLICT (key) DO UPDATE SET failures = {_FAILED},"
-    " since = CASE WHEN tries.since < :since THEN :at ELSE tries.since END,"
-    f" locked_until = CASE WHEN {_FAILED} >= :most THEN :until ELSE tries.locked_until END"
-    " RETURNING locked_until"
+    f" since = CASE WHEN {_OLD} THEN excluded.since ELSE tries.since END,"
+    f" locked_until = CASE WHEN {_FAILED} >= CAST(:most AS bigint) THEN CAST(:until AS bigint)"
+    " ELSE tries.locked_until END RETURNING locked_until"
 )
 
 
