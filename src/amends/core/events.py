@@ -44,6 +44,7 @@ EventType = Literal[
     "key.created",
     "key.revoked",
     "setting.changed",
+    "model.added",
     "period.closed",
 ]
 

@@ -18,7 +18,15 @@ from amends.core import scorecard
 from amends.core.risk import NAMES, Features
 from amends.core.traits import TRAITS, UNKNOWN
 from amends.engine.risk import KIND, Bins, Loaded, Meta, calibrated, model_hash, to_bp
-from amends.engine.risk_measure import Choice, Curves, bins_of, choice, measured, threshold
+from amends.engine.risk_measure import (
+    Choice,
+    Curves,
+    bins_of,
+    choice,
+    measured,
+    psi,
+    threshold,
+)
 from amends.engine.risk_rows import BadRows, Example, Lesson, Split
 from amends.kernel.time import rfc3339
 
@@ -221,3 +229,34 @@ def _logistic(numpy: Any, split: Split) -> list[float]:
 def _bins(examples: Sequence[Example]) -> dict[str, Bins]:
     columns = zip(*(one.features for one in examples), strict=True)
     return {name: bins_of(list(column), BINS) for name, column in zip(NAMES, columns, strict=True)}
+
+
+def tried(text: str, meta: str, split: Split) -> Made:
+    """A model that is there, on the test set of these rows, with its own thresholds; the baselines
+    are made anew. Raises BadModel and BadRows."""
+    model = Loaded(text, meta)
+    numpy = packages("numpy")
+    answers, amounts = of_test(split)
+    later = by_model(model, split.test)
+    curves = {
+        "model": measured(later, answers, amounts),
+        "scorecard": measured(by_card(split.test), answers, amounts),
+        "logistic": measured(_logistic(numpy, split), answers, amounts),
+    }
+    of_model = [
+        choice("model", alarms, model.meta.thresholds[f"{alarms}%"], later, answers, amounts)
+        for alarms in ALARMS
+        if f"{alarms}%" in model.meta.thresholds
+    ]
+    card = _choices("scorecard", by_card(split.calibrate), by_card(split.test), split)
+    return Made(text, meta, curves, (*card, *of_model))
+
+
+def drift(model: Loaded, examples: Sequence[Example]) -> dict[str, float]:
+    """The PSI of each feature and of the score against where they lay when the model was made."""
+    columns = zip(*(one.features for one in examples), strict=True)
+    values: dict[str, list[float]] = {
+        name: list(column) for name, column in zip(NAMES, columns, strict=True)
+    }
+    values["score"] = [model.score_bp(Features(*one.features)) for one in examples]
+    return {name: psi(bins, values[name]) for name, bins in model.meta.bins.items()}
