@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from amends.core.orders import order_id
 from amends.core.requests import OrderKey
-from amends.doors import bench_cli
+from amends.doors import bench_cli, svg
 from amends.doors.cli import app
 from amends.store.rows import to_order
 from bench import curves, growth, naive, ours, plot, psp, stock
@@ -263,7 +263,7 @@ def test_the_plot_is_a_picture_with_axes(tmp_path: Path) -> None:
 def test_ticks_are_round_and_hold_every_value(
     values: tuple[float, ...], log: bool, found: tuple[float, ...]
 ) -> None:
-    assert plot.ticks(values, log) == pytest.approx(found)
+    assert svg.ticks(values, log) == pytest.approx(found)
 
 
 @pytest.mark.slow

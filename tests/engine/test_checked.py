@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amends.core import asks, tenders
+from amends.core import answers, tenders
 from amends.core.amounts import Fallback
 from amends.core.facts import PaidOutside
 from amends.core.policy import built_in
@@ -336,7 +336,7 @@ async def more_than_the_card_took(lab: Lab) -> None:
 
 
 def _both_pay(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(asks, "covered", lambda order: frozenset())
+    patch.setattr(answers, "covered", lambda order: frozenset())
 
 
 def _cashed_out(patch: pytest.MonkeyPatch) -> None:

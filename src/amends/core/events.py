@@ -50,6 +50,7 @@ EventType = Literal[
     "policy.dropped",
     "stop.set",
     "stop.lifted",
+    "model.added",
     "period.closed",
 ]
 

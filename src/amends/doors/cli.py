@@ -14,6 +14,7 @@ from amends.doors import (
     commands_books,
     commands_import,
     commands_refund,
+    commands_risk,
     commands_sandbox,
     commands_serve,
     commands_setup,
@@ -47,6 +48,7 @@ app.command("import")(commands_import.import_)
 app.add_typer(commands_setup.key_group, name="key")
 app.add_typer(commands_books.audit_group, name="audit")
 app.add_typer(commands_books.ledger_group, name="ledger")
+app.add_typer(commands_risk.risk_group, name="risk")
 
 
 def _version(wanted: bool) -> None:
