@@ -19,7 +19,7 @@ from amends.core.risk import NAMES, Features, Score
 from amends.engine.risk import KIND, BadModel, Loaded, Meta, Scorer, model_hash, scorer_of
 from amends.engine.risk_rows import BadRows, Example, from_judged
 from amends.kernel.time import Clock, Instant
-from amends.store.spec import Head
+from amends.store.records import Head
 
 PAGE = 1000
 FAR = 2**62  # later than any label
