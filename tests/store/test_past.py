@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from amends.core.history import UNKNOWN, Draw, History, Sight, SightKind, Tally, Window
+from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Batch, RowRefused, Store, Wanted
+from amends.store.sqlite import SqliteTurn
 from tests.store.conftest import Another
 from tests.store.sql import rows_of, write
 from tests.store.test_locks import on_postgres, raw, waiting_for_lock
@@ -50,6 +52,25 @@ async def history(store: Store, *wanted: Wanted, day: int = DAY) -> dict[tuple[s
 
 async def of_anna(store: Store, day: int = DAY) -> History:
     return (await history(store, (*ANNA, ()), day=day))[ANNA]
+
+
+async def test_all_customers_are_asked_for_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement for their days, one for what they were seen with, however many they are."""
+    postgres = isinstance(store, PostgresStore)
+    kind, name = (PostgresTurn, "_fetch") if postgres else (SqliteTurn, "run")
+    asked: list[object] = []
+    through = getattr(kind, name)
+
+    async def hear(self: object, *given: object) -> object:
+        asked.append(given[0])
+        return await through(self, *given)
+
+    monkeypatch.setattr(kind, name, hear)
+    wanted = [("main", f"c-{n}", (("card", HASH), ("device", f"{n}" * 64))) for n in range(9)]
+    assert len(await history(store, *wanted)) == 9
+    assert len(asked) == 2
 
 
 # -- days
