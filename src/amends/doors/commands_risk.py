@@ -14,6 +14,7 @@ from amends.doors.shell import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    err,
     fail,
     looking,
     out,
@@ -75,7 +76,8 @@ def risk_train(
     """
     rows = _rows(csv, simulated, seed, since, config)
     try:
-        made = train(split(rows, mature), seed)
+        with err.status(f"Learning from {len(rows):,} refunds"):
+            made = train(split(rows, mature), seed)
     except BadRows as error:
         fail(str(error))
     to.mkdir(parents=True, exist_ok=True)
@@ -219,7 +221,8 @@ def _rows(csv: Path | None, simulated: int, seed: int, since: int, config: Path)
         if csv is not None:
             return from_csv(csv)
         if simulated:
-            return examples(stream(seed, simulated, DAYS))
+            with err.status("Simulating a year of shoppers"):
+                return examples(stream(seed, simulated, DAYS))
         found: list[Example] = run(_kept(read_config(config, connections=False), since))
     except BadRows as error:
         fail(str(error))
