@@ -183,6 +183,20 @@ def test_a_review_is_called_off_when_what_it_was_to_take_over_pays_after_all() -
     assert balances(desk) == {}
 
 
+def test_nor_does_it_wait_for_money_alone() -> None:
+    """Of an order without lines both would fit in: it is one amount of money all the same."""
+    desk = Desk(contract_order(lines=(), shipping=()))
+    desk.tell(RefundRequested(RefundIn()))
+    ends(desk, 0, pays=True)
+    bounces(desk, 0)
+    desk.policy = NOBODY
+    desk.tell(RefundRequested(RefundIn(amount=4000)))
+    assert desk.refund(1).takes_over == (desk.refund(0).id,)
+    pays_after_all(desk, 0)
+    assert shown_state(desk.refund(1)) == "canceled"
+    assert (desk.payment().refunded_ours, desk.payment().external) == (10_200, 0)
+
+
 def partly_taken(amount: int) -> Desk:
     """All of 102.00 on three cards: 30.00 bounce, 42.00 are paid, 30.00 bounce. A review asks for
     an amount off the price of the tea on the last card."""
