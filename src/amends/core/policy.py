@@ -232,13 +232,12 @@ def _row(document: Document, index: int, row: Row, condition: Condition) -> Iter
         )
 
 
-_DEFAULTS = dict(
-    zip(
-        Row.__struct_fields__[-len(Row.__struct_defaults__) :],
-        Row.__struct_defaults__,
-        strict=True,
-    )
-) | {"id": None, "when": None, "outcome": None}
+def row_defaults() -> dict[str, Any]:
+    """What a row says of each option where it says nothing."""
+    return msgspec.structs.asdict(Row("x", "", "approve"))
+
+
+_DEFAULTS = row_defaults() | {"id": None, "when": None}
 
 
 # -- what is in force ----------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from amends.core.decide import decide, park, refuse
 from amends.core.caps import CapsNeeded
+from amends.core.decide import decide, park, refuse
 from amends.core.decision import NOTHING, Beside, Ctx, Decision
 from amends.core.effects import Effect
 from amends.core.facts import (
