@@ -40,7 +40,8 @@ _DID = {"approve": "Approved", "review": "Sent to a person", "decline": "Decline
 
 class Explained(NamedTuple):
     """Why, as a sentence and in parts. `kind` of what decided: "row", "house", "cap" or "own";
-    `condition` and `options` are the row's, "" and nothing where its version is not at hand."""
+    `condition`, `options` and `rows` are of the version that judged: "" and nothing where that is
+    not at hand. The sentence is the same with and without it."""
 
     sentence: str
     kind: str
@@ -67,9 +68,9 @@ def explained(refund: Refund, currency: str, table: Table | None) -> Explained |
         return None
     rows = {row.id: row for row, _ in table.rows} if table else {}
     row = rows.get(verdict.rule)
-    kind = _kind(verdict, row)
+    kind = _kind(verdict)
     return Explained(
-        _sentence(refund, verdict, currency, row, kind),
+        sentence(refund, currency),
         kind,
         verdict.rule,
         row.when if row else "",
@@ -88,19 +89,22 @@ def options_of(row: Row) -> dict[str, Any]:
     }
 
 
-def _kind(verdict: Verdict, row: Row | None) -> str:
+def _kind(verdict: Verdict) -> str:
     if verdict.code == "cap_exceeded":
         return "cap"
-    if row is not None:
-        return "row"
     if verdict.rule in OWN:
         return "own"
-    return "house" if verdict.rule in HOUSE else "row"
+    by_house = verdict.rule in HOUSE and verdict.code == verdict.rule.replace("-", "_")
+    return "house" if by_house else "row"
 
 
-def _sentence(refund: Refund, verdict: Verdict, currency: str, row: Row | None, kind: str) -> str:
+def sentence(refund: Refund, currency: str) -> str:
+    """Why, in words; "" where nothing judged it."""
+    verdict = refund.verdict
+    if verdict is None:
+        return ""
     amount = f"{major(refund.amount, currency)} {currency}"
-    said = f"{_DID[verdict.outcome]}: {_why(verdict, row, kind)}."
+    said = f"{_DID[verdict.outcome]}: {_why(verdict)}."
     more = [f"{amount}, risk {verdict.score_bp:,} of 10,000."]
     if refund.awaits:
         more.append("It leaves once the goods are back.")
@@ -118,7 +122,8 @@ def _sentence(refund: Refund, verdict: Verdict, currency: str, row: Row | None, 
     return " ".join([said, *more])
 
 
-def _why(verdict: Verdict, row: Row | None, kind: str) -> str:
+def _why(verdict: Verdict) -> str:
+    kind = _kind(verdict)
     if kind == "house":
         return f"{HOUSE[verdict.rule]} (rule {verdict.rule} of the house)"
     if kind == "own":
@@ -126,7 +131,4 @@ def _why(verdict: Verdict, row: Row | None, kind: str) -> str:
     if kind == "cap":
         return f"{_CODES[verdict.code]} (cap {verdict.rule})"
     why = _CODES.get(verdict.code, verdict.code.replace("_", " "))
-    said = f"row {verdict.rule} applies"
-    if row is not None and row.when.strip() != "true":
-        said += f" ({row.when})"
-    return f"{said}: {why}" if why else said
+    return f"{why} (row {verdict.rule})" if why else f"row {verdict.rule} applies"
