@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
+from amends.core.caps import CapsNeeded
 from amends.core.decide import decide, decode_order, encode_order
-from amends.core.decision import Ctx, Decision, Terms
+from amends.core.decision import Beside, Ctx, Decision, Terms
 from amends.core.effects import Effect, Intent
 from amends.core.events import Event, sealed
 from amends.core.facts import Answered, EffectDue, LookedUp, OrderReported, Recorded, RefundReported
+from amends.core.history import UNKNOWN, Stop
 from amends.core.legs import effect_id
 from amends.core.order import Leg, Order, Payment, Refund
 from amends.core.policy import Policy, built_in
@@ -86,6 +88,13 @@ class Desk:
     ) -> None:
         self.functional = functional
         self.captures = captures  # they are booked
+        self.history = UNKNOWN
+        self.stops: tuple[Stop, ...] = ()
+        self.earlier: tuple[Policy, ...] = ()
+        self.shadows: tuple[Policy, ...] = ()
+        self.caps: dict[str, tuple[int, int]] = {}  # the rows: what was drawn of each bucket
+        self.locked: list[frozenset[str]] = []  # buckets asked for, by decision
+        self.beside: list[Beside] = []
         self.now = START
         self.policy = policy or built_in(10**9)
         self.terms = terms or {STRIPE: TERMS}
@@ -101,8 +110,25 @@ class Desk:
     # -- folding -------------------------------------------------------------------------------
 
     def ctx(self) -> Ctx:
-        ours = self.functional
-        return Ctx(self.now, self.policy, ours, self.terms, RATES, captures=self.captures)
+        return Ctx(
+            *(self.now, self.policy, self.functional, self.terms, RATES),
+            captures=self.captures,
+            stops=self.stops,
+            earlier=self.earlier,
+            shadows=self.shadows,
+            history={self.order.id: self.history} if self.order else {},
+            caps={},
+        )
+
+    def decided(self, recorded: Recorded, ctx: Ctx) -> Decision:
+        """As a turn does it: asked again with the caps that were missing."""
+        while True:
+            try:
+                return decide(self.order, recorded, ctx)
+            except CapsNeeded as needed:
+                self.locked.append(needed.buckets)
+                known = {bucket: self.caps.get(bucket, (0, 0)) for bucket in needed.buckets}
+                ctx = msgspec.structs.replace(ctx, caps={**(ctx.caps or {}), **known})
 
     def tell(self, fact: Any, actor: str = "key:support") -> Decision:
         """Fold one fact, keep what it leads to, and check what must always hold."""
@@ -110,7 +136,11 @@ class Desk:
         recorded = Recorded(recorded_id(len(self.told) + 1), self.now, actor, fact)
         ctx = self.ctx()
         self.told.append((recorded, ctx))
-        decision = decide(self.order, recorded, ctx)
+        decision = self.decided(recorded, ctx)
+        self.beside.append(decision.beside)
+        for draw in decision.beside.draws:
+            amount, count = self.caps.get(draw.bucket, (0, 0))
+            self.caps[draw.bucket] = (amount + draw.amount, count + draw.count)
         before, self.order = self.order, decision.order
         check_decision(before, decision)
         self.events += decision.events

@@ -373,6 +373,8 @@ def keep(work: Work, refund: Refund, found: Weighed) -> str:
         [shadow.version, ruled.verdict.rule, ruled.verdict.outcome]
         for shadow, ruled in ((shadow, judge(see, shadow)) for shadow in ctx.shadows)
     ]
+    if rival := ctx.scorer.beside(found.features):
+        shadows.append(["model", rival.model, str(rival.score_bp)])
     judged = Judged(
         work.order.id,
         refund.id,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from amends.core.asks import in_review
 from amends.core.facts import CaseMoved
-from amends.core.order import Case, Refund
+from amends.core.order import NO_CASE, Case, Refund
 from amends.core.policy import ROLES
 from amends.core.reasons import Reason, Refused
 from amends.core.tallies import label, tally
@@ -24,7 +24,7 @@ NOT_AFTER = 30  # days: nothing is put off longer
 def move(work: Work, fact: CaseMoved) -> None:
     """Assign, snooze, escalate, note, attach, or ask the customer for more. Raises Refused."""
     refund = in_review(work, fact.refund)
-    case = refund.case or Case()
+    case = refund.case or NO_CASE
     changes, told = _changed(work, case, fact)
     if changes:
         work.put_refund(refund.id, case=replace(case, **changes))
@@ -50,6 +50,8 @@ def _changed(work: Work, case: Case, fact: CaseMoved) -> tuple[dict[str, Any], d
     if fact.what == "ask":
         return {"asked": True}, noted
     if fact.what == "attach":
+        if not fact.reference:
+            raise Refused(Reason.VALIDATION, "Say where the attachment is.", pointer="/reference")
         return {}, {"reference": fact.reference, **noted}
     return {}, noted
 

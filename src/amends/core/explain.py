@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from amends.core.order import Refund, Verdict, shown_state
-from amends.core.policy import Row, Table, row_defaults
+from amends.core.policy import Row, Table
 from amends.kernel.money import major
 
 # Rules by which a person looks whatever the policy says, in the order in which they are asked.
@@ -79,14 +79,17 @@ def explained(refund: Refund, currency: str, table: Table | None) -> Explained |
     )
 
 
+_PLAIN = Row("plain", "true", "review")
+_OPTIONS = tuple(
+    name
+    for name in Row.__struct_fields__
+    if name not in ("id", "when", "outcome", "reason", "says")
+)
+
+
 def options_of(row: Row) -> dict[str, Any]:
-    """What a row says beside its outcome."""
-    told = ("id", "when", "outcome", "reason", "says")
-    return {
-        name: getattr(row, name)
-        for name, value in row_defaults().items()
-        if name not in told and getattr(row, name) != value
-    }
+    """What a row says beside its outcome and its reason."""
+    return {n: v for n in _OPTIONS if (v := getattr(row, n)) != getattr(_PLAIN, n)}
 
 
 def _kind(verdict: Verdict) -> str:

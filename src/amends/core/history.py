@@ -84,8 +84,9 @@ class Judged(msgspec.Struct, frozen=True):
     """One judgement, as it was made: for replay, shadow policies and training.
 
     `fields` and `features` are JSON arrays of values in the order of `fields.NAMES` and
-    `risk.NAMES`; `shadows` a JSON array of [policy, rule, outcome]. `rows` has one character for
-    each row of the policy: "." it does not apply, "+" it does, "!" it could not be evaluated.
+    `risk.NAMES`; `shadows` a JSON array of [policy, rule, outcome], one for each draft that ran
+    beside, and ["model", name, score] of a challenger. `rows` has one character for each row of the
+    policy: "." it does not apply, "+" it does, "!" it could not be evaluated.
     """
 
     order: str

@@ -296,6 +296,9 @@ class Case(_Part, frozen=True):
     asked: bool = False
 
 
+NO_CASE = Case()
+
+
 class Refund(_Part, frozen=True):
     """A request to give money back, and its legs.
 

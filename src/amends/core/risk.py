@@ -54,9 +54,16 @@ class Scorer(Protocol):
         """The same with its reasons."""
         ...
 
+    def beside(self, features: Features) -> Score | None:
+        """What a challenger would say, None without one; it decides nothing."""
+        ...
+
 
 class Card:
     """The scorecard as a scorer."""
+
+    def beside(self, features: Features) -> Score | None:
+        return None
 
     def score(self, features: Features) -> Score:
         return scorecard.score(features)

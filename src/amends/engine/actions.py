@@ -17,6 +17,7 @@ import msgspec
 
 from amends.core.asks import check_request
 from amends.core.decide import quote as quote_order
+from amends.core.decision import Ctx
 from amends.core.events import Event, link
 from amends.core.facts import (
     Addressed,
@@ -40,9 +41,10 @@ from amends.core.quote import Quote, basis_of
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import OrderIn, OrderKey, RefundIn, SignalsIn
 from amends.engine.asks import Ask, Rendered, Result, Told
+from amends.engine.fold import prints
 from amends.engine.wiring import Engine
 from amends.kernel.canon import digest
-from amends.kernel.time import MINUTE, Instant, day_of
+from amends.kernel.time import DAY, MINUTE, Instant, day_of
 from amends.store.records import Head
 from amends.store.spec import AnswerKey, NoteText, Person, Principal, QuoteRow
 
@@ -184,7 +186,7 @@ async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: Re
     now = engine.clock.now()
     bare = msgspec.structs.replace(request, note="")
     recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
-    ctx = engine.ctx(now)
+    ctx = await _quoting(engine, order, now)
     quote = quote_order(order, bare, recorded, ctx)
     quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
     ask = _ask(caller, (), plain)
@@ -193,6 +195,17 @@ async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: Re
     kept = _Quoted(**fields, basis=basis_of(order, ctx.policy.version))
     ask.quotes = [QuoteRow(quote_id, order.id, msgspec.json.encode(kept), quote.hash, ends)]
     return await engine.turner.submit(ask)
+
+
+async def _quoting(engine: Engine, order: Order, now: Instant) -> Ctx:
+    """What a quote is judged by: the same as a request, but that no cap is drawn on."""
+    one = (order.entity, order.customer, prints(order.signals))
+    async with engine.store.turn() as turn:
+        if await turn.board() != engine.board.number:
+            await engine.learn_board()
+        found = await turn.history([one], now // DAY) if order.customer else {}
+    history = {order.id: found[one[:2]]} if one[:2] in found else {}
+    return msgspec.structs.replace(engine.ctx(now), history=history)
 
 
 async def _repeat(engine: Engine, caller: Caller, plain: dict[str, Any]) -> Told:

@@ -14,7 +14,7 @@ from amends.core.history import Judged
 from amends.core.policy import Document, Policy, Row, built_in, hash_of, with_table
 from amends.core.reasons import Reason, Refused
 from amends.engine import policies
-from amends.engine.board import newest, read_board
+from amends.engine.board import newest
 from amends.engine.replay import PAGE, Known, Progress, Replay, known, replay
 from amends.engine.tryout import Tried, judged_of, tried, tried_again
 from amends.engine.wiring import Engine
@@ -37,11 +37,10 @@ async def find(engine: Engine, name: str) -> Document:
     """The document that people call so: "built-in", "current", a version's number or the beginning
     of its hash, or a draft's name. Raises Refused."""
     rows = await engine.store.policies()
-    if name == "current":
-        row = newest(rows, engine.clock.now())
-        return _document(row.doc) if row else engine.built_in.table.document
-    if name == "built-in":
-        return engine.built_in.table.document
+    if name in ("current", "built-in"):
+        every = await versions(engine)
+        document: Document = every[0 if name == "current" else -1].table.document
+        return document
     if name.isascii() and name.isdigit():
         found = [row for row in rows if row.number == int(name)]
     else:
@@ -147,9 +146,10 @@ def _fields(where: str, old: dict[str, Any], new: dict[str, Any]) -> Iterable[Di
 
 
 async def versions(engine: Engine) -> tuple[Policy, ...]:
-    """Every version that is at hand, as decisions name them."""
-    board = await read_board(engine.store, engine.built_in, engine.clock)
-    return (*board.policies, engine.built_in)
+    """Every version that is or was in force, as decisions name them; the built-in one is last."""
+    await engine.learn_board()
+    ctx = engine.ctx(engine.clock.now())
+    return (ctx.policy, *ctx.earlier)
 
 
 async def over_history(
@@ -162,9 +162,7 @@ async def over_history(
     """A document over what was decided since then. Raises Refused where it has faults."""
     draft = as_policy(document)
     rows = known(await versions(engine))
-    return await replay(
-        engine.store, draft, rows, since, engine.clock.now() + 1, progress, page
-    )
+    return await replay(engine.store, draft, rows, since, engine.clock.now() + 1, progress, page)
 
 
 class Replays:
@@ -249,5 +247,3 @@ async def explain(engine: Engine, refund_id: str) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "decided_by": refund.decided_by,
     }
-
-

@@ -5,7 +5,7 @@ their order, deadlines, checkpoints, old raw bodies. One loop per process; rows 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -49,6 +49,7 @@ class Sweeper:
         self._clock, self._holder, self._sealer = clock, holder, sealer
         self.period = PERIOD
         self.series = ""  # of the credit notes to number, "" if they are numbered elsewhere
+        self.learn_shops: Callable[[], Awaitable[None]] | None = None
         self._wake = asyncio.Event()
         self._next_due: Instant | None = None
         self._done_at: dict[str, Instant] = {}
@@ -159,6 +160,8 @@ class Sweeper:
             await self._number()
         if self._is_time("balances", HOUR) and await self._store.last_kept() < now - DAY:
             await self._store.keep_balances(now - SETTLED)
+        if self.learn_shops is not None and self._is_time("shops", HOUR):
+            await self.learn_shops()
         if self._is_time("raw", HOUR):
             await self._store.expire_raw(now - RAW_KEPT)
 

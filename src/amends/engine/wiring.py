@@ -16,7 +16,7 @@ from amends.core.decision import Ctx, Daily, Terms
 from amends.core.order import Order, shown_state
 from amends.core.parties import Split
 from amends.core.policy import built_in
-from amends.engine.board import Board, read_board
+from amends.engine.board import Board, read_board, read_shops, reckon_shops
 from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig, amounts
@@ -82,6 +82,7 @@ class Engine:
         self.sweeper = Sweeper(
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
         )
+        self.sweeper.learn_shops = self.learn_shops
         if config.ledger.credit_note_issuer == "amends":
             self.sweeper.series = config.ledger.credit_note_series
         self.deliverer = Deliverer(
@@ -111,11 +112,18 @@ class Engine:
             earlier,
             self.board.shadows,
             self.board.stops,
+            scorer=self.board.scorer,
+            shops=self.board.shops,
         )
 
     async def learn_board(self) -> None:
         """Another process, or a person here, changed what decisions are made by."""
-        self.board = await read_board(self.store, self._policy)
+        self.board = await read_board(self.store, self._policy, self.clock)
+
+    async def learn_shops(self) -> None:
+        """What is usual at each shop is reckoned anew."""
+        await reckon_shops(self.store, self.clock.now())
+        self.board = replace(self.board, shops=await read_shops(self.store))
 
     async def learn_closed(self) -> None:
         """A period was closed by another process."""

@@ -14,7 +14,8 @@ from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.history import Judged, Label, Sight, Stop, Tally
-from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
+from amends.core.order import NO_CASE, Order, Payment, Refund, amount_succeeded, shown_state
+from amends.core.policy import higher
 from amends.core.postings import Entry, Posting, Worth
 from amends.kernel.canon import canonical
 from amends.kernel.time import Instant, day_of
@@ -132,28 +133,24 @@ def legs(order: Order, r: Refund) -> Iterator[Row]:
         )
 
 
-WAITING = ("review", "awaiting_return")  # for a person, for goods: stages of a refund
-
-
 def waits(r: Refund | None) -> bool:
-    """It is in the queue of reviews."""
-    return r is not None and r.stage in WAITING
+    """It is in the queue of reviews: for a person, or for its goods."""
+    return r is not None and r.stage == "review"
 
 
 def review(order: Order, r: Refund) -> Row:
     """A refund that waits, or no longer does."""
-    open_ = waits(r)
-    verdict = r.verdict
+    open_, verdict, case = waits(r), r.verdict, r.case or NO_CASE
     return (
         order.id,
         r.id,
         order.entity,
         "open" if open_ else "closed",
-        "",  # role
-        "",  # assignee
+        higher(r.approver, case.escalated),
+        case.assignee,
         r.decide_by,
-        0,  # snoozed_until
-        0,  # escalated
+        case.snoozed_until,
+        int(bool(case.escalated)),
         r.amount,
         order.currency,
         verdict.score_bp if verdict else 0,
