@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from amends.core.explain import explained
+from amends.core.explain import explained, options_of
 from amends.core.history import Judged
 from amends.core.policy import Document, Policy, Row, built_in, hash_of, with_table
 from amends.core.reasons import Reason, Refused
@@ -19,7 +19,7 @@ from amends.engine.replay import PAGE, Known, Progress, Replay, known, replay
 from amends.engine.tryout import Tried, judged_of, tried, tried_again
 from amends.engine.wiring import Engine
 from amends.kernel.time import DAY, Instant, rfc3339
-from amends.store.records import DraftRow, PolicyRow
+from amends.store.records import DraftRow, PolicyRow, StopRow
 
 SINCE_MAX = 90 * DAY  # of a replay that a server is asked for
 POLITE = 200  # judgements a server replays before it looks at others again
@@ -91,6 +91,35 @@ def draft_view(row: DraftRow) -> dict[str, Any]:
         "at": rfc3339(row.at),
         "actor": row.actor,
     }
+
+
+async def drafts(engine: Engine) -> list[dict[str, Any]]:
+    """By name."""
+    return [draft_view(row) for row in await engine.store.drafts()]
+
+
+async def stops(engine: Engine, active: bool) -> list[dict[str, Any]]:
+    """Those that hold, oldest first; or all there ever were."""
+    return [stop_view(row) for row in await policies.stops(engine, active)]
+
+
+def stop_view(row: StopRow) -> dict[str, Any]:
+    stop = row.stop
+    return {
+        "id": stop.id,
+        "scope": stop.scope,
+        "key": stop.key,
+        "at": rfc3339(stop.at),
+        "actor": stop.actor,
+        "lifted_at": rfc3339(row.lifted_at) if row.lifted_at else None,
+        "lifted_by": row.lifted_by or None,
+    }
+
+
+def row_options(row: Row) -> dict[str, Any]:
+    """What a row says beside its outcome and its reason, as plain values."""
+    found: dict[str, Any] = msgspec.to_builtins(options_of(row))
+    return found
 
 
 def plain(document: Document) -> dict[str, Any]:

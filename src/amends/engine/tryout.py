@@ -68,7 +68,9 @@ def case_of(given: Mapping[str, Any]) -> dict[str, Value]:
             said[name] = msgspec.convert(value, _KINDS[TYPES[name]])
         except msgspec.ValidationError as error:
             raise Refused(
-                Reason.VALIDATION, f"{name} cannot be {value!r}: {error}.", pointer=f"/{name}"
+                Reason.VALIDATION,
+                f"The field {name} cannot be {value!r}: {error}.",
+                pointer=f"/{name}",
             ) from None
     return {**PLAIN, **said}
 
