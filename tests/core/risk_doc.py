@@ -12,6 +12,7 @@ from pathlib import Path
 
 from amends.core.scorecard import ROWS
 from amends.core.traits import NAMES, TRAITS
+from amends.sim.shoppers.kinds import KINDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "risk.md"
 POINTS = {1: "up", -1: "down", 0: ""}
@@ -41,7 +42,23 @@ def scorecard() -> str:
     return "\n".join(["| feature | what it is | from: points |", "|---|---|---|", *rows])
 
 
-TABLES: dict[str, Callable[[], str]] = {"features": features, "scorecard": scorecard}
+def shoppers() -> str:
+    rows = []
+    for kind in KINDS:
+        reasons = ", ".join(f"{reason} {share:.0%}" for reason, share in kind.reasons.items())
+        waits = "{}–{}".format(*kind.waits) if kind.abuses else ""
+        abuses = f"{kind.abuses:.0%}" if kind.abuses else ""
+        shares = f"{kind.share:.2%}", f"{kind.orders_a_year:g}"
+        rows.append(f"| {kind.name} | {' | '.join(shares)} | {abuses} | {reasons} | {waits} |")
+    heads = "| kind | of customers | orders a year | abuses | as | days after delivery |"
+    return "\n".join([heads, "|---|---|---|---|---|---|", *rows])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "features": features,
+    "scorecard": scorecard,
+    "shoppers": shoppers,
+}
 
 
 def page(text: str) -> str:

@@ -29,7 +29,7 @@ def made_up(
         values |= {"tracking": random.choice((UNKNOWN, 0, 1, 2)), "units": random.randrange(4)}
         odds = -4 + 0.35 * asked + 0.5 * others - 0.001 * values["account_age"]
         abuse = random.random() < 1 / (1 + math.exp(-odds))
-        customer = f"c-{random.randrange(count // 2)}"
+        customer = f"c-{random.randrange(count // 2 + 1)}"
         example = Example(at, customer, tuple(values.values()), values["amount"], abuse, at + DAY)
         found.append(example if not truth else Example(*_with_truth(example), truth=abuse))
     return found

@@ -202,7 +202,7 @@ def qualified(node: ast.expr, imported: dict[str, str]) -> str | None:
 # What a pure floor may import besides the standard library and the floors below it.
 FLOORS = {
     "amends.kernel": {"amends.kernel", "msgspec"},
-    "amends.core": {"amends.kernel", "amends.core", "msgspec"},
+    "amends.core": {"amends.kernel", "amends.core", "msgspec", "cel"},
     "amends.gateways": {
         *("amends.kernel", "amends.core", "amends.gateways"),
         *("msgspec", "standardwebhooks", "cryptography"),

@@ -283,6 +283,8 @@ def test_the_import_contracts_can_fail(name: str, text: str, tmp_path: Path) -> 
         (package / "__init__.py").touch()
     for part in looks_alike():
         path = tmp_path / part
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "__init__.py").touch()
         if (ROOT / "src" / part).is_dir():
             path.mkdir()
             (path / "__init__.py").touch()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -11,14 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amends.core.history import OTHERS_MAX as CORE_OTHERS
-from amends.core.history import History, Window
+from amends.core.history import History, Sight, Tally, Window
 from amends.core.requests import OrderIn, RefundIn
 from amends.core.risk import Features, score
 from amends.core.traits import NAMES
+from amends.engine.risk_rows import split
+from amends.engine.risk_train import train
 from amends.sim.shoppers.kinds import ABUSIVE_VALUE, KINDS
 from amends.sim.shoppers.life import DAY, START, Event, fingerprint, stream
 from amends.sim.shoppers.memory import OTHERS_MAX, SUMMED, WINDOWS, Memory, Usual
 from amends.sim.shoppers.samples import Shopfloor, examples
+from amends.sim.shoppers.table import told
+from amends.store.open import connect
+from amends.store.spec import Batch
+from tests.engine.risk_world import made_up
 
 SEED, CUSTOMERS, DAYS = 5, 1200, 150
 
@@ -115,6 +123,20 @@ def test_a_label_comes_when_it_is_known(events: list[Event]) -> None:
     assert all(len(one.features) == len(NAMES) for one in found)
 
 
+def test_the_table_says_what_each_threshold_does() -> None:
+    made = train(split(made_up(truth=True)))
+    head, *lines = told(made).splitlines()
+    assert head.split() == "scorer threshold honest approved abuse stopped of its value".split()
+    assert [line.split()[0] for line in lines] == ["scorecard"] * 3 + ["model"] * 3
+    for line, one in zip(lines, made.choices, strict=True):
+        assert line.split()[1:3] == [f"{one.threshold_bp:,}", f"{one.honest_approved:.1%}"]
+    for three in (made.choices[:3], made.choices[3:]):
+        assert [one.threshold_bp for one in three] == sorted(
+            [one.threshold_bp for one in three], reverse=True
+        ), "who may hold up more honest people begins lower"
+        assert [o.abuse_stopped for o in three] == sorted(o.abuse_stopped for o in three)
+
+
 # -- memory --------------------------------------------------------------------------------------
 
 FACTS = st.lists(
@@ -148,6 +170,37 @@ def test_memory_has_the_fields_of_history() -> None:
     past = memory.past("c-1", {"card": "x"}, DAY)
     assert (past["card_others"], past["order_max"]) == (OTHERS_MAX, 5)
     assert memory.past("c-29", {"card": "y"}, DAY) == {"first_day": 0, "card_others": 0}
+
+
+async def test_memory_knows_what_rows_know(tmp_path: Path) -> None:
+    """The same facts, told to the memory and to a store, are the same history."""
+    random = Random(3)
+    store, memory, batch = connect(f"sqlite:///{tmp_path}/a.db"), Memory(), Batch()
+    today = 20_500
+    for _ in range(300):
+        customer, day = f"c-{random.randrange(6)}", today - random.randrange(-40, 500)
+        sums = {random.choice(SUMMED): random.randrange(1, 9) for _ in range(3)}
+        largest = random.randrange(900)
+        memory.add(customer, day * DAY, **sums, order_max=largest)
+        batch.tallies.append(Tally("main", customer, day, **sums, order_max=largest))
+        kind: Any = random.choice(("card", "address"))
+        memory.saw(customer, {kind: f"{kind}-{random.randrange(3)}"})
+    for (kind, value), people in memory._seen.items():
+        batch.sights += [Sight(kind, value, "main", one) for one in sorted(people)]
+    sights = {"card": "card-1", "address": "address-2"}
+    await store.migrate()
+    await store.open()
+    try:
+        async with store.turn() as turn:
+            await turn.write(batch)
+        wanted = [("main", f"c-{n}", tuple(sights.items())) for n in range(7)]
+        async with store.turn() as turn:
+            found = await turn.history(wanted, today)
+    finally:
+        await store.close()
+    for n in range(7):
+        past = memory.past(f"c-{n}", sights, today * DAY)
+        assert msgspec.convert(past, History) == found["main", f"c-{n}"]
 
 
 def test_what_is_usual_is_reckoned_once_a_day() -> None:

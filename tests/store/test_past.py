@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from amends.core.history import UNKNOWN, Draw, History, Sight, SightKind, Tally, Window
+from amends.core.history import OTHERS_MAX, UNKNOWN, Draw, History, Sight, SightKind, Tally, Window
+from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Batch, RowRefused, Store, Wanted
+from amends.store.sqlite import SqliteTurn
 from tests.store.conftest import Another
 from tests.store.sql import rows_of, write
 from tests.store.test_locks import on_postgres, raw, waiting_for_lock
@@ -52,6 +54,25 @@ async def of_anna(store: Store, day: int = DAY) -> History:
     return (await history(store, (*ANNA, ()), day=day))[ANNA]
 
 
+async def test_all_customers_are_asked_for_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement for their days, one for what they were seen with, however many they are."""
+    postgres = isinstance(store, PostgresStore)
+    kind, name = (PostgresTurn, "_fetch") if postgres else (SqliteTurn, "run")
+    asked: list[object] = []
+    through = getattr(kind, name)
+
+    async def hear(self: object, *given: object) -> object:
+        asked.append(given[0])
+        return await through(self, *given)
+
+    monkeypatch.setattr(kind, name, hear)
+    wanted = [("main", f"c-{n}", (("card", HASH), ("device", f"{n}" * 64))) for n in range(9)]
+    assert len(await history(store, *wanted)) == 9
+    assert len(asked) == 2
+
+
 # -- days
 
 
@@ -88,6 +109,12 @@ async def test_a_day_is_in_the_windows_it_is_in(
         return
     assert orders == [0] * (3 - windows) + [1] * windows
     assert (found.first_day, found.order_max) == (DAY - ago, 10 if windows else 0)
+
+
+async def test_what_another_process_says_of_tomorrow_is_in_no_window(store: Store) -> None:
+    await write(store, tallied(Tally(*ANNA, DAY, 1, 10, 10), Tally(*ANNA, DAY + 1, 1, 90, 90)))
+    window = Window(1, 10)
+    assert await of_anna(store) == History(DAY, window, window, window, 10)
 
 
 _SMALL = st.integers(0, 5)
@@ -193,7 +220,14 @@ async def test_of_many_others_some_are_read(store: Store) -> None:
     crowd = [sight(f"c-{n:03}", value) for n in range(50) for value in (HASH, "b" * 64)]
     await write(store, seen(*crowd))
     found = await history(store, (*ANNA, (("card", HASH), ("card", "b" * 64))))
-    assert found[ANNA] == History(card_others=20)
+    assert found[ANNA] == History(card_others=OTHERS_MAX)
+
+
+async def test_twenty_others_are_counted_beside_oneself(store: Store) -> None:
+    crowd = [sight(f"c-{n:03}") for n in range(OTHERS_MAX + 1)]
+    await write(store, seen(*crowd))
+    found = await history(store, ("main", "c-000", (("card", HASH),)))
+    assert found["main", "c-000"] == History(card_others=OTHERS_MAX)
 
 
 # -- caps

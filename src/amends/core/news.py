@@ -11,7 +11,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from amends.core import fallback, fx, legs, releases, revivals, sellers
-from amends.core.effects import deadline_id
 from amends.core.facts import Answered, EffectDue, LookedUp
 from amends.core.holds import reserve
 from amends.core.intents import unknown_capture
@@ -21,9 +20,8 @@ from amends.core.patience import BACKOFF, can_look, settles_at
 from amends.core.quote import adopted
 from amends.core.rereads import reread, reread_id, schedule_reread, start_reread
 from amends.core.reversals import REFUSED, tell_refused
-from amends.core.reviews import REVIEW_FOR, set_deadline
+from amends.core.reviews import deadline_due
 from amends.core.stops import LOOK_AGAIN, stopped
-from amends.core.tallies import tally
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.ids import derived, tail
@@ -48,18 +46,8 @@ def effect_due(work: Work, fact: EffectDue) -> None:
         if reread_id(payment.id) == fact.effect:
             _reread_due(work, payment, fact)
             return
-    for refund in work.order.refunds:
-        if deadline_id(refund.id) == fact.effect:
-            if refund.stage == "review":
-                work.event("refund.overdue", refund=refund.id, decide_by=refund.decide_by)
-            if refund.stage == "review" and refund.awaits:  # the goods never came: a person looks
-                tally(work, not_returned=1)
-                work.finish(fact.effect)
-                decide_by = work.now + REVIEW_FOR
-                set_deadline(work, work.put_refund(refund.id, awaits=False, decide_by=decide_by))
-                return
-            break
-    work.finish(fact.effect)
+    if not deadline_due(work, fact.effect):
+        work.finish(fact.effect)
 
 
 def _leg_of_effect(order: Order, effect: str) -> Leg | None:

@@ -7,6 +7,7 @@ from typing import Any
 from amends.core.effects import Effect, deadline_id
 from amends.core.order import Refund, shown_state
 from amends.core.shares import Breakdown
+from amends.core.tallies import tally
 from amends.core.work import Work
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY
@@ -19,6 +20,22 @@ def set_deadline(work: Work, refund: Refund) -> None:
     """Somebody is told when nobody has decided by then."""
     name, due = deadline_id(refund.id), refund.decide_by
     work.effect(Effect(name, work.order.id, "deadline", "", "", due))
+
+
+def deadline_due(work: Work, effect: str) -> bool:
+    """Nobody has decided by then, or the goods never came: a person looks. Whether there is another
+    deadline to come."""
+    refund = next((r for r in work.order.refunds if deadline_id(r.id) == effect), None)
+    if refund is None or refund.stage != "review":
+        return False
+    work.event("refund.overdue", refund=refund.id, decide_by=refund.decide_by)
+    if not refund.awaits:
+        return False
+    tally(work, not_returned=1)
+    work.finish(effect)
+    decide_by = work.now + REVIEW_FOR
+    set_deadline(work, work.put_refund(refund.id, awaits=False, decide_by=decide_by))
+    return True
 
 
 def tell_requested(work: Work, refund_id: str, note_hash: str = "", seen: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from amends.doors.shell import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    err,
     fail,
     looking,
     out,
@@ -26,7 +27,7 @@ from amends.engine import risk_shelf
 from amends.engine.config import Config
 from amends.engine.risk import BadModel, Loaded
 from amends.engine.risk_rows import MATURE, BadRows, Example, from_csv, split
-from amends.engine.risk_shelf import Explained, Listed, Role, Shelf
+from amends.engine.risk_shelf import Explained, Listed, Role
 from amends.engine.risk_train import Made, drift, train, tried
 from amends.kernel.time import DAY, rfc3339
 from amends.sim.shoppers.life import stream
@@ -75,7 +76,8 @@ def risk_train(
     """
     rows = _rows(csv, simulated, seed, since, config)
     try:
-        made = train(split(rows, mature), seed)
+        with err.status(f"Learning from {len(rows):,} refunds"):
+            made = train(split(rows, mature), seed)
     except BadRows as error:
         fail(str(error))
     to.mkdir(parents=True, exist_ok=True)
@@ -143,7 +145,7 @@ def risk_promote(
 
 async def _promote(config: Config, role: Role, model: str, pair: tuple[str, str] | None) -> str:
     async with looking(config) as engine:
-        shelf, now = _shelf(engine.store), engine.clock.now()
+        shelf, now = engine.store, engine.clock.now()
         named = "" if model == "none" else model
         if pair is not None:
             named = await risk_shelf.put(shelf, engine.new_id, now, who(), pair)
@@ -174,7 +176,7 @@ def risk_list(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> N
 
 async def _listed(config: Config) -> list[Listed]:
     async with looking(config) as engine:
-        return await risk_shelf.listed(_shelf(engine.store))
+        return await risk_shelf.listed(engine.store)
 
 
 @risk_group.command("explain")
@@ -205,7 +207,7 @@ def risk_explain(
 
 async def _explained(config: Config, refund: str) -> Explained:
     async with looking(config) as engine:
-        return await risk_shelf.explained(_shelf(engine.store), engine.clock, refund)
+        return await risk_shelf.explained(engine.store, engine.clock, refund)
 
 
 # -- what they share -----------------------------------------------------------------------------
@@ -219,7 +221,8 @@ def _rows(csv: Path | None, simulated: int, seed: int, since: int, config: Path)
         if csv is not None:
             return from_csv(csv)
         if simulated:
-            return examples(stream(seed, simulated, DAYS))
+            with err.status("Simulating a year of shoppers"):
+                return examples(stream(seed, simulated, DAYS))
         found: list[Example] = run(_kept(read_config(config, connections=False), since))
     except BadRows as error:
         fail(str(error))
@@ -229,11 +232,7 @@ def _rows(csv: Path | None, simulated: int, seed: int, since: int, config: Path)
 async def _kept(config: Config, since: int) -> list[Example]:
     async with looking(config) as engine:
         now = engine.clock.now()
-        return await risk_shelf.examples(_shelf(engine.store), now - since * DAY, now)
-
-
-def _shelf(store: object) -> Shelf:
-    return cast("Shelf", store)
+        return await risk_shelf.examples(engine.store, now - since * DAY, now)
 
 
 def _read(folder: Path) -> tuple[str, str]:

@@ -123,7 +123,9 @@ def legend(x: float, y: float, looks: Sequence[Look], step: float = 130) -> str:
     """The names of lines, side by side."""
     parts = []
     for look in looks:
-        parts.append(f'<path d="M{x:g} {y:g}h26" stroke="{look.color}" stroke-width="2.5"/>')
+        dashed = f' stroke-dasharray="{look.dash} 3"' if look.dash else ""
+        stroke = f'stroke="{look.color}" stroke-width="2.5"'
+        parts.append(f'<path d="M{x:g} {y:g}h26" {stroke}{dashed}/>')
         parts.append(text(x + 34, y + 5, look.name, "start"))
         x += step
     return "\n".join(parts)

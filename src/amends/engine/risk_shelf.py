@@ -6,69 +6,25 @@ board is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from amends.core.events import Event, link
 from amends.core.history import Judged, Label
-from amends.core.order import Order
 from amends.core.reasons import Reason, Refused
 from amends.core.risk import NAMES, Features, Score
 from amends.engine.risk import KIND, BadModel, Loaded, Meta, Scorer, model_hash, scorer_of
 from amends.engine.risk_rows import BadRows, Example, from_judged
 from amends.kernel.time import Clock, Instant
-from amends.store.records import Head
+from amends.store.records import Head, ModelRow
+from amends.store.spec import Store
 
 PAGE = 1000
 FAR = 2**62  # later than any label
 
 Role = Literal["champion", "challenger"]
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """A model as its row has it; lists leave `model` empty."""
-
-    hash: str
-    kind: str
-    name: str
-    model: str
-    meta: str
-    at: Instant
-    actor: str
-
-
-class Shelf(Protocol):
-    """What of a store models need."""
-
-    async def models(self) -> Sequence[Any]: ...
-
-    async def model(self, model_hash: str) -> Any: ...
-
-    async def add_model(self, row: Any, make: Callable[[Head], Event]) -> Event | None: ...
-
-    async def settings(self) -> dict[str, str]: ...
-
-    async def set_setting(
-        self, key: str, value: str, at: Instant, actor: str, make: Callable[[Head], Event]
-    ) -> Event | None: ...
-
-    async def decisions(
-        self, since: Instant, until: Instant, after: tuple[Instant, str, str] | None, limit: int
-    ) -> list[Judged]: ...
-
-    async def labels(
-        self,
-        since: Instant,
-        until: Instant,
-        after: tuple[Instant, str, str, str] | None,
-        limit: int,
-    ) -> list[Label]: ...
-
-    async def order(self, order_id: str) -> Order | None: ...
-
-    async def refund_order(self, refund_id: str) -> str | None: ...
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -100,30 +56,30 @@ class Explained(msgspec.Struct, frozen=True):
 
 
 async def put(
-    shelf: Shelf, new_id: Callable[[], str], now: Instant, actor: str, model: tuple[str, str]
+    store: Store, new_id: Callable[[], str], now: Instant, actor: str, model: tuple[str, str]
 ) -> str:
     """Keep a model, once; its hash. Raises BadModel for one that cannot judge."""
     text, meta = model
     loaded = Loaded(text, meta)
     found = model_hash(text, meta)
     body = {"model": found, "kind": KIND, "simulated": loaded.meta.simulated}
-    row = Kept(found, KIND, loaded.name, text, meta, now, actor)
+    row = ModelRow(found, KIND, loaded.name, text, meta, now, actor)
 
     def make(head: Head) -> Event:
         return link(
             head.stream, head.seq + 1, head.hash, now, "model.added", actor, new_id(), "", body
         )
 
-    await shelf.add_model(row, make)
+    await store.add_model(row, make)
     return found
 
 
 async def promote(
-    shelf: Shelf, new_id: Callable[[], str], now: Instant, actor: str, role: Role, named: str
+    store: Store, new_id: Callable[[], str], now: Instant, actor: str, role: Role, named: str
 ) -> bool:
     """Let a kept model judge, or ("") none. Whether that changed anything. Raises Refused for one
     that is not kept."""
-    if named and await shelf.model(named) is None:
+    if named and await store.model(named) is None:
         raise Refused(
             Reason.VALIDATION,
             f"No model {named} is kept; `amends risk list` has those that are.",
@@ -137,29 +93,29 @@ async def promote(
             head.stream, head.seq + 1, head.hash, now, "setting.changed", actor, new_id(), "", body
         )
 
-    return await shelf.set_setting(key, named, now, actor, make) is not None
+    return await store.set_setting(key, named, now, actor, make) is not None
 
 
-async def scorer(shelf: Shelf, clock: Clock) -> Scorer:
+async def scorer(store: Store, clock: Clock) -> Scorer:
     """Who judges now, by the settings."""
-    said = await shelf.settings()
+    said = await store.settings()
     pairs = []
     for role in ("champion", "challenger"):
         named = said.get(f"model.{role}", "")
-        row = await shelf.model(named) if named else None
+        row = await store.model(named) if named else None
         pairs.append((row.model, row.meta) if row is not None else None)
     return scorer_of(clock, *pairs)
 
 
-async def listed(shelf: Shelf) -> list[Listed]:
+async def listed(store: Store) -> list[Listed]:
     """Every model that was kept, oldest first."""
-    said = await shelf.settings()
+    said = await store.settings()
     roles: dict[str, Role] = {
         said.get("model.challenger", ""): "challenger",
         said.get("model.champion", ""): "champion",
     }
     found = []
-    for row in await shelf.models():
+    for row in await store.models():
         try:
             meta = msgspec.json.decode(row.meta, type=Meta)
         except msgspec.DecodeError as error:
@@ -180,21 +136,21 @@ async def listed(shelf: Shelf) -> list[Listed]:
     return found
 
 
-async def examples(shelf: Shelf, since: Instant, until: Instant) -> list[Example]:
+async def examples(store: Store, since: Instant, until: Instant) -> list[Example]:
     """What was judged in that time, with all that was said of it since. Raises BadRows."""
     judged: list[Judged] = []
     after: tuple[Instant, str, str] | None = None
-    while page := await shelf.decisions(since, until, after, PAGE):
+    while page := await store.decisions(since, until, after, PAGE):
         judged += page
         after = (page[-1].at, page[-1].order, page[-1].refund)
     said: list[Label] = []
     last: tuple[Instant, str, str, str] | None = None
-    while more := await shelf.labels(since, FAR, last, PAGE):
+    while more := await store.labels(since, FAR, last, PAGE):
         said += more
         last = (more[-1].at, more[-1].order, more[-1].refund, more[-1].source)
     customers: dict[str, str] = {}
     for order_id in dict.fromkeys(one.order for one in judged):
-        order = await shelf.order(order_id)
+        order = await store.order(order_id)
         customers[order_id] = f"{order.entity}/{order.customer}" if order and order.customer else ""
     found = from_judged(judged, said, customers)
     if not found:
@@ -202,16 +158,16 @@ async def examples(shelf: Shelf, since: Instant, until: Instant) -> list[Example
     return found
 
 
-async def explained(shelf: Shelf, clock: Clock, refund_id: str) -> Explained:
+async def explained(store: Store, clock: Clock, refund_id: str) -> Explained:
     """Why a refund was judged as it was. Raises Refused for one that is not known."""
-    order_id = await shelf.refund_order(refund_id)
-    order = await shelf.order(order_id) if order_id else None
+    order_id = await store.refund_order(refund_id)
+    order = await store.order(order_id) if order_id else None
     refund = order.refund(refund_id) if order else None
     if order is None or refund is None or refund.verdict is None:
         raise Refused(Reason.UNKNOWN_REFUND, refund=refund_id)
     verdict = refund.verdict
-    features = await _features(shelf, refund.created_at, refund_id)
-    now = (await scorer(shelf, clock)).explain(features) if features else None
+    features = await _features(store, refund.created_at, refund_id)
+    now = (await scorer(store, clock)).explain(features) if features else None
     return Explained(
         refund_id,
         order.id,
@@ -226,10 +182,10 @@ async def explained(shelf: Shelf, clock: Clock, refund_id: str) -> Explained:
     )
 
 
-async def _features(shelf: Shelf, at: Instant, refund_id: str) -> Features | None:
+async def _features(store: Store, at: Instant, refund_id: str) -> Features | None:
     """Those it was judged by, None where other ones or none were kept."""
     after: tuple[Instant, str, str] | None = None
-    while page := await shelf.decisions(at, at + 1, after, PAGE):
+    while page := await store.decisions(at, at + 1, after, PAGE):
         for one in page:
             if one.refund == refund_id:
                 values = msgspec.json.decode(one.features or "[]", type=list[int])

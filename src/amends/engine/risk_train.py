@@ -30,12 +30,12 @@ from amends.engine.risk_measure import (
 from amends.engine.risk_rows import BadRows, Example, Lesson, Split
 from amends.kernel.time import rfc3339
 
-ROUNDS = 160
+ROUNDS = 200
 SETTINGS: dict[str, Any] = {
     "objective": "binary",
     "learning_rate": 0.05,
-    "num_leaves": 15,
-    "min_data_in_leaf": 20,
+    "num_leaves": 5,
+    "min_data_in_leaf": 10,
     "lambda_l2": 5.0,
     "feature_fraction": 0.7,
     "bagging_fraction": 0.8,
