@@ -45,6 +45,11 @@ EventType = Literal[
     "key.revoked",
     "setting.changed",
     "period.closed",
+    "user.added",
+    "user.changed",
+    "sign_in.done",
+    "sign_in.failed",
+    "sign_out.done",
 ]
 
 

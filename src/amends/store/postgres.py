@@ -23,7 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
+from amends.store.desk_reads import DeskReads
 from amends.store.ledger import Ledger
+from amends.store.persons import Persons
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -261,7 +263,7 @@ class PostgresTurn:
             raise self.broken from error
 
 
-class PostgresStore(Ledger):
+class PostgresStore(DeskReads, Persons, Ledger):
     """A PostgreSQL database by its URL (`postgresql://user@host/name`, libpq's parameters)."""
 
     def __init__(self, url: str) -> None:

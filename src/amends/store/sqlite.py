@@ -27,7 +27,9 @@ from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
 from amends.store.cold import WRITES, Mending
+from amends.store.desk_reads import DeskReads
 from amends.store.ledger import Ledger
+from amends.store.persons import Persons
 from amends.store.rows import Row
 from amends.store.spec import (
     Answer,
@@ -276,7 +278,7 @@ def _write(connection: sqlite3.Connection, steps: Work) -> None:
             raise Retry(f"{step.name}: another process was there first")
 
 
-class SqliteStore(Ledger):
+class SqliteStore(DeskReads, Persons, Ledger):
     """One SQLite file. `path` is made by `migrate`, together with its folder."""
 
     def __init__(self, path: Path) -> None:
