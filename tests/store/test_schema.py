@@ -10,9 +10,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from msgspec.structs import replace
+from sqlalchemy import Connection, insert, inspect, text
 
-from amends.store import migrate, schema
+from amends.core.order import Verdict
+from amends.store import migrate, rows, schema
 from amends.store.open import connect
 from amends.store.postgres import PostgresStore
 from amends.store.schema import AGGREGATE, APPEND_ONLY, ROUTING, metadata
@@ -156,6 +158,25 @@ async def test_payments_of_before_keep_their_amounts(store_url: str) -> None:
     await store.close()
 
 
+async def test_refunds_that_wait_already_are_in_the_queue(store_url: str) -> None:
+    store = connect(store_url)
+    verdict = Verdict("review", "v1", "high-value", 4200)
+    order, _ = refunded(an_order(1))
+    waits, runs = refunded(order)[0].refunds
+    waits = replace(waits, stage="review", verdict=verdict, decide_by=NOW + 9)
+    order = replace(order, refunds=(runs, waits))
+    async with cold(store).writing() as connection:
+        await connection.run_sync(to_revision, "0005")
+        await connection.execute(insert(schema.orders).values(rows.created(order)))
+        for refund in order.refunds:
+            await connection.execute(insert(schema.refunds).values(rows.refund(order, refund)))
+    await store.migrate()
+    await store.open()
+    head = (order.id, waits.id, "main", "open", "", "", NOW + 9, 0, 0, 3200, "EUR", 4200)
+    assert await rows_of(store, "reviews") == [(*head, "high-value", "return", NOW + 1, 0)]
+    await store.close()
+
+
 CHECKPOINT = Checkpoint(1, NOW, 1, (Head("ord_1", 1, "a" * 64),), "0" * 64, "key-1", "sig")
 
 
@@ -167,6 +188,8 @@ async def test_append_only_tables_refuse(store: Store, table: str, act: str) -> 
     assert await store.add_checkpoint(CHECKPOINT)
     await run(store, "INSERT INTO periods VALUES ('main', '2026-10', 1, 'cli:me')")
     await run(store, "INSERT INTO credit_notes VALUES ('main','CN',1,'o',1,'rf','issued',1,'{}')")
+    await run(store, "INSERT INTO policies VALUES (1, 'h', 'n', '{}', 1, 1, 'cli:me')")
+    await run(store, "INSERT INTO models VALUES ('h', 'lightgbm', 'n', 'm', '{}', 1, 'cli:me')")
     before = await everything(store)
     column = next(c.name for c in metadata.tables[table].columns if not c.primary_key)
     statement = {

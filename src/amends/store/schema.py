@@ -7,6 +7,8 @@ does. No foreign keys: every row of an order is written in one turn under that o
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -42,6 +44,10 @@ def _raw(name: str, null: bool = False) -> Column[bytes]:
     return Column(name, RAW, nullable=null)
 
 
+def _flag(name: str) -> Column[bool]:
+    return Column(name, FLAG, nullable=False)
+
+
 # Room in the pages of what is changed long after: PostgreSQL then mostly keeps a row's new version
 # in its page and writes no index for it.
 ROOM = {"fillfactor": 80}
@@ -57,7 +63,7 @@ def _table(
 
 def _narrow(
     name: str,
-    *parts: Column[str] | Column[int] | CheckConstraint,
+    *parts: Column[str] | Column[int] | Column[bool] | CheckConstraint,
     room: dict[str, int] | None = None,
 ) -> Table:
     """Small rows live in the tree of their key on SQLite: one tree to write instead of two."""
@@ -78,7 +84,7 @@ orders = _table(
     _big("version"),
     _big("head_seq"),
     _str("head_hash"),
-    Column("parked", FLAG, nullable=False),
+    _flag("parked"),
     _big("created_at"),
     _big("updated_at"),
     _str("state"),  # JSON of core.order.Order
@@ -210,6 +216,51 @@ documents_due = _table(  # that wait for their number
     _str("doc"),  # JSON of core.documents.Document
 )
 
+_OF_REFUND = ("order_id", "refund_id")
+
+decisions = _table(  # the last judgement of each refund: for replay, training and quantiles
+    "decisions",
+    *(_str(name, key=True) for name in _OF_REFUND),
+    _big("at"),
+    _str("policy"),
+    _str("rule"),
+    _str("outcome"),
+    _big("score_bp"),
+    _str("model"),
+    _big("amount"),  # functional
+    _str("fields"),  # JSON, as core.history.Judged says
+    _str("features"),
+    _str("shadows"),
+    _str("rows"),
+    _flag("statutory"),
+)
+
+labels = _narrow(  # what refunds turned out to be, one row for each source
+    "labels",
+    *(_str(name, key=True) for name in (*_OF_REFUND, "source")),
+    _big("at"),
+    _flag("abuse"),
+)
+
+reviews = _narrow(  # refunds that wait, or waited, for a person or for the goods
+    "reviews",
+    *(_str(name, key=True) for name in _OF_REFUND),
+    _str("entity"),
+    _str("state"),  # open | closed
+    _str("role"),  # who may decide it, "" for whoever may decide any
+    _str("assignee"),  # "" for nobody
+    _big("due"),
+    _big("snoozed_until"),  # 0: not
+    _big("escalated"),  # how often
+    _big("amount"),  # as the refund's, in the order's currency
+    _str("currency"),
+    _big("score_bp"),
+    _str("rule"),
+    _str("reason"),
+    _big("created_at"),
+    _big("closed_at"),  # 0: it is open
+)
+
 # -- what is found by a key of its own
 
 inbox = _table(
@@ -331,6 +382,115 @@ credit_notes = _table(
     _str("doc"),
 )
 
+_TALLIED = (
+    *("orders", "order_value", "order_max", "refunds", "refund_value"),
+    *("not_received", "disputes", "not_returned", "findings"),
+)
+
+customer_days = _narrow(  # what a customer did on one day, UTC; amounts functional
+    "customer_days",
+    _str("customer", key=True),
+    _str("entity", key=True),
+    _big("day", key=True),  # since 1970-01-01
+    *(_big(name) for name in _TALLIED),
+    room=ROOM,
+)
+
+sightings = _narrow(  # which customers were seen with a card, an address or a device
+    "sightings", *(_str(name, key=True) for name in ("value", "kind", "entity", "customer"))
+)
+
+caps = _narrow(  # what is drawn of each bucket
+    "caps", _str("bucket", key=True), _big("amount"), _big("count"), room=ROOM
+)
+
+stops = _table(
+    "stops",
+    _str("id", key=True),
+    _str("scope"),
+    _str("key"),
+    _str("why"),  # a hash of what was said, as lifted_why
+    _str("actor"),
+    _big("at"),
+    _big("lifted_at"),  # 0: it holds
+    _str("lifted_by"),
+    _str("lifted_why"),
+)
+
+policies = _table(
+    "policies",
+    _big("number", key=True),  # from 1 without gaps
+    _str("hash"),
+    _str("name"),
+    _str("doc"),
+    _big("effective_from"),
+    _big("at"),
+    _str("actor"),
+)
+
+drafts = _table(
+    "drafts",
+    _str("name", key=True),
+    _str("doc"),
+    _str("hash"),
+    _flag("shadow"),  # it runs beside the policy on every decision
+    _big("at"),
+    _str("actor"),
+)
+
+models = _table(
+    "models",
+    _str("hash", key=True),
+    _str("kind"),
+    _str("name"),
+    _str("model"),
+    _str("meta"),  # JSON
+    _big("at"),
+    _str("actor"),
+)
+
+settings = _table(  # "board": a counter that goes up with whatever decisions are made by
+    "settings", _str("key", key=True), _str("value"), _big("at"), _str("actor")
+)
+
+shop_stats = _table("shop_stats", _str("connection", key=True), _big("at"), _str("doc"))
+
+users = _table(
+    "users",
+    _str("id", key=True),
+    _str("login"),
+    _str("name"),
+    _str("role"),
+    _str("password"),  # Argon2's own text
+    _str("totp"),  # enciphered, base64; "" for none
+    _big("totp_step"),  # of the last code taken: none is taken twice
+    _big("created_at"),
+    _big("disabled_at"),  # 0: not
+    _big("failures"),  # in a row
+    _big("locked_until"),
+    _big("password_at"),  # 0: it has to be changed first
+)
+
+sessions = _table(
+    "sessions",
+    _str("hash", key=True),  # SHA-256 of what the cookie says
+    _str("user_id"),
+    _str("stage"),  # how far the sign-in has come
+    _str("csrf"),
+    _big("created_at"),
+    _big("seen_at"),
+    _big("expires_at"),
+    _str("agent"),
+)
+
+tries = _narrow(  # failed sign-ins from one place
+    "tries",
+    _str("key", key=True),  # a hash
+    _big("failures"),
+    _big("since"),
+    _big("locked_until"),
+)
+
 # Tables of the aggregate and the column that names the order; the first column of their keys.
 AGGREGATE: dict[str, str] = {
     "orders": "id",
@@ -343,6 +503,9 @@ AGGREGATE: dict[str, str] = {
     "effects": "order_id",
     "notes": "order_id",
     "documents_due": "order_id",
+    "decisions": "order_id",
+    "labels": "order_id",
+    "reviews": "order_id",
 }
 
 # Tables found, and distributed, by the first column of a key of their own.
@@ -360,48 +523,66 @@ ROUTING: dict[str, str] = {
     "balance_marks": "at",
     "balance_lines": "at",
     "credit_notes": "entity",
+    "customer_days": "customer",
+    "sightings": "value",
+    "caps": "bucket",
+    "stops": "id",
+    "policies": "number",
+    "drafts": "name",
+    "models": "hash",
+    "settings": "key",
+    "shop_stats": "connection",
+    "users": "id",
+    "sessions": "hash",
+    "tries": "key",
 }
 
-APPEND_ONLY = ("events", "entries", "postings", "checkpoints", "periods", "credit_notes")
+APPEND_ONLY = (
+    *("events", "entries", "postings", "checkpoints", "periods", "credit_notes"),
+    *("policies", "models"),
+)
 
 # -- indexes: only what a query needs
 
-Index("orders_created", orders.c.created_at, orders.c.id)
-Index("orders_source", orders.c.source_order_id, orders.c.source_connection)
-_STOPPED = text("parked = true")
-Index("orders_parked", orders.c.id, postgresql_where=_STOPPED, sqlite_where=_STOPPED)
-Index("payments_id", payments.c.id)
-Index("refunds_id", refunds.c.id)
-Index("refunds_created", refunds.c.created_at, refunds.c.id)
-_ATTENTION = text("state = 'review' OR state = 'unknown'")  # few rows, asked for all day
-Index(
+
+def _index(name: str, *columns: Column[Any], where: str = "", unique: bool = False) -> None:
+    """With `where`, of those rows alone: a statement must say the same words to be served."""
+    some = text(where) if where else None
+    Index(name, *columns, unique=unique, postgresql_where=some, sqlite_where=some)
+
+
+_index("orders_created", orders.c.created_at, orders.c.id)
+_index("orders_source", orders.c.source_order_id, orders.c.source_connection)
+_index("orders_parked", orders.c.id, where="parked = true")
+_index("payments_id", payments.c.id)
+_index("refunds_id", refunds.c.id)
+_index("refunds_created", refunds.c.created_at, refunds.c.id)
+_index(  # few rows, asked for all day
     "refunds_attention",
     *(refunds.c.state, refunds.c.created_at, refunds.c.id),
-    postgresql_where=_ATTENTION,
-    sqlite_where=_ATTENTION,
+    where="state = 'review' OR state = 'unknown'",
 )
-_NAMED = text("psp_refund_id <> ''")
-Index("legs_psp_refund", legs.c.psp_refund_id, postgresql_where=_NAMED, sqlite_where=_NAMED)
+_index("legs_psp_refund", legs.c.psp_refund_id, where="psp_refund_id <> ''")
 # Events come in the order of time, so on PostgreSQL a block range index costs nearly nothing.
 Index("events_at", events.c.at, postgresql_using="brin", postgresql_with={"autosummarize": "on"})
-Index("entries_at", entries.c.at, entries.c.order_id, entries.c.number)
-_HELD = text("holder <> ''")
-_LATE = text("posted_on <> ''")
-Index("entries_posted", entries.c.posted_on, postgresql_where=_LATE, sqlite_where=_LATE)
-Index("entries_holder", entries.c.holder, postgresql_where=_HELD, sqlite_where=_HELD)
-Index("effects_ready", effects.c.connection, effects.c.ready_at)
-_UNMATCHED = text("state = 'unmatched'")
-Index("inbox_unmatched", inbox.c.at, postgresql_where=_UNMATCHED, sqlite_where=_UNMATCHED)
-_PARKED = text("state = 'parked'")
-Index(
-    "inbox_parked",
-    *(inbox.c.order_id, inbox.c.seq),
-    postgresql_where=_PARKED,
-    sqlite_where=_PARKED,
-)
-_KEPT = text("raw IS NOT NULL")
-Index("inbox_raw", inbox.c.at, postgresql_where=_KEPT, sqlite_where=_KEPT)
-Index("inbox_refs_message", inbox_refs.c.connection, inbox_refs.c.message)
-Index("principals_key", principals.c.key_hash, unique=True)
-Index("documents_due_at", documents_due.c.at, documents_due.c.order_id, documents_due.c.entry)
-Index("credit_notes_order", credit_notes.c.order_id)
+_index("entries_at", entries.c.at, entries.c.order_id, entries.c.number)
+_index("entries_posted", entries.c.posted_on, where="posted_on <> ''")
+_index("entries_holder", entries.c.holder, where="holder <> ''")
+_index("effects_ready", effects.c.connection, effects.c.ready_at)
+_index("inbox_unmatched", inbox.c.at, where="state = 'unmatched'")
+_index("inbox_parked", inbox.c.order_id, inbox.c.seq, where="state = 'parked'")
+_index("inbox_raw", inbox.c.at, where="raw IS NOT NULL")
+_index("inbox_refs_message", inbox_refs.c.connection, inbox_refs.c.message)
+_index("principals_key", principals.c.key_hash, unique=True)
+_index("documents_due_at", documents_due.c.at, documents_due.c.order_id, documents_due.c.entry)
+_index("credit_notes_order", credit_notes.c.order_id)
+_index("decisions_at", decisions.c.at, decisions.c.order_id, decisions.c.refund_id)
+_index("labels_at", labels.c.at, labels.c.order_id, labels.c.refund_id, labels.c.source)
+_REVIEW = (reviews.c.order_id, reviews.c.refund_id)
+_index("reviews_open", reviews.c.due, *_REVIEW, where="state = 'open'")
+_index("reviews_closed", reviews.c.closed_at, *_REVIEW, where="state = 'closed'")
+_index("stops_active", stops.c.at, stops.c.id, where="lifted_at = 0")
+_index("users_login", users.c.login, unique=True)
+_index("sessions_user", sessions.c.user_id)
+_index("sessions_expire", sessions.c.expires_at)
+_index("tries_since", tries.c.since)
