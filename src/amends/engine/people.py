@@ -83,7 +83,7 @@ class Doorman:
         if user is None or not right:
             await self._failed(user.id if user else "", "password")
             raise Refused(Reason.UNAUTHENTICATED, "This login or this password is wrong.")
-        await self._engine.store.forget_tries(keys[:1], self._engine.clock.now() - FORGET)
+        await _forget(self._engine, keys[:1])
         return _next(user)
 
     async def new_password(self, step: Step, password: str) -> Step:
@@ -113,7 +113,7 @@ class Doorman:
         if step.secret:
             after = replace(after, totp=self.vault.seal(step.secret, f"totp {user.id}"))
         await self._changed(user, after, "code")
-        await self._engine.store.forget_tries([key, _key("login", user.login)], now - FORGET)
+        await _forget(self._engine, [key])
         return await self._open(after, agent)
 
     def keep(self, step: Step) -> str:
@@ -155,7 +155,7 @@ class Doorman:
         await self._engine.store.drop_session(session.hash, make)
 
     async def _open(self, user: User, agent: str) -> Opened:
-        """Always with a cookie of its own: one that was there before signing in is worth nothing."""
+        """Always with a cookie of its own: one from before signing in is worth nothing."""
         cookie, now = secrets.token_urlsafe(32), self._engine.clock.now()
         token = secrets.token_urlsafe(32)
         session = Session(_hash(cookie), user.id, token, now, now, now + HOLDS, agent[:200])
@@ -165,17 +165,15 @@ class Doorman:
 
     async def _count(self, key: str, free: int) -> None:
         now = self._engine.clock.now()
-        made = await self._engine.store.count_try(key, lambda before: _counted(before, now, free))
-        if made.failures < 0:
+        was = await self._engine.store.count_try(key, lambda before: _counted(before, now, free))
+        if now < was.locked_until:
             raise Refused(
                 Reason.RATE_LIMITED, "Too many tries. Wait a few minutes and sign in again."
             )
 
     async def _failed(self, user_id: str, what: str) -> None:
         actor = f"person:{user_id}" if user_id else "person:unknown"
-        await self._engine.store.note(
-            _event(self._engine, actor, "sign_in.failed", {"what": what})
-        )
+        await self._engine.store.note(_event(self._engine, actor, "sign_in.failed", {"what": what}))
 
     async def _changed(self, before: User, after: User, what: str) -> None:
         body = {"user": before.id, "what": what}
@@ -185,14 +183,19 @@ class Doorman:
 
 
 def _counted(before: Tries, now: Instant, free: int) -> Tries:
-    """One more try, counted before it is looked at; -1 failures say that it is not looked at."""
+    """One more try, counted before it is looked at. While locked none is, and none counts."""
     if now < before.locked_until:
-        return replace(before, failures=-abs(before.failures))
-    failures = 1 + (abs(before.failures) if now - before.since < FORGET else 0)
+        return before
+    failures = 1 + (before.failures if now - before.since < FORGET else 0)
     since = before.since if failures > 1 else now
     over = failures - free
     pause = min(LOCK_FIRST << min(over, 10), LOCK_MOST) if over >= 0 else 0
     return Tries(failures, since, now + pause if pause else 0)
+
+
+async def _forget(engine: Engine, keys: list[str]) -> None:
+    now = engine.clock.now()
+    await engine.store.forget_tries(keys, now, now - FORGET)
 
 
 def _next(user: User) -> Step:
@@ -244,7 +247,7 @@ async def reset(engine: Engine, actor: str, user_id: str) -> tuple[User, str]:
     after = replace(before, password=hashed, password_at=0, totp="", totp_step=0)
     await _change(engine, actor, before, after, {"what": "reset"})
     keys = [_key("login", before.login), _key("code", before.id)]
-    await engine.store.forget_tries(keys, engine.clock.now() - FORGET)
+    await _forget(engine, keys)
     return after, password
 
 

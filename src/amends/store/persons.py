@@ -93,12 +93,13 @@ class Persons(Cold):
             await self.lock_stream(connection, f"tries {key}")
             query = select(tries.c.failures, tries.c.since, tries.c.locked_until)
             row = (await connection.execute(query.where(tries.c.key == key))).first()
-            made = count(Tries(*row) if row else Tries())
-            await _put(connection, key, asdict(made), bool(row))
-        return made
+            before = Tries(*row) if row else Tries()
+            await _put(connection, key, asdict(count(before)), bool(row))
+        return before
 
-    async def forget_tries(self, keys: list[str], before: Instant) -> None:
-        gone = or_(tries.c.key.in_(keys), tries.c.since < before)
+    async def forget_tries(self, keys: list[str], now: Instant, before: Instant) -> None:
+        old = and_(tries.c.since < before, tries.c.locked_until <= now)
+        gone = or_(tries.c.key.in_(keys), old)
         async with self.writing() as connection:
             await connection.execute(delete(tries).where(gone))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from amends.core.events import Event
 from amends.kernel.time import Instant
-from amends.store.spec import Head
 
-Make = Callable[[Head], Event]
+if TYPE_CHECKING:
+    from amends.store.spec import Head
+
+Make = Callable[["Head"], Event]
 
 
 class User(msgspec.Struct, frozen=True):
@@ -95,10 +97,10 @@ class PersonsStore(Protocol):
         ...
 
     async def count_try(self, key: str, count: Callable[[Tries], Tries]) -> Tries:
-        """Put what `count` makes of the tries under a key in their place, one at a time, and give
-        what it made."""
+        """Put what `count` makes of the tries under a key in their place, one at a time; gives
+        those that were there before."""
         ...
 
-    async def forget_tries(self, keys: list[str], before: Instant) -> None:
-        """Forget those under these keys, and all that began before then."""
+    async def forget_tries(self, keys: list[str], now: Instant, before: Instant) -> None:
+        """Forget those under these keys, and all that began before then and lock nothing now."""
         ...

@@ -19,6 +19,8 @@ from amends.core.events import Event
 from amends.core.order import Order, Payment
 from amends.core.postings import Entry
 from amends.kernel.time import Instant
+from amends.store.desk_spec import DeskStore
+from amends.store.persons_spec import PersonsStore
 
 
 class StoreUnavailable(Exception):
@@ -271,7 +273,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     signature: str
 
 
-class Store(Protocol):
+class Store(DeskStore, PersonsStore, Protocol):
     """A database. All methods raise StoreUnavailable when it is away, full, locked or slow."""
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:
