@@ -107,8 +107,14 @@ def _days(rows: list[DayRow], today: int) -> tuple[Day, ...]:
     made = []
     for day in range(today - DAYS + 1, today + 1):
         of_day = [row for row in rows if row.day == day]
-        sums = (sum(getattr(row, name) for row in of_day) for name in ("count", "amount"))
-        made.append(Day(day * DAY, *sums, sum(row.succeeded for row in of_day)))
+        made.append(
+            Day(
+                day * DAY,
+                sum(row.count for row in of_day),
+                sum(row.amount for row in of_day),
+                sum(row.succeeded for row in of_day),
+            )
+        )
     return tuple(made)
 
 

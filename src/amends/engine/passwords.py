@@ -63,7 +63,7 @@ def _right(hashed: str, password: str) -> bool:
 
 
 def weak(password: str, login: str) -> str:
-    """Why a password is refused, "" if it is not. Length counts, and nothing else (NIST SP 800-63B)."""
+    """Why a password is refused, "" if it is not. Length is what counts (NIST SP 800-63B)."""
     if len(password) < SHORTEST:
         return f"Take a password of at least {SHORTEST} characters; a sentence is easy to keep."
     if len(password) > LONGEST:
