@@ -1,0 +1,183 @@
+"""A served console with people, orders and refunds: the application and its engine on a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pyotp
+import uvicorn
+from msgspec.structs import replace
+
+from amends.core.events import Event, link
+from amends.core.requests import OrderIn, RefundIn
+from amends.doors.rest import app
+from amends.engine import actions, passwords, people
+from amends.engine.actions import Caller
+from amends.engine.config import parse
+from amends.engine.vault import Vault
+from amends.engine.wiring import Engine
+from amends.sim.serve import Sandbox, running
+from amends.store.open import connect
+from amends.store.persons_spec import User
+from tests.doors.conftest import order_body, settings
+
+KEY = base64.b64encode(b"the console's key of the tests!!").decode()
+PASSWORD = "correct horse battery staple"
+T = TypeVar("T")
+
+
+class Person:
+    """Somebody who works here, with a phone."""
+
+    def __init__(self, user: User, password: str, secret: str) -> None:
+        self.user, self.password, self.secret = user, password, secret
+
+    def code(self) -> str:
+        return pyotp.TOTP(self.secret).now()
+
+
+class World:
+    """What a browser test talks to."""
+
+    def __init__(self, engine: Engine, sandbox: Sandbox, url: str) -> None:
+        self.engine, self.sandbox, self.url = engine, sandbox, url
+        self.loop = asyncio.get_running_loop()
+        self._number = 0
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something where the engine runs."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def person(self, login: str, role: str, name: str = "") -> Person:
+        """Somebody with a password of their own and an enrolled phone."""
+        return self.do(self._person(login, role, name))
+
+    async def _person(self, login: str, role: str, name: str) -> Person:
+        engine = self.engine
+        before, _ = await people.add(engine, "cli:test", login, name, role)
+        secret = passwords.new_secret()
+        sealed = Vault(engine.config.console_key).seal(secret, f"totp {before.id}")
+        hashed = await passwords.Hashing().hash(PASSWORD)
+        after = replace(before, password=hashed, password_at=engine.clock.now(), totp=sealed)
+        now, fact = engine.clock.now(), engine.new_id()
+
+        def make(head: Any) -> Event:
+            body = {"user": before.id, "what": "test"}
+            return link(
+                *(head.stream, head.seq + 1, head.hash, now),
+                *("user.changed", "cli:test", fact, "", body),
+            )
+
+        assert await engine.store.change_user(before, after, make)
+        return Person(after, PASSWORD, secret)
+
+    def forget_code(self, person: Person) -> None:
+        """As if the code had not been used: tests sign in faster than codes change."""
+        self.do(self._forget_code(person))
+
+    async def _forget_code(self, person: Person) -> None:
+        before = await self.engine.store.user(person.user.id)
+        assert before is not None
+        now, fact = self.engine.clock.now(), self.engine.new_id()
+        body = {"user": before.id, "what": "test"}
+
+        def make(head: Any) -> Event:
+            return link(
+                *(head.stream, head.seq + 1, head.hash, now),
+                *("user.changed", "cli:test", fact, "", body),
+            )
+
+        if before.totp_step:
+            assert await self.engine.store.change_user(before, replace(before, totp_step=0), make)
+
+    def order(self, number: str, **more: Any) -> str:
+        """An order paid at the provider; its id."""
+        payment = f"pi_{number}"
+        wish = {"op": "payment", "id": payment, "amount": 10200, "currency": "eur"}
+        body = {**order_body(number, payment), **more}
+        amount = sum(tender["amount"] for tender in body["tenders"])
+        self.sandbox.control({**wish, "amount": amount})
+        report = msgspec.convert(body, OrderIn)
+        told = self.do(actions.report_order(self.engine, Caller("key:shop", "prn_shop"), report))
+        assert told.results[0].order is not None, told.results[0].refused
+        return told.results[0].order.id
+
+    def refund(self, order: str, actor: str = "key:support", **body: Any) -> str:
+        """A refund that is asked for; its id."""
+        wanted = msgspec.convert({"order": order, "reason": "damaged", **body}, RefundIn)
+        told = self.do(actions.request_refund(self.engine, Caller(actor, actor), wanted))
+        assert told.results[0].refund, told.results[0].refused
+        return told.results[0].refund
+
+    def rests(self, refund: str) -> None:
+        self.do(self.engine.wait_for(refund, 10))
+
+
+@contextmanager
+def served(folder: Path, **sections: Any) -> Iterator[World]:
+    """A world on a thread of its own, on any free port of 127.0.0.1."""
+    ready: list[World] = []
+    failed: list[BaseException] = []
+    begun, stop = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            asyncio.run(_live(folder, sections, ready, begun, stop))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            failed.append(error)
+        finally:
+            begun.set()
+
+    thread = threading.Thread(target=work, name="console world")
+    thread.start()
+    begun.wait()
+    try:
+        if failed:
+            raise failed[0]
+        yield ready[0]
+    finally:
+        stop.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+async def _live(
+    folder: Path,
+    sections: dict[str, Any],
+    ready: list[World],
+    begun: threading.Event,
+    stop: threading.Event,
+) -> None:
+    (folder / "console.key").write_text(KEY)
+    console = {"console": {"key": "file:console.key"}}
+    async with running() as sandbox:
+        raw = settings(sandbox.url, **{**console, **sections})
+        config = parse(raw, folder / "amends.toml")
+        store = connect(config.store.url)
+        await store.migrate()
+        await store.open()
+        engine = Engine(config, store)
+        await engine.start()
+        server = uvicorn.Server(
+            uvicorn.Config(app(engine), port=0, lifespan="off", log_config=None, ws="none")
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        ready.append(World(engine, sandbox, f"http://127.0.0.1:{port}"))
+        begun.set()
+        await asyncio.to_thread(stop.wait)
+        engine.hurry()
+        server.should_exit = True
+        await serving
+        await engine.stop()
+        await store.close()
