@@ -116,7 +116,7 @@ def _of_customers() -> None:
     op.create_table(
         "customer_days",
         *_keys("customer", "entity"),
-        *(_big("day", key=True)),
+        _big("day", key=True),
         *(_big(name) for name in (*tallied, *found)),
         sqlite_strict=True,
         sqlite_with_rowid=False,
