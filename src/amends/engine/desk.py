@@ -227,7 +227,6 @@ _DECLINE = Act(
 _CANCEL = Act(
     *("cancel", "agent", "Cancel"),
     "Takes the request back before anything leaves. Nothing is paid.",
-    "bad",
 )
 _GIVE_UP = Act(
     *("cancel", "agent", "Give up what failed"),

@@ -20,13 +20,14 @@ from amends.core.reasons import Reason, Refused
 from amends.engine import passwords
 from amends.engine.vault import Vault
 from amends.engine.wiring import Engine
-from amends.kernel.time import HOUR, MINUTE, Instant
+from amends.kernel.time import HOUR, MINUTE, SECOND, Instant
 from amends.store.persons_spec import Make, Session, Tries, User
 from amends.store.spec import Head
 
 STREAM = "system:people"
 ROLES = ("viewer", "agent", "reviewer", "finance", "admin")  # each may what those before it may
 IDLE, HOLDS, TOUCH = 30 * MINUTE, 12 * HOUR, 1 * MINUTE
+NAMES_FOR = 10 * SECOND
 STEP_HOLDS = 10 * MINUTE  # between password and code
 FREE_TRIES, FREE_FROM_PLACE = 5, 50  # failures before a login, or an address, has to wait
 LOCK_FIRST, LOCK_MOST = 1 * MINUTE, 15 * MINUTE
@@ -69,6 +70,8 @@ class Doorman:
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine, self.vault = engine, vault
         self._hashing = passwords.Hashing()
+        self._names: dict[str, str] = {}
+        self._named_at: Instant | None = None
 
     async def password(self, login: str, password: str, address: str) -> Step:
         """The first step. Raises Refused: UNAUTHENTICATED for a login or password that is wrong,
@@ -109,12 +112,13 @@ class Doorman:
         if not found:
             await self._failed(user.id, "code")
             raise Refused(Reason.UNAUTHENTICATED, "This code is wrong, or was used before.")
-        after = replace(user, totp_step=found)
         if step.secret:
-            after = replace(after, totp=self.vault.seal(step.secret, f"totp {user.id}"))
-        await self._changed(user, after, "code")
+            totp = self.vault.seal(step.secret, f"totp {user.id}")
+            await self._changed(user, replace(user, totp=totp, totp_step=found), "codes")
+        elif not await self._engine.store.take_code(user, found):
+            raise Refused(Reason.UNAUTHENTICATED, "This code is wrong, or was used before.")
         await _forget(self._engine, [key])
-        return await self._open(after, agent)
+        return await self._open(user, agent)
 
     def keep(self, step: Step) -> str:
         """A step as text for a cookie."""
@@ -148,6 +152,15 @@ class Doorman:
         if now - session.seen_at >= TOUCH:
             await self._engine.store.touch_session(session.hash, now)
         return session, user
+
+    async def names(self) -> dict[str, str]:
+        """How people are called, by actor ("person:usr_…"); may be some seconds old."""
+        now = self._engine.clock.monotonic()
+        if self._named_at is None or now - self._named_at > NAMES_FOR:
+            users = await self._engine.store.users()
+            self._names = {f"person:{user.id}": user.name for user in users}
+            self._named_at = now
+        return self._names
 
     async def sign_out(self, session: Session) -> None:
         """Ends the session, here and for whoever else has its cookie."""

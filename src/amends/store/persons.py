@@ -15,7 +15,6 @@ from amends.store.persons_spec import Make, Session, Tries, User
 from amends.store.schema import sessions, tries, users
 
 STREAM = "system:people"
-_PLAIN = {"totp_step", "failures", "locked_until"}  # what changes while a session goes on
 
 
 class Persons(Cold):
@@ -51,9 +50,14 @@ class Persons(Cold):
             if done.rowcount != 1:
                 return False
             await self.append_event(connection, STREAM, make)
-            if changed.keys() - _PLAIN:
-                await connection.execute(delete(sessions).where(sessions.c.user_id == before.id))
+            await connection.execute(delete(sessions).where(sessions.c.user_id == before.id))
         return True
+
+    async def take_code(self, user: User, step: int) -> bool:
+        fresh = and_(users.c.id == user.id, users.c.totp_step < step)
+        async with self.writing() as connection:
+            done = await connection.execute(update(users).where(fresh).values(totp_step=step))
+            return done.rowcount == 1
 
     async def session(self, hashed: str) -> tuple[Session, User] | None:
         found = await self.fetch(select(sessions).where(sessions.c.hash == hashed))

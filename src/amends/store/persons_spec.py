@@ -74,8 +74,12 @@ class PersonsStore(Protocol):
         ...
 
     async def change_user(self, before: User, after: User, make: Make) -> bool:
-        """False if it is not as it was `before`, by whoever's hand. Its sessions end with every
-        change but that of `totp_step`, and with one to a new password or role too."""
+        """False if it is not as it was `before`, by whoever's hand. Its sessions end."""
+        ...
+
+    async def take_code(self, user: User, step: int) -> bool:
+        """Note the time step of a code that was right. False if that one, or a later one, was
+        taken meanwhile."""
         ...
 
     async def session(self, hashed: str) -> tuple[Session, User] | None:

@@ -46,6 +46,7 @@ class Paper:
             "score": score,
             "verb": verb,
             "short": short,
+            "tail": tail,
             "plainly": lambda code: str(code).replace("_", " ").replace("-", " "),
         }
         self._made.globals |= {"asset": asset, "roles": ROLES, "ways": get_args(PayoutWay)}
@@ -125,6 +126,12 @@ def short(identifier: str) -> Markup:
     """A long id that may break where there is no room."""
     head, line, tail = str(identifier).rpartition("_")
     return Markup("{}{}<wbr>{}").format(head, line, tail) if line else escape(identifier)
+
+
+def tail(identifier: str) -> str:
+    """A long id by its end, which tells it from others: `rf_…4tw1g8m30w`."""
+    head, line, rest = identifier.rpartition("_")
+    return f"{head}{line}…{rest[-10:]}" if len(rest) > 12 else identifier
 
 
 @cache

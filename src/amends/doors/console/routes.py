@@ -155,6 +155,7 @@ class _Console:
         found = await self._doorman.session(visit.cookie(SESSION))
         if found is not None:
             visit.session, visit.user = found
+            visit.names = await self._doorman.names()
         elif route.role:
             return _to_sign_in(visit, posted)
         if posted:

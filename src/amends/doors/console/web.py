@@ -70,6 +70,7 @@ class Visit:
     form: Mapping[str, str] = field(default_factory=dict)
     session: Session | None = None
     user: User | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
     sets: list[tuple[str, str]] = field(default_factory=list)
 
     # -- cookies -------------------------------------------------------------------------------
@@ -148,6 +149,10 @@ class Visit:
         if self.user is None:
             raise Refused(Reason.UNAUTHENTICATED)
         return self.user
+
+    def who(self, actor: str) -> str:
+        """An actor as people know it."""
+        return self.names.get(actor, actor)
 
     @property
     def actor(self) -> str:

@@ -80,17 +80,7 @@ EVENTS = {
 }
 _TOLD = (
     *("now", "news", "state", "what", "status", "role", "user", "reason", "way", "reference"),
-    *(
-        "connection",
-        "kind",
-        "period",
-        "entity",
-        "name",
-        "refund",
-        "leg",
-        "payment",
-        "psp_refund_id",
-    ),
+    *("connection", "kind", "period", "entity", "name", "psp_refund_id"),
 )
 VERBS = {
     "approve": "Approved.",

@@ -58,7 +58,7 @@
       height: 260,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
       cursor: { y: false },
-      scales: { x: { time: true }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] }, n: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      scales: { x: { time: true, range: (u, low, high) => [low - 43200, high + 43200] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] }, n: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
         { ...axis, values: (u, all) => all.map((at) => new Date(at * 1000).toISOString().slice(5, 10)) },
         { ...axis, scale: "y", size: 70 },
