@@ -20,14 +20,13 @@ from amends.core.reasons import Reason, Refused
 from amends.engine import passwords
 from amends.engine.vault import Vault
 from amends.engine.wiring import Engine
-from amends.kernel.time import HOUR, MINUTE, SECOND, Instant
+from amends.kernel.time import HOUR, MINUTE, Instant
 from amends.store.persons_spec import Make, Session, Tries, User
 from amends.store.spec import Head
 
 STREAM = "system:people"
 ROLES = ("viewer", "agent", "reviewer", "finance", "admin")  # each may what those before it may
 IDLE, HOLDS, TOUCH = 30 * MINUTE, 12 * HOUR, 1 * MINUTE
-NAMES_FOR = 10 * SECOND
 STEP_HOLDS = 10 * MINUTE  # between password and code
 FREE_TRIES, FREE_FROM_PLACE = 5, 50  # failures before a login, or an address, has to wait
 LOCK_FIRST, LOCK_MOST = 1 * MINUTE, 15 * MINUTE
@@ -70,8 +69,6 @@ class Doorman:
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine, self.vault = engine, vault
         self._hashing = passwords.Hashing()
-        self._names: dict[str, str] = {}
-        self._named_at: Instant | None = None
 
     async def password(self, login: str, password: str, address: str) -> Step:
         """The first step. Raises Refused: UNAUTHENTICATED for a login or password that is wrong,
@@ -86,7 +83,7 @@ class Doorman:
         if user is None or not right:
             await self._failed(user.id if user else "", "password")
             raise Refused(Reason.UNAUTHENTICATED, "This login or this password is wrong.")
-        await _forget(self._engine, keys[:1])
+        await self._right(keys[:1], address)
         return _next(user)
 
     async def new_password(self, step: Step, password: str) -> Step:
@@ -117,8 +114,8 @@ class Doorman:
             await self._changed(user, replace(user, totp=totp, totp_step=found), "codes")
         elif not await self._engine.store.take_code(user, found):
             raise Refused(Reason.UNAUTHENTICATED, "This code is wrong, or was used before.")
-        await _forget(self._engine, [key])
-        return await self._open(user, agent)
+        await self._right([key], address)
+        return await self.open(user, agent)
 
     def keep(self, step: Step) -> str:
         """A step as text for a cookie."""
@@ -154,21 +151,16 @@ class Doorman:
         return session, user
 
     async def names(self) -> dict[str, str]:
-        """How people are called, by actor ("person:usr_…"); may be some seconds old."""
-        now = self._engine.clock.monotonic()
-        if self._named_at is None or now - self._named_at > NAMES_FOR:
-            users = await self._engine.store.users()
-            self._names = {f"person:{user.id}": user.name for user in users}
-            self._named_at = now
-        return self._names
+        """How people are called, by actor ("person:usr_…")."""
+        return {f"person:{user.id}": user.name for user in await self._engine.store.users()}
 
     async def sign_out(self, session: Session) -> None:
         """Ends the session, here and for whoever else has its cookie."""
         make = _event(self._engine, f"person:{session.user}", "sign_out.done", {})
         await self._engine.store.drop_session(session.hash, make)
 
-    async def _open(self, user: User, agent: str) -> Opened:
-        """Always with a cookie of its own: one from before signing in is worth nothing."""
+    async def open(self, user: User, agent: str) -> Opened:
+        """Begin a session of somebody who has proved who they are. Always with a cookie of its own: one from before signing in is worth nothing."""
         cookie, now = secrets.token_urlsafe(32), self._engine.clock.now()
         token = secrets.token_urlsafe(32)
         session = Session(_hash(cookie), user.id, token, now, now, now + HOLDS, agent[:200])
@@ -183,6 +175,11 @@ class Doorman:
             raise Refused(
                 Reason.RATE_LIMITED, "Too many tries. Wait a few minutes and sign in again."
             )
+
+    async def _right(self, keys: list[str], address: str) -> None:
+        """What was counted beforehand was no failure."""
+        await _forget(self._engine, keys)
+        await self._engine.store.count_try(_key("address", address), _uncounted)
 
     async def _failed(self, user_id: str, what: str) -> None:
         actor = f"person:{user_id}" if user_id else "person:unknown"
@@ -204,6 +201,10 @@ def _counted(before: Tries, now: Instant, free: int) -> Tries:
     over = failures - free
     pause = min(LOCK_FIRST << min(over, 10), LOCK_MOST) if over >= 0 else 0
     return Tries(failures, since, now + pause if pause else 0)
+
+
+def _uncounted(before: Tries) -> Tries:
+    return replace(before, failures=max(0, before.failures - 1), locked_until=0)
 
 
 async def _forget(engine: Engine, keys: list[str]) -> None:

@@ -70,6 +70,12 @@ def open_page(browser: Browser, **options: Any) -> Page:
     return page
 
 
+def enter(page: Page, world: World, person: Person) -> None:
+    """With a session that has begun already: for tests that are of something else."""
+    cookie = world.session(person)
+    page.context.add_cookies([{"name": "amends", "value": cookie, "url": world.url}])
+
+
 def sign_in(page: Page, world: World, person: Person) -> None:
     """As people do: login and password, then the code."""
     world.forget_code(person)

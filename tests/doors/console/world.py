@@ -33,6 +33,7 @@ from tests.doors.conftest import order_body, settings
 KEY = base64.b64encode(b"the console's key of the tests!!").decode()
 PASSWORD = "correct horse battery staple"
 T = TypeVar("T")
+_hashed: list[str] = []  # of that password, once: it takes long on purpose
 
 
 class Person:
@@ -66,8 +67,9 @@ class World:
         before, _ = await people.add(engine, "cli:test", login, name, role)
         secret = passwords.new_secret()
         sealed = Vault(engine.config.console_key).seal(secret, f"totp {before.id}")
-        hashed = await passwords.Hashing().hash(PASSWORD)
-        after = replace(before, password=hashed, password_at=engine.clock.now(), totp=sealed)
+        if not _hashed:
+            _hashed.append(await passwords.Hashing().hash(PASSWORD))
+        after = replace(before, password=_hashed[0], password_at=engine.clock.now(), totp=sealed)
         now, fact = engine.clock.now(), engine.new_id()
 
         def make(head: Any) -> Event:
@@ -79,6 +81,11 @@ class World:
 
         assert await engine.store.change_user(before, after, make)
         return Person(after, PASSWORD, secret)
+
+    def session(self, person: Person) -> str:
+        """The cookie of a session of theirs."""
+        doorman = people.Doorman(self.engine, Vault(self.engine.config.console_key))
+        return self.do(doorman.open(person.user, "a test")).cookie
 
     def forget_code(self, person: Person) -> None:
         """As if the code had not been used: tests sign in faster than codes change."""
