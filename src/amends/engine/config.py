@@ -116,6 +116,12 @@ class ConnectionConfig(msgspec.Struct, frozen=True):
     trust_anchors: bytes = b""
 
 
+class Console(msgspec.Struct, frozen=True):
+    """`[console]`, resolved; without a key none is served."""
+
+    key: bytes = b""
+
+
 class Config(msgspec.Struct, frozen=True):
     """Everything, resolved."""
 
@@ -127,7 +133,7 @@ class Config(msgspec.Struct, frozen=True):
     audit_dir: Path
     connections: Mapping[str, ConnectionConfig]
     accounts: Names = {}
-    console_key: bytes = b""  # empty: no console is served
+    console: Console = Console()
 
 
 _SECTIONS: dict[str, type] = {
@@ -186,7 +192,7 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
             name: _connection(name, _beside(path.parent, values)) for name, values in found.items()
         },
         accounts=accounts,
-        console_key=_console_key(parts["console"], path) if connections else b"",
+        console=Console(_console_key(parts["console"], path) if connections else b""),
     )
 
 

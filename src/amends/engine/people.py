@@ -160,7 +160,8 @@ class Doorman:
         await self._engine.store.drop_session(session.hash, make)
 
     async def open(self, user: User, agent: str) -> Opened:
-        """Begin a session of somebody who has proved who they are. Always with a cookie of its own: one from before signing in is worth nothing."""
+        """Begin a session of somebody who has proved who they are. Its cookie is always a new one:
+        one from before signing in is worth nothing."""
         cookie, now = secrets.token_urlsafe(32), self._engine.clock.now()
         token = secrets.token_urlsafe(32)
         session = Session(_hash(cookie), user.id, token, now, now, now + HOLDS, agent[:200])

@@ -66,7 +66,7 @@ class World:
         engine = self.engine
         before, _ = await people.add(engine, "cli:test", login, name, role)
         secret = passwords.new_secret()
-        sealed = Vault(engine.config.console_key).seal(secret, f"totp {before.id}")
+        sealed = Vault(engine.config.console.key).seal(secret, f"totp {before.id}")
         if not _hashed:
             _hashed.append(await passwords.Hashing().hash(PASSWORD))
         after = replace(before, password=_hashed[0], password_at=engine.clock.now(), totp=sealed)
@@ -84,7 +84,7 @@ class World:
 
     def session(self, person: Person) -> str:
         """The cookie of a session of theirs."""
-        doorman = people.Doorman(self.engine, Vault(self.engine.config.console_key))
+        doorman = people.Doorman(self.engine, Vault(self.engine.config.console.key))
         return self.do(doorman.open(person.user, "a test")).cookie
 
     def forget_code(self, person: Person) -> None:

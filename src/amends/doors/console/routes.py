@@ -56,7 +56,7 @@ ROUTES: tuple[Route, ...] = (
 
 def handlers(engine: Engine, meter: Meter) -> list[HTTPRouteHandler]:
     """The console's handlers; without a key only the page that says how to get one."""
-    if not engine.config.console_key:
+    if not engine.config.console.key:
         return [_nothing()]
     console = _Console(engine, meter)
     by_path: dict[str, list[Route]] = {}
@@ -85,7 +85,7 @@ def _handler(path: str | list[str], methods: list[str], handle: Any) -> HTTPRout
 class _Console:
     def __init__(self, engine: Engine, meter: Meter) -> None:
         self._engine, self._meter = engine, meter
-        self._doorman = Doorman(engine, Vault(engine.config.console_key))
+        self._doorman = Doorman(engine, Vault(engine.config.console.key))
         self._paper = Paper(engine.clock)
         self._shared: dict[str, Any] = {}
 

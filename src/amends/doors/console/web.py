@@ -207,4 +207,5 @@ def local(path: str) -> str:
     """Where to go on, if that is one of our own pages; else the first page."""
     inside = path == "/console" or path.startswith(("/console/", "/console?"))
     plain = path.isascii() and path.isprintable() and not set(path) & set('\\"<> ')
+    plain = plain and ".." not in path
     return path if inside and plain and "/console/sign-in" not in path else "/console"
