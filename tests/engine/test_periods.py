@@ -10,7 +10,8 @@ from amends.core.events import Event, link
 from amends.core.reasons import Reason, Refused
 from amends.engine import actions, audit, proof
 from amends.kernel.time import DAY, MINUTE, day_of
-from amends.store.spec import Head, Store
+from amends.store.records import Head
+from amends.store.spec import Store
 from tests.engine.lab import Lab
 
 

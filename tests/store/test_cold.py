@@ -11,7 +11,8 @@ from amends.core.events import Event, link
 from amends.kernel.canon import GENESIS
 from amends.kernel.check import InvariantBroken
 from amends.store import cold as cold_module
-from amends.store.spec import Batch, Checkpoint, Head, Inbound, Principal, RowRefused, Store
+from amends.store.records import Head
+from amends.store.spec import Batch, Checkpoint, Inbound, Principal, RowRefused, Store
 from tests.store.conftest import Another
 from tests.store.examples import NOW
 from tests.store.sql import rows_of, write

@@ -19,7 +19,8 @@ from amends.core.postings import Entry, Posting
 from amends.kernel.time import DAY, HOUR, day_of
 from amends.store import migrate
 from amends.store.open import connect
-from amends.store.spec import Batch, Head, PeriodClosed, Store
+from amends.store.records import Head
+from amends.store.spec import Batch, PeriodClosed, Store
 from tests.store.conftest import Another
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import cold, rows_of, run, write

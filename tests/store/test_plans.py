@@ -11,6 +11,9 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from amends.core.documents import DueDocument
+from amends.core.history import Draw, Label, Sight, Tally
+from amends.store.reads import encode_cursor
+from amends.store.records import ShopStats
 from amends.store.schema import metadata
 from amends.store.spec import Inbound, NoteText, Store
 from amends.store.sqlite import SqliteTurn
@@ -18,10 +21,14 @@ from tests.store.conftest import POSTGRES, SQLITE
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import cold, write
 from tests.store.test_credit_notes import NOTE
+from tests.store.test_judgements import a_judgement
 from tests.store.test_ledger import a_batch, an_entry
+from tests.store.test_rulebook import DRAFT, MODEL, POLICY, SAID, STOP
+from tests.store.test_signins import ADA, SESSION
 
 # What sums up or lists all there is reads all there is.
-WHOLE = ("periods", "postings", "principals", "processes")
+WHOLE = ("periods", "postings", "principals", "processes", "settings", "shop_stats")
+WHOLE += ("policies", "drafts", "models", "stops", "users")
 LAST = ("checkpoints",)  # read from its end, one row
 
 
@@ -38,7 +45,15 @@ async def a_busy_day(store: Store) -> None:
     waiting = {"order": order.id, "refund": order.refunds[0].id}
     batch.documents.append(DueDocument(NOW, msgspec.structs.replace(NOTE, **waiting)))
     refund = order.refunds[0]
+    batch.tallies.append(Tally("main", "c-1", 20_000, 1))
+    batch.sights.append(Sight("card", "a" * 64, "main", "c-1"))
+    batch.judged.append(a_judgement(1, order=order.id))
+    batch.labels.append(Label(order.id, refund.id, NOW, "review", True))
+    batch.draws.append(Draw("day", 1, 1))
     async with store.turn() as turn:
+        await turn.board()
+        await turn.history([("main", "c-1", (("card", "a" * 64),))], 20_000)
+        await turn.caps(["day"])
         await turn.answers([answer.key for answer in batch.answers])
         await turn.routes([("stripe-eu", "pi_1")])
         await turn.lock([order.id])
@@ -77,6 +92,49 @@ async def a_busy_day(store: Store) -> None:
     await store.quote("qt_1")
     await store.person("main", "c-1")
     await store.principal("a" * 64)
+    await a_day_at_the_desk(store)
+
+
+async def a_day_at_the_desk(store: Store) -> None:
+    """What decisions are made by and leave behind, and who signs in."""
+    await store.publish(POLICY, SAID)
+    await store.policies()
+    await store.put_draft(DRAFT, SAID)
+    await store.drafts()
+    await store.drop_draft(DRAFT.name, SAID)
+    await store.add_stop(STOP, SAID)
+    for active in (True, False):
+        await store.stops(active)
+    await store.lift_stop(STOP.id, NOW, "me", "", SAID)
+    await store.add_model(MODEL, SAID)
+    await store.models()
+    await store.model(MODEL.hash)
+    await store.set_setting("model.champion", "a", NOW, "me", SAID)
+    await store.settings()
+    await store.decisions(0, NOW, (1, "", ""), 10)
+    await store.labels(0, NOW, (1, "", "", ""), 10)
+    cursors = [encode_cursor((1, "", "")), ""]
+    for cursor in cursors:
+        await store.reviews({}, cursor, 10, NOW)
+        await store.reviews({"state": "closed", "assignee": "me"}, cursor, 10, NOW)
+    await store.amounts(NOW)
+    await store.put_shop_stats(ShopStats("shop-1", NOW, "{}"))
+    await store.shop_stats()
+    await store.add_user(ADA)
+    await store.user(ADA.id)
+    await store.user_by_login(ADA.login)
+    await store.users()
+    await store.change_user(ADA.id, {"role": "admin"}, {"role": "viewer"})
+    await store.add_session(SESSION)
+    await store.session(SESSION.hash)
+    await store.sessions(ADA.id)
+    await store.touch_session(SESSION.hash, NOW)
+    await store.drop_session(SESSION.hash)
+    await store.drop_sessions(ADA.id)
+    await store.count_try("k", NOW, NOW, 3, NOW)
+    await store.locked_until("k")
+    await store.clear_tries("k")
+    await store.forget_sign_ins(NOW)
 
 
 @pytest.mark.parametrize("store_url", [POSTGRES], indirect=True)
@@ -135,7 +193,7 @@ async def test_plans_of_sqlite(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     async with cold(store).reading() as connection:
         for sql in said:
             if re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)", sql):
-                asked = re.sub(r"\?|:\w+", "NULL", sql)
+                asked = re.sub(r"\?\d*|:\w+", "NULL", sql)
                 found = await connection.execute(text(f"EXPLAIN QUERY PLAN {asked}"))
                 plans += [f"{row[3]} IN {sql}" for row in found]
     scans = [plan for plan in plans if re.match(r"SCAN (?!CONSTANT)", plan)]

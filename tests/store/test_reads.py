@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from amends.core.order import Order
 from amends.store.reads import decode_cursor, encode_cursor
-from amends.store.spec import Batch, Head, Page, Store
+from amends.store.records import Head, Page
+from amends.store.spec import Batch, Store
 from tests.store.examples import NOW, an_order, next_event, recorded, refunded
 from tests.store.sql import write
 

@@ -17,8 +17,9 @@ from amends.core.order import Verdict
 from amends.store import migrate, rows, schema
 from amends.store.open import connect
 from amends.store.postgres import PostgresStore
+from amends.store.records import Head
 from amends.store.schema import AGGREGATE, APPEND_ONLY, ROUTING, metadata
-from amends.store.spec import Batch, Checkpoint, Head, RowRefused, Store, StoreUnavailable
+from amends.store.spec import Batch, Checkpoint, RowRefused, Store, StoreUnavailable
 from tests.store.conftest import POSTGRES
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import cold, everything, rows_of, run, write

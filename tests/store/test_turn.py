@@ -96,6 +96,8 @@ async def test_nothing_to_read_for_nothing_asked(store: Store) -> None:
         assert await turn.waiting([]) == []
         assert await turn.unmatched([]) == []
         assert await turn.parked([]) == []
+        assert await turn.history([], 0) == {}
+        assert await turn.caps([]) == {}
         await turn.write(Batch())
 
 

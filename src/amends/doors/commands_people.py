@@ -23,7 +23,7 @@ from amends.engine import people
 from amends.engine.config import Config
 from amends.engine.wiring import Engine
 from amends.kernel.time import rfc3339
-from amends.store.persons_spec import User
+from amends.store.records import User
 
 user_group = typer.Typer(
     no_args_is_help=True, help="Add, list, change and disable who signs in to the console."

@@ -43,7 +43,8 @@ from amends.engine.asks import Ask, Rendered, Result, Told
 from amends.engine.wiring import Engine
 from amends.kernel.canon import digest
 from amends.kernel.time import MINUTE, Instant, day_of
-from amends.store.spec import AnswerKey, Head, NoteText, Person, Principal, QuoteRow
+from amends.store.records import Head
+from amends.store.spec import AnswerKey, NoteText, Person, Principal, QuoteRow
 
 QUOTE_FOR = 30 * MINUTE
 Render = Callable[[Result], Rendered]

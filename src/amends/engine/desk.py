@@ -17,7 +17,7 @@ from amends.engine.views import event_view, order_view, refund_view
 from amends.engine.wiring import Engine
 from amends.gateways.registry import HEARING
 from amends.kernel.time import DAY, Instant
-from amends.store.desk_spec import DayRow, Past
+from amends.store.pages_spec import DayRow, Past
 
 DAYS = 30  # of the overview
 DISPUTE_DAYS = 90  # a dispute comes weeks after its order
@@ -298,22 +298,20 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 async def queue(engine: Engine, cursor: str) -> tuple[list[Waiting], str]:
-    """Refunds that wait for a person, the longest first, and the cursor of the next page. Raises
-    ValueError for a cursor of another list."""
-    page = await engine.store.queue(cursor, SHOWN)
+    """Refunds that wait for a person, the soonest due first, and the cursor of the next page.
+    Raises ValueError for a cursor of another list."""
+    page = await engine.store.reviews({}, cursor, SHOWN, engine.clock.now())
     orders = await engine.store.orders_of([item["order"] for item in page.items])
     found = []
     for item in page.items:
         order = orders.get(item["order"])
-        refund = order.refund(item["id"]) if order else None
-        if order is None or refund is None or refund.stage != "review":
-            continue  # decided between the two reads
-        verdict = refund.verdict
+        refund = order.refund(item["refund"]) if order else None
+        if order is None or refund is None:
+            continue
         waiting = Waiting(
-            *(refund.id, order.id, order.source.order_id, refund.amount, order.currency),
-            *(refund.reason, refund.requested_by, refund.created_at, refund.decide_by),
-            verdict.score_bp if verdict else 0,
-            verdict.rule if verdict else "",
+            *(refund.id, order.id, order.source.order_id, item["amount"], item["currency"]),
+            *(item["reason"], refund.requested_by, item["created_at"], item["due"]),
+            *(item["score_bp"], item["rule"]),
             any(leg.kind == "manual" for leg in refund.legs),
         )
         found.append(waiting)

@@ -13,7 +13,7 @@ import secrets
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from amends.core.events import Event, EventType, link
 from amends.core.reasons import Reason, Refused
@@ -21,16 +21,15 @@ from amends.engine import passwords
 from amends.engine.vault import Vault
 from amends.engine.wiring import Engine
 from amends.kernel.time import HOUR, MINUTE, Instant
-from amends.store.persons_spec import Make, Session, Tries, User
-from amends.store.spec import Head
+from amends.store.desk_spec import Make
+from amends.store.records import Head, Session, User
 
 STREAM = "system:people"
 ROLES = ("viewer", "agent", "reviewer", "finance", "admin")  # each may what those before it may
 IDLE, HOLDS, TOUCH = 30 * MINUTE, 12 * HOUR, 1 * MINUTE
 STEP_HOLDS = 10 * MINUTE  # between password and code
-FREE_TRIES, FREE_FROM_PLACE = 5, 50  # failures before a login, or an address, has to wait
-LOCK_FIRST, LOCK_MOST = 1 * MINUTE, 15 * MINUTE
-FORGET = 1 * HOUR  # failures older than this do not count any more
+FREE_TRIES, FREE_FROM_PLACE = 5, 50  # that fail, before a login, or an address, has to wait
+LOCKED = 15 * MINUTE  # so long, and failures that began longer ago do not count any more
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,99}")
 
 Next = Literal["password", "enrol", "code"]
@@ -74,16 +73,14 @@ class Doorman:
         """The first step. Raises Refused: UNAUTHENTICATED for a login or password that is wrong,
         RATE_LIMITED after too many of them."""
         login = login.strip().lower()[:200]
-        keys = [_key("login", login), _key("address", address)]
-        await self._count(keys[0], FREE_TRIES)
-        await self._count(keys[1], FREE_FROM_PLACE)
+        key = await self._begin("login", login, address)
         user = await self._engine.store.user_by_login(login)
         hashed = user.password if user and not user.disabled_at else ""
         right = await self._hashing.right(hashed, password[: passwords.LONGEST + 1])
         if user is None or not right:
-            await self._failed(user.id if user else "", "password")
+            await self._failed(user.id if user else "", "password", address)
             raise Refused(Reason.UNAUTHENTICATED, "This login or this password is wrong.")
-        await self._right(keys[:1], address)
+        await self._engine.store.clear_tries(key)
         return _next(user)
 
     async def new_password(self, step: Step, password: str) -> Step:
@@ -101,20 +98,20 @@ class Doorman:
         """The last step: the code of the authenticator app, which is enrolled with it the first
         time. Raises Refused as `password` does."""
         user, now = step.user, self._engine.clock.now()
-        key = _key("code", user.id)
-        await self._count(key, FREE_TRIES)
-        await self._count(_key("address", address), FREE_FROM_PLACE)
+        key = await self._begin("code", user.id, address)
         secret = step.secret or self.vault.open(user.totp, f"totp {user.id}") or ""
         found = passwords.step_of(secret, code, now, user.totp_step) if secret else 0
         if not found:
-            await self._failed(user.id, "code")
+            await self._failed(user.id, "code", address)
             raise Refused(Reason.UNAUTHENTICATED, "This code is wrong, or was used before.")
         if step.secret:
             totp = self.vault.seal(step.secret, f"totp {user.id}")
             await self._changed(user, replace(user, totp=totp, totp_step=found), "codes")
-        elif not await self._engine.store.take_code(user, found):
+        elif not await self._engine.store.change_user(
+            user.id, {"totp_step": found}, {"totp_step": user.totp_step}
+        ):
             raise Refused(Reason.UNAUTHENTICATED, "This code is wrong, or was used before.")
-        await self._right([key], address)
+        await self._engine.store.clear_tries(key)
         return await self.open(user, agent)
 
     def keep(self, step: Step) -> str:
@@ -139,10 +136,10 @@ class Doorman:
 
     async def session(self, cookie: str) -> tuple[Session, User] | None:
         """The session a cookie names, None if it has ended: by idleness, age, or its user's."""
-        found = await self._engine.store.session(_hash(cookie)) if cookie else None
-        if found is None:
+        session = await self._engine.store.session(_hash(cookie)) if cookie else None
+        user = await self._engine.store.user(session.user_id) if session else None
+        if session is None or user is None:
             return None
-        session, user = found
         now = self._engine.clock.now()
         if user.disabled_at or now >= session.expires_at or now - session.seen_at >= IDLE:
             return None
@@ -156,61 +153,52 @@ class Doorman:
 
     async def sign_out(self, session: Session) -> None:
         """Ends the session, here and for whoever else has its cookie."""
-        make = _event(self._engine, f"person:{session.user}", "sign_out.done", {})
-        await self._engine.store.drop_session(session.hash, make)
+        if await self._engine.store.drop_session(session.hash):
+            await self._note(f"person:{session.user_id}", "sign_out.done", {})
 
     async def open(self, user: User, agent: str) -> Opened:
         """Begin a session of somebody who has proved who they are. Its cookie is always a new one:
         one from before signing in is worth nothing."""
         cookie, now = secrets.token_urlsafe(32), self._engine.clock.now()
         token = secrets.token_urlsafe(32)
-        session = Session(_hash(cookie), user.id, token, now, now, now + HOLDS, agent[:200])
-        make = _event(self._engine, f"person:{user.id}", "sign_in.done", {})
-        await self._engine.store.add_session(session, make)
+        await self._engine.store.forget_sign_ins(now - LOCKED)
+        await self._note(f"person:{user.id}", "sign_in.done", {})  # no session without its event
+        await self._engine.store.add_session(
+            Session(_hash(cookie), user.id, "", token, now, now, now + HOLDS, agent[:200])
+        )
         return Opened(cookie, user)
 
-    async def _count(self, key: str, free: int) -> None:
+    async def _begin(self, kind: str, name: str, address: str) -> str:
+        """Count a try before it is looked at, so that many at once are counted too; the key to
+        clear if it was right. Raises Refused(RATE_LIMITED)."""
+        store, now = self._engine.store, self._engine.clock.now()
+        key = _key(kind, name)
+        waits = max(await store.locked_until(key), await store.locked_until(_place(address)))
+        if waits <= now:
+            since, most = now - LOCKED, FREE_TRIES + 1
+            waits = await store.count_try(key, now, since, most, now + LOCKED)
+        if waits > now:
+            minutes = (waits - now + MINUTE - 1) // MINUTE
+            detail = f"Too many tries. Wait {minutes} minutes and sign in again."
+            raise Refused(Reason.RATE_LIMITED, detail)
+        return key
+
+    async def _failed(self, user_id: str, what: str, address: str) -> None:
         now = self._engine.clock.now()
-        was = await self._engine.store.count_try(key, lambda before: _counted(before, now, free))
-        if now < was.locked_until:
-            raise Refused(
-                Reason.RATE_LIMITED, "Too many tries. Wait a few minutes and sign in again."
-            )
-
-    async def _right(self, keys: list[str], address: str) -> None:
-        """What was counted beforehand was no failure."""
-        await _forget(self._engine, keys)
-        await self._engine.store.count_try(_key("address", address), _uncounted)
-
-    async def _failed(self, user_id: str, what: str) -> None:
+        await self._engine.store.count_try(
+            _place(address), now, now - LOCKED, FREE_FROM_PLACE, now + LOCKED
+        )
         actor = f"person:{user_id}" if user_id else "person:unknown"
-        await self._engine.store.note(_event(self._engine, actor, "sign_in.failed", {"what": what}))
+        await self._note(actor, "sign_in.failed", {"what": what})
+
+    async def _note(self, actor: str, type_: EventType, body: dict[str, Any]) -> None:
+        make = _event(self._engine, actor, type_, body)
+        await self._engine.store.append_system(STREAM, make)
 
     async def _changed(self, before: User, after: User, what: str) -> None:
-        body = {"user": before.id, "what": what}
-        make = _event(self._engine, f"person:{before.id}", "user.changed", body)
-        if not await self._engine.store.change_user(before, after, make):
-            raise Refused(Reason.UNAUTHENTICATED, "This code is wrong, or was used before.")
-
-
-def _counted(before: Tries, now: Instant, free: int) -> Tries:
-    """One more try, counted before it is looked at. While locked none is, and none counts."""
-    if now < before.locked_until:
-        return before
-    failures = 1 + (before.failures if now - before.since < FORGET else 0)
-    since = before.since if failures > 1 else now
-    over = failures - free
-    pause = min(LOCK_FIRST << min(over, 10), LOCK_MOST) if over >= 0 else 0
-    return Tries(failures, since, now + pause if pause else 0)
-
-
-def _uncounted(before: Tries) -> Tries:
-    return replace(before, failures=max(0, before.failures - 1), locked_until=0)
-
-
-async def _forget(engine: Engine, keys: list[str]) -> None:
-    now = engine.clock.now()
-    await engine.store.forget_tries(keys, now, now - FORGET)
+        actor = f"person:{before.id}"
+        if not await _put(self._engine, actor, before, after, {"what": what}):
+            raise Refused(Reason.UNAUTHENTICATED, "Somebody was faster. Sign in again.")
 
 
 def _next(user: User) -> Step:
@@ -232,6 +220,10 @@ def _key(kind: str, text: str) -> str:
     return _hash(f"{kind} {text}")
 
 
+def _place(address: str) -> str:
+    return _key("address", address)
+
+
 # -- who works here --------------------------------------------------------------------------------
 
 
@@ -247,7 +239,8 @@ async def add(engine: Engine, actor: str, login: str, name: str, role: str) -> t
         raise Refused(Reason.VALIDATION, "A name has up to 100 characters.")
     password = passwords.one_time()
     hashed = await passwords.Hashing().hash(password)
-    user = User(f"usr_{engine.new_id()}", login, name, role, hashed, engine.clock.now())
+    now = engine.clock.now()
+    user = User(f"usr_{engine.new_id()}", login, name, role, hashed, created_at=now)
     body = {"user": user.id, "role": role}
     if not await engine.store.add_user(user, _event(engine, actor, "user.added", body)):
         raise Refused(Reason.VALIDATION, "There is a user with this login already.")
@@ -261,8 +254,8 @@ async def reset(engine: Engine, actor: str, user_id: str) -> tuple[User, str]:
     hashed = await passwords.Hashing().hash(password)
     after = replace(before, password=hashed, password_at=0, totp="", totp_step=0)
     await _change(engine, actor, before, after, {"what": "reset"})
-    keys = [_key("login", before.login), _key("code", before.id)]
-    await _forget(engine, keys)
+    for key in (_key("login", before.login), _key("code", before.id)):
+        await engine.store.clear_tries(key)
     return after, password
 
 
@@ -316,9 +309,22 @@ def _check_role(role: str) -> None:
 async def _change(
     engine: Engine, actor: str, before: User, after: User, body: dict[str, Any]
 ) -> None:
-    make = _event(engine, actor, "user.changed", {"user": before.id, **body})
-    if not await engine.store.change_user(before, after, make):
+    if not await _put(engine, actor, before, after, body):
         raise Refused(Reason.WRONG_STATE, "Somebody else changed this user meanwhile; look again.")
+
+
+async def _put(engine: Engine, actor: str, before: User, after: User, body: dict[str, Any]) -> bool:
+    """Change what differs, if nobody was faster. Sessions end first, and those that began in
+    between end after: no crash leaves one that should have ended."""
+    was, now = asdict(before), asdict(after)
+    changes = {name: value for name, value in now.items() if value != was[name]}
+    expect = {name: was[name] for name in changes}
+    make = _event(engine, actor, "user.changed", {"user": before.id, **body})
+    await engine.store.drop_sessions(before.id)
+    if not await engine.store.change_user(before.id, changes, expect, make):
+        return False
+    await engine.store.drop_sessions(before.id)
+    return True
 
 
 def _event(engine: Engine, actor: str, type_: EventType, body: dict[str, Any]) -> Make:

@@ -12,7 +12,7 @@ from amends.core.reasons import Reason, Refused
 from amends.engine.views import event_view, order_view, payment_view, refund_view
 from amends.engine.wiring import Engine
 from amends.kernel.time import Instant, rfc3339
-from amends.store.spec import Page
+from amends.store.records import Page
 
 PAGE_MAX = 200
 

@@ -26,7 +26,8 @@ from msgspec.structs import replace
 
 from amends.kernel.canon import GENESIS, canonical, digest
 from amends.kernel.time import MINUTE, Clock
-from amends.store.spec import Checkpoint, Head, Store
+from amends.store.records import Head
+from amends.store.spec import Checkpoint, Store
 
 OVERLAP = 2 * MINUTE  # a transaction may commit this long after its events' instants
 

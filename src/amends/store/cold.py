@@ -16,8 +16,9 @@ from amends.kernel.check import invariant
 from amends.kernel.time import Instant
 from amends.store import rows
 from amends.store.reads import Reads
+from amends.store.records import Head
 from amends.store.schema import checkpoints, events, inbox, principals, processes
-from amends.store.spec import Checkpoint, Head, Principal
+from amends.store.spec import Checkpoint, Principal
 
 WRITES = "amends_writes"  # execution option of a connection that will write
 EXPIRE_ROWS = 5_000  # raw bodies blanked in one transaction

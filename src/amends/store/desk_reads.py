@@ -11,8 +11,9 @@ from amends.core.events import Event
 from amends.core.order import Order
 from amends.kernel.time import DAY, Instant
 from amends.store import rows
-from amends.store.desk_spec import DayRow, Found, Heard, Past
+from amends.store.pages_spec import DayRow, Found, Heard, Past
 from amends.store.reads import Reads, decode_cursor, literal, page_of
+from amends.store.records import Page
 from amends.store.schema import (
     customer_days,
     decisions,
@@ -25,8 +26,8 @@ from amends.store.schema import (
     payments,
     people,
     refunds,
+    reviews,
 )
-from amends.store.spec import Page
 
 LOOKED_AT = 5_000  # messages among which those of one connection are looked for
 SAME_NAME = 20  # orders that one name leads to, at most
@@ -177,24 +178,11 @@ class DeskReads(Reads):
         return [Heard(name, at, count, int(waiting)) for name, at, count, waiting in found]
 
     # -- reviews ---------------------------------------------------------------------------------
-    async def queue(self, cursor: str, limit: int) -> Page:
-        r = refunds.c
-        query = select(
-            *(r.id, r.order_id.label("order"), r.amount, r.currency, r.reason),
-            *(r.requested_by, r.created_at),
-        ).where(r.state == literal("review"))
-        if cursor:
-            query = query.where(
-                tuple_(r.created_at, r.id) > tuple_(*decode_cursor(cursor, (int, str)))
-            )
-        query = query.order_by(r.created_at, r.id).limit(limit + 1)
-        items = [dict(row._mapping) for row in await self.fetch(query)]
-        return page_of(items, [(item["created_at"], item["id"]) for item in items], limit)
-
     async def queue_mark(self) -> str:
-        r = refunds.c
-        query = select(r.created_at, r.id).where(r.state == literal("review"))
-        found = await self.fetch(query.order_by(r.created_at, r.id).limit(LOOKED_AT))
+        r = reviews.c
+        query = select(r.due, r.order_id, r.refund_id, r.assignee, r.snoozed_until, r.escalated)
+        query = query.where(r.state == literal("open"))
+        found = await self.fetch(query.order_by(r.due, r.order_id, r.refund_id).limit(LOOKED_AT))
         return hashlib.sha256(repr([tuple(row) for row in found]).encode()).hexdigest()[:16]
 
     async def orders_of(self, order_ids: Sequence[str]) -> dict[str, Order]:

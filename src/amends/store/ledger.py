@@ -20,6 +20,7 @@ from amends.kernel.time import Instant, day_of
 from amends.store import rows
 from amends.store.cold import Cold
 from amends.store.reads import decode_cursor, literal, page_of
+from amends.store.records import Head, Page
 from amends.store.schema import (
     balance_lines,
     balance_marks,
@@ -31,7 +32,7 @@ from amends.store.schema import (
     postings,
     refunds,
 )
-from amends.store.spec import CreditNote, Head, Page
+from amends.store.spec import CreditNote
 
 # What stands at an instant: the last balances kept before it, and every entry since. One statement,
 # so that an entry that takes kept balances back is seen together with that.

@@ -20,12 +20,12 @@ import asyncpg
 from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, Text, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from amends.core.history import History
 from amends.core.order import Order
 from amends.kernel.time import Instant
-from amends.store import migrate, rows
+from amends.store import migrate, past, rows
 from amends.store.desk_reads import DeskReads
-from amends.store.ledger import Ledger
-from amends.store.persons import Persons
+from amends.store.signins import SigningIn
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -38,6 +38,7 @@ from amends.store.spec import (
     RowRefused,
     StoreUnavailable,
     Turn,
+    Wanted,
 )
 from amends.store.steps import RACED, STEPS, Step, Work, joined, work
 
@@ -70,6 +71,25 @@ _SEPARATORS = ("\x1f", "\x1e", "\x1d", "\x1c", *(chr(code) for code in range(0xF
 
 _INBOX = ", ".join(f"i.{name}" for name in STEPS["inbox"].columns)
 _ANSWER = ", ".join(f"a.{name}" for name in STEPS["answers"].columns)
+
+_DAYS = f"""
+    SELECT k.entity, k.customer, s.*
+    FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(entity, customer, day)
+    CROSS JOIN LATERAL ({past.summed("k.customer", "k.entity", "k.day")}) AS s
+"""
+_SEEN = f"""
+    SELECT k.kind, k.value, s.customer FROM unnest($1::text[], $2::text[]) AS k(kind, value)
+    CROSS JOIN LATERAL (
+      SELECT customer FROM sightings WHERE kind = k.kind AND value = k.value
+      ORDER BY entity, customer LIMIT {past.OTHERS}
+    ) AS s
+"""
+# Both in the order of the names. Whoever makes a row holds it like one that locked it.
+_MAKE_CAPS = """
+    INSERT INTO caps (bucket, amount, count) SELECT name, 0, 0 FROM unnest($1::text[]) AS k(name)
+    ON CONFLICT (bucket) DO NOTHING
+"""
+_LOCK_CAPS = "SELECT bucket FROM caps WHERE bucket = ANY($1) ORDER BY bucket FOR UPDATE"
 
 _CLAIM = """
     WITH picked AS (
@@ -235,6 +255,23 @@ class PostgresTurn:
         )
         return [rows.to_inbound(row) for row in found]
 
+    async def board(self) -> int:
+        found = await self._fetch("SELECT value FROM settings WHERE key = 'board'")
+        return int(found[0][0]) if found else 0
+
+    async def history(self, wanted: Sequence[Wanted], day: int) -> dict[tuple[str, str], History]:
+        who = past.merged(wanted)
+        days = await self._by_keys(_DAYS, [(*key, day) for key in who])
+        found = await self._by_keys(_SEEN, past.fingerprints(who.values()))
+        return past.histories(who, days, found)
+
+    async def caps(self, buckets: Sequence[str]) -> dict[str, tuple[int, int]]:
+        names = [(name,) for name in sorted(set(buckets))]
+        await self._by_keys(_MAKE_CAPS, names)
+        await self._by_keys(_LOCK_CAPS, names)
+        reading = "SELECT bucket, amount, count FROM caps WHERE bucket = ANY($1)"
+        return {name: (a, n) for name, a, n in await self._by_keys(reading, names)}
+
     async def write(self, batch: Batch) -> None:
         steps = work(batch, self._locked, self._waited)
         if not steps:
@@ -263,7 +300,7 @@ class PostgresTurn:
             raise self.broken from error
 
 
-class PostgresStore(DeskReads, Persons, Ledger):
+class PostgresStore(DeskReads, SigningIn):
     """A PostgreSQL database by its URL (`postgresql://user@host/name`, libpq's parameters)."""
 
     def __init__(self, url: str) -> None:
@@ -378,7 +415,7 @@ class PostgresStore(DeskReads, Persons, Ledger):
             async with self._connection() as connection, self.translated():
                 await connection.execute(_GIVE_UP, holder, *zip(*sorted(claims), strict=True))
 
-    # -- what Cold and Ledger leave to us --------------------------------------------------------
+    # -- what the cold half leaves to us ----------------------------------------------------------
     async def lock_books(self, connection: AsyncConnection) -> None:
         lock = "SELECT pg_advisory_xact_lock(hashtextextended('amends-books', 0))"
         await connection.execute(text(lock))

@@ -35,6 +35,7 @@ from amends.core.postings import Entry
 from amends.kernel.canon import canonical
 from amends.kernel.time import Instant
 from amends.store import migrate, rows
+from amends.store.records import Head, Page
 from amends.store.schema import (
     checkpoints,
     entries,
@@ -51,14 +52,13 @@ from amends.store.schema import (
     principals,
     quotes,
     refunds,
+    reviews,
 )
 from amends.store.spec import (
     Books,
     Checkpoint,
-    Head,
     Inbound,
     NoteText,
-    Page,
     Person,
     Principal,
     QuoteRow,
@@ -390,6 +390,7 @@ class Reads(ABC):
             "orders_parked": select(func.count())
             .select_from(orders)
             .where(orders.c.parked == literal_column("true")),
+            "reviews_overdue": _count_state(reviews.c.state, "open").where(reviews.c.due <= now),
         }
         query = select(*(q.scalar_subquery().label(name) for name, q in counted.items()))
         ((due,),) = await self.fetch(_DUE.bindparams(now=now))

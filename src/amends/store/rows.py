@@ -13,16 +13,17 @@ import msgspec
 from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
+from amends.core.history import Judged, Label, Sight, Stop, Tally
 from amends.core.order import Order, Payment, Refund, amount_succeeded, shown_state
 from amends.core.postings import Entry, Posting, Worth
 from amends.kernel.canon import canonical
 from amends.kernel.time import Instant, day_of
+from amends.store.records import DraftRow, Head, ModelRow, PolicyRow, Session, StopRow, User
 from amends.store.spec import (
     Answer,
     AnswerKey,
     Checkpoint,
     CreditNote,
-    Head,
     Inbound,
     Lease,
     NoteText,
@@ -129,6 +130,60 @@ def legs(order: Order, r: Refund) -> Iterator[Row]:
             leg.amount,
             leg.psp_refund_id,
         )
+
+
+WAITING = ("review", "awaiting_return")  # for a person, for goods: stages of a refund
+
+
+def waits(r: Refund | None) -> bool:
+    """It is in the queue of reviews."""
+    return r is not None and r.stage in WAITING
+
+
+def review(order: Order, r: Refund) -> Row:
+    """A refund that waits, or no longer does."""
+    open_ = waits(r)
+    verdict = r.verdict
+    return (
+        order.id,
+        r.id,
+        order.entity,
+        "open" if open_ else "closed",
+        "",  # role
+        "",  # assignee
+        r.decide_by,
+        0,  # snoozed_until
+        0,  # escalated
+        r.amount,
+        order.currency,
+        verdict.score_bp if verdict else 0,
+        verdict.rule if verdict else "",
+        r.reason,
+        order.last_at,
+        0 if open_ else order.last_at,
+    )
+
+
+def judged(j: Judged) -> Row:
+    return (
+        *(j.order, j.refund, j.at, j.policy, j.rule, j.outcome, j.score_bp, j.model, j.amount),
+        *(j.fields, j.features, j.shadows, j.rows, j.statutory),
+    )
+
+
+def label(x: Label) -> Row:
+    return (x.order, x.refund, x.source, x.at, x.abuse)
+
+
+def tally(t: Tally) -> Row:
+    return (
+        *(t.customer, t.entity, t.day, t.orders, t.order_value, t.order_max, t.refunds),
+        *(t.refund_value, t.not_received, t.disputes, t.not_returned, t.findings),
+    )
+
+
+def sight(s: Sight) -> Row:
+    return (s.value, s.kind, s.entity, s.customer)
 
 
 def event(e: Event) -> Row:
@@ -264,7 +319,54 @@ def checkpoint(c: Checkpoint) -> Row:
     return (c.number, c.at, c.orders, heads, c.previous, c.key_id, c.signature)
 
 
+def stop(s: Stop) -> Row:
+    return (s.id, s.scope, s.key, s.why, s.actor, s.at, 0, "", "")
+
+
+def policy(p: PolicyRow) -> Row:
+    return (p.number, p.hash, p.name, p.doc, p.effective_from, p.at, p.actor)
+
+
+def draft(d: DraftRow) -> Row:
+    return (d.name, d.doc, d.hash, d.shadow, d.at, d.actor)
+
+
+def model(m: ModelRow) -> Row:
+    return (m.hash, m.kind, m.name, m.model, m.meta, m.at, m.actor)
+
+
+def user(u: User) -> Row:
+    return (
+        *(u.id, u.login, u.name, u.role, u.password, u.totp, u.totp_step, u.created_at),
+        *(u.disabled_at, u.failures, u.locked_until, u.password_at),
+    )
+
+
+def session(s: Session) -> Row:
+    return (*(s.hash, s.user_id, s.stage, s.csrf, s.created_at, s.seen_at, s.expires_at, s.agent),)
+
+
 # -- from rows
+
+
+def to_judged(row: Sequence[Any]) -> Judged:
+    values = [*row]
+    values[-1] = bool(values[-1])
+    return Judged(*values)
+
+
+def to_label(row: Sequence[Any]) -> Label:
+    order, refund_id, source, at, abuse = row
+    return Label(order, refund_id, at, source, bool(abuse))
+
+
+def to_stop(row: Sequence[Any]) -> StopRow:
+    return StopRow(Stop(*row[:6]), *row[6:])
+
+
+def to_draft(row: Sequence[Any]) -> DraftRow:
+    name, doc, hash_, shadow, at, actor = row
+    return DraftRow(name, doc, hash_, bool(shadow), at, actor)
 
 
 def to_order(state: str) -> Order:

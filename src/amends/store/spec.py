@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from amends.core.documents import Document, DueDocument
 from amends.core.effects import Effect
 from amends.core.events import Event
+from amends.core.history import Draw, History, Judged, Label, Sight, Tally
 from amends.core.order import Order, Payment
 from amends.core.postings import Entry
 from amends.kernel.time import Instant
-from amends.store.desk_spec import DeskStore
-from amends.store.persons_spec import PersonsStore
+from amends.store.desk_spec import Judgements, Rulebook, SignIns
+from amends.store.pages_spec import Desk
+from amends.store.records import Head, Page
 
 
 class StoreUnavailable(Exception):
@@ -145,6 +147,10 @@ class Batch:
     an order id and must be new or equal (else Retry; the next round sees who has it); `aliases`,
     further ids of payments, likewise, but one that is taken stays with whom it is. `answers`
     must be new (else Retry). `people` are upserted, unless what is stored is newer.
+
+    `tallies` and `draws` are added to what is stored of that day or bucket, all of a batch at once;
+    `sights` are kept once. Of several judgements of a refund, or labels of one source, the last is
+    kept. A refund that waits for a person or for goods, and one that did, has its row of `reviews`.
     """
 
     def __init__(self) -> None:
@@ -163,6 +169,15 @@ class Batch:
         self.people: list[Person] = []
         self.notes: list[NoteText] = []
         self.quotes: list[QuoteRow] = []
+        self.tallies: list[Tally] = []
+        self.sights: list[Sight] = []
+        self.judged: list[Judged] = []
+        self.labels: list[Label] = []
+        self.draws: list[Draw] = []
+
+
+# (entity, customer, the (kind, value) of each fingerprint the order came with)
+Wanted: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 class Turn(Protocol):
@@ -198,6 +213,26 @@ class Turn(Protocol):
         """Rows parked at these orders, by (order, seq)."""
         ...
 
+    async def board(self) -> int:
+        """A number that rises with whatever decisions are made by: policies, stops, models,
+        settings. 0 before the first."""
+        ...
+
+    async def history(self, wanted: Sequence[Wanted], day: int) -> dict[tuple[str, str], History]:
+        """What rows know of these customers on that day (days since 1970-01-01), by (entity,
+        customer); at most 365 rows and 21 customers a fingerprint are read. Called after `lock`.
+
+        Another customer is one of another id, whichever the entity."""
+        ...
+
+    async def caps(self, buckets: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """(amount, count) drawn of these buckets. They are locked in their order until the turn
+        ends, made where they are not there, and read in a later statement; after `lock`, once.
+
+        A turn that reads some names all it may draw on or give back to: one that draws on another
+        besides can meet a deadlock, which is a Retry."""
+        ...
+
     async def write(self, batch: Batch) -> None:
         """Write all of it, set-based, each table sorted by key. Raises Retry or RowRefused."""
         ...
@@ -212,13 +247,6 @@ class Claimed(msgspec.Struct, frozen=True):
     connection: str
     kind: str
     lost: bool
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Some rows, and the cursor of the next page ("" at the end)."""
-
-    items: list[dict[str, Any]]
-    next: str
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -252,14 +280,6 @@ class Principal(msgspec.Struct, frozen=True):
     revoked_at: Instant = 0
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The tip of one event chain."""
-
-    stream: str
-    seq: int
-    hash: str
-
-
 class Checkpoint(msgspec.Struct, frozen=True):
     """A signed seal over the chains that changed since the one before. `orders` counts all orders
     sealed so far; `previous` is the hash of the checkpoint before ("0"*64 for the first)."""
@@ -273,7 +293,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     signature: str
 
 
-class Store(DeskStore, PersonsStore, Protocol):
+class Store(Rulebook, Judgements, SignIns, Desk, Protocol):
     """A database. All methods raise StoreUnavailable when it is away, full, locked or slow."""
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:
@@ -453,7 +473,8 @@ class Store(DeskStore, PersonsStore, Protocol):
 
     async def counts(self, now: Instant) -> dict[str, int]:
         """Rows by state, for metrics: effects_due (could be claimed at `now`), inbox_unmatched,
-        inbox_parked, refunds_review, refunds_unknown, orders_parked."""
+        inbox_parked, refunds_review, refunds_unknown, orders_parked, reviews_overdue (somebody
+        should have decided by `now`)."""
         ...
 
     # -- keys, system events, checkpoints --------------------------------------------------------

@@ -23,14 +23,14 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from amends.core.history import History
 from amends.core.order import Order
 from amends.kernel.time import Instant
-from amends.store import migrate, rows
+from amends.store import migrate, past, rows
 from amends.store.cold import WRITES, Mending
 from amends.store.desk_reads import DeskReads
-from amends.store.ledger import Ledger
-from amends.store.persons import Persons
 from amends.store.rows import Row
+from amends.store.signins import SigningIn
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -42,6 +42,7 @@ from amends.store.spec import (
     RowRefused,
     StoreUnavailable,
     Turn,
+    Wanted,
 )
 from amends.store.steps import RACED, STEPS, Step, Work, joined, work
 
@@ -99,6 +100,11 @@ _TEXTS = {
 }
 _INBOX = ", ".join(STEPS["inbox"].columns)
 _ANSWER = ", ".join(STEPS["answers"].columns)
+_DAYS = f"SELECT ?1, ?2, s.* FROM ({past.summed('?2', '?1', '?3')}) AS s"
+_SEEN = (
+    "SELECT kind, value, customer FROM sightings WHERE kind = ? AND value = ?"
+    f" ORDER BY entity, customer LIMIT {past.OTHERS}"
+)
 
 
 class _Writer:
@@ -233,6 +239,23 @@ class SqliteTurn:
         )
         return [rows.to_inbound(row) for row in found]
 
+    async def board(self) -> int:
+        found = await self._each("SELECT value FROM settings WHERE key = ?", [("board",)])
+        return int(found[0][0]) if found else 0
+
+    async def history(self, wanted: Sequence[Wanted], day: int) -> dict[tuple[str, str], History]:
+        who = past.merged(wanted)
+        days = await self._each(_DAYS, [(entity, customer, day) for entity, customer in who])
+        prints = past.fingerprints(who.values())
+        found = await self._each(_SEEN, prints)
+        return past.histories(who, days, found)
+
+    async def caps(self, buckets: Sequence[str]) -> dict[str, tuple[int, int]]:
+        names = sorted(set(buckets))
+        sql = "SELECT bucket, amount, count FROM caps WHERE bucket = ?"
+        found = await self._each(sql, [(name,) for name in names])
+        return dict.fromkeys(names, (0, 0)) | {name: (a, n) for name, a, n in found}
+
     async def write(self, batch: Batch) -> None:
         steps = work(batch, self._locked, self._waited)
         await self.run(lambda connection: _write(connection, steps))
@@ -278,7 +301,7 @@ def _write(connection: sqlite3.Connection, steps: Work) -> None:
             raise Retry(f"{step.name}: another process was there first")
 
 
-class SqliteStore(DeskReads, Persons, Ledger):
+class SqliteStore(DeskReads, SigningIn):
     """One SQLite file. `path` is made by `migrate`, together with its folder."""
 
     def __init__(self, path: Path) -> None:
@@ -408,7 +431,7 @@ class SqliteStore(DeskReads, Persons, Ledger):
                 assert isinstance(turn, SqliteTurn)
                 await turn.run(lambda connection: connection.executemany(sql, values))
 
-    # -- what Cold and Ledger leave to us --------------------------------------------------------
+    # -- what the cold half leaves to us ----------------------------------------------------------
     async def lock_books(self, connection: AsyncConnection) -> None:
         """A SQLite transaction that writes is alone."""
 

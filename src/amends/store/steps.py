@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Table
 
 from amends.core.order import Order
@@ -83,6 +84,23 @@ def _upsert(name: str, table: Table) -> Step:
     return Step(name, table, "upsert", _all(table), _keys(table))
 
 
+_LARGEST = ("order_max",)
+
+
+def _adds(name: str, table: Table) -> Step:
+    """What is not of the key is added to what is stored; a maximum is the larger of the two."""
+    replace = []
+    for column in _all(table):
+        new, old = f"excluded.{column}", f"{table.name}.{column}"
+        larger = f"CASE WHEN {new} > {old} THEN {new} ELSE {old} END"
+        replace.append((column, larger if column in _LARGEST else f"{old} + {new}"))
+    return Step(name, table, "upsert", _all(table), _keys(table), replace=tuple(replace))
+
+
+# A review that ends keeps until when it was due; one that is open, when it was opened.
+_WAS_DUE = "CASE excluded.state WHEN 'open' THEN excluded.due ELSE reviews.due END"
+_BEGAN = "CASE reviews.state WHEN 'open' THEN reviews.created_at ELSE excluded.created_at END"
+
 _CHANGED = ("id", "version", "head_seq", "head_hash", "parked", "updated_at", "state")
 
 STEPS: dict[str, Step] = {
@@ -135,6 +153,21 @@ STEPS: dict[str, Step] = {
         _upsert("payments", schema.payments),
         _upsert("refunds", schema.refunds),
         _upsert("legs", schema.legs),
+        Step(
+            "reviews",
+            schema.reviews,
+            "upsert",
+            *(_all(schema.reviews), _keys(schema.reviews)),
+            replace=(("due", _WAS_DUE), ("created_at", _BEGAN)),
+        ),
+        _upsert("decisions", schema.decisions),
+        Step(
+            "labels",
+            schema.labels,
+            "upsert",
+            *(_all(schema.labels), _keys(schema.labels)),
+            only_if="labels.at <= excluded.at",
+        ),
         _insert("events", schema.events),
         _insert("entries", schema.entries),
         _insert("postings", schema.postings),
@@ -155,6 +188,17 @@ STEPS: dict[str, Step] = {
         ),
         _insert("notes", schema.notes),
         _insert("quotes", schema.quotes),
+        # What several orders share. Buckets first, which is what `exact` is for here: PostgreSQL
+        # takes the rest in an order of its own. Whoever has locked a bucket to read it then waits
+        # for nobody who waits for that bucket.
+        structs.replace(_adds("draws", schema.caps), exact=True),
+        _adds("tallies", schema.customer_days),
+        Step(
+            "sights",
+            schema.sightings,
+            "insert_new",
+            *(_all(schema.sightings), _all(schema.sightings)),
+        ),
     )
 }
 
@@ -173,7 +217,12 @@ def work(
     alone; `waited` the unmatched inbox rows it read. Raises KeyError for a refund that its order
     does not have.
     """
-    found = {**_of_orders(batch, locked), **_of_messages(batch, waited), **_of_journal(batch)}
+    found = {
+        **_of_orders(batch, locked),
+        **_of_messages(batch, waited),
+        **_of_journal(batch),
+        **_of_customers(batch),
+    }
     return [(step, found[name]) for name, step in STEPS.items() if found[name]]
 
 
@@ -186,19 +235,26 @@ def _of_orders(batch: Batch, locked: Mapping[str, Order]) -> dict[str, list[Row]
         payments += [row for p in order.payments if (row := rows.payment(order, p)) not in known]
     refunds: list[Row] = []
     legs: list[Row] = []
+    reviews: list[Row] = []
     for order_id, refund_id in sorted(batch.refunds):
         order = batch.orders[order_id]
         refund = order.refund(refund_id)
+        before = locked.get(order_id)
         if refund is None:
             raise KeyError(f"order {order_id} has no refund {refund_id}")
         refunds.append(rows.refund(order, refund))
         legs += rows.legs(order, refund)
+        if rows.waits(refund) or rows.waits(before.refund(refund_id) if before else None):
+            reviews.append(rows.review(order, refund))
     return {
         "created": [rows.created(order) for order in orders if order.id in batch.created],
         "changed": [rows.changed(order) for order in orders if order.id not in batch.created],
         "payments": _by_key(payments),
         "refunds": refunds,
         "legs": _by_key(legs),
+        "reviews": reviews,
+        "decisions": _last(map(rows.judged, batch.judged)),
+        "labels": _last(map(rows.label, sorted(batch.labels, key=lambda label: label.at)), 3),
     }
 
 
@@ -232,6 +288,35 @@ def _of_journal(batch: Batch) -> dict[str, list[Row]]:
         "effects": [rows.effect(*batch.effects[key]) for key in sorted(batch.effects)],
         "done": sorted(batch.done - batch.effects.keys()),
     }
+
+
+def _of_customers(batch: Batch) -> dict[str, list[Row]]:
+    days: dict[Row, Row] = {}
+    for row in map(rows.tally, batch.tallies):
+        key, fresh = row[:_DAY], row[_DAY:]
+        days[key] = tuple(map(_plus, _ADDED, days.get(key, (0,) * len(fresh)), fresh))
+    buckets: dict[str, tuple[int, int]] = {}
+    for draw in batch.draws:
+        amount, count = buckets.get(draw.bucket, (0, 0))
+        buckets[draw.bucket] = (amount + draw.amount, count + draw.count)
+    return {
+        "draws": sorted((name, *sums) for name, sums in buckets.items() if any(sums)),
+        "tallies": sorted(key + sums for key, sums in days.items()),
+        "sights": sorted(set(map(rows.sight, batch.sights))),
+    }
+
+
+_DAY = len(_keys(schema.customer_days))
+_ADDED = [name not in _LARGEST for name in _all(schema.customer_days)[_DAY:]]
+
+
+def _plus(is_sum: bool, old: int, new: int) -> int:
+    return old + new if is_sum else max(old, new)
+
+
+def _last(found: Iterable[Row], width: int = 2) -> list[Row]:
+    """Of the rows of one key, so many columns wide, the last."""
+    return _by_key({row[:width]: row for row in found}.values())
 
 
 def _map(make: Callable[[Any], Row], items: Iterable[Any]) -> list[Row]:

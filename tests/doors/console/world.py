@@ -15,9 +15,7 @@ import msgspec
 import pyotp
 import uvicorn
 from msgspec.structs import replace
-from sqlalchemy import text
 
-from amends.core.events import Event, link
 from amends.core.requests import OrderIn, RefundIn
 from amends.doors.rest import app
 from amends.engine import actions, passwords, people, queries
@@ -27,7 +25,7 @@ from amends.engine.vault import Vault
 from amends.engine.wiring import RESTING, Engine
 from amends.sim.serve import Sandbox, running
 from amends.store.open import connect
-from amends.store.persons_spec import User
+from amends.store.records import User
 from tests.doors.conftest import order_body, settings
 
 KEY = base64.b64encode(b"the console's key of the tests!!").decode()
@@ -70,16 +68,8 @@ class World:
         if not _hashed:
             _hashed.append(await passwords.Hashing().hash(PASSWORD))
         after = replace(before, password=_hashed[0], password_at=engine.clock.now(), totp=sealed)
-        now, fact = engine.clock.now(), engine.new_id()
-
-        def make(head: Any) -> Event:
-            body = {"user": before.id, "what": "test"}
-            return link(
-                *(head.stream, head.seq + 1, head.hash, now),
-                *("user.changed", "cli:test", fact, "", body),
-            )
-
-        assert await engine.store.change_user(before, after, make)
+        changes = {"password": after.password, "password_at": after.password_at, "totp": sealed}
+        assert await engine.store.change_user(before.id, changes)
         return Person(after, PASSWORD, secret)
 
     def session(self, person: Person) -> str:
@@ -92,10 +82,7 @@ class World:
         self.do(self._forget_code(person))
 
     async def _forget_code(self, person: Person) -> None:
-        forget = text("UPDATE users SET totp_step = 0 WHERE id = :id")
-        store: Any = self.engine.store
-        async with store.writing() as connection:
-            await connection.execute(forget, {"id": person.user.id})
+        await self.engine.store.change_user(person.user.id, {"totp_step": 0})
 
     def order(self, number: str, **more: Any) -> str:
         """An order paid at the provider; its id."""

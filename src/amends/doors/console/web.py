@@ -17,7 +17,7 @@ from amends.doors.console.render import Paper
 from amends.engine.asks import Rendered
 from amends.engine.people import ROLES, Doorman
 from amends.engine.wiring import Engine
-from amends.store.persons_spec import Session, User
+from amends.store.records import Session, User
 
 FORM_MAX = 64 * 1024  # bytes of a form
 FIELDS_MAX = 100
