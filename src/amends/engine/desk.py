@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from amends.core.order import FAILED, Order, Refund, amount_succeeded, shown_state
+from amends.core.order import FAILED, Order, Refund, amount_succeeded, partly_failed, shown_state
 from amends.core.reasons import Reason, Refused
 from amends.engine import queries
 from amends.engine.audit import Report, verify
@@ -208,7 +208,8 @@ def acts_of(order: Order, refund: Refund) -> tuple[Act, ...]:
         return (_PAYOUT, _CANCEL)
     if state == "failed":
         released = any(leg.kind == "void" and leg.state in FAILED for leg in refund.legs)
-        return (_RETRY, _GIVE_UP) if released else (_RETRY, _PAYOUT, _GIVE_UP)
+        owed = refund.claimed or partly_failed(refund)
+        return (_RETRY, *(() if released else (_PAYOUT,)), *((_GIVE_UP,) if owed else ()))
     waits = all(leg.state in ("planned", "sending") and not leg.attempts for leg in refund.legs)
     return (_CANCEL,) if waits and refund.legs and state == "sending" else ()
 

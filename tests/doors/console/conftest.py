@@ -6,14 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser
 
+from amends.engine import passwords
 from tests.doors.conftest import ENVIRONMENT
 from tests.doors.console.browser import available, browsing
 from tests.doors.console.scene import Scene, furnish
 from tests.doors.console.world import World, served
 
 POLICY = {"auto_approve_up_to": 10000, "second_person": True}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Passwords are hashed slowly on purpose; here with the least work Argon2 takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(passwords, "_hasher", quick)
+        patch.setattr(passwords, "_NOBODY", quick.hash("nobody's"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pyotp
 import pytest
+from argon2 import PasswordHasher, Type
 
 from amends.core.reasons import Refused
 from amends.doors.console.acting import ACTS
@@ -108,6 +110,15 @@ async def door(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield Door(engine, clock, client)
         for one in clients:
             await one.aclose()
+
+
+def test_passwords_cost_what_they_should() -> None:
+    """The library's own choice: RFC 9106, section 4, the second recommended option."""
+    hasher = PasswordHasher()
+    found = (hasher.type, hasher.time_cost, hasher.memory_cost, hasher.parallelism)
+    assert found == (Type.ID, 3, 64 * 1024, 4)
+    source = Path(passwords.__file__).read_text()
+    assert "_hasher = PasswordHasher()\n" in source
 
 
 async def test_a_one_time_password_lets_nobody_further(door: Door) -> None:
