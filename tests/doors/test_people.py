@@ -10,53 +10,63 @@ import pytest
 
 from amends.engine.config import ConfigError, load, parse
 from amends.engine.vault import Vault, new_key, read_key
-from tests.doors.process import amends
+
+from .test_cli import Shell
 
 PATH = Path("amends.toml")
 
 
-def said(folder: Path, *words: str) -> str:
-    done = amends(folder, *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AMENDS_CONFIG", raising=False)
+    return Shell(tmp_path, capsys)
 
 
-def test_init_makes_a_key_once_for_its_owner_alone(tmp_path: Path) -> None:
-    assert "console.key (new" in said(tmp_path, "init")
+def said(shell: Shell, *words: str) -> str:
+    done = shell(*words)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_init_makes_a_key_once_for_its_owner_alone(shell: Shell, tmp_path: Path) -> None:
+    assert "console.key (new" in said(shell, "init")
     key = tmp_path / "console.key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_text()
-    assert "new" not in said(tmp_path, "init")
+    assert "new" not in said(shell, "init")
     assert key.read_text() == before
     assert load(tmp_path / "amends.toml").console.key == read_key(before.strip())
 
 
-def test_people_from_the_command_line(tmp_path: Path) -> None:
-    said(tmp_path, "init")
-    found = json.loads(said(tmp_path, "user", "add", "Ada", "--role", "admin", "--json"))
+def test_people_from_the_command_line(shell: Shell) -> None:
+    said(shell, "init")
+    found = json.loads(said(shell, "user", "add", "Ada", "--role", "admin", "--json"))
     assert (found["login"], found["role"], found["state"]) == ("ada", "admin", "not signed in yet")
     assert len(found["password"]) == 23
-    assert said(tmp_path, "user", "add", "eve", "--role", "viewer", "--name", "Eve E.")
+    assert said(shell, "user", "add", "eve", "--role", "viewer", "--name", "Eve E.")
     for words in (["add", "ada", "--role", "viewer"], ["add", "x y", "--role", "viewer"]):
-        assert amends(tmp_path, "user", *words).returncode == 1
-    wrong = amends(tmp_path, "user", "add", "bob", "--role", "boss")
-    assert (wrong.returncode, "A role is one of viewer" in wrong.stderr) == (1, True)
-    last = amends(tmp_path, "user", "disable", "ada")
-    assert (last.returncode, "last admin" in last.stderr) == (1, True)
-    assert "eve is finance." in said(tmp_path, "user", "role", "eve", "finance")
-    assert "cannot sign in" in said(tmp_path, "user", "disable", "eve")
-    assert "can sign in again" in said(tmp_path, "user", "disable", "eve", "--enable")
-    again = json.loads(said(tmp_path, "user", "reset", "ada", "--json"))
+        assert shell("user", *words).code == 1
+    wrong = shell("user", "add", "bob", "--role", "boss")
+    assert (wrong.code, "A role is one of viewer" in wrong.err) == (1, True)
+    last = shell("user", "disable", "ada")
+    assert (last.code, "last admin" in last.err) == (1, True)
+    assert "eve is finance." in said(shell, "user", "role", "eve", "finance")
+    assert "cannot sign in" in said(shell, "user", "disable", "eve")
+    assert "can sign in again" in said(shell, "user", "disable", "eve", "--enable")
+    again = json.loads(said(shell, "user", "reset", "ada", "--json"))
     assert again["password"] != found["password"]
-    people = json.loads(said(tmp_path, "user", "list", "--json"))["items"]
+    people = json.loads(said(shell, "user", "list", "--json"))["items"]
     assert [(one["login"], one["role"]) for one in people] == [("ada", "admin"), ("eve", "finance")]
-    assert "Eve E." in said(tmp_path, "user", "list")
-    assert amends(tmp_path, "user", "reset", "nobody").returncode == 1
+    assert "Eve E." in said(shell, "user", "list")
+    assert shell("user", "reset", "nobody").code == 1
 
 
 def test_a_wrong_key_names_the_setting(tmp_path: Path) -> None:
     raw = {"console": {"key": "file:console.key"}}
-    with pytest.raises(ConfigError, match=r"\[console\] key: the file cannot be read"):
+    with pytest.raises(ConfigError, match=r"\[console\] key: there is no file .*amends init"):
         parse(raw, tmp_path / PATH)
     (tmp_path / "console.key").write_text("c2hvcnQ=")
     with pytest.raises(ConfigError, match=r"\[console\] key: .* it has 5 bytes"):

@@ -200,6 +200,9 @@ def _console_key(console: ConsoleConfig, path: Path) -> bytes:
     """The key that protects the console's secrets. Raises ConfigError."""
     if not console.key:
         return b""
+    file = console_key_file({"console": {"key": console.key}}, path)
+    if file is not None and not file.exists():
+        raise ConfigError(f"[console] key: there is no file {file}; `amends init` makes it.")
     text = resolve("[console] key", _beside(path.parent, console.key))
     try:
         return read_key(text)
