@@ -11,6 +11,7 @@ from amends.core.requests import RefundIn
 from amends.engine import actions
 from amends.engine.actions import Caller
 from amends.kernel.time import DAY, HOUR, MINUTE, Instant
+from amends.store.spec import Batch, Inbound
 from tests.doors.console.world import World
 
 GOODS = (
@@ -85,6 +86,8 @@ def basket(prng: Random, number: str, currency: str = "EUR") -> dict[str, Any]:
 def furnish(world: World) -> Scene:
     """Makes a month, and leaves some of it to people."""
     prng, engine = Random(6), world.engine
+    lead = f"person:{world.person('grace', 'reviewer', 'Grace Hopper').user.id}"
+    agent = f"person:{world.person('alan', 'agent', 'Alan Turing').user.id}"
     clock = Shifted(engine.clock)
     engine.clock = clock
     paid = ""
@@ -100,31 +103,48 @@ def furnish(world: World) -> Scene:
             assert state is not None
             if state.refunds[0].stage == "review":
                 act = actions.approve if prng.random() < 0.8 else actions.decline
-                world.do(act(engine, Caller("person:usr_lead", "person:usr_lead"), refund))
+                world.do(act(engine, Caller(lead, lead), refund))
             world.rests(refund)
             paid = refund
     clock.back = 0
-    failed = _failed(world, prng)
-    reviews = [_waiting(world, prng, clock, f"90{n}", n) for n in range(6)]
+    failed = _failed(world, prng, lead)
+    asked = [(agent, "key:support")[n % 2] for n in range(6)]
+    reviews = [_waiting(world, prng, clock, n, actor) for n, actor in enumerate(asked)]
+    world.do(_messages(world))
     clock.back = 0
     order = world.do(engine.store.refund_order(reviews[0]))
     assert order is not None
     return Scene(paid, reviews[0], failed, order, "c-117")
 
 
-def _failed(world: World, prng: Random) -> str:
+def _failed(world: World, prng: Random, lead: str) -> str:
     """The provider does not know the payment, and says no."""
     body = basket(prng, "8888")
     body["tenders"][0]["psp_payment_id"] = "pi_of_another_account"
     order = world.order("8888", **body)
     refund = world.refund(order, lines=[{"id": "1", "quantity": 1}], reason="damaged")
-    told = Caller("person:usr_lead", "person:usr_lead")
-    world.do(actions.approve(world.engine, told, refund))
-    world.rests(refund)
+    if world.rests(refund) == "review":
+        world.do(actions.approve(world.engine, Caller(lead, lead), refund))
+    assert world.rests(refund) == "failed"
     return refund
 
 
-def _waiting(world: World, prng: Random, clock: Shifted, number: str, n: int) -> str:
+async def _messages(world: World) -> None:
+    """As they came from the shop and the provider."""
+    now, batch = world.engine.clock.now(), Batch()
+    types = ("order.paid", "order.fulfilled", "order.cancelled")
+    for n in range(9):
+        where, type_ = ("shop-1", types[n % 3]) if n % 2 else ("stripe-eu", "refund.updated")
+        state = "unmatched" if n == 4 else "done"
+        name = f"msg_{n:04}"
+        row = Inbound(where, name, now - n * 11 * MINUTE, type_, state, "a", b"{}", b"[]")
+        batch.inbox[where, name] = row
+    async with world.engine.store.turn() as turn:
+        await turn.write(batch)
+
+
+def _waiting(world: World, prng: Random, clock: Shifted, n: int, actor: str) -> str:
+    number = f"90{n}"
     clock.back = (6 - n) * 9 * HOUR + 7 * MINUTE
     order = world.order(number, **basket(prng, number))
     note = (
@@ -132,7 +152,7 @@ def _waiting(world: World, prng: Random, clock: Shifted, number: str, n: int) ->
         if n == 0
         else ""
     )
-    told = Caller("key:support" if n % 2 else "person:usr_agent", "prn_support")
+    told = Caller(actor, actor)
     wanted = {"order": order, "reason": REASONS[n], "note": note}
     found = world.do(actions.request_refund(world.engine, told, msgspec.convert(wanted, RefundIn)))
     return found.results[0].refund

@@ -70,11 +70,6 @@ def main() -> None:
     ):
         scene = furnish(world)
         who = world.person("ada", "admin", "Ada Lovelace")
-        for login, role, name in (
-            ("grace", "reviewer", "Grace Hopper"),
-            ("alan", "agent", "Alan T."),
-        ):
-            world.person(login, role, name)
         found = shoot(world, browser, who, scene, folder)
     print("\n".join(found) or "Nothing overflows.")
 

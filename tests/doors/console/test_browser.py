@@ -201,6 +201,20 @@ def test_script_in_every_text_is_text(world: World, opened: Any, admin: Person, 
     assert page.locator("main").inner_text().count("<script>alert(1)</script>") >= 5
 
 
+def test_a_viewer_sees_nobodys_data_and_no_buttons(world: World, scene: Scene, opened: Any) -> None:
+    page = opened(False)
+    enter(page, world, world.person(f"viewer{next(_numbers)}", "viewer"))
+    for path in (f"reviews/{scene.review}", f"orders/{scene.order}", "refunds", "reviews"):
+        page.goto(f"{world.url}/console/{path}")
+        for personal in ("someone@example.com", "Robin", "photos of the broken seam"):
+            assert personal not in page.content(), path
+    page.goto(f"{world.url}/console/reviews/{scene.review}")
+    assert page.get_by_role("button", name="Approve").count() == 0
+    enter(page, world, world.person(f"agent{next(_numbers)}", "agent"))
+    page.reload()
+    assert "someone@example.com" in page.content() and "broken seam" in page.content()
+
+
 def test_a_forged_form_is_refused(world: World, opened: Any, admin: Person, scene: Scene) -> None:
     page = opened()
     enter(page, world, admin)
