@@ -122,11 +122,11 @@ async def test_a_review_from_its_beginning_to_its_end(store: Store) -> None:
     await write(store, batch)
     (refund,) = order.refunds
     head = (order.id, refund.id, "main")
-    tail = (0, 0, 3200, "EUR", 4200, "high-value", "return", NOW + 5)
+    tail = (0, "", 0, 3200, "EUR", 4200, "high-value", "return", NOW + 5)
     assert await rows_of(store, "reviews") == [(*head, "open", "", "", LATER, *tail, 0)]
     order, batch = staged(replace(order, last_at=NOW + 6), refund, "review", amount=3000)
     await write(store, batch)
-    tail = (0, 0, 3000, *tail[3:])
+    tail = (0, "", 0, 3000, *tail[4:])
     assert await rows_of(store, "reviews") == [(*head, "open", "", "", LATER, *tail, 0)]
     order = replace(order, last_at=NOW + 9)
     order, batch = staged(order, order.refunds[0], "active", decide_by=0)
@@ -138,7 +138,9 @@ async def test_a_review_from_its_beginning_to_its_end(store: Store) -> None:
     assert await rows_of(store, "reviews") == closed
     order = replace(order, last_at=NOW + 11)
     await write(store, staged(order, order.refunds[0], "review", decide_by=LATER + 9)[1])
-    ((*_, state, _, _, due, _, _, _, _, _, _, _, began, ended),) = await rows_of(store, "reviews")
+    ((*_, state, _, _, due, _, _, _, _, _, _, _, _, began, ended),) = await rows_of(
+        store, "reviews"
+    )
     assert (state, due, began, ended) == ("open", LATER + 9, NOW + 11, 0)
 
 
@@ -200,7 +202,8 @@ async def test_an_item_of_the_queue(store: Store) -> None:
         "assignee": "",
         "due": LATER,
         "snoozed_until": 0,
-        "escalated": 0,
+        "escalated": "",
+        "asked": False,
         "amount": 3200,
         "currency": "EUR",
         "score_bp": 4200,

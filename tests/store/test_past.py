@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from amends.core.history import UNKNOWN, Draw, History, Sight, SightKind, Tally, Window
+from amends.core.history import OTHERS_MAX, UNKNOWN, Draw, History, Sight, SightKind, Tally, Window
 from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Batch, RowRefused, Store, Wanted
 from amends.store.sqlite import SqliteTurn
@@ -109,6 +109,12 @@ async def test_a_day_is_in_the_windows_it_is_in(
         return
     assert orders == [0] * (3 - windows) + [1] * windows
     assert (found.first_day, found.order_max) == (DAY - ago, 10 if windows else 0)
+
+
+async def test_what_another_process_says_of_tomorrow_is_in_no_window(store: Store) -> None:
+    await write(store, tallied(Tally(*ANNA, DAY, 1, 10, 10), Tally(*ANNA, DAY + 1, 1, 90, 90)))
+    window = Window(1, 10)
+    assert await of_anna(store) == History(DAY, window, window, window, 10)
 
 
 _SMALL = st.integers(0, 5)
@@ -214,7 +220,14 @@ async def test_of_many_others_some_are_read(store: Store) -> None:
     crowd = [sight(f"c-{n:03}", value) for n in range(50) for value in (HASH, "b" * 64)]
     await write(store, seen(*crowd))
     found = await history(store, (*ANNA, (("card", HASH), ("card", "b" * 64))))
-    assert found[ANNA] == History(card_others=20)
+    assert found[ANNA] == History(card_others=OTHERS_MAX)
+
+
+async def test_twenty_others_are_counted_beside_oneself(store: Store) -> None:
+    crowd = [sight(f"c-{n:03}") for n in range(OTHERS_MAX + 1)]
+    await write(store, seen(*crowd))
+    found = await history(store, ("main", "c-000", (("card", HASH),)))
+    assert found["main", "c-000"] == History(card_others=OTHERS_MAX)
 
 
 # -- caps

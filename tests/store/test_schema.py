@@ -173,7 +173,7 @@ async def test_refunds_that_wait_already_are_in_the_queue(store_url: str) -> Non
             await connection.execute(insert(schema.refunds).values(rows.refund(order, refund)))
     await store.migrate()
     await store.open()
-    head = (order.id, waits.id, "main", "open", "", "", NOW + 9, 0, 0, 3200, "EUR", 4200)
+    head = (order.id, waits.id, "main", "open", "", "", NOW + 9, 0, "", 0, 3200, "EUR", 4200)
     assert await rows_of(store, "reviews") == [(*head, "high-value", "return", NOW + 1, 0)]
     await store.close()
 

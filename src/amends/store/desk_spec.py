@@ -112,8 +112,8 @@ class Judgements(Protocol):
         Further filters: assignee ("" for nobody's), role, due_before (an instant in decimal), and
         snoozed: "no" (unless said) leaves out those put off until after `now`, "yes" shows only
         them, "any" all. Items: order, refund, entity, state, role, assignee, due, snoozed_until,
-        escalated, amount, currency, score_bp, rule, reason, created_at, closed_at. A cursor that is
-        not ours, an unknown filter or value raises ValueError with a sentence."""
+        escalated, asked, amount, currency, score_bp, rule, reason, created_at, closed_at. A cursor
+        that is not ours, an unknown filter or value raises ValueError with a sentence."""
         ...
 
     async def amounts(self, since: Instant) -> dict[str, Amounts]:

@@ -131,5 +131,5 @@ def _review_filters(filters: Mapping[str, str], now: Instant) -> list[ColumnElem
 
 
 def _item(row: Any) -> dict[str, Any]:
-    item = dict(row._mapping)
+    item = {**row._mapping, "asked": bool(row.asked)}
     return {"order": item.pop("order_id"), "refund": item.pop("refund_id"), **item}

@@ -153,7 +153,8 @@ def review(order: Order, r: Refund) -> Row:
         "",  # assignee
         r.decide_by,
         0,  # snoozed_until
-        0,  # escalated
+        "",  # escalated
+        False,  # asked
         r.amount,
         order.currency,
         verdict.score_bp if verdict else 0,

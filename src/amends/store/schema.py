@@ -251,7 +251,8 @@ reviews = _narrow(  # refunds that wait, or waited, for a person or for the good
     _str("assignee"),  # "" for nobody
     _big("due"),
     _big("snoozed_until"),  # 0: not
-    _big("escalated"),  # how often
+    _str("escalated"),  # the role it was handed up to, "" for none
+    _flag("asked"),  # the customer is to say or send more
     _big("amount"),  # as the refund's, in the order's currency
     _str("currency"),
     _big("score_bp"),

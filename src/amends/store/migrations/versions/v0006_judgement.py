@@ -71,8 +71,9 @@ def _of_refunds() -> None:
         "reviews",
         *_keys("order_id", "refund_id"),
         *(_str("entity"), _str("state"), _str("role"), _str("assignee"), _big("due")),
-        *(_big("snoozed_until"), _big("escalated"), _big("amount"), _str("currency")),
-        *(_big("score_bp"), _str("rule"), _str("reason"), _big("created_at"), _big("closed_at")),
+        *(_big("snoozed_until"), _str("escalated"), _flag("asked"), _big("amount")),
+        *(_str("currency"), _big("score_bp"), _str("rule"), _str("reason")),
+        *(_big("created_at"), _big("closed_at")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
@@ -87,10 +88,10 @@ def _open_reviews() -> None:
     )
     row = sa.text(
         "INSERT INTO reviews (order_id, refund_id, entity, state, role, assignee, due,"
-        " snoozed_until, escalated, amount, currency, score_bp, rule, reason, created_at,"
+        " snoozed_until, escalated, asked, amount, currency, score_bp, rule, reason, created_at,"
         " closed_at)"
-        " VALUES (:order, :refund, :entity, 'open', '', '', :due, 0, 0, :amount, :currency, :score,"
-        " :rule, :reason, :created, 0)"
+        " VALUES (:order, :refund, :entity, 'open', '', '', :due, 0, '', false, :amount, :currency,"
+        " :score, :rule, :reason, :created, 0)"
     )
     for order, id_, entity, state, amount, currency, reason, created in connection.execute(waiting):
         refund = next(r for r in json.loads(state)["refunds"] if r["id"] == id_)
