@@ -25,5 +25,5 @@ def test_it_tells_what_both_would_do_at_three_thresholds() -> None:
 
 
 def test_too_few_to_learn_from_are_refused() -> None:
-    said = CliRunner().invoke(app, ["simulate", "--abusers", "99"])
+    said = CliRunner().invoke(app, ["simulate", "--abusers", "99"], env={"COLUMNS": "200"})
     assert said.exit_code == 2 and "nothing can be learned" in said.output
