@@ -1,4 +1,8 @@
-"""One browser and one served world for all of the console's browser tests."""
+"""One browser and one served world for all of the console's browser tests.
+
+Both are of a module, not of the session: the world's engine runs on a thread, and tests of other
+modules may put theirs in its place.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from tests.doors.console.browser import available, browsing
 from tests.doors.console.scene import Scene, furnish
 from tests.doors.console.world import World, served
 
+NOBODYS = "the password of nobody"
 POLICY = {"auto_approve_up_to": 10000, "second_person": True}
 
 
@@ -24,7 +29,7 @@ def quick_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         patch.setattr(passwords, "_hasher", quick)
-        patch.setattr(passwords, "_NOBODY", quick.hash("nobody's"))
+        patch.setattr(passwords, "_NOBODY", quick.hash(NOBODYS))
         yield
 
 
@@ -42,7 +47,7 @@ def browser(chromium_there: None) -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def settings_in_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
@@ -50,7 +55,7 @@ def settings_in_environment() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(
     chromium_there: None, settings_in_environment: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
@@ -58,7 +63,7 @@ def world(
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scene(world: World) -> Scene:
     """A month of refunds."""
     return furnish(world)

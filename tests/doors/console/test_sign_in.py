@@ -24,6 +24,7 @@ from amends.engine.people import FREE_FROM_PLACE, FREE_TRIES, HOLDS, IDLE, LOCKE
 from amends.engine.wiring import Engine
 from amends.kernel.time import MINUTE, SECOND, Instant
 from tests.doors.conftest import Opening
+from tests.doors.console.conftest import NOBODYS
 
 KEY = base64.b64encode(b"a key of the console, 32 bytes..").decode()
 GOOD = "a sentence that is long enough"
@@ -297,6 +298,18 @@ async def test_sessions_end_when_their_user_changes(door: Door, what: str) -> No
     assert (await browser.get("/console")).status_code == 303
     answer = await send(door.browser(), "/console/sign-in", login="ada", password=GOOD)
     assert answer.status_code == (303 if what == "role" else 401)
+
+
+async def test_a_disabled_user_has_no_session_and_no_password(door: Door) -> None:
+    """Whatever is left of theirs."""
+    browser, _ = await door.settled()
+    user = await door.engine.store.user_by_login("ada")
+    assert user is not None
+    await door.engine.store.change_user(user.id, {"disabled_at": 1})
+    assert (await browser.get("/console")).status_code == 303
+    for login in ("ada", "nobody"):
+        answer = await send(door.browser(), "/console/sign-in", login=login, password=NOBODYS)
+        assert answer.status_code == 401
 
 
 async def test_the_last_admin_stays(door: Door) -> None:
