@@ -124,7 +124,14 @@ def reject(work: Work, fact: Rejected) -> None:
     drop_all(work, refund)
     work.put_refund(refund.id, stage="declined", decided_by=work.recorded.actor, decide_by=0)
     learn_declined(work, refund, fact.reason)
-    work.event("refund.declined", refund=refund.id, amount=refund.amount, reason=fact.reason)
+    work.event(
+        "refund.declined",
+        refund=refund.id,
+        amount=refund.amount,
+        reason=fact.reason,
+        note=fact.why,
+        note_id=fact.note_id,
+    )
 
 
 def cancel(work: Work, fact: Canceled) -> None:

@@ -93,10 +93,11 @@ class Approved(_Fact, frozen=True, tag="approved"):
 
 
 class Rejected(_Fact, frozen=True, tag="rejected"):
-    """A person declines a refund in review."""
+    """A person declines a refund in review; what was said is a note, of which `why` is the hash."""
 
     refund: str
     why: str = ""
+    note_id: str = ""
     reason: DeclineReason = "other"
 
 

@@ -40,7 +40,8 @@ JSON: Headers = (("content-type", "application/json"), ("cache-control", "no-sto
 
 class Asked(msgspec.Struct):
     """One authenticated request. `key` is the Idempotency-Key ("" for none), `wait` the seconds of
-    `Prefer: wait`, `query` what the row allows and nothing else, `headers` in lower case."""
+    `Prefer: wait`, `query` what the row allows and nothing else, `headers` in lower case, `role` as
+    what the key decides ("" where it may not)."""
 
     engine: Engine
     actor: str
@@ -52,6 +53,7 @@ class Asked(msgspec.Struct):
     key: str = ""
     wait: int = 0
     body: bytes = b""
+    role: str = ""
 
     def caller(self, render: Render) -> Caller:
         return Caller(self.actor, self.principal, self.route, self.key, render)
@@ -130,7 +132,8 @@ def bind(calls: Sequence[Call], engine: Engine, keys: Keys, meter: Meter) -> HTT
         return Answer(rendered)
 
     path = calls[0].path.replace("}", ":str}")
-    return HTTPRouteHandler(path, http_method=methods, include_in_schema=False)(handle)  # type: ignore[arg-type]
+    route = HTTPRouteHandler(path, http_method=methods, status_code=200, include_in_schema=False)  # type: ignore[arg-type]
+    return route(handle)
 
 
 async def _answer(
@@ -140,9 +143,9 @@ async def _answer(
     try:
         scope = request.scope
         headers = _headers(scope)
-        actor = principal = ""
+        actor = principal = role = ""
         if call.scopes:
-            actor, principal = await keys.admit(headers.get("authorization", ""), call.scopes)
+            actor, principal, role = await keys.admit(headers.get("authorization", ""), call.scopes)
         asked = Asked(
             engine=engine,
             actor=actor,
@@ -153,8 +156,9 @@ async def _answer(
             headers=headers,
             key=_key(call, headers) if call.key else "",
             wait=_wait(headers.get("prefer", "")) if call.waits else 0,
+            role=role,
         )
-        if call.raw or call.method == "POST":
+        if call.raw or call.method in ("POST", "PUT"):
             if engine.turner.waiting > WAITING_MAX:
                 return refuse(Reason.RATE_LIMITED)
             if call.raw and asked.path["connection"] not in engine.connections:

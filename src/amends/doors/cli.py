@@ -13,6 +13,8 @@ from amends.doors import (
     bench_cli,
     commands_books,
     commands_import,
+    commands_people,
+    commands_policy,
     commands_refund,
     commands_risk,
     commands_sandbox,
@@ -46,9 +48,12 @@ app.command("bench")(bench_cli.bench)
 app.command("simulate")(commands_simulate.simulate)
 app.command("import")(commands_import.import_)
 app.add_typer(commands_setup.key_group, name="key")
+app.add_typer(commands_people.user_group, name="user")
 app.add_typer(commands_books.audit_group, name="audit")
 app.add_typer(commands_books.ledger_group, name="ledger")
+app.add_typer(commands_policy.policy_group, name="policy")
 app.add_typer(commands_risk.risk_group, name="risk")
+app.add_typer(commands_policy.stop_group, name="stop")
 
 
 def _version(wanted: bool) -> None:

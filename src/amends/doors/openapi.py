@@ -328,7 +328,7 @@ def _refusals(call: Call) -> dict[int, list[Reason]]:
     if call.scopes:
         reasons |= {Reason.UNAUTHENTICATED, Reason.FORBIDDEN}
     reasons.add(Reason.VALIDATION)  # a query parameter the call does not have
-    if call.method == "POST":
+    if call.method in ("POST", "PUT"):
         reasons.add(Reason.RATE_LIMITED)
     if call.takes_body:
         reasons |= {Reason.TOO_LARGE, Reason.MALFORMED}

@@ -23,7 +23,8 @@ from amends.doors.pages import (
     limit,
 )
 from amends.doors.problems import problem, refuse
-from amends.engine import actions, queries
+from amends.doors.shapes_policy import ApproveIn, DeclineIn
+from amends.engine import actions, queries, review_desk
 from amends.engine.actions import Caller
 from amends.engine.asks import Rendered, Result, Told
 from amends.engine.views import parked_view, quote_view, refund_view
@@ -31,7 +32,8 @@ from amends.engine.wiring import RESTING, Engine
 from amends.kernel.time import Instant
 
 _REFUND = msgspec.json.Decoder(RefundIn)
-_APPROVE = msgspec.json.Decoder(shapes.ApproveIn)
+_APPROVE = msgspec.json.Decoder(ApproveIn)
+_DECLINE = msgspec.json.Decoder(DeclineIn)
 _PAYOUT = msgspec.json.Decoder(shapes.PayoutIn)
 Act = Callable[[Engine, Caller, str], Awaitable[Told]]
 
@@ -129,15 +131,24 @@ async def page(asked: Asked) -> Rendered:
 
 async def approve(asked: Asked) -> Rendered:
     refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
-    shown = decode(_APPROVE, asked.body).shown if asked.body else ""
+    said = decode(_APPROVE, asked.body) if asked.body else ApproveIn()
     caller = asked.caller(render_acted(refund))
-    return finish(await actions.approve(asked.engine, caller, refund, shown))
+    words = (said.shown, said.amount or 0, said.reason)
+    return finish(await review_desk.approve(asked.engine, caller, asked.role, refund, *words))
+
+
+async def decline(asked: Asked) -> Rendered:
+    refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
+    said = decode(_DECLINE, asked.body) if asked.body else DeclineIn()
+    caller = asked.caller(render_acted(refund))
+    words = (refund, said.reason, said.why)
+    return finish(await review_desk.decline(asked.engine, caller, *words))
 
 
 async def payout(asked: Asked) -> Rendered:
     refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
     said = decode(_PAYOUT, asked.body)
-    fact = PaidOutside(refund, said.reference, said.way, said.consent or "", said.shown)
+    fact = PaidOutside(refund, said.reference, said.way, said.consent or "", said.shown, asked.role)
     caller = asked.caller(render_acted(refund))
     return finish(await actions.payout(asked.engine, caller, fact))
 
@@ -151,6 +162,10 @@ def _acting(act: Act) -> Callable[[Asked], Awaitable[Rendered]]:
     return run
 
 
+APPROVING = (
+    *(Reason.SELF_APPROVAL, Reason.SHOWN_CHANGED),
+    *(Reason.ROLE_TOO_LOW, Reason.REFUNDS_STOPPED),
+)
 _KEY = (Reason.IDEMPOTENCY_KEY_MISSING, Reason.IDEMPOTENCY_MISMATCH)
 _ACTED = (
     *(Reason.UNKNOWN_REFUND, Reason.FALLBACK_PAYS, Reason.WRONG_STATE, Reason.AMOUNT_CHANGED),
@@ -265,13 +280,25 @@ CALLS = (
         "Approve a refund in review, as it was shown.",
         approve,
         scopes=("refunds:approve",),
-        body=shapes.ApproveIn,
+        body=ApproveIn,
         body_required=False,
         key="optional",
         answers={200: shapes.Refund},
-        refusals=(*_ACTED, Reason.SELF_APPROVAL, Reason.SHOWN_CHANGED),
+        refusals=(*_ACTED, *APPROVING, *_HOW_MUCH),
     ),
-    _action("decline", "refunds:approve", "Decline a refund in review.", actions.decline),
+    Call(
+        "declineRefund",
+        "POST",
+        "/v1/refunds/{refund}/decline",
+        "Decline a refund in review, with a reason of a closed list.",
+        decline,
+        scopes=("refunds:approve",),
+        body=DeclineIn,
+        body_required=False,
+        key="optional",
+        answers={200: shapes.Refund},
+        refusals=_ACTED,
+    ),
     _action("cancel", "refunds:write", "Take back a refund before anything left.", actions.cancel),
     _action(
         *("retry", "refunds:write", "Try a failed refund again.", actions.retry),
@@ -291,7 +318,7 @@ CALLS = (
         key="optional",
         answers={200: shapes.Refund},
         refusals=(
-            *(*_ACTED, Reason.SELF_APPROVAL, Reason.SHOWN_CHANGED),
+            *(*_ACTED, *APPROVING),
             Reason.EXCEEDS_REMAINING,
         ),
     ),

@@ -47,12 +47,6 @@ RefundState = Literal[
 ]
 
 
-class ApproveIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`shown` of the refund as the approver saw it; "" approves it as it is now."""
-
-    shown: Annotated[str, Meta(max_length=255)] = ""
-
-
 Reference = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 
 
@@ -297,12 +291,16 @@ class Risk(msgspec.Struct):
 
 
 class Decision(msgspec.Struct):
-    """What the policy said, and which version of it."""
+    """What the policy said, and which version of it: `code` and `says`, to the customer, are the
+    row's; `sentence` is why, for who looks at it."""
 
     outcome: Literal["approve", "review", "decline"]
     policy: str
     rule: str
     risk: Risk
+    code: str
+    says: str
+    sentence: str
 
 
 class Refund(msgspec.Struct):

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from amends.core.asks import check_request
-from amends.core.decide import quote as quote_order
+from amends.core.decide import weighed
 from amends.core.decision import Ctx
 from amends.core.events import Event, link
 from amends.core.facts import (
@@ -52,7 +52,15 @@ QUOTE_FOR = 30 * MINUTE
 Render = Callable[[Result], Rendered]
 RenderQuote = Callable[[Order, Quote, str, Instant], Rendered]
 
-SCOPES = ("admin", "orders:write", "refunds:write", "refunds:approve", "read", "ledger:read")
+SCOPES = (
+    "admin",
+    "orders:write",
+    "refunds:write",
+    "refunds:approve",
+    "policies:write",
+    "read",
+    "ledger:read",
+)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -187,9 +195,9 @@ async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: Re
     bare = msgspec.structs.replace(request, note="")
     recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
     ctx = await _quoting(engine, order, now)
-    quote = quote_order(order, bare, recorded, ctx)
+    quote = weighed(order, bare, recorded, ctx).quote
     quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
-    ask = _ask(caller, (), plain)
+    ask = ask_of(caller, (), plain)
     ask.render = lambda _: show(order, quote, quote_id, ends)
     fields = {name: getattr(bare, name) for name in RefundIn.__struct_fields__}
     kept = _Quoted(**fields, basis=basis_of(order, ctx.policy.version))
@@ -213,7 +221,7 @@ async def _repeat(engine: Engine, caller: Caller, plain: dict[str, Any]) -> Told
     keys meet."""
     if not caller.key:
         return Told()
-    ask = _ask(caller, (), plain)
+    ask = ask_of(caller, (), plain)
     ask.render = None
     return await engine.turner.submit(ask)
 
@@ -297,12 +305,12 @@ async def _submit(
     people: tuple[Person, ...] = (),
     notes: tuple[NoteText, ...] = (),
 ) -> Told:
-    ask = _ask(caller, (item,), plain)
+    ask = ask_of(caller, (item,), plain)
     ask.people, ask.notes = people, notes
     return await engine.turner.submit(ask)
 
 
-def _ask(caller: Caller, facts: tuple[Addressed, ...], plain: dict[str, Any]) -> Ask:
+def ask_of(caller: Caller, facts: tuple[Addressed, ...], plain: dict[str, Any]) -> Ask:
     return Ask(
         facts,
         caller.actor,

@@ -10,6 +10,7 @@ from typing import Any
 
 from amends.core.arrivals import UNDER_WAY
 from amends.core.events import Event
+from amends.core.explain import sentence
 from amends.core.left import left_over
 from amends.core.order import (
     FAILED,
@@ -17,7 +18,6 @@ from amends.core.order import (
     Order,
     Payment,
     Refund,
-    Verdict,
     amount_succeeded,
     covered,
     remaining,
@@ -189,7 +189,7 @@ def refund_view(order: Order, refund: Refund) -> dict[str, Any]:
             for leg in refund.legs
             if not leg.replaced and leg.state != "planned"
         ],
-        "decision": _verdict_view(refund.verdict),
+        "decision": _verdict_view(order, refund),
         "requested_by": refund.requested_by,
         "decided_by": refund.decided_by or None,
         "fallback_of": refund.fallback_of or None,
@@ -342,7 +342,8 @@ def _share_view(part: LineShare) -> dict[str, Any]:
     return {"id": part.id, "quantity": part.quantity, "net": part.net, "tax": part.tax}
 
 
-def _verdict_view(verdict: Verdict | None) -> dict[str, Any] | None:
+def _verdict_view(order: Order, refund: Refund) -> dict[str, Any] | None:
+    verdict = refund.verdict
     if verdict is None:
         return None
     whole, parts = divmod(verdict.score_bp, 10_000)
@@ -355,6 +356,9 @@ def _verdict_view(verdict: Verdict | None) -> dict[str, Any] | None:
             "model": verdict.model,
             "reasons": list(verdict.reasons),
         },
+        "code": verdict.code,
+        "says": verdict.says,
+        "sentence": sentence(refund, order.currency),
     }
 
 
