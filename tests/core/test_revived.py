@@ -1,4 +1,4 @@
-"""A refund that had failed pays after all, and others took its place or its parts meanwhile (I6)."""
+"""What had failed pays after all, and others took its place or its parts meanwhile (I6)."""
 
 from __future__ import annotations
 
@@ -157,6 +157,44 @@ def test_a_retry_is_right_beside_what_is_still_owed(
 
 def fields(report: OrderIn) -> dict[str, Any]:
     return {name: getattr(report, name) for name in report.__struct_fields__}
+
+
+def test_what_took_the_place_of_one_leg_goes_on_when_another_one_pays_after_all() -> None:
+    """60.00 of 102.00 is declined and asked for anew; before that leaves the other 42.00 bounce and
+    are paid after all. The customer gets both."""
+    desk = Desk(contract_order(tenders=(card(4200), card(6000, name="pi_2"))))
+    desk.tell(RefundRequested(RefundIn()))
+    ends(desk, 0, pays=True)
+    ends(desk, 1, pays=False)
+    desk.tell(RefundRequested(RefundIn()))
+    bounces(desk, 0)
+    pays_after_all(desk, 0)
+    assert "paid_before" not in desk.raised()
+    ends(desk, 2, pays=True)
+    assert [refund.amount for refund in desk.order.refunds] == [4200, 6000]
+    assert [item.gross for items in left_over(desk.order) for item in items.values()] == [0, 0]
+    assert desk.balance("refunds_payable") == 0
+
+
+def test_what_took_the_place_of_a_leg_does_not_leave_once_that_pays_after_all() -> None:
+    desk = Desk(contract_order(tenders=(card(6000), card(4200, name="pi_2"))))
+    desk.tell(RefundRequested(RefundIn()))
+    ends(desk, 0, pays=False)
+    ends(desk, 1, pays=True)
+    desk.tell(RefundRequested(RefundIn()))
+    pays_after_all(desk, 0)
+    assert (desk.leg(2).state, desk.leg(2).failure) == ("failed", "paid_before")
+
+
+def test_nor_does_it_where_the_order_has_no_lines() -> None:
+    desk = Desk(contract_order(lines=(), shipping=()))
+    desk.tell(RefundRequested(RefundIn()))
+    ends(desk, 0, pays=True)
+    bounces(desk, 0)
+    desk.tell(RefundRequested(RefundIn(amount=4000)))
+    assert desk.refund(1).takes_over == (desk.refund(0).id,)
+    pays_after_all(desk, 0)
+    assert (desk.leg(1).state, desk.leg(1).failure) == ("failed", "paid_before")
 
 
 # -- what waits for a person, and was to take its place --------------------------------------------

@@ -16,7 +16,7 @@ def resume(work: Work, leg_id: str) -> None:
     left meanwhile, both pay (edge 9): a person is told, and it is allocated to what is left."""
     work.put_leg(leg_id, revived=True)
     stop_retry(work, leg_id)
-    _stop_successors(work, work.leg(leg_id)[0].id)
+    _stop_successors(work, leg_id)
     _stop_fallback(work, leg_id)
     refund, leg = work.leg(leg_id)
     fitting = refit(work.order, refund)
@@ -46,21 +46,30 @@ def stop_retry(work: Work, leg_id: str) -> None:
     _stop(work, heir)
 
 
-def _stop_successors(work: Work, refund_id: str) -> None:
-    """So do the legs of a refund that took its claim over, as far as they have not left; and one in
-    review that was to, where not enough of that failed any more."""
+def _stop_successors(work: Work, leg_id: str) -> None:
+    """So do the legs of a refund that took its place, as far as they have not left; and one in
+    review that was to, where not enough of what came before it failed any more."""
+    before, leg = work.leg(leg_id)
+    failed = all_failed(before) or partly_failed(before)
     for refund in work.order.refunds:
-        if refund_id in frees(refund):
-            before = work.refund(refund_id)
-            failed = all_failed(before) or partly_failed(before)
+        if before.id in frees(refund):
             if not failed or not fits(work.order, refund):
                 _call_off(work, refund)
                 told = {"what": legs.PAID_BEFORE, "refund": refund.id, "amount": refund.amount}
                 work.event("exception.raised", **told)
-        elif refund_id in refund.takes_over and refund.stage == "active":
-            for leg in refund.legs:
-                if legs.unsent(leg) and not leg.replaced:
-                    _stop(work, leg)
+        elif before.id in refund.takes_over and _in_place_of(work, refund, leg):
+            for mine in refund.legs:
+                if legs.unsent(mine) and not mine.replaced:
+                    _stop(work, mine)
+
+
+def _in_place_of(work: Work, refund: Refund, leg: Leg) -> bool:
+    """Whether it took the place of a leg that is alive again, and not only of another part of that
+    one's refund: then there is no room for both. What is of no line or charge may be the same."""
+    if refund.stage != "active":
+        return False
+    beside = fits(work.order, refund) and not refund.breakdown.unallocated
+    return leg.replaced or not beside
 
 
 def _call_off(work: Work, refund: Refund) -> None:
