@@ -55,8 +55,8 @@ def _stop_successors(work: Work, leg_id: str) -> None:
         if before.id in frees(refund):
             if not failed or not fits(work.order, refund):
                 _call_off(work, refund)
-                told = {"what": legs.PAID_BEFORE, "refund": refund.id, "amount": refund.amount}
-                work.event("exception.raised", **told)
+                name, amount = refund.id, refund.amount
+                work.event("exception.raised", what="paid_before", refund=name, amount=amount)
         elif before.id in refund.takes_over and _in_place_of(work, refund, leg):
             for mine in refund.legs:
                 if legs.unsent(mine) and not mine.replaced:
