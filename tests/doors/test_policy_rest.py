@@ -248,7 +248,7 @@ async def test_decisions_have_reasons_and_may_be_for_less(opening: Opening) -> N
         assert again.content == done.content
         other = {**less, "amount": 1300}
         told = await shop.call("POST", f"/v1/refunds/{two['id']}/approve", other, key="k")
-        assert (told.json()["code"], told.json()["field"]) == ("idempotency_mismatch", "/amount")
+        assert (told.json()["code"], told.json()["field"]) == ("idempotency_mismatch", "amount")
         fine = {"reason": "verified", "shown": three["shown"]}
         yes = await shop.call("POST", f"/v1/refunds/{three['id']}/approve", fine, scopes=lead)
         assert yes.json()["decided_by"] == "key:refunds:approve"

@@ -242,6 +242,7 @@ class ReviewItem(msgspec.Struct):
     due: When | None
     snoozed_until: When | None
     escalated: str
+    asked: bool
     amount: int
     currency: str
     score_bp: int

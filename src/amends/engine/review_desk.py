@@ -136,7 +136,8 @@ _INSTANTS = ("due", "snoozed_until", "created_at", "closed_at")
 
 
 def _item(item: dict[str, Any]) -> dict[str, Any]:
-    return item | {n: rfc3339(item[n]) if item[n] else None for n in _INSTANTS}
+    at = {n: rfc3339(item[n]) if item[n] else None for n in _INSTANTS}
+    return item | at | {"asked": bool(item["asked"])}
 
 
 # -- what they share -----------------------------------------------------------------------------
