@@ -33,7 +33,7 @@ demo: $(READY) ## Play the main job on a temporary database: refunds, lost answe
 	@$(BIN)/amends demo $(ARGS)
 
 .PHONY: test
-test: static $(MOCK) hledger ## Everything: formatting, lint, types, floors, and the whole test suite
+test: static $(MOCK) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal $(ARGS)
 
 $(MOCK): $(MOCK_DIR)/package-lock.json
@@ -56,6 +56,19 @@ hledger:
 	else
 	  echo "hledger is not here: the tests of the exports against it will be skipped" >&2
 	fi
+
+# The console is tested in Chromium: the system's, or Playwright's own where that can be had.
+.PHONY: chromium
+chromium: $(READY)
+	@for name in chromium chromium-browser google-chrome; do
+	  command -v $$name >/dev/null && exit 0
+	done
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing chromium for the tests of the console"
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && exit 0
+	fi
+	$(BIN)/playwright install chromium >/dev/null 2>&1 \
+	  || echo "chromium is not here and did not install: the console's browser tests will be skipped" >&2
 
 .PHONY: check
 check: static ## The quick part, under a minute: static checks, kernel, core and house tests

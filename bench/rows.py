@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench import quotes, references, risk, services
+from bench import policies, quotes, references, risk, services
 from bench.engines import bare_psp, engines
 from bench.growth import growth
 from bench.load import post_all, request
@@ -278,6 +278,7 @@ ROWS: dict[str, tuple[str, Callable[[Plan], Sequence[Row | Curve]]]] = {
     "latency-postgresql": ("postgresql", lambda plan: latency(plan, "postgresql")),
     "latency-sqlite": ("sqlite", lambda plan: latency(plan, "sqlite")),
     "quote-p50": ("", quotes.latency),
+    "policy": ("", policies.throughput),
     "risk-p50": ("", risk.latency),
     "growth": ("postgresql", growth),
     "bulk": ("", absent("bulk", "peak memory of a bulk of 1 million items", LATER)),

@@ -12,6 +12,7 @@ import pytest
 
 from amends.doors.commands_setup import TEMPLATE
 from amends.engine.config import Config, ConfigError, parse
+from amends.engine.vault import new_key
 from amends.gateways.registry import HEARING
 from amends.kernel.time import HOUR
 from tests.gateways.paypal_certificates import ROOT
@@ -63,12 +64,15 @@ def test_a_whole_connection_is_taken() -> None:
     assert _load(**ADYEN).connections["eu"].settings.webhook_secrets == ("0A" * 32,)
 
 
-def test_what_a_new_file_proposes_would_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_new_file_proposes_would_be_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """`amends init` writes one connection of each gateway as a comment; each is whole."""
     text = re.sub(r"^# (?=\[|\w+ = )", "", TEMPLATE.replace("{url}", "sqlite:///x.db"), flags=re.M)
     for name in re.findall(r"env:(\w+)", text):
         monkeypatch.setenv(name, "test_" + "x" * 30 if name == "MOLLIE_KEY" else "0A" * 32)
-    found = parse(tomllib.loads(text), Path("amends.toml")).connections
+    (tmp_path / "console.key").write_text(new_key())
+    found = parse(tomllib.loads(text), tmp_path / "amends.toml").connections
     assert {connection.settings.gateway for connection in found.values()} == set(HEARING)
 
 

@@ -135,6 +135,22 @@ async def a_day_at_the_desk(store: Store) -> None:
     await store.locked_until("k")
     await store.clear_tries("k")
     await store.forget_sign_ins(NOW)
+    await a_day_at_the_console(store)
+
+
+async def a_day_at_the_console(store: Store) -> None:
+    """What its pages read."""
+    await store.find("pi_1")
+    for days in (store.refund_days, store.refund_times, store.outcomes, store.disputed):
+        await days(NOW, 10)
+    for connection in ("", "s"):
+        await store.messages(connection, encode_cursor((NOW, "s", "m")), 10)
+    await store.heard()
+    await store.queue_mark()
+    await store.orders_of(["ord_1", "ord_2"])
+    await store.customer_past("main", "c-1", 1)
+    for before in (0, 5):
+        await store.recent_events("system:people", before, 10)
 
 
 @pytest.mark.parametrize("store_url", [POSTGRES], indirect=True)

@@ -143,11 +143,12 @@ def park(order: Order, recorded: Recorded, ctx: Ctx, why: str) -> Decision:
 
 def quote(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> Quote:
     """The amount a request would come to now, without committing anything. Raises Refused."""
-    return weighed(order, request, recorded, ctx).quote
+    return asks.quoted(Work(order, recorded, ctx), request)[0]
 
 
 def weighed(order: Order, request: RefundIn, recorded: Recorded, ctx: Ctx) -> asks.Weighed:
-    """The same, with what the policy would say. Raises Refused."""
+    """The same, with what the policy would say, and less what its row keeps back. Raises
+    Refused."""
     return asks.weigh(Work(order, recorded, ctx), request)
 
 

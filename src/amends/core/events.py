@@ -52,6 +52,11 @@ EventType = Literal[
     "stop.lifted",
     "model.added",
     "period.closed",
+    "user.added",
+    "user.changed",
+    "sign_in.done",
+    "sign_in.failed",
+    "sign_out.done",
 ]
 
 

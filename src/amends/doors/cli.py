@@ -13,6 +13,7 @@ from amends.doors import (
     bench_cli,
     commands_books,
     commands_import,
+    commands_people,
     commands_policy,
     commands_refund,
     commands_risk,
@@ -47,6 +48,7 @@ app.command("bench")(bench_cli.bench)
 app.command("simulate")(commands_simulate.simulate)
 app.command("import")(commands_import.import_)
 app.add_typer(commands_setup.key_group, name="key")
+app.add_typer(commands_people.user_group, name="user")
 app.add_typer(commands_books.audit_group, name="audit")
 app.add_typer(commands_books.ledger_group, name="ledger")
 app.add_typer(commands_policy.policy_group, name="policy")

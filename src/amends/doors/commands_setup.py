@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,8 +25,9 @@ from amends.doors.shell import (
 )
 from amends.engine import actions
 from amends.engine.clock import SystemClock
-from amends.engine.config import Config
+from amends.engine.config import Config, console_key_file
 from amends.engine.seals import Sealer
+from amends.engine.vault import new_key
 from amends.kernel.time import rfc3339
 
 TEMPLATE = """\
@@ -41,6 +45,9 @@ functional_currency = "EUR"
 
 [policy]
 auto_approve_up_to = 10000                # minor units of the functional currency
+
+[console]
+key = "file:console.key"                  # protects its secrets; made by `amends init`
 
 # One table for each account at an outside party: take the # off the ones you have. `amends sandbox`
 # prints the settings that point each at its look-alike.
@@ -83,7 +90,7 @@ def init(
         str, typer.Option(help="The database's URL, written into a new settings file.")
     ] = "sqlite:///amends.db",
 ) -> None:
-    """Make the settings file (if there is none), the database and the audit folder.
+    """Make what is not there yet: settings file, database, console's key, audit folder.
 
     Can be repeated: it upgrades the database's schema and leaves everything else alone.
 
@@ -94,13 +101,32 @@ def init(
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(TEMPLATE.replace("{url}", store), encoding="utf-8")
     settings = read_config(config, connections=False)
+    key = _make_key(config)
     run(_migrate(settings))
     Sealer(store_of(settings), settings.audit_dir, SystemClock()).prepare()
     out.print(f"Settings: {config}{' (new)' if made else ''}", markup=False)
     out.print("Database: ready", markup=False)
     out.print(f"Audit folder: {settings.audit_dir}", markup=False)
+    if key is not None:
+        out.print(f"Console key: {key} (new; keep it, and keep it secret)", markup=False)
     if made:
-        out.print(f"Next: name your providers in {config}, then amends key create.", markup=False)
+        out.print(
+            f"Next: name your providers in {config}, then amends key create for programs and "
+            "amends user add for people.",
+            markup=False,
+        )
+
+
+def _make_key(config: Path) -> Path | None:
+    """The console's key, where the settings name a file that is not there; readable by its owner
+    alone. None if there is nothing to make."""
+    raw = tomllib.loads(config.read_text(encoding="utf-8"))
+    file = console_key_file(raw, config)
+    if file is None or file.exists():
+        return None
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(new_key() + "\n")
+    return file
 
 
 async def _migrate(config: Config) -> None:

@@ -17,6 +17,7 @@ import typer
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from amends.doors import commands_shoppers
 from amends.doors.shell import AsJson, err, fail, out, show_json
 from amends.sim.play.game import DAYS, ORDERS, PROVIDERS, Game, play_all
 from amends.sim.play.parties import PARTIES
@@ -90,6 +91,15 @@ def simulate(
     show_timeline: Annotated[
         bool, typer.Option("--timeline", help="Print all that happens in a single seed.")
     ] = False,
+    abusers: Annotated[
+        int,
+        typer.Option(
+            help="Instead: a year of so many shoppers, of whom some abuse refunds, and what the "
+            "scorecard and a trained model would do about it.",
+            min=0,
+            metavar="SHOPPERS",
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Play a shop's month under faults, from a seed, and check it against every invariant.
@@ -100,6 +110,9 @@ def simulate(
 
     Example: amends simulate --seeds 1..20 --faults storm
     """
+    if abusers:
+        commands_shoppers.abusers(1 if seed is None else seed, abusers, as_json)
+        return
     server = _server(store)
     if workers > 1 and not server:
         raise _wrong("--workers", "several need PostgreSQL: SQLite has one process that sends")

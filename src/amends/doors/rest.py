@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from amends.core.reasons import Reason
 from amends.doors import books, health, orders, policies, refunds, reviews, webhooks
 from amends.doors.calls import Asked, Call, bind, encode
+from amends.doors.console import routes as console
 from amends.doors.keys import Keys
 from amends.doors.meter import Meter
 from amends.doors.openapi import document
@@ -33,7 +34,10 @@ def app(engine: Engine) -> Litestar:
     rows = (*CALLS, *health.calls(meter, engine.config.server.metrics_key))
     rows = (*rows, _described(rows))
     return Litestar(
-        route_handlers=[bind(calls, engine, keys, meter) for calls in _by_path(rows)],
+        route_handlers=[
+            *(bind(calls, engine, keys, meter) for calls in _by_path(rows)),
+            *console.handlers(engine, meter),
+        ],
         exception_handlers={Exception: _Elsewhere(rows)},
         openapi_config=None,
         logging_config=None,

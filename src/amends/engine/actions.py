@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from amends.core.asks import check_request
-from amends.core.decide import quote as quote_order
+from amends.core.decide import weighed
 from amends.core.decision import Ctx
 from amends.core.events import Event, link
 from amends.core.facts import (
@@ -195,7 +195,7 @@ async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: Re
     bare = msgspec.structs.replace(request, note="")
     recorded = Recorded(engine.new_id(), now, caller.actor, RefundRequested(bare))
     ctx = await _quoting(engine, order, now)
-    quote = quote_order(order, bare, recorded, ctx)
+    quote = weighed(order, bare, recorded, ctx).quote
     quote_id, ends = f"qt_{recorded.id}", now + QUOTE_FOR
     ask = ask_of(caller, (), plain)
     ask.render = lambda _: show(order, quote, quote_id, ends)

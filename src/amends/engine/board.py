@@ -76,16 +76,16 @@ async def reckon_shops(store: Store, now: Instant) -> None:
 
 
 def _policy(row: PolicyRow, settings: Policy) -> Policy:
-    return with_table(settings, _table(row.doc, row.hash), row.effective_from)
+    return with_table(settings, usable(row.doc, row.hash), row.effective_from)
 
 
 def _shadow(row: DraftRow, settings: Policy) -> Policy:
     return msgspec.structs.replace(
-        with_table(settings, _table(row.doc, row.hash)), version=row.hash, name=row.name
+        with_table(settings, usable(row.doc, row.hash)), version=row.hash, name=row.name
     )
 
 
-def _table(doc: str, version: str) -> Table:
+def usable(doc: str, version: str) -> Table:
     """The table of a stored document. One that cannot be used any more sends everything to a
     person: it was checked when it was saved, so this is a newer version of amends, or damage."""
     try:

@@ -27,6 +27,7 @@ from amends.core.requests import (
     IfLost,
     PlatformFee,
 )
+from amends.engine.vault import read_key
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
@@ -96,6 +97,12 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dir: str = ""
 
 
+class ConsoleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[console]`: people's pages, served where there is a `key` (`env:NAME` or `file:PATH`)."""
+
+    key: str = ""
+
+
 class ConnectionConfig(msgspec.Struct, frozen=True):
     """`[connections.NAME]`: one account at one outside party. `trust_anchors` is PEM, empty for the
     usual roots."""
@@ -109,6 +116,12 @@ class ConnectionConfig(msgspec.Struct, frozen=True):
     trust_anchors: bytes = b""
 
 
+class Console(msgspec.Struct, frozen=True):
+    """`[console]`, resolved; without a key none is served."""
+
+    key: bytes = b""
+
+
 class Config(msgspec.Struct, frozen=True):
     """Everything, resolved."""
 
@@ -120,6 +133,7 @@ class Config(msgspec.Struct, frozen=True):
     audit_dir: Path
     connections: Mapping[str, ConnectionConfig]
     accounts: Names = {}
+    console: Console = Console()
 
 
 _SECTIONS: dict[str, type] = {
@@ -128,6 +142,7 @@ _SECTIONS: dict[str, type] = {
     "ledger": LedgerConfig,
     "policy": PolicyConfig,
     "audit": AuditConfig,
+    "console": ConsoleConfig,
 }
 _COMMON = {"gateway", "base_url", "rate", "concurrency", "indeterminate_after", "entity"}
 _SECRET_LISTS = ("webhook_secrets", "hmac_keys")
@@ -177,7 +192,33 @@ def parse(raw: dict[str, Any], path: Path, connections: bool = True) -> Config:
             name: _connection(name, _beside(path.parent, values)) for name, values in found.items()
         },
         accounts=accounts,
+        console=Console(_console_key(parts["console"], path) if connections else b""),
     )
+
+
+def _console_key(console: ConsoleConfig, path: Path) -> bytes:
+    """The key that protects the console's secrets. Raises ConfigError."""
+    if not console.key:
+        return b""
+    file = console_key_file({"console": {"key": console.key}}, path)
+    if file is not None and not file.exists():
+        raise ConfigError(f"[console] key: there is no file {file}; `amends init` makes it.")
+    text = resolve("[console] key", _beside(path.parent, console.key))
+    try:
+        return read_key(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"[console] key: {console.key} holds no key of the console: {error}. `amends init` "
+            "makes one where there is no such file."
+        ) from None
+
+
+def console_key_file(raw: dict[str, Any], path: Path) -> Path | None:
+    """The file that `[console] key` names, if it names one: what `amends init` makes."""
+    console = raw.get("console", {})
+    text = console.get("key", "") if isinstance(console, dict) else ""
+    named = isinstance(text, str) and text.startswith("file:") and text != "file:"
+    return path.parent / text.removeprefix("file:") if named else None
 
 
 def _section(name: str, kind: type, values: Any) -> Any:

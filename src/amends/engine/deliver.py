@@ -55,6 +55,7 @@ class Deliverer:
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()  # by connection and kind of outcome
+        self.answered_at: dict[str, Instant] = {}  # by connection: when it last answered at all
 
     def start(self, outgoing: list[Outgoing], turner: Turner) -> None:
         """Send each; returns at once."""
@@ -86,6 +87,8 @@ class Deliverer:
             limit.ended(answered)
             self._ended()
         self.outcomes[(effect.connection, type(outcome).__name__.lower())] += 1
+        if answered:
+            self.answered_at[effect.connection] = self._clock.now()
         if isinstance(outcome, NotSent) and outcome.retry_after:
             limit.pause(outcome.retry_after)
         if isinstance(outcome, Declined):

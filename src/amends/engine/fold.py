@@ -68,6 +68,15 @@ class BoardChanged(Exception):
     """Policies, stops or models are others than this process knows: read them, and turn again."""
 
 
+class CapsGrew(Exception):
+    """More buckets than were locked: what is locked is locked at once and in order, so that two
+    turns never wait for each other. Turn again with these as well."""
+
+    def __init__(self, buckets: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(buckets)))
+        self.buckets = buckets
+
+
 class World(Protocol):
     """What a fold needs of its process."""
 
@@ -117,8 +126,15 @@ class _Read(NamedTuple):
 class Fold:
     """One batch in the making."""
 
-    def __init__(self, world: World, asks: list[Ask], poisoned: str = "") -> None:
-        self.world, self.asks, self.poisoned = world, asks, poisoned
+    def __init__(
+        self,
+        world: World,
+        asks: list[Ask],
+        poisoned: str = "",
+        buckets: frozenset[str] = frozenset(),
+    ) -> None:
+        """`buckets` are those of caps that are known to be needed."""
+        self.world, self.asks, self.poisoned, self._buckets = world, asks, poisoned, buckets
         self.batch = Batch()
         self.outgoing: list[Outgoing] = []
         self._taken: list[str] = []  # starts reserved in this fold, given back if it is undone
@@ -136,9 +152,8 @@ class Fold:
         self._now = world.clock.now()
         self._ctx = world.ctx(self._now)
         self._caps: dict[str, tuple[int, int]] = {}
-        self._caps_read: dict[str, tuple[int, int]] = {}
         self._read = _Read({}, {}, {}, set())
-        self.caps_needed: set[str] = set()  # buckets that must be locked before it can decide
+        self._needed: set[str] = set()
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -155,6 +170,8 @@ class Fold:
             raise BoardChanged
         await self._read_locked(turn, facts, [f"{c}/{p}" for c, p in sorted(named)])
         history = await self._history(turn, facts)
+        if self._buckets:
+            self._caps = await turn.caps(sorted(self._buckets))
         self._ctx = replace(self._ctx, history=history, caps=self._caps)
         self._read = _Read(
             dict(self._orders), dict(self._routes), dict(self._answers), set(self._seen)
@@ -176,20 +193,25 @@ class Fold:
         found = await turn.history(sorted(set(wanted.values())), self._now // DAY)
         return {name: found[one[0], one[1]] for name, one in wanted.items() if one[:2] in found}
 
-    async def again(self, turn: Turn) -> Fold:
+    def caps_missing(self) -> frozenset[str]:
+        """Buckets to be locked before it can decide. Raises CapsGrew where some are locked already,
+        also for those that something is given back to."""
+        touched = {draw.bucket for draw in self.batch.draws} if self._buckets else set()
+        missing = frozenset((self._needed | touched) - self._buckets)
+        if missing and self._buckets:
+            raise CapsGrew(missing)
+        return missing
+
+    async def again(self, turn: Turn, buckets: frozenset[str]) -> Fold:
         """The same batch decided anew, in the same transaction, now that the caps that its rules
         name are locked and known."""
         self.undo()
-        fresh = Fold(self.world, self.asks, self.poisoned)
+        fresh = Fold(self.world, self.asks, self.poisoned, buckets)
         fresh._now, fresh._mono = self._now, self._mono
         fresh._waiting, fresh._parked = self._waiting, self._parked
-        fresh._read, fresh._caps_read = self._read, dict(self._caps_read)
-        fresh._caps_read |= await turn.caps(sorted(self.caps_needed))
-        fresh._caps = dict(fresh._caps_read)
-        read = self._read
-        fresh._orders, fresh._routes = dict(read.orders), dict(read.routes)
-        fresh._answers, fresh._seen = dict(read.answers), set(read.seen)
+        fresh._caps = await turn.caps(sorted(buckets))
         fresh._ctx = replace(self._ctx, caps=fresh._caps)
+        fresh._orders, fresh._routes, fresh._answers, fresh._seen = self._read
         return fresh
 
     async def _read_locked(self, turn: Turn, facts: list[Addressed], payments: list[str]) -> None:
@@ -434,7 +456,7 @@ class Fold:
         except Refused as refused:
             return Result(order, refused=refused.refusal)
         except CapsNeeded as needed:
-            self.caps_needed |= needed.buckets
+            self._needed |= needed.buckets
             return Result(order)
         except Exception as error:
             log.exception("poisoned fact", order=order.id if order else "", fact=recorded.id)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import structlog
 
 from amends.engine.asks import Ask, Told
-from amends.engine.fold import BoardChanged, Fold, World
+from amends.engine.fold import BoardChanged, CapsGrew, Fold, World
 from amends.store.spec import PeriodClosed, Retry, RowRefused, Store, StoreUnavailable
 
 log = structlog.get_logger()
@@ -143,17 +143,23 @@ class Turner:
         return None
 
     async def _commit(self, batch: list[Ask], poisoned: str = "") -> Fold:
+        buckets: frozenset[str] = frozenset()
         for _ in range(RETRIES):
-            fold = Fold(self._world, batch, poisoned)
+            fold = Fold(self._world, batch, poisoned, buckets)
             try:
                 async with self._store.turn() as turn:
                     await fold.read(turn)
                     fold.decide()
-                    while fold.caps_needed:
-                        fold = await fold.again(turn)
+                    if missing := fold.caps_missing():
+                        buckets |= missing
+                        fold = await fold.again(turn, buckets)
                         fold.decide()
+                        fold.caps_missing()
                     await turn.write(fold.batch)
                 return fold
+            except CapsGrew as grew:
+                fold.undo()
+                buckets |= grew.buckets
             except BoardChanged:
                 fold.undo()
                 await self._world.learn_board()

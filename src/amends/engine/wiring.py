@@ -90,7 +90,7 @@ class Engine:
         )
         self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
         self._closed: Mapping[str, str] = {}  # what it does not know of, the database refuses
-        self._hurried = False
+        self.hurried = asyncio.Event()  # whoever keeps a connection open ends it
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- what a fold needs (World) -------------------------------------------------------------
@@ -210,7 +210,7 @@ class Engine:
 
     def hurry(self) -> None:
         """Whoever waits for an end state is answered with what there is: the process will stop."""
-        self._hurried = True
+        self.hurried.set()
         for told in [told for waiters in self._waiters.values() for told in waiters]:
             if not told.done():
                 told.set_result(None)
@@ -218,7 +218,7 @@ class Engine:
     async def wait_for(self, refund_id: str, seconds: float) -> Order | None:
         """The order once the refund rests, as far as this process sees; None if the time is over
         before."""
-        if self._hurried:
+        if self.hurried.is_set():
             return None
         told: asyncio.Future[Order | None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(refund_id, []).append(told)

@@ -24,6 +24,7 @@ from amends.core.history import History
 from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, past, rows
+from amends.store.desk_reads import DeskReads
 from amends.store.signins import SigningIn
 from amends.store.spec import (
     Answer,
@@ -299,7 +300,7 @@ class PostgresTurn:
             raise self.broken from error
 
 
-class PostgresStore(SigningIn):
+class PostgresStore(DeskReads, SigningIn):
     """A PostgreSQL database by its URL (`postgresql://user@host/name`, libpq's parameters)."""
 
     def __init__(self, url: str) -> None:

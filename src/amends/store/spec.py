@@ -21,6 +21,7 @@ from amends.core.order import Order, Payment
 from amends.core.postings import Entry
 from amends.kernel.time import Instant
 from amends.store.desk_spec import Judgements, Rulebook, SignIns
+from amends.store.pages_spec import Desk
 from amends.store.records import Head, Page
 
 
@@ -292,7 +293,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     signature: str
 
 
-class Store(Rulebook, Judgements, SignIns, Protocol):
+class Store(Rulebook, Judgements, SignIns, Desk, Protocol):
     """A database. All methods raise StoreUnavailable when it is away, full, locked or slow."""
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:

@@ -28,6 +28,7 @@ from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, past, rows
 from amends.store.cold import WRITES, Mending
+from amends.store.desk_reads import DeskReads
 from amends.store.rows import Row
 from amends.store.signins import SigningIn
 from amends.store.spec import (
@@ -300,7 +301,7 @@ def _write(connection: sqlite3.Connection, steps: Work) -> None:
             raise Retry(f"{step.name}: another process was there first")
 
 
-class SqliteStore(SigningIn):
+class SqliteStore(DeskReads, SigningIn):
     """One SQLite file. `path` is made by `migrate`, together with its folder."""
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The console: people's pages at `/console`, made on the server; they work without JavaScript."""

@@ -1,0 +1,119 @@
+"""States, reasons and events in words, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+STATES = {
+    "review": "in review",
+    "requires_action": "customer must act",
+    "awaiting_funds": "awaiting funds",
+    "awaiting_return": "awaiting return",
+    "unknown": "outcome unknown",
+    "succeeded": "paid",
+    "sending": "on its way",
+    "pending": "with the provider",
+    "done": "decided",
+    "unmatched": "waits for its order",
+}
+TONES = {
+    **dict.fromkeys(("succeeded", "done", "approve", "whole"), "good"),
+    **dict.fromkeys(("failed", "declined", "parked", "decline", "broken"), "bad"),
+    **dict.fromkeys(
+        ("review", "unknown", "requires_action", "awaiting_funds", "unmatched", "held"), "warn"
+    ),
+    **dict.fromkeys(("sending", "pending", "awaiting_return"), "busy"),
+}
+REASONS = {
+    "return": "goods came back",
+    "not_received": "not received",
+    "damaged": "arrived damaged",
+    "wrong_item": "wrong item",
+    "out_of_stock": "out of stock",
+    "cancelled": "order cancelled",
+    "duplicate": "paid twice",
+    "fraud": "fraud",
+    "goodwill": "goodwill",
+    "price_adjustment": "price adjusted",
+    "subscription": "subscription ended",
+    "external": "made at the provider",
+}
+EVENTS = {
+    "order.recorded": "Order recorded",
+    "order.updated": "Order changed by the shop",
+    "order.cancelled": "Order cancelled",
+    "order.parked": "Order stopped: a person must look at it",
+    "order.unparked": "Order goes on",
+    "refund.requested": "Refund asked for",
+    "refund.refused": "Refund refused",
+    "refund.approved": "Approved",
+    "refund.declined": "Declined",
+    "refund.canceled": "Canceled",
+    "refund.retried": "Tried again",
+    "refund.paid_outside": "Paid by hand",
+    "refund.adopted": "Found at the provider and taken over",
+    "refund.reallocated": "Moved to other lines",
+    "refund.superseded": "Replaced by a newer refund",
+    "refund.overdue": "Nobody has decided in time",
+    "leg.sending": "Sent to the provider",
+    "leg.looking": "Looked up at the provider",
+    "leg.moved": "News of the payment out",
+    "leg.news": "News of the payment out",
+    "payment.updated": "Payment changed at the provider",
+    "dispute.updated": "Dispute",
+    "fraud.warned": "Fraud warning",
+    "lines.unavailable": "Lines cannot be delivered",
+    "return.received": "Goods came back",
+    "exception.raised": "Something a person should know",
+    "ledger.written_off": "Difference written off",
+    "ledger.reversed": "Write-off taken back",
+    "key.created": "API key made",
+    "key.revoked": "API key revoked",
+    "setting.changed": "Setting changed",
+    "period.closed": "Books closed for a month",
+    "user.added": "User added",
+    "user.changed": "User changed",
+    "sign_in.done": "Signed in",
+    "sign_in.failed": "Sign-in failed",
+    "sign_out.done": "Signed out",
+}
+_TOLD = (
+    *("now", "news", "state", "what", "status", "role", "user", "reason", "way", "reference"),
+    *("connection", "kind", "period", "entity", "name", "psp_refund_id"),
+)
+VERBS = {
+    "approve": "Approved.",
+    "decline": "Declined: nothing is paid.",
+    "cancel": "Canceled.",
+    "retry": "It is tried again.",
+    "payout": "The payment by hand is on the books.",
+    "parked": "The order is stopped: what you said is kept and goes on once it is let go.",
+    "role": "The role is changed.",
+    "disable": "This user cannot sign in any more.",
+    "enable": "This user can sign in again.",
+    "unpark": "The order goes on.",
+}
+
+
+def reason_words(code: str) -> str:
+    return REASONS.get(code, code.replace("_", " "))
+
+
+def verb(code: str) -> str:
+    """What a notice says; nothing for a code that is none of ours."""
+    return VERBS.get(code, "")
+
+
+def event_words(event: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
+    """An event's title, and what else of its body tells people something."""
+    body: Mapping[str, Any] = event["body"]
+    title = EVENTS.get(event["type"], event["type"])
+    if event["type"] == "leg.moved" and "now" in body:
+        title = f"Payment out is {STATES.get(body['now'], body['now'].replace('_', ' '))}"
+    pairs = []
+    for name in _TOLD:
+        value = body.get(name)
+        if value and isinstance(value, str | int):
+            pairs.append((name.replace("_", " "), str(value)))
+    return title, pairs

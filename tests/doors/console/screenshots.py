@@ -1,0 +1,78 @@
+"""Pictures of every page, for the documentation: run it as a module, with a folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser
+
+from tests.doors.conftest import ENVIRONMENT
+from tests.doors.console.browser import OVERFLOW, WIDTHS, browsing, open_page, sign_in
+from tests.doors.console.scene import Scene, furnish
+from tests.doors.console.world import Person, World, served
+
+POLICY = {"auto_approve_up_to": 10000, "second_person": True}
+HEIGHTS = {390: 844, 1440: 900}
+
+
+def pages(scene: Scene) -> dict[str, str]:
+    """Every page of the console, by the name of its picture."""
+    return {
+        "overview": "/console",
+        "reviews": "/console/reviews",
+        "case": f"/console/reviews/{scene.review}",
+        "refunds": "/console/refunds",
+        "refund": f"/console/refunds/{scene.paid}",
+        "failed": f"/console/refunds/{scene.failed}",
+        "order": f"/console/orders/{scene.order}",
+        "customer": f"/console/customers?entity=main&id={scene.customer}",
+        "search": "/console/search?q=no-such-thing",
+        "ledger": "/console/ledger",
+        "connections": "/console/connections",
+        "audit": "/console/audit?stream=system:people",
+        "people": "/console/people",
+    }
+
+
+def shoot(world: World, browser: Browser, who: Person, scene: Scene, folder: Path) -> list[str]:
+    """All pages, narrow and wide, light and dark; what overflows."""
+    found = []
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        for width in WIDTHS:
+            size = {"width": width, "height": HEIGHTS[width]}
+            page = open_page(browser, viewport=size, color_scheme=scheme)
+            page.goto(f"{world.url}/console/sign-in")
+            page.screenshot(path=folder / f"console-sign-in-{width}-{scheme}.png")
+            sign_in(page, world, who)
+            for name, path in pages(scene).items():
+                page.goto(world.url + path)
+                page.wait_for_load_state("load")
+                found += [f"{name} {width} {scheme}: {text}" for text in page.evaluate(OVERFLOW)]
+                file = folder / f"console-{name}-{width}-{scheme}.png"
+                page.screenshot(path=file, full_page=True)
+            page.context.close()
+    return found
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.update(ENVIRONMENT)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        served(Path(place), policy=POLICY) as world,
+        browsing() as browser,
+    ):
+        scene = furnish(world)
+        who = world.person("ada", "admin", "Ada Lovelace")
+        found = shoot(world, browser, who, scene, folder)
+    print("\n".join(found) or "Nothing overflows.")
+
+
+if __name__ == "__main__":
+    main()
