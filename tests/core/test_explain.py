@@ -73,7 +73,7 @@ def test_a_row_speaks(row: Row, said: str) -> None:
     assert found.sentence == why(desk)
     assert (found.kind, found.rule, found.condition) == ("row", "all", "true")
     assert found.options == options_of(row)
-    assert found.rows == (("none", "no"), ("all", "applies"))
+    assert found.rows[:2] == (("none", "no"), ("all", "applies"))
     bare = explained(desk.refund(), "EUR", None)
     assert bare is not None
     assert (bare.sentence, bare.kind) == (found.sentence, found.kind)
@@ -95,7 +95,6 @@ def test_a_cap_is_named() -> None:
     row = Row("all", "true", "approve", caps=("day",))
     caps = {"day": Cap("card", "day", count=1)}  # of no card that is known: a person looks
     desk = Desk(contract_order(), policy=policy(row, caps=caps))
-    desk.caps = {}
     asked(desk)
     found = explained(desk.refund(), "EUR", desk.policy.table)
     assert found is not None
