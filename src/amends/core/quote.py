@@ -238,7 +238,9 @@ def changed(was: Basis | None, now: Basis) -> tuple[list[str], str]:
     """What changed since a quote was made: the names of the fields, and a sentence."""
     names = [n for n in _WORDS if was is not None and getattr(was, n) != getattr(now, n)]
     told = [_WORDS[n].format(was=getattr(was, n), now=getattr(now, n)) for n in names]
-    what = "; ".join(told) or "what is left of it is not what it was"
+    what = (
+        "; ".join(told) or "what is left of it, or what the policy keeps back, is not what it was"
+    )
     return names, f"The order changed since the quote was made: {what}. Ask for a new one."
 
 
