@@ -65,7 +65,7 @@ def shoot(world: World, browser: Browser, who: Person, scene: Scene, folder: Pat
 
 def _first_steps(world: World, page: Page, name: str, folder: Path, size: str) -> None:
     """The pages of somebody's first sign-in."""
-    login = name.split()[0].lower()
+    login = name.split(maxsplit=1)[0].lower()
     _, once = world.do(people.add(world.engine, "cli:pictures", login, name, "viewer"))
     page.get_by_label("Login").fill(login)
     page.get_by_label("Password").fill(once)
