@@ -55,7 +55,7 @@ def _stop_successors(work: Work, refund_id: str) -> None:
             failed = all_failed(before) or partly_failed(before)
             if not failed or not fits(work.order, refund):
                 _call_off(work, refund)
-                told = {"what": legs.PAID_BEFORE, "refund": refund.id, "amount": refund.amount}
+                told = {"what": "paid_before", "refund": refund.id, "amount": refund.amount}
                 work.event("exception.raised", **told)
         elif refund_id in refund.takes_over and refund.stage == "active":
             for leg in refund.legs:
