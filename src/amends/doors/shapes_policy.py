@@ -213,11 +213,12 @@ class ReplayResult(msgspec.Struct):
 
 
 class StopItem(msgspec.Struct):
-    """A stop."""
+    """A stop, and why, in the words of whoever set it."""
 
     id: str
     scope: StopScope
     key: str
+    why: str
     at: When
     actor: str
     lifted_at: When | None

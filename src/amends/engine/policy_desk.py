@@ -109,6 +109,7 @@ def stop_view(row: StopRow) -> dict[str, Any]:
     return {
         "id": stop.id,
         "scope": stop.scope,
+        "why": stop.why,
         "key": stop.key,
         "at": rfc3339(stop.at),
         "actor": stop.actor,
