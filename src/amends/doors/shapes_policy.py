@@ -85,7 +85,8 @@ class LiftIn(_Body, frozen=True):
 
 class CaseIn(_Body, frozen=True):
     """How a review moves on: `who` it is assigned to (nobody, if not given), `until` when it is put
-    off, the `role` it is handed up to, the `reference` that is attached; and a `note`."""
+    off, the `role` it is handed up to, the `reference` that is attached; what is suggested as its
+    `outcome`, and the order's events by number that bear that out; and a `note`."""
 
     what: CaseMove
     who: Annotated[str, Meta(max_length=255)] = ""
@@ -93,6 +94,8 @@ class CaseIn(_Body, frozen=True):
     role: Role | None = None
     reference: Annotated[str, Meta(pattern="^[!-~]{0,255}$")] = ""
     note: Note = ""
+    outcome: Literal["approve", "decline"] | None = None
+    cites: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=100)] = ()
 
 
 class DecisionIn(_Body, frozen=True):
