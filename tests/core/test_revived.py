@@ -1,4 +1,4 @@
-"""What had failed pays after all, and others took its place or its parts meanwhile (I6)."""
+"""A refund that had failed pays after all, and others took its place or parts meanwhile (I6)."""
 
 from __future__ import annotations
 
