@@ -18,6 +18,7 @@ from amends.core.effects import Effect, Intent
 from amends.core.events import Event, sealed
 from amends.core.facts import Answered, EffectDue, LookedUp, OrderReported, Recorded, RefundReported
 from amends.core.history import UNKNOWN, Stop
+from amends.core.left import claimed_parts
 from amends.core.legs import effect_id
 from amends.core.order import Leg, Order, Payment, Refund
 from amends.core.policy import Policy, built_in
@@ -103,6 +104,7 @@ class Desk:
         self.leased: set[str] = set()
         self.events: list[Event] = []
         self.entries: list[Entry] = []
+        self.claimed: Counter[tuple[str, str]] = Counter()  # on the books, by refund and account
         self.told: list[tuple[Recorded, Ctx]] = []
         self.refund_ids: list[str] = []
         self.tell(OrderReported(report or contract_order()), actor="connection:shop-1")
@@ -156,9 +158,22 @@ class Desk:
         if decision.refund and decision.refund not in self.refund_ids:
             self.refund_ids.append(decision.refund)
         check_order(self.order)
+        self.check_claims(decision)
         self.check_released()
         self.check_rows()
         return decision
+
+    def check_claims(self, decision: Decision) -> None:
+        """What is claimed for a refund, and its tax, is what is on the books for it."""
+        for entry in decision.entries:
+            if entry.kind in ("claim", "claim_lapsed"):
+                for posting in entry.postings:
+                    self.claimed[entry.refund, posting.account] += posting.amount
+        for refund in self.order.refunds:
+            parts = claimed_parts(refund)
+            tax = sum(x.tax for x in parts.parts) - sum(x.tax for x in parts.held)
+            assert self.claimed[refund.id, "tax_payable"] == tax, refund
+            assert self.claimed[refund.id, "refunds_payable"] == -refund.claimed, refund
 
     def check_released(self) -> None:
         """What is called released was not captured, or a person was told that it was."""

@@ -20,10 +20,10 @@ from amends.core.facts import (
     decode_addressed,
     encode_fact,
 )
-from amends.core.order import LegState, Order, remaining, room_of, shown_state, voidable
-from amends.core.policy import Question, built_in, judge
+from amends.core.order import LegState, Order, Verdict, remaining, room_of, shown_state, voidable
+from amends.core.policy import Seen, built_in, judge
 from amends.core.requests import RefundIn
-from amends.core.risk import Features, score
+from amends.core.risk import Features, Score, score
 from amends.kernel.outcome import Accepted, Declined, NotSent, PaymentState, Unknown
 from amends.kernel.time import DAY
 from tests.core.desk import START, Desk, card, contract_order, recorded_id
@@ -172,18 +172,17 @@ def test_a_refund_shows_the_first_of_its_legs_states(
 # -- policy and risk ---------------------------------------------------------------------------
 
 
-def question(amount: int = 100, disputed: bool = False, **features: int) -> Question:
-    return Question(amount, "return", disputed, Features(**features))  # type: ignore[arg-type]
+def judged(amount: int = 100, house: str = "", risk: int = 0) -> Verdict:
+    values = {"refund.amount": amount, "risk.score_bp": risk}
+    return judge(Seen(values, Score(risk, "scorecard"), house, False), built_in(100)).verdict
 
 
 def test_the_built_in_policy() -> None:
-    policy = built_in(100)
-    assert judge(question(), policy).rule == "small-and-trusted"
-    assert judge(question(101), policy).rule == "above-auto-approve"
-    assert judge(question(disputed=True), policy).rule == "payment-disputed"
-    risky = question(fraud_warning=1, refunds_before=10)
-    assert judge(risky, policy).rule == "risk-high"
-    assert judge(risky, policy).outcome == "review", "a score alone declines nobody"
+    assert judged().rule == "small-and-trusted"
+    assert judged(101).rule == "above-auto-approve"
+    assert judged(house="payment-disputed").rule == "payment-disputed"
+    risky = judged(risk=5000)
+    assert (risky.rule, risky.outcome) == ("risk-high", "review"), "a score declines nobody"
 
 
 def test_the_policys_version_is_its_content() -> None:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from amends.core.decide import weighed
 from amends.core.facts import DisputeReported, Recorded, RefundRequested
 from amends.core.fields import FIELDS, GUESSES, NAMES
-from amends.core.history import History, Window
-from amends.core.order import Refund
+from amends.core.history import UNKNOWN, History, Window
+from amends.core.order import Refund, shown_state
 from amends.core.policy import (
     BadPolicy,
     Cap,
@@ -132,7 +132,7 @@ def test_its_name_is_the_hash_of_its_content() -> None:
 # -- which row decides ---------------------------------------------------------------------------
 
 
-def test_the_first_row_that_applies_decides_and_every_row_is_kept() -> None:
+def test_rows_13_and_14_the_first_row_that_applies_decides_and_every_row_is_kept() -> None:
     desk = Desk(
         policy=policy(
             Row("no", "order.cancelled", "decline"),
@@ -229,6 +229,31 @@ def test_edge_26_what_the_law_grants_no_guess_declines(
 def test_guesses_are_the_customers_history_and_the_score() -> None:
     groups = {name.partition(".")[0] for name in GUESSES}
     assert groups == {"customer", "risk"} and "customer.id" not in GUESSES
+
+
+def test_row_71_the_refund_is_scored_and_not_the_payment() -> None:
+    """The same payment: a customer who asks back often is another risk than one who never did."""
+    scores = []
+    for history in (UNKNOWN, SUSPECT):
+        desk = Desk(policy=YES)
+        desk.history = history
+        verdict = asked(desk).verdict
+        assert verdict and verdict.model == "scorecard-2"
+        scores.append(verdict.score_bp)
+    assert scores[0] < scores[1]
+
+
+@pytest.mark.parametrize(
+    ("row", "state"),
+    [
+        (Row("a", "true", "approve"), "sending"),
+        (Row("a", "true", "approve", wait_for_receipt=True), "awaiting_return"),
+        (Row("a", "true", "review"), "review"),
+        (Row("a", "true", "decline"), "declined"),
+    ],
+)
+def test_row_72_there_is_more_than_yes_and_no(row: Row, state: str) -> None:
+    assert shown_state(asked(Desk(policy=policy(row)))) == state
 
 
 # -- versions ------------------------------------------------------------------------------------

@@ -220,9 +220,26 @@ def test_row_73_a_case_is_assigned_snoozed_noted_and_the_customer_asked() -> Non
     assert case and (case.assignee, case.snoozed_until, case.escalated) == ("", 0, "finance")
 
 
+def test_row_75_an_agent_suggests_with_proofs_from_the_trail_and_decides_nothing() -> None:
+    desk = Desk(policy=policy(look()))
+    refund = asked(desk, actor="agent:helper")
+    said = CaseMoved(refund.id, "suggest", outcome="decline", cites=(2, 1, 2), note_id="nt_1")
+    assert refusal(desk, said, "agent:helper") is None
+    case = desk.refund().case
+    assert case and case.suggested
+    found = case.suggested
+    assert (found.outcome, found.by, found.cites) == ("decline", "agent:helper", (1, 2))
+    assert shown_state(desk.refund()) == "review"
+    assert desk.events[-1].body["cites"] == [1, 2]
+
+
 @pytest.mark.parametrize(
     "fact",
     [
+        CaseMoved("", "suggest", outcome="approve"),
+        CaseMoved("", "suggest", outcome="approve", cites=(1, 99)),
+        CaseMoved("", "suggest", outcome="approve", cites=(0,)),
+        CaseMoved("", "suggest", cites=(1,)),
         CaseMoved("", "snooze", until=5),
         CaseMoved("", "escalate", role="boss"),
         CaseMoved("", "attach"),

@@ -272,6 +272,7 @@ def test_a_quote_is_made_on_what_the_order_is() -> None:
         "another policy is in force. Ask for a new one."
     )
     assert changed(before, before)[1] == (
-        "The order changed since the quote was made: what is left of it is not what it was. "
+        "The order changed since the quote was made: what is left of it, or what the policy keeps "
+        "back, is not what it was. "
         "Ask for a new one."
     )

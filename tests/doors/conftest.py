@@ -116,7 +116,8 @@ class Documented:
 
     def _operation(self, method: str, path: str) -> dict[str, Any] | None:
         steps = path.partition("?")[0].split("/")
-        for template, calls in self._document["paths"].items():
+        whole = sorted(self._document["paths"].items(), key=lambda one: one[0].count("{"))
+        for template, calls in whole:  # an address without a parameter is served first
             parts = template.split("/")
             same = len(parts) == len(steps) and all(
                 part == step or part.startswith("{")

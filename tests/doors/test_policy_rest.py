@@ -141,7 +141,7 @@ async def test_refunds_are_stopped_and_go_on(shop: Shop) -> None:
     said = {"scope": "order", "key": order, "why": "the parcel is on its way back"}
     made = await shop.call("POST", "/v1/stops", said, scopes=("refunds:approve",))
     assert (made.status_code, made.json()["scope"]) == (201, "order")
-    assert "parcel" not in made.text
+    assert made.json()["why"] == said["why"]
     held = await shop.refund({"order": order, **TEA})
     assert (held["state"], held["decision"]["rule"]) == ("review", "refund-stop")
     assert "refunds are stopped here" in held["decision"]["sentence"]
@@ -248,7 +248,7 @@ async def test_decisions_have_reasons_and_may_be_for_less(opening: Opening) -> N
         assert again.content == done.content
         other = {**less, "amount": 1300}
         told = await shop.call("POST", f"/v1/refunds/{two['id']}/approve", other, key="k")
-        assert (told.json()["code"], told.json()["field"]) == ("idempotency_mismatch", "/amount")
+        assert (told.json()["code"], told.json()["field"]) == ("idempotency_mismatch", "amount")
         fine = {"reason": "verified", "shown": three["shown"]}
         yes = await shop.call("POST", f"/v1/refunds/{three['id']}/approve", fine, scopes=lead)
         assert yes.json()["decided_by"] == "key:refunds:approve"

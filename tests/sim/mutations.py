@@ -41,7 +41,7 @@ from amends.core import (
 from amends.core.effects import Effect, Intent
 from amends.core.order import Order
 from amends.core.patience import pause_of
-from amends.engine import actions, deliver, fold, intake, turn
+from amends.engine import actions, deliver, fold, intake, turn, world
 from amends.engine.asks import Ask, Told
 from amends.engine.fold import Fold
 from amends.gateways import stripe
@@ -141,6 +141,8 @@ def early_wire(patch: pytest.MonkeyPatch) -> None:
                 return made
             except Retry:
                 made.undo()
+            except world.BoardChanged:
+                await self._world.learn_board()
             except BaseException:
                 made.undo()
                 raise

@@ -58,4 +58,4 @@ def goods_again(patch: pytest.MonkeyPatch) -> None:
 
 def any_goods(patch: pytest.MonkeyPatch) -> None:
     """All that comes back had left."""
-    patch.setattr(stock, "_shipped", lambda order: {line.id: 1000 for line in order.lines})
+    patch.setattr(stock, "shipped", lambda order: {line.id: 1000 for line in order.lines})

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from amends.core.asks import in_review
 from amends.core.facts import CaseMoved
-from amends.core.order import NO_CASE, Case, Refund
+from amends.core.order import NO_CASE, Case, Refund, Suggestion
 from amends.core.policy import ROLES
 from amends.core.reasons import Reason, Refused
 from amends.core.tallies import label, tally
@@ -49,11 +49,34 @@ def _changed(work: Work, case: Case, fact: CaseMoved) -> tuple[dict[str, Any], d
         return fresh, {"role": fact.role, **noted}
     if fact.what == "ask":
         return {"asked": True}, noted
+    if fact.what == "suggest":
+        return _suggested(work, fact, noted)
     if fact.what == "attach":
         if not fact.reference:
             raise Refused(Reason.VALIDATION, "Say where the attachment is.", pointer="/reference")
         return {}, {"reference": fact.reference, **noted}
     return {}, noted
+
+
+def _suggested(
+    work: Work, fact: CaseMoved, noted: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A suggestion is taken down with its proofs: events that are on this order's trail."""
+    if not fact.outcome:
+        raise Refused(
+            Reason.VALIDATION, "Say whether to approve or to decline.", pointer="/outcome"
+        )
+    unknown = [number for number in fact.cites if not 1 <= number <= work.order.head_seq]
+    if unknown or not fact.cites:
+        raise Refused(
+            Reason.VALIDATION,
+            f"Cite events of the order by number, 1 to {work.order.head_seq}; "
+            + (f"there is no {unknown}." if unknown else "a suggestion needs a proof."),
+            pointer="/cites",
+        )
+    cites = tuple(sorted(set(fact.cites)))
+    made = Suggestion(fact.outcome, work.recorded.actor, cites, fact.note_id)
+    return {"suggested": made}, {"outcome": fact.outcome, "cites": list(cites), **noted}
 
 
 # What a person's reason says about the request: that it was abuse, that it was not, or neither.

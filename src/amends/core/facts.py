@@ -101,13 +101,14 @@ class Rejected(_Fact, frozen=True, tag="rejected"):
     reason: DeclineReason = "other"
 
 
-CaseMove = Literal["assign", "snooze", "escalate", "note", "attach", "ask"]
+CaseMove = Literal["assign", "snooze", "escalate", "note", "attach", "ask", "suggest"]
 
 
 class CaseMoved(_Fact, frozen=True, tag="case_moved"):
     """A person moves a review on without deciding it: assigns it to `who` ("" to nobody), snoozes
-    it `until`, escalates it to a `role`, notes something, attaches a `reference`, or asks the
-    customer for more. What was said is a note."""
+    it `until`, escalates it to a `role`, notes something, attaches a `reference`, asks the customer
+    for more, or suggests what to do (an agent may, too): `outcome`, and the events of the order by
+    number that bear it out. What was said is a note."""
 
     refund: str
     what: CaseMove
@@ -117,6 +118,8 @@ class CaseMoved(_Fact, frozen=True, tag="case_moved"):
     reference: str = ""
     note_id: str = ""
     note_hash: str = ""
+    outcome: Literal["", "approve", "decline"] = ""
+    cites: tuple[int, ...] = ()
 
 
 class Canceled(_Fact, frozen=True, tag="canceled"):

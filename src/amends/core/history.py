@@ -131,7 +131,7 @@ StopScope = Literal["all", "order", "customer", "connection"]
 
 class Stop(msgspec.Struct, frozen=True):
     """A person stopped refunds: all of them, or those of one order, customer or connection.
-    `why` is a hash of what was said."""
+    `why` is what was said; on the trail stands its hash."""
 
     id: str
     scope: StopScope

@@ -104,18 +104,22 @@ def waiting(order: Order) -> frozenset[str]:
     return frozenset(refund.id for refund in order.refunds if refund.stage == "review")
 
 
+def frees(refund: Refund) -> tuple[str, ...]:
+    """Refunds of which it is to take over what failed. Once it was approved that is done: they are
+    as much less, and what fails of them since is still theirs."""
+    return refund.takes_over if refund.stage == "review" else ()
+
+
 def taken_over(order: Order) -> frozenset[str]:
     """Refunds whose standing claim one in review is to take over."""
-    return frozenset(
-        name for refund in order.refunds if refund.stage == "review" for name in refund.takes_over
-    )
+    return frozenset(name for refund in order.refunds for name in frees(refund))
 
 
 def left_over(order: Order, freed: Collection[str] = (), without: str = "") -> Left:
     """What is left of each line and charge after every refund that counts, all but `without`. Of
     those that are `freed` what failed is left. What a review is to take over is there for the
     review alone: what it does not need of that is owed still, should it be declined."""
-    reviews = [r for r in order.refunds if r.takes_over and r.stage == "review" and r.id != without]
+    reviews = [r for r in order.refunds if frees(r) and r.id != without]
     free = {*freed, *(name for review in reviews for name in review.takes_over)}
     left = _after(order, free, {without})
     if reviews:

@@ -286,6 +286,16 @@ class Verdict(_Part, frozen=True):
     says: str = ""
 
 
+class Suggestion(_Part, frozen=True):
+    """What somebody who cannot decide would do with a review, and the events of the order, by
+    number, that bear it out. It decides nothing."""
+
+    outcome: Literal["approve", "decline"]
+    by: str
+    cites: tuple[int, ...]
+    note: str = ""
+
+
 class Case(_Part, frozen=True):
     """Who looks after a refund in review, and until when nobody does. `escalated` is the role it
     was handed up to; `asked`: the customer is to say or send more."""
@@ -294,6 +304,7 @@ class Case(_Part, frozen=True):
     snoozed_until: Instant = 0
     escalated: str = ""
     asked: bool = False
+    suggested: Suggestion | None = None  # the last one
 
 
 NO_CASE = Case()

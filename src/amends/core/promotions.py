@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from amends.core.left import counts, given, waiting
+from amends.core.left import counts, frees, given, waiting
 from amends.core.order import Discount, Line, Order, Promotion, Refund
 from amends.core.reasons import Reason, Refused
 from amends.core.shares import Breakdown, Lost, TaxShare
@@ -111,7 +111,7 @@ def check_right(order: Order, refund: Refund) -> None:
     keep back what follows from what is kept. Raises Refused."""
     if not bears(refund):
         return
-    others = given(order, refund.takes_over, waiting(order) | {refund.id})
+    others = given(order, frees(refund), waiting(order) | {refund.id})
     every = [*others, (refund.reason, refund.breakdown)]
     found = loss(order, [parts for _, parts in every], basket(order, every), False, False)
     free = {promotion.id for promotion in order.promotions if promotion.if_lost == "waive"}

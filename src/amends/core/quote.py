@@ -20,6 +20,7 @@ from amends.core.left import (
     Left,
     Rest,
     counts,
+    frees,
     given,
     left_over,
     named,
@@ -238,7 +239,9 @@ def changed(was: Basis | None, now: Basis) -> tuple[list[str], str]:
     """What changed since a quote was made: the names of the fields, and a sentence."""
     names = [n for n in _WORDS if was is not None and getattr(was, n) != getattr(now, n)]
     told = [_WORDS[n].format(was=getattr(was, n), now=getattr(now, n)) for n in names]
-    what = "; ".join(told) or "what is left of it is not what it was"
+    what = (
+        "; ".join(told) or "what is left of it, or what the policy keeps back, is not what it was"
+    )
     return names, f"The order changed since the quote was made: {what}. Ask for a new one."
 
 
@@ -254,16 +257,19 @@ def fits(order: Order, refund: Refund) -> bool:
     for what its original gives back."""
     if refund.fallback_of:
         return True
-    left = left_over(order, refund.takes_over, refund.id)
+    left = left_over(order, frees(refund), refund.id)
     take(left, refund.breakdown)
     return not any(item.short for items in left for item in items.values())
 
 
 def refit(order: Order, refund: Refund) -> Breakdown:
-    """The breakdown of a refund that pays after all: as it was, or over what others left of it."""
+    """The breakdown of a refund that pays after all: as it was, or over what others left of it.
+    What a review was to take over of it is not the review's."""
+    others = tuple(other for other in order.refunds if refund.id not in frees(other))
+    order = replace(order, refunds=others)
     if fits(order, refund):
         return refund.breakdown
-    left = left_over(order, refund.takes_over, refund.id)
+    left = left_over(order, frees(refund), refund.id)
     return _spread(refund.amount, left, left)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from amends.core import promotions, unused
 from amends.core.fees import kept
-from amends.core.left import counts, given, waiting
+from amends.core.left import counts, frees, given, waiting
 from amends.core.order import Order, Refund
 from amends.core.reasons import Reason, Refused
 from amends.core.shares import Breakdown
@@ -25,7 +25,7 @@ Gaps = Counter[tuple[str, str]]
 def check_right(order: Order, refund: Refund) -> None:
     """A refund about to be paid is right beside all that are decided. Raises Refused."""
     promotions.check_right(order, refund)
-    others = _decided(order, refund, refund.takes_over)
+    others = _decided(order, refund, frees(refund))
     if _gaps(order, [*others, refund.breakdown]) - _gaps(order, others):
         raise Refused(
             Reason.AMOUNT_CHANGED,

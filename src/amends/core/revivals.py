@@ -5,8 +5,9 @@ from __future__ import annotations
 from amends.core import legs
 from amends.core.effects import deadline_id
 from amends.core.holds import reserve
-from amends.core.order import FAILED, LIVE, Leg, Refund
-from amends.core.quote import refit
+from amends.core.left import frees
+from amends.core.order import FAILED, LIVE, Leg, Refund, all_failed, partly_failed
+from amends.core.quote import fits, refit
 from amends.core.work import Work
 
 
@@ -46,12 +47,30 @@ def stop_retry(work: Work, leg_id: str) -> None:
 
 
 def _stop_successors(work: Work, refund_id: str) -> None:
-    """So do the legs of a refund that took its claim over, as far as they have not left."""
+    """So do the legs of a refund that took its claim over, as far as they have not left; and one in
+    review that was to, where not enough of that failed any more."""
     for refund in work.order.refunds:
-        if refund_id in refund.takes_over and refund.stage == "active":
+        if refund_id in frees(refund):
+            before = work.refund(refund_id)
+            failed = all_failed(before) or partly_failed(before)
+            if not failed or not fits(work.order, refund):
+                _call_off(work, refund)
+                told = {"what": "paid_before", "refund": refund.id, "amount": refund.amount}
+                work.event("exception.raised", **told)
+        elif refund_id in refund.takes_over and refund.stage == "active":
             for leg in refund.legs:
                 if legs.unsent(leg) and not leg.replaced:
                     _stop(work, leg)
+
+
+def _call_off(work: Work, refund: Refund) -> None:
+    """What waits for a person's word is not to be paid: nothing of it has left."""
+    work.finish(deadline_id(refund.id))
+    work.put_refund(refund.id, stage="active", decide_by=0)
+    for leg in refund.legs:
+        work.put_leg(leg.id, failure=legs.PAID_BEFORE)
+        legs.decide_leg(work, leg.id, "drop")
+    work.event("refund.canceled", refund=refund.id, amount=refund.amount, why=legs.PAID_BEFORE)
 
 
 def _stop(work: Work, leg: Leg) -> None:
@@ -71,11 +90,7 @@ def _stop_fallback(work: Work, leg_id: str) -> None:
 
 def _take_back(work: Work, refund: Refund, leg: Leg) -> None:
     if leg.state == "planned":
-        work.finish(deadline_id(refund.id))
-        work.put_refund(refund.id, stage="active", decide_by=0)
-        work.put_leg(leg.id, failure=legs.PAID_BEFORE)
-        legs.decide_leg(work, leg.id, "drop")
-        work.event("refund.canceled", refund=refund.id, amount=refund.amount, why=legs.PAID_BEFORE)
+        _call_off(work, refund)
         return
     credit = leg.kind == "credit"
     if credit:

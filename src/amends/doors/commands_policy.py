@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -515,10 +516,11 @@ def stop_list(
     if as_json:
         show_json({"items": found})
         return
-    table = Table("stop", "scope", "of", "since", "by", "lifted")
+    table = Table("stop", "scope", "of", "why", "since", "by", "lifted")
     for one in found:
         lifted = (one["lifted_at"] or "")[:19]
-        table.add_row(one["id"], one["scope"], one["key"], one["at"][:19], one["actor"], lifted)
+        said = (one["scope"], one["key"], one["why"], one["at"][:19], one["actor"], lifted)
+        table.add_row(one["id"], *map(escape, said))
     out.print(table)
 
 

@@ -130,7 +130,7 @@ def payout(
     """
     body = {"reference": reference, "way": way} | ({"consent": consent} if consent else {})
     said = decode(_PAYOUT, msgspec.json.encode(body))
-    fact = PaidOutside(refund, said.reference, said.way, said.consent or "")
+    fact = PaidOutside(refund, said.reference, said.way, said.consent or "", role="admin")
     answer = run(_payout(read_config(config), fact, key))
     view = msgspec.json.decode(answer.body)
     _show(view, answer.status == 200, as_json)

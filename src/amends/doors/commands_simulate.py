@@ -57,6 +57,26 @@ Place = Annotated[
 ]
 
 
+Workers = Annotated[
+    int,
+    typer.Option(
+        help="Processes that send; more than one needs PostgreSQL. If not given, one; on "
+        "PostgreSQL two for even seeds.",
+        min=0,
+        max=4,
+    ),
+]
+Abusers = Annotated[
+    int,
+    typer.Option(
+        help="Instead: a year of so many shoppers, of whom some abuse refunds, and what the "
+        "scorecard and a trained model would do about it.",
+        min=0,
+        metavar="SHOPPERS",
+    ),
+]
+
+
 def simulate(
     seed: Annotated[int | None, typer.Option(help="One seed; 1 if neither is given.")] = None,
     seeds: Annotated[str, typer.Option(help="Several, like 1..500.", metavar="A..B")] = "",
@@ -67,15 +87,7 @@ def simulate(
         str, typer.Option(help="Kinds or groups of faults to leave out, comma-separated.")
     ] = "",
     store: Place = "sqlite",
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Processes that send; more than one needs PostgreSQL. If not given, one; on "
-            "PostgreSQL two for even seeds.",
-            min=0,
-            max=4,
-        ),
-    ] = 0,
+    workers: Workers = 0,
     providers: Annotated[
         str, typer.Option(help="Those the payments are at, comma-separated.", metavar="NAMES")
     ] = ",".join(PROVIDERS),
@@ -91,15 +103,7 @@ def simulate(
     show_timeline: Annotated[
         bool, typer.Option("--timeline", help="Print all that happens in a single seed.")
     ] = False,
-    abusers: Annotated[
-        int,
-        typer.Option(
-            help="Instead: a year of so many shoppers, of whom some abuse refunds, and what the "
-            "scorecard and a trained model would do about it.",
-            min=0,
-            metavar="SHOPPERS",
-        ),
-    ] = 0,
+    abusers: Abusers = 0,
     as_json: AsJson = False,
 ) -> None:
     """Play a shop's month under faults, from a seed, and check it against every invariant.

@@ -114,7 +114,7 @@ async def stops(asked: Asked) -> Rendered:
 async def set_stop(asked: Asked) -> Rendered:
     said = decode(_STOP, asked.body)
     stop = await policies.set_stop(asked.engine, asked.actor, said.scope, said.key, said.why)
-    view = {n: getattr(stop, n) for n in ("id", "scope", "key", "actor")}
+    view = {n: getattr(stop, n) for n in ("id", "scope", "key", "why", "actor")}
     return fine({**view, "at": rfc3339(stop.at), "lifted_at": None, "lifted_by": None}, 201)
 
 

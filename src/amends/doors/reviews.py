@@ -45,7 +45,10 @@ async def case(asked: Asked) -> Rendered:
     refund = identifier(asked.path["refund"], Reason.UNKNOWN_REFUND)
     said = decode(_CASE, asked.body)
     until = instant(said.until, "until") if said.until else 0
-    words = (said.what, said.who, until, said.role or "", said.reference, said.note)
+    words = (
+        *(said.what, said.who, until, said.role or "", said.reference, said.note),
+        *(said.outcome or "", said.cites),
+    )
     caller = asked.caller(render_acted(refund))
     return finish(await review_desk.move(asked.engine, caller, refund, review_desk.Move(*words)))
 

@@ -85,7 +85,8 @@ class LiftIn(_Body, frozen=True):
 
 class CaseIn(_Body, frozen=True):
     """How a review moves on: `who` it is assigned to (nobody, if not given), `until` when it is put
-    off, the `role` it is handed up to, the `reference` that is attached; and a `note`."""
+    off, the `role` it is handed up to, the `reference` that is attached; what is suggested as its
+    `outcome`, and the order's events by number that bear that out; and a `note`."""
 
     what: CaseMove
     who: Annotated[str, Meta(max_length=255)] = ""
@@ -93,6 +94,8 @@ class CaseIn(_Body, frozen=True):
     role: Role | None = None
     reference: Annotated[str, Meta(pattern="^[!-~]{0,255}$")] = ""
     note: Note = ""
+    outcome: Literal["approve", "decline"] | None = None
+    cites: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=100)] = ()
 
 
 class DecisionIn(_Body, frozen=True):
@@ -213,11 +216,12 @@ class ReplayResult(msgspec.Struct):
 
 
 class StopItem(msgspec.Struct):
-    """A stop."""
+    """A stop, and why, in the words of whoever set it."""
 
     id: str
     scope: StopScope
     key: str
+    why: str
     at: When
     actor: str
     lifted_at: When | None
@@ -242,6 +246,7 @@ class ReviewItem(msgspec.Struct):
     due: When | None
     snoozed_until: When | None
     escalated: str
+    asked: bool
     amount: int
     currency: str
     score_bp: int

@@ -19,11 +19,11 @@ from amends.core.effects import Effect, LookupPaymentIntent, LookupRefundsIntent
 from amends.core.facts import Addressed, Answered, LookedUp
 from amends.engine.asks import Ask
 from amends.engine.config import ConnectionConfig
-from amends.engine.fold import Outgoing
 from amends.engine.http import Transport
 from amends.engine.limits import Limit
 from amends.engine.login import Logins, Unauthorized
 from amends.engine.turn import Turner
+from amends.engine.world import Outgoing
 from amends.gateways.registry import PROVIDERS, SIGNS_IN
 from amends.gateways.spec import Failure, Response, Unwritable
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, RefundState, Unknown

@@ -140,8 +140,8 @@ async def set_stop(engine: Engine, actor: str, scope: StopScope, key: str, why: 
             "key; and it says why.",
             pointer="/why" if not why.strip() else "/key",
         )
-    stop = Stop(f"stop_{engine.new_id()}", scope, key, digest(why), actor, engine.clock.now())
-    body = {"stop": stop.id, "scope": scope, "key": key, "why": stop.why}
+    stop = Stop(f"stop_{engine.new_id()}", scope, key, why, actor, engine.clock.now())
+    body = {"stop": stop.id, "scope": scope, "key": key, "why": digest(why)}
     await engine.store.add_stop(stop, _event(engine, actor, "stop.set", body, "system:stops"))
     return stop
 
@@ -152,7 +152,7 @@ async def lift_stop(engine: Engine, actor: str, stop: str, why: str) -> None:
         raise Refused(Reason.VALIDATION, "Say why it is lifted.", pointer="/why")
     body = {"stop": stop, "why": digest(why)}
     event = _event(engine, actor, "stop.lifted", body, "system:stops")
-    lifted = await engine.store.lift_stop(stop, engine.clock.now(), actor, digest(why), event)
+    lifted = await engine.store.lift_stop(stop, engine.clock.now(), actor, why, event)
     if lifted is None:
         raise Refused(Reason.UNKNOWN_STOP)
 

@@ -18,10 +18,11 @@ from amends.engine.board import newest
 from amends.engine.replay import PAGE, Known, Progress, Replay, known, replay
 from amends.engine.tryout import Tried, judged_of, tried, tried_again
 from amends.engine.wiring import Engine
-from amends.kernel.time import DAY, Instant, rfc3339
+from amends.kernel.time import DAY, HOUR, Instant, rfc3339
 from amends.store.records import DraftRow, PolicyRow, StopRow
 
 SINCE_MAX = 90 * DAY  # of a replay that a server is asked for
+ON_THE_WAY = 1 * HOUR  # a request that means so many days back may be that late
 POLITE = 200  # judgements a server replays before it looks at others again
 
 
@@ -108,6 +109,7 @@ def stop_view(row: StopRow) -> dict[str, Any]:
     return {
         "id": stop.id,
         "scope": stop.scope,
+        "why": stop.why,
         "key": stop.key,
         "at": rfc3339(stop.at),
         "actor": stop.actor,
@@ -203,7 +205,7 @@ class Replays:
 
     async def run(self, engine: Engine, document: Document, since: Instant) -> Replay:
         """Raises Refused: one runs already, it goes too far back, or the document has faults."""
-        if engine.clock.now() - since > SINCE_MAX:
+        if engine.clock.now() - since > SINCE_MAX + ON_THE_WAY:
             raise Refused(
                 Reason.VALIDATION,
                 f"A server replays {SINCE_MAX // DAY} days at most; `amends policy replay` all.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -57,6 +57,8 @@ class Move(NamedTuple):
     role: str = ""
     reference: str = ""
     note: str = ""
+    outcome: Literal["", "approve", "decline"] = ""
+    cites: tuple[int, ...] = ()
 
 
 async def move(engine: Engine, caller: Caller, refund: str, said: Move) -> Told:
@@ -68,7 +70,9 @@ async def move(engine: Engine, caller: Caller, refund: str, said: Move) -> Told:
     order = await _order_of(engine, refund)
     note = _noted(engine, order, said.note)
     fact = CaseMoved(
-        refund, said.what, said.who, said.until, said.role, said.reference, note.id, note.hash
+        *(refund, said.what, said.who, said.until, said.role, said.reference, note.id, note.hash),
+        outcome=said.outcome,
+        cites=said.cites,
     )
     return await _submit(engine, caller, order, fact, note, said.note)
 
@@ -136,7 +140,8 @@ _INSTANTS = ("due", "snoozed_until", "created_at", "closed_at")
 
 
 def _item(item: dict[str, Any]) -> dict[str, Any]:
-    return item | {n: rfc3339(item[n]) if item[n] else None for n in _INSTANTS}
+    at = {n: rfc3339(item[n]) if item[n] else None for n in _INSTANTS}
+    return item | at | {"asked": bool(item["asked"])}
 
 
 # -- what they share -----------------------------------------------------------------------------

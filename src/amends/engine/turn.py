@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import structlog
 
 from amends.engine.asks import Ask, Told
-from amends.engine.fold import BoardChanged, CapsGrew, Fold, World
+from amends.engine.fold import Fold
+from amends.engine.world import BoardChanged, CapsGrew, World
 from amends.store.spec import PeriodClosed, Retry, RowRefused, Store, StoreUnavailable
 
 log = structlog.get_logger()

@@ -21,13 +21,13 @@ from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig, amounts
 from amends.engine.deliver import LEASE_US, Deliverer
-from amends.engine.fold import Outgoing
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
 from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
+from amends.engine.world import Outgoing
 from amends.gateways.registry import HEARING
 from amends.kernel.money import Rate
 from amends.kernel.time import Clock, Instant

@@ -53,7 +53,7 @@ class DraftRow(msgspec.Struct, frozen=True):
 
 
 class StopRow(msgspec.Struct, frozen=True):
-    """A stop, and when, by whom and why (a hash) it was lifted, if it was."""
+    """A stop, and when, by whom and why it was lifted, if it was."""
 
     stop: Stop
     lifted_at: Instant = 0

@@ -8,14 +8,16 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
+from amends.engine import people
 from tests.doors.conftest import ENVIRONMENT
 from tests.doors.console.browser import OVERFLOW, WIDTHS, browsing, open_page, sign_in
 from tests.doors.console.scene import Scene, furnish
-from tests.doors.console.world import Person, World, served
+from tests.doors.console.world import PASSWORD, Person, World, served
 
 POLICY = {"auto_approve_up_to": 10000, "second_person": True}
+NEW = ("Annie Jump", "Dorothy Vaughan", "Katherine Johnson", "Mary Jackson")
 HEIGHTS = {390: 844, 1440: 900}
 
 
@@ -45,6 +47,7 @@ def pages(scene: Scene) -> dict[str, str]:
 def shoot(world: World, browser: Browser, who: Person, scene: Scene, folder: Path) -> list[str]:
     """All pages, narrow and wide, light and dark; what overflows."""
     found = []
+    names = iter(NEW)
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for scheme in schemes:
         for width in WIDTHS:
@@ -52,6 +55,7 @@ def shoot(world: World, browser: Browser, who: Person, scene: Scene, folder: Pat
             page = open_page(browser, viewport=size, color_scheme=scheme)
             page.goto(f"{world.url}/console/sign-in")
             page.screenshot(path=folder / f"console-sign-in-{width}-{scheme}.png")
+            _first_steps(world, page, next(names), folder, f"{width}-{scheme}")
             sign_in(page, world, who)
             for name, path in pages(scene).items():
                 page.goto(world.url + path)
@@ -61,6 +65,21 @@ def shoot(world: World, browser: Browser, who: Person, scene: Scene, folder: Pat
                 page.screenshot(path=file, full_page=True)
             page.context.close()
     return found
+
+
+def _first_steps(world: World, page: Page, name: str, folder: Path, size: str) -> None:
+    """The pages of somebody's first sign-in."""
+    login = name.split(maxsplit=1)[0].lower()
+    _, once = world.do(people.add(world.engine, "cli:pictures", login, name, "viewer"))
+    page.get_by_label("Login").fill(login)
+    page.get_by_label("Password").fill(once)
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("New password").fill(PASSWORD)
+    page.screenshot(path=folder / f"console-password-{size}.png")
+    page.get_by_label("The same again").fill(PASSWORD)
+    page.get_by_role("button", name="Go on").click()
+    page.locator(".qr").wait_for()
+    page.screenshot(path=folder / f"console-enrol-{size}.png")
 
 
 def main() -> None:

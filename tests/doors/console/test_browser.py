@@ -63,6 +63,7 @@ def test_first_sign_in(world: World, opened: Any, js: bool) -> None:
     page.get_by_label("Login").fill(login)
     page.get_by_label("Password").fill(once)
     page.get_by_role("button", name="Go on").click()
+    found = _seen(page, "password") if js else []
     page.get_by_label("New password").fill(PASSWORD)
     page.get_by_label("The same again").fill("another one entirely")
     page.get_by_role("button", name="Go on").click()
@@ -71,6 +72,7 @@ def test_first_sign_in(world: World, opened: Any, js: bool) -> None:
     page.get_by_label("The same again").fill(PASSWORD)
     page.get_by_role("button", name="Go on").click()
     page.get_by_text("I cannot scan it").click()
+    found += _seen(page, "enrol") if js else []
     user = world.do(world.engine.store.user_by_login(login))
     assert user is not None
     phone = Person(user, PASSWORD, page.locator("code.secret").inner_text())
@@ -78,12 +80,16 @@ def test_first_sign_in(world: World, opened: Any, js: bool) -> None:
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Refunds", level=1)).to_be_visible()
     assert page.url == f"{world.url}/console/refunds", "it went where it was going"
-    if js and page.viewport_size and page.viewport_size["width"] < 1024:
+    if js:
+        page.set_viewport_size({"width": 390, "height": 844})
         page.get_by_role("button", name="Menu").click()
+        found += _seen(page, "menu")
+        page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_role("button", name="Sign out").click()
     page.goto(f"{world.url}/console/refunds")
     assert "/console/sign-in" in page.url
     sign_in(page, world, phone)
+    assert found == []
 
 
 @JS
