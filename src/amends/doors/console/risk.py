@@ -10,7 +10,7 @@ import msgspec
 from amends.core.history import Judged
 from amends.core.reasons import Reason, Refused
 from amends.core.scorecard import MODEL, ROWS
-from amends.core.traits import NAMES, TRAITS, sentence
+from amends.core.traits import NAMES, TRAITS, Features, sentence
 from amends.doors.console.web import Route, Visit
 from amends.doors.pages import identifier
 from amends.engine import case_desk, risk_shelf, risk_train
@@ -61,8 +61,9 @@ async def _explained(visit: Visit, named: str) -> dict[str, Any]:
     name = identifier(named, Reason.UNKNOWN_REFUND)
     found = await risk_shelf.explained(visit.engine.store, visit.engine.clock, name)
     features = [(n, sentence(n, found.features[n])) for n in NAMES if n in found.features]
-    bars = case_desk.bars(found.now.reasons) if found.now else ()
-    return {"found": found, "features": features, "bars": bars}
+    now = visit.engine.board.scorer.explain(Features(**found.features)) if features else None
+    bars = case_desk.bars(now.reasons) if now else ()
+    return {"found": found, "features": features, "now": now, "bars": bars}
 
 
 async def drift(visit: Visit) -> Rendered:
