@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from amends.engine import risk_shelf
+from amends.engine.risk import Loaded
+from amends.engine.risk_rows import split
+from amends.engine.risk_train import train
 from tests.doors.console.browser import enter
 from tests.doors.console.scene import Scene
 from tests.doors.console.test_browser import JS, SCRIPT, _seen, opened
 from tests.doors.console.world import Person, World
+from tests.engine.risk_world import made_up
 
 __all__ = ["opened"]
 DESK = {"width": 1440, "height": 900}
@@ -185,3 +190,26 @@ def test_the_risk_of_a_refund(world: World, scene: Scene, opened: Any) -> None:
     page.get_by_label("Refund").fill(scene.review)
     page.get_by_role("button", name="Show what").click()
     expect(page.locator(".columns li")).to_have_count(43)
+
+
+def test_a_model_judges_and_its_drift_is_reckoned(own_world: World, opened: Any) -> None:
+    engine = own_world.engine
+    made = train(split(made_up()))
+    store, now = engine.store, engine.clock.now()
+    words = (store, engine.new_id, now, "cli:test")
+    named = own_world.do(risk_shelf.put(*words, (made.text, made.meta)))
+    own_world.do(risk_shelf.promote(*words, "champion", named))
+    refund = own_world.refund(own_world.order("D1"))
+    page = opened(False, viewport=DESK)
+    enter(page, own_world, own_world.person("fin", "finance"))
+    page.goto(f"{own_world.url}/console/reviews/{refund}")
+    name = Loaded(made.text, made.meta).name
+    expect(page.get_by_text(name).first).to_be_visible()
+    assert page.locator(".bars li").count() > 0, "what each feature adds"
+    page.goto(f"{own_world.url}/console/risk")
+    expect(page.locator("aside")).to_contain_text(name)
+    assert page.get_by_text("The scorecard judges").count() == 0
+    page.get_by_role("button", name="Reckon the drift").click()
+    rows = page.locator("aside tbody tr")
+    expect(rows.first).to_be_visible()
+    expect(page.locator("aside")).to_contain_text("Of 1 judgements")
