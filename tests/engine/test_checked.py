@@ -22,7 +22,7 @@ from amends.core.requests import (
     TaxIn,
     TenderIn,
 )
-from amends.engine import actions
+from amends.engine import actions, review_desk
 from amends.engine.actions import Caller
 from amends.kernel.time import DAY, HOUR
 from tests.engine import crash_tales, test_guards
@@ -147,7 +147,7 @@ async def bounced_to_a_person_who_pays(lab: Lab) -> None:
 async def bounced_to_a_person_who_declines(lab: Lab) -> None:
     refund = await falls_back(lab, "manual")
     if refund:
-        await actions.decline(lab.nodes[0].engine, Caller("key:a", "key:a"), refund)
+        await review_desk.decline(lab.nodes[0].engine, Caller("key:a", "key:a"), refund)
 
 
 async def refused_and_credited(lab: Lab) -> None:

@@ -11,7 +11,7 @@ import pytest
 from amends.core.policy import Cap, Document, Row
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import CustomerIn, LineIn, OrderIn, OrderKey, RefundIn, TenderIn
-from amends.engine import actions, board, policies
+from amends.engine import actions, board, policies, review_desk
 from amends.engine.actions import Caller
 from tests.core.desk import STRIPE
 from tests.engine.lab import Lab, laboratory
@@ -121,7 +121,7 @@ async def test_what_is_taken_back_can_be_drawn_again(db_url: str, tmp_path: Path
         first = await ask(node, ids[0])
         await policies.lift_stop(node.engine, BOSS, stop.id, "go on")
         assert first.verdict.outcome == "review"
-        await actions.decline(node.engine, Caller(BOSS, "p"), first.id)
+        await review_desk.decline(node.engine, Caller(BOSS, "p"), first.id)
         assert (await ask(node, ids[1])).verdict.outcome == "approve"
         node.transport.gate.set()
         await lab.settle()

@@ -23,7 +23,7 @@ _DRAFT = msgspec.json.Decoder(told.DraftIn)
 _REPLAY = msgspec.json.Decoder(told.ReplayIn)
 _STOP = msgspec.json.Decoder(told.StopIn)
 _LIFT = msgspec.json.Decoder(told.LiftIn)
-_replays = policy_desk.Replays()
+replays = policy_desk.Replays()  # of the process, whoever asks
 
 WRITE = ("policies:write",)
 
@@ -100,7 +100,7 @@ async def replay(asked: Asked) -> Rendered:
         document = _document(said.policy)
     else:
         document = await policy_desk.find(asked.engine, _name(said.name))
-    found = await _replays.run(asked.engine, document, since)
+    found = await replays.run(asked.engine, document, since)
     return fine(policy_desk.replay_view(found))
 
 

@@ -21,7 +21,6 @@ from amends.core.decision import Ctx
 from amends.core.events import Event, link
 from amends.core.facts import (
     Addressed,
-    Approved,
     Basis,
     Canceled,
     Fact,
@@ -29,7 +28,6 @@ from amends.core.facts import (
     PaidOutside,
     Recorded,
     RefundRequested,
-    Rejected,
     Retried,
     Unparked,
     WriteOffReversed,
@@ -236,16 +234,6 @@ async def _quoted_order(engine: Engine, request: RefundIn) -> Order:
     if order is None:
         raise Refused(Reason.UNKNOWN_PAYMENT if request.payment else Reason.UNKNOWN_ORDER)
     return order
-
-
-async def approve(engine: Engine, caller: Caller, refund: str, shown: str = "") -> Told:
-    """Approve a refund in review, as it was shown (`shown`, its hash; "" for as it is)."""
-    return await _on_refund(engine, caller, refund, Approved(refund, shown))
-
-
-async def decline(engine: Engine, caller: Caller, refund: str) -> Told:
-    """Decline a refund in review."""
-    return await _on_refund(engine, caller, refund, Rejected(refund))
 
 
 async def cancel(engine: Engine, caller: Caller, refund: str) -> Told:

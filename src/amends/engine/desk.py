@@ -5,6 +5,7 @@ Every figure is of a bounded number of rows, and says of how many.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -25,6 +26,7 @@ REFUNDS_MOST, TIMED_MOST, ORDERS_MOST = 50_000, 2_000, 5_000
 SHOWN = 25  # rows of a page
 EVENTS_MOST = 500  # of one order; the rest is on its audit page
 YEAR = 365
+NO_FILTERS: Mapping[str, str] = {}
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -137,6 +139,7 @@ class Act(msgspec.Struct, frozen=True):
     will: str  # what it will do, in a sentence
     tone: Literal["good", "bad", "plain"] = "plain"
     fields: tuple[Literal["reference", "way", "consent"], ...] = ()
+    asks: tuple[Literal["approve", "decline"], ...] = ()  # for a reason of which list
 
 
 class RefundPage(msgspec.Struct, frozen=True):
@@ -218,12 +221,14 @@ _APPROVE = Act(
     *("approve", "reviewer", "Approve {money}"),
     "The money leaves at once, to where the order was paid from. It cannot be called back.",
     "good",
+    asks=("approve",),
 )
 _DECLINE = Act(
     *("decline", "reviewer", "Decline"),
     "Nothing is paid. What was set aside for it is free again, and the customer can be refunded "
     "by a new request.",
     "bad",
+    asks=("decline",),
 )
 _CANCEL = Act(
     *("cancel", "agent", "Cancel"),
@@ -296,27 +301,50 @@ class Waiting(msgspec.Struct, frozen=True):
     score_bp: int
     rule: str
     by_hand: bool
+    shown: str
+    assignee: str
+    snoozed_until: Instant
+    escalated: str
+    awaits: bool
+    asked: bool
 
 
-async def queue(engine: Engine, cursor: str) -> tuple[list[Waiting], str]:
-    """Refunds that wait for a person, the soonest due first, and the cursor of the next page.
-    Raises ValueError for a cursor of another list."""
-    page = await engine.store.reviews({}, cursor, SHOWN, engine.clock.now())
+async def queue(
+    engine: Engine, cursor: str, filters: Mapping[str, str] = NO_FILTERS, goods: bool = False
+) -> tuple[list[Waiting], str]:
+    """Refunds that wait for a person, the soonest due first, and the cursor of the next page;
+    `goods`: of the next 200 those that wait for goods. Raises ValueError for a cursor of another
+    list."""
+    limit = queries.PAGE_MAX if goods else SHOWN
+    page = await engine.store.reviews(filters, cursor, limit, engine.clock.now())
     orders = await engine.store.orders_of([item["order"] for item in page.items])
     found = []
     for item in page.items:
         order = orders.get(item["order"])
         refund = order.refund(item["refund"]) if order else None
-        if order is None or refund is None:
-            continue
-        waiting = Waiting(
-            *(refund.id, order.id, order.source.order_id, item["amount"], item["currency"]),
-            *(item["reason"], refund.requested_by, item["created_at"], item["due"]),
-            *(item["score_bp"], item["rule"]),
-            any(leg.kind == "manual" for leg in refund.legs),
-        )
-        found.append(waiting)
+        if order is not None and refund is not None and (refund.awaits or not goods):
+            found.append(_waiting(item, order, refund))
     return found, page.next
+
+
+def _waiting(item: dict[str, Any], order: Order, refund: Refund) -> Waiting:
+    return Waiting(
+        id=refund.id,
+        order=order.id,
+        shop_order=order.source.order_id,
+        requested_by=refund.requested_by,
+        decide_by=item["due"],
+        by_hand=any(leg.kind == "manual" for leg in refund.legs),
+        shown=refund.shown,
+        awaits=refund.awaits,
+        **{name: item[name] for name in _OF_ROW},
+    )
+
+
+_OF_ROW = (
+    *("amount", "currency", "reason", "created_at", "score_bp", "rule"),
+    *("assignee", "snoozed_until", "escalated", "asked"),
+)
 
 
 class Link(msgspec.Struct, frozen=True):

@@ -166,7 +166,7 @@ async def explained(store: Store, clock: Clock, refund_id: str) -> Explained:
     if order is None or refund is None or refund.verdict is None:
         raise Refused(Reason.UNKNOWN_REFUND, refund=refund_id)
     verdict = refund.verdict
-    features = await _features(store, refund.created_at, refund_id)
+    features = await features_of(store, refund.created_at, refund_id)
     now = (await scorer(store, clock)).explain(features) if features else None
     return Explained(
         refund_id,
@@ -182,7 +182,7 @@ async def explained(store: Store, clock: Clock, refund_id: str) -> Explained:
     )
 
 
-async def _features(store: Store, at: Instant, refund_id: str) -> Features | None:
+async def features_of(store: Store, at: Instant, refund_id: str) -> Features | None:
     """Those it was judged by, None where other ones or none were kept."""
     after: tuple[Instant, str, str] | None = None
     while page := await store.decisions(at, at + 1, after, PAGE):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from amends.core.requests import RefundIn
-from amends.engine import actions
+from amends.engine import actions, review_desk
 from amends.engine.actions import Caller
 from amends.kernel.time import DAY, HOUR, MINUTE, Instant
 from amends.store.spec import Batch, Inbound
@@ -102,8 +102,11 @@ def furnish(world: World) -> Scene:
             state = world.do(engine.store.order(order))
             assert state is not None
             if state.refunds[0].stage == "review":
-                act = actions.approve if prng.random() < 0.8 else actions.decline
-                world.do(act(engine, Caller(lead, lead), refund))
+                told = Caller(lead, lead)
+                if prng.random() < 0.8:
+                    world.do(review_desk.approve(engine, told, "reviewer", refund))
+                else:
+                    world.do(review_desk.decline(engine, told, refund))
             world.rests(refund)
             paid = refund
     clock.back = 0
@@ -124,7 +127,7 @@ def _failed(world: World, prng: Random, lead: str) -> str:
     order = world.order("8888", **body)
     refund = world.refund(order, lines=[{"id": "1", "quantity": 1}], reason="damaged")
     if world.rests(refund) == "review":
-        world.do(actions.approve(world.engine, Caller(lead, lead), refund))
+        world.do(review_desk.approve(world.engine, Caller(lead, lead), "reviewer", refund))
     assert world.rests(refund) == "failed"
     return refund
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
-from amends.engine import people
+from amends.doors import examples
+from amends.engine import people, policies
 from tests.doors.conftest import ENVIRONMENT
 from tests.doors.console.browser import OVERFLOW, WIDTHS, browsing, open_page, sign_in
 from tests.doors.console.scene import Scene, furnish
@@ -33,6 +34,10 @@ def pages(scene: Scene) -> dict[str, str]:
         "order": f"/console/orders/{scene.order}",
         "customer": f"/console/customers?entity=main&id={scene.customer}",
         "search": "/console/search?q=no-such-thing",
+        "policies": "/console/policies",
+        "policy": "/console/policies/current",
+        "editor": "/console/policy?like=apparel",
+        "risk": f"/console/risk?refund={scene.review}",
         "ledger": "/console/ledger",
         "connections": "/console/connections",
         "audit": "/console/audit?stream=system:people",
@@ -59,6 +64,11 @@ def shoot(world: World, browser: Browser, who: Person, scene: Scene, folder: Pat
                 found += [f"{name} {width} {scheme}: {text}" for text in page.evaluate(OVERFLOW)]
                 file = folder / f"console-{name}-{width}-{scheme}.png"
                 page.screenshot(path=file, full_page=True)
+            page.goto(f"{world.url}/console/policy?like=electronics")
+            page.get_by_role("button", name="Replay").click()
+            page.wait_for_load_state("load")
+            found += [f"replay {width} {scheme}: {text}" for text in page.evaluate(OVERFLOW)]
+            page.screenshot(path=folder / f"console-replay-{width}-{scheme}.png")
             page.context.close()
     return found
 
@@ -78,6 +88,18 @@ def _first_steps(world: World, page: Page, name: str, folder: Path, size: str) -
     page.screenshot(path=folder / f"console-enrol-{size}.png")
 
 
+def decide_by(world: World) -> None:
+    """A policy of a trade in force, a draft beside it, and a stop."""
+    engine, who = world.engine, "cli:ada"
+    apparel, subscriptions = (
+        policies.parse(examples.text(name).encode(), "toml")
+        for name in ("apparel", "subscriptions")
+    )
+    world.do(policies.publish(engine, who, apparel, why="the first of our own"))
+    world.do(policies.put_draft(engine, who, subscriptions, shadow=True))
+    world.do(policies.set_stop(engine, who, "customer", "c-104", "three cards in a week"))
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +110,7 @@ def main() -> None:
         browsing() as browser,
     ):
         scene = furnish(world)
+        decide_by(world)
         who = world.person("ada", "admin", "Ada Lovelace")
         found = shoot(world, browser, who, scene, folder)
     print("\n".join(found) or "Nothing overflows.")

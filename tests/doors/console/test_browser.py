@@ -11,7 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from amends.engine import people
+from amends.engine import people, review_desk
+from amends.engine.actions import Caller
 from tests.doors.console.browser import OVERFLOW, WIDTHS, enter, open_page, sign_in
 from tests.doors.console.scene import Scene
 from tests.doors.console.screenshots import HEIGHTS, pages
@@ -117,6 +118,99 @@ def test_a_second_person_approves(world: World, opened: Any, js: bool) -> None:
     expect(second.locator("h1 .badge")).to_have_text("paid")
 
 
+@JS
+def test_less_is_given(world: World, opened: Any, admin: Person, js: bool) -> None:
+    refund = world.refund(world.order(f"R{next(_numbers)}"))
+    page = opened(js, viewport={"width": 1440, "height": 900})
+    enter(page, world, admin)
+    page.goto(f"{world.url}/console/reviews/{refund}")
+    for typed in ("12,5", "1e2", "102.01", "-3", "0", "ten", "12.345"):
+        page.get_by_label("Only so much").fill(typed)
+        page.get_by_role("button", name="Approve 102.00 EUR").click()
+        expect(page.get_by_role("alert")).to_contain_text(f"{typed} cannot be given")
+    assert world.rests(refund) == "review"
+    page.get_by_label("Only so much").fill("40.5")
+    page.get_by_label("Why it is right").select_option("goodwill")
+    page.get_by_role("button", name="Approve 102.00 EUR").click()
+    expect(page.get_by_role("status")).to_contain_text("Approved.")
+    order = world.do(world.engine.store.order(world.do(world.engine.store.refund_order(refund))))
+    assert [(one.amount, one.stage) for one in order.refunds if one.id != refund] == [
+        (4050, "active")
+    ]
+
+
+@JS
+def test_a_case_moves_on(world: World, opened: Any, js: bool) -> None:
+    refund = world.refund(world.order(f"R{next(_numbers)}"))
+    page = opened(js, viewport={"width": 1440, "height": 900})
+    enter(page, world, world.person(f"moves{next(_numbers)}", "agent", "Who Moves"))
+    here = f"{world.url}/console/reviews/{refund}"
+    page.goto(here)
+    facts = page.locator("aside .facts").first
+    page.get_by_role("button", name="I take it").click()
+    expect(facts).to_contain_text("Who Moves")
+    page.goto(f"{world.url}/console/reviews?show=mine")
+    assert page.locator("[data-row]").count() == 1
+    page.goto(here)
+    page.get_by_role("button", name="Give it back").click()
+    expect(facts).to_contain_text("nobody")
+    page.get_by_text("Note something").click()
+    page.get_by_label("Note", exact=True).fill(f"seen {SCRIPT}")
+    page.get_by_role("button", name="Keep the note").click()
+    expect(page.locator(".said").last).to_contain_text(f"seen {SCRIPT}")
+    page.get_by_text("Attach a reference").click()
+    page.get_by_label("Where it is").fill(f"T-1 {SCRIPT}")
+    page.get_by_role("button", name="Attach").click()
+    expect(page.locator(".said").last).to_contain_text(f"T-1 {SCRIPT}")
+    page.get_by_text("Ask the customer for more").click()
+    page.get_by_label("What is missing").fill("a photo")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(facts).to_contain_text("was asked for more")
+    page.get_by_label("Put it off").select_option(label="for three days")
+    page.get_by_role("button", name="Put off").click()
+    expect(facts).to_contain_text("Put off until")
+    page.goto(f"{world.url}/console/reviews?show=snoozed")
+    expect(page.locator(f"a[href$='{refund}']")).to_have_count(1)
+    page.goto(here)
+    page.get_by_text("Hand it up").first.click()
+    page.get_by_role("button", name="Hand it up").click()
+    expect(facts).to_contain_text("finance")
+    enter(page, world, world.person(f"low{next(_numbers)}", "reviewer"))
+    page.goto(here)
+    page.get_by_role("button", name="Approve 102.00 EUR").click()
+    expect(page.get_by_role("alert")).to_contain_text("a higher role")
+    assert world.rests(refund) == "review"
+
+
+@JS
+def test_several_are_decided_together(world: World, opened: Any, js: bool) -> None:
+    asks = world.person(f"bulk{next(_numbers)}", "reviewer", "Who Asks")
+    orders = [world.order(f"B{next(_numbers)}") for _ in range(2)]
+    mine = world.refund(orders[0], actor=f"person:{asks.user.id}")
+    other = world.refund(orders[1])
+    page = opened(js, viewport={"width": 1440, "height": 900})
+    enter(page, world, asks)
+    for one in (mine, other):
+        told = review_desk.Move("assign", who=f"person:{asks.user.id}")
+        caller = Caller("person:lead", "person:lead")
+        world.do(review_desk.move(world.engine, caller, one, told))
+    page.goto(f"{world.url}/console/reviews?show=mine")
+    page.get_by_role("button", name="Approve the ticked").click()
+    expect(page.get_by_role("alert")).to_contain_text("Tick the refunds")
+    for one in (mine, other):
+        page.locator(f"[name=pick-{one}]").check()
+    page.get_by_role("button", name="Decline the ticked").click()
+    expect(page.get_by_role("alert")).to_contain_text("Choose a reason")
+    for one in (mine, other):
+        page.locator(f"[name=pick-{one}]").check()
+    page.get_by_role("button", name="Approve the ticked").click()
+    said = page.get_by_role("status")
+    expect(said).to_contain_text("not done")
+    expect(said).to_contain_text("approved")
+    assert world.rests(mine) == "review", "nobody approves what they asked for"
+    assert world.rests(other) == "succeeded"
+
+
 def test_what_was_shown_is_what_is_approved(world: World, opened: Any, admin: Person) -> None:
     refund = world.refund(world.order(f"R{next(_numbers)}"))
     page = opened()
@@ -135,6 +229,7 @@ def test_a_double_click_is_one_action(world: World, opened: Any, admin: Person) 
     page.goto(f"{world.url}/console/reviews/{refund}")
     twice = """async () => {
       const form = document.querySelector("form[action$=decline]");
+      form.reason.value = "no_proof";
       const body = () => new URLSearchParams(new FormData(form));
       const send = () => fetch(form.action, {method: "POST", body: body(), redirect: "manual"});
       return (await Promise.all([send(), send()])).map((answer) => answer.type);

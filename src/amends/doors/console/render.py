@@ -7,12 +7,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from amends.core.requests import PayoutWay
-from amends.doors.console.words import STATES, TONES, event_words, reason_words, verb
+from amends.doors.console.words import (
+    APPROVE_REASONS,
+    CASES,
+    DECLINE_REASONS,
+    STATES,
+    TONES,
+    event_words,
+    reason_words,
+    verb,
+)
 from amends.engine.people import ROLES
 from amends.kernel.money import major
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Clock, Instant, parse_rfc3339, rfc3339
@@ -45,11 +55,15 @@ class Paper:
             "told": event_words,
             "score": score,
             "verb": verb,
+            "case": lambda what: CASES.get(what, what),
+            "iso": rfc3339,
+            "said": said,
             "short": short,
             "tail": tail,
             "plainly": lambda code: str(code).replace("_", " ").replace("-", " "),
         }
         self._made.globals |= {"asset": asset, "roles": ROLES, "ways": get_args(PayoutWay)}
+        self._made.globals |= {"why": {"approve": APPROVE_REASONS, "decline": DECLINE_REASONS}}
 
     def page(self, template: str, **values: Any) -> bytes:
         """One page, as bytes."""
@@ -120,6 +134,11 @@ def state(name: str) -> Markup:
     tone = TONES.get(name, "plain")
     words = STATES.get(name, name.replace("_", " "))
     return Markup('<span class="badge {}">{}</span>').format(tone, words)
+
+
+def said(value: Any) -> str:
+    """A value of a policy, as it is written there."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def short(identifier: str) -> Markup:

@@ -17,11 +17,22 @@ from litestar.types import ASGIApp
 
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.doors.calls import Answer, read_body
-from amends.doors.console import acting, books, desk, home, live, people, reviews, signing, static
+from amends.doors.console import (
+    acting,
+    books,
+    desk,
+    home,
+    live,
+    people,
+    policies,
+    reviews,
+    risk,
+    signing,
+    static,
+)
 from amends.doors.console.render import Paper
 from amends.doors.console.web import (
     FORGED,
-    FORM_MAX,
     SAFE,
     SESSION,
     Reply,
@@ -47,6 +58,8 @@ ROUTES: tuple[Route, ...] = (
     *desk.ROUTES,
     *acting.ROUTES,
     *reviews.ROUTES,
+    *policies.ROUTES,
+    *risk.ROUTES,
     *books.ROUTES,
     *people.ROUTES,
     *live.ROUTES,
@@ -149,8 +162,9 @@ class _Console:
         visit.query = read_fields(request.scope["query_string"])
         if posted:
             body = await read_body(visit.headers, request.receive)
-            if len(body) > FORM_MAX:
-                raise Refused(Reason.TOO_LARGE)
+            if len(body) > route.most:
+                most = f"{route.most // 1024} KiB"
+                raise Refused(Reason.TOO_LARGE, f"The form is larger than {most}; send less.")
             visit.form = read_fields(body)
         found = await self._doorman.session(visit.cookie(SESSION))
         if found is not None:

@@ -45,13 +45,14 @@ Reply = Rendered | ASGIApp
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One row of the console's table: what answers a method at a path, and the least role that
-    may ask it ("" for everybody)."""
+    """One row of the console's table: what answers a method at a path, the least role that may ask
+    it ("" for everybody), and how many bytes its form may have."""
 
     method: str
     path: str
     role: str
     run: Callable[[Visit], Awaitable[Reply]]
+    most: int = FORM_MAX
 
 
 @dataclass

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from amends.kernel.time import rfc3339
+
 STATES = {
     "review": "in review",
     "requires_action": "customer must act",
@@ -55,6 +57,7 @@ EVENTS = {
     "refund.adopted": "Found at the provider and taken over",
     "refund.reallocated": "Moved to other lines",
     "refund.superseded": "Replaced by a newer refund",
+    "refund.case": "Case",
     "refund.overdue": "Nobody has decided in time",
     "leg.sending": "Sent to the provider",
     "leg.looking": "Looked up at the provider",
@@ -68,6 +71,12 @@ EVENTS = {
     "exception.raised": "Something a person should know",
     "ledger.written_off": "Difference written off",
     "ledger.reversed": "Write-off taken back",
+    "policy.published": "Policy published",
+    "policy.drafted": "Draft of a policy kept",
+    "policy.dropped": "Draft of a policy dropped",
+    "stop.set": "Refunds stopped",
+    "stop.lifted": "Stop lifted",
+    "model.added": "Model kept",
     "key.created": "API key made",
     "key.revoked": "API key revoked",
     "setting.changed": "Setting changed",
@@ -78,14 +87,61 @@ EVENTS = {
     "sign_in.failed": "Sign-in failed",
     "sign_out.done": "Signed out",
 }
+CASES = {
+    "assign": "Assigned",
+    "snooze": "Put off",
+    "escalate": "Handed up",
+    "note": "Noted",
+    "attach": "Attached",
+    "ask": "More asked of the customer",
+}
+APPROVE_REASONS = {
+    "as_asked": "as asked for",
+    "verified": "checked, and right",
+    "goodwill": "goodwill",
+    "exception": "an exception",
+}
+DECLINE_REASONS = {
+    "abuse": "abuse",
+    "goods_not_as_sent": "goods not as they were sent",
+    "goods_not_returned": "goods not returned",
+    "outside_policy": "outside the policy",
+    "not_eligible": "not eligible",
+    "duplicate_request": "asked for twice",
+    "no_proof": "no proof",
+    "customer_withdrew": "the customer took it back",
+    "already_compensated": "compensated already",
+    "other": "another reason",
+}
 _TOLD = (
-    *("now", "news", "state", "what", "status", "role", "user", "reason", "way", "reference"),
+    *(
+        "now",
+        "news",
+        "state",
+        "what",
+        "status",
+        "who",
+        "until",
+        "role",
+        "user",
+        "reason",
+        "way",
+        "reference",
+    ),
     *("connection", "kind", "period", "entity", "name", "psp_refund_id"),
 )
+_OF_CASE = ("who", "until", "role", "reference")
 VERBS = {
     "approve": "Approved.",
     "decline": "Declined: nothing is paid.",
     "cancel": "Canceled.",
+    "take": "The case is yours.",
+    "leave": "The case is nobody's now.",
+    "snooze": "Put off: it comes back into the queue by itself.",
+    "escalate": "Handed up.",
+    "note": "Noted.",
+    "ask": "The customer is to say or send more; the shop or support asks them.",
+    "attach": "Attached.",
     "retry": "It is tried again.",
     "payout": "The payment by hand is on the books.",
     "parked": "The order is stopped: what you said is kept and goes on once it is let go.",
@@ -93,6 +149,10 @@ VERBS = {
     "disable": "This user cannot sign in any more.",
     "enable": "This user can sign in again.",
     "unpark": "The order goes on.",
+    "publish": "Published: every process decides by it from its next turn on.",
+    "drop": "The draft is gone.",
+    "stop": "Stopped: nothing like it leaves by itself from now on.",
+    "lift": "Lifted: refunds go on.",
 }
 
 
@@ -111,9 +171,13 @@ def event_words(event: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     title = EVENTS.get(event["type"], event["type"])
     if event["type"] == "leg.moved" and "now" in body:
         title = f"Payment out is {STATES.get(body['now'], body['now'].replace('_', ' '))}"
+    if event["type"] == "refund.case":
+        title = CASES.get(str(body.get("what", "")), title)
     pairs = []
-    for name in _TOLD:
+    for name in _TOLD if event["type"] != "refund.case" else _OF_CASE:
         value = body.get(name)
+        if name == "until" and isinstance(value, int):
+            value = f"{rfc3339(value)[:16].replace('T', ' ')} UTC"
         if value and isinstance(value, str | int):
             pairs.append((name.replace("_", " "), str(value)))
     return title, pairs

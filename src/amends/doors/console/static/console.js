@@ -75,6 +75,19 @@
   addEventListener("resize", () => { clearTimeout(draw.later); draw.later = setTimeout(draw, 150); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 
+  // -- the editor's line numbers follow what is typed
+  const paper = document.querySelector(".paper textarea");
+  if (paper) {
+    const gutter = paper.previousElementSibling;
+    const count = () => {
+      const lines = paper.value.split("\n").length + 1;
+      if (lines === paper.rows) return;
+      paper.rows = lines;
+      gutter.textContent = Array.from({ length: lines }, (_, n) => n + 1).join("\n");
+    };
+    paper.addEventListener("input", count);
+  }
+
   // -- the queue, as it changes
   const list = document.querySelector("[data-live]");
   if (list && window.EventSource) {
@@ -84,7 +97,13 @@
       if (!event.data || event.data === mark) return;
       mark = event.data;
       const focused = document.activeElement?.getAttribute("href");
+      const ticked = [...list.querySelectorAll("[type=checkbox]:checked")].map((box) => [box.name, box.value]);
       htmx.ajax("GET", location.pathname + location.search, { target: "#list", select: "#list > *", swap: "innerHTML" }).then(() => {
+        // what was ticked stays so if it is still what was shown
+        for (const [name, value] of ticked) {
+          const box = [...list.querySelectorAll("[type=checkbox]")].find((one) => one.name === name && one.value === value);
+          if (box) box.checked = true;
+        }
         if (focused) [...document.querySelectorAll("#list [data-row]")].find((a) => a.getAttribute("href") === focused)?.focus();
       });
     });
