@@ -65,7 +65,7 @@ def test_a_policy_is_edited_checked_replayed_and_published(
     expect(page.get_by_role("status")).to_contain_text("2 rows, and nothing wrong")
     page.get_by_role("button", name="Replay").click()
     replay = page.get_by_label("Replay", exact=True)
-    expect(replay).to_contain_text("would be others")
+    expect(replay).to_contain_text("would be decided otherwise")
     assert page.locator("img.plot").evaluate("i => i.complete && i.naturalWidth") > 0
     page.get_by_role("button", name="Try").click()
     assert 1 < page.get_by_label("What it says").locator("tbody tr").count() <= 10
