@@ -545,7 +545,8 @@ class Refunds(RuleBasedStateMachine):
                 continue
             paid = sum(g.amount for g in refund.legs if g.state == "succeeded" and g.kind != "void")
             owed += refund.claimed - paid
-            assert shown_state(refund) in (*ENDED, "review", "declined", "held", "combined")
+            rests = ("review", "awaiting_return", "declined", "held", "combined")
+            assert shown_state(refund) in (*ENDED, *rests)
         assert self.desk.balance("refunds_payable") == -owed
         self.compare_held()
 
