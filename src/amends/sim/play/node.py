@@ -16,9 +16,9 @@ from amends.core.order import Order
 from amends.core.quote import Quote
 from amends.core.reasons import SENTENCES, Reason, Refused
 from amends.core.requests import OrderIn, RefundIn
-from amends.engine import actions
+from amends.engine import actions, review_desk
 from amends.engine.actions import Caller
-from amends.engine.asks import Rendered, Result
+from amends.engine.asks import Rendered, Result, Told
 from amends.engine.config import Config
 from amends.engine.intake import receive
 from amends.engine.wiring import Engine
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 START = 1_790_000_000  # Unix seconds at which every world begins
+
+
+def _approve(engine: Engine, caller: Caller, refund: str) -> Coroutine[Any, Any, Told]:
+    return review_desk.approve(engine, caller, "admin", refund)
+
+
+_ACTS: dict[str, Callable[[Engine, Caller, str], Coroutine[Any, Any, Told]]] = {
+    "approve": _approve,
+    "decline": review_desk.decline,
+    "cancel": actions.cancel,
+    "retry": actions.retry,
+}
 
 
 class Gone(Exception):
@@ -234,8 +246,7 @@ class Node:
         """`POST /v1/refunds/{id}/approve|decline|cancel|retry`."""
 
         async def do() -> tuple[int, Any]:
-            action: Any = getattr(actions, what)
-            told = await action(self.engine, Caller(actor, actor), refund)
+            told = await _ACTS[what](self.engine, Caller(actor, actor), refund)
             (result,) = told.results
             answer = render(result)
             return answer.status, json.loads(answer.body)
