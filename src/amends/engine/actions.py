@@ -33,13 +33,13 @@ from amends.core.facts import (
     WriteOffReversed,
     WrittenOff,
 )
+from amends.core.history import History, Window
 from amends.core.order import Order
 from amends.core.orders import check_order, order_id
 from amends.core.quote import Quote, basis_of
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import OrderIn, OrderKey, RefundIn, SignalsIn
 from amends.engine.asks import Ask, Rendered, Result, Told
-from amends.engine.fold import prints
 from amends.engine.wiring import Engine
 from amends.kernel.canon import digest
 from amends.kernel.time import DAY, MINUTE, Instant, day_of
@@ -204,14 +204,21 @@ async def make_quote(engine: Engine, caller: Caller, request: RefundIn, show: Re
 
 
 async def _quoting(engine: Engine, order: Order, now: Instant) -> Ctx:
-    """What a quote is judged by: the same as a request, but that no cap is drawn on."""
-    one = (order.entity, order.customer, prints(order.signals))
-    async with engine.store.turn() as turn:
-        if await turn.board() != engine.board.number:
-            await engine.learn_board()
-        found = await turn.history([one], now // DAY) if order.customer else {}
-    history = {order.id: found[one[:2]]} if one[:2] in found else {}
-    return msgspec.structs.replace(engine.ctx(now), history=history)
+    """What a quote is judged by: as a request is, but that no cap is drawn on, nobody else with the
+    same card, address or device is looked for, and no lock is held."""
+    ctx = engine.ctx(now)
+    if not order.customer:
+        return ctx
+    today, past = now // DAY, engine.store.customer_past
+    d30, d90, d365 = [
+        await past(order.entity, order.customer, today - length + 1) for length in (30, 90, 365)
+    ]
+    windows = [
+        Window(**{name: getattr(one, name) for name in Window.__struct_fields__})
+        for one in (d30, d90, d365)
+    ]
+    history = History(d365.first_day, windows[0], windows[1], windows[2])
+    return msgspec.structs.replace(ctx, history={order.id: history})
 
 
 async def _repeat(engine: Engine, caller: Caller, plain: dict[str, Any]) -> Told:
