@@ -168,10 +168,10 @@ def test_a_missing_secret_names_its_setting(folder: Path, name: str) -> None:
 
 # Which order contradicts itself (more tax than total, more captured than promised, a line twice)
 # and which currency an order is in is not for a schema to say: such a request is well-formed, and
-# refused with 422.
+# refused with 422. So is what a condition of a policy says, and which instants are past.
 SCHEMATHESIS = """
 [[operations]]
-include-name-regex = "POST /v1/(orders|quotes|refunds)"
+include-name-regex = "(POST|PUT) /v1/(orders|quotes|refunds|policies|reviews|stops)"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
 """
 

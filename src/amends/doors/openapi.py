@@ -162,7 +162,10 @@ def _nullable(schema: Any) -> Any:
         return fresh
     rest = {name: value for name, value in fresh.items() if name != "anyOf"}
     if len(options) == 1 and "$ref" not in options[0]:
-        return {**rest, **options[0], "nullable": True}
+        one = options[0]
+        if "enum" in one:  # null is one of its values, and there is a type to speak of
+            one = {"type": "string", **one, "enum": [*one["enum"], None]}
+        return {**rest, **one, "nullable": True}
     return {**rest, "anyOf": [*options, _NULL]}
 
 
