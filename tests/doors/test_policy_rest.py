@@ -130,7 +130,7 @@ async def test_drafts_are_kept_judged_beside_and_dropped(shop: Shop) -> None:
 
 
 async def test_one_replay_at_a_time(shop: Shop) -> None:
-    async with door._replays._busy:
+    async with door.replays._busy:
         answer = await shop.code("POST", "/v1/policies/replay", {"policy": POLICY})
         assert answer == "429 rate_limited"
     assert (await shop.call("POST", "/v1/policies/replay", {"policy": POLICY})).status_code == 200
