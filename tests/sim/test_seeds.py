@@ -77,7 +77,7 @@ def test_a_seed_is_all_it_follows_from(postgres_server: str) -> None:
 
 @pytest.mark.slow
 def test_two_workers_follow_from_the_seed_too(postgres_server: str) -> None:
-    game = Game(8, days=5, orders=15, server=postgres_server)
+    game = Game(8, days=5, orders=30, server=postgres_server)
     first = game.play()
     assert first.met_locks
     assert game.play().fingerprint == first.fingerprint
