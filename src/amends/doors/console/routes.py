@@ -152,7 +152,7 @@ class _Console:
             return _refused(visit, Refusal(Reason.STORE_UNAVAILABLE, detail))
         except Exception:
             log.exception("page failed", page=route.path)
-            detail = "This page has a defect. It has been logged; nothing was changed by it."
+            detail = "This page has a defect. It has been logged; see what was done first."
             return _refused(visit, Refusal(Reason.INTERNAL, detail))
 
     async def _let_in(self, route: Route, visit: Visit, request: Request[Any, Any, Any]) -> Reply:
