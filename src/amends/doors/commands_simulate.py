@@ -75,6 +75,14 @@ Abusers = Annotated[
         metavar="SHOPPERS",
     ),
 ]
+Draft = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --abusers: let them live through so many --days with this policy beside the "
+        "built-in one and then with it in force, and compare a replay with that.",
+        metavar="FILE",
+    ),
+]
 
 
 def simulate(
@@ -104,6 +112,7 @@ def simulate(
         bool, typer.Option("--timeline", help="Print all that happens in a single seed.")
     ] = False,
     abusers: Abusers = 0,
+    draft: Draft = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a shop's month under faults, from a seed, and check it against every invariant.
@@ -115,8 +124,14 @@ def simulate(
     Example: amends simulate --seeds 1..20 --faults storm
     """
     if abusers:
-        commands_shoppers.abusers(1 if seed is None else seed, abusers, as_json)
+        number = 1 if seed is None else seed
+        if draft is None:
+            commands_shoppers.abusers(number, abusers, as_json)
+        else:
+            commands_shoppers.drafted(number, abusers, round(days), draft, keep, as_json)
         return
+    if draft is not None:
+        raise _wrong("--draft", "it goes with --abusers")
     server = _server(store)
     if workers > 1 and not server:
         raise _wrong("--workers", "several need PostgreSQL: SQLite has one process that sends")
