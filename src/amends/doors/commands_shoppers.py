@@ -30,7 +30,17 @@ from amends.sim.shoppers.trading import FUNCTIONAL, Shoppers, Stage, shop, trade
 FEWEST = 500  # customers; of fewer nothing can be split by time and by customer
 
 
-def abusers(seed: int, customers: int, as_json: bool) -> None:
+def abusers(
+    seed: int, customers: int, days: int, draft: Path | None, keep: str, as_json: bool
+) -> None:
+    """What a model learns of a year, or, of so many `days`, what a draft decides."""
+    if draft is None:
+        _learned(seed, customers, as_json)
+    else:
+        _drafted(seed, customers, days, draft, keep, as_json)
+
+
+def _learned(seed: int, customers: int, as_json: bool) -> None:
     """Play a year, learn from its first part, and say what the rest would have been spared."""
     if customers < FEWEST:
         raise typer.BadParameter(
@@ -77,7 +87,7 @@ class Played(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def drafted(seed: int, customers: int, days: int, path: Path, keep: str, as_json: bool) -> None:
+def _drafted(seed: int, customers: int, days: int, path: Path, keep: str, as_json: bool) -> None:
     """Let them live twice: with the draft beside the built-in policy, then with it in force."""
     try:
         draft = policies.parse(path.read_bytes(), "toml" if path.suffix == ".toml" else "json")
@@ -87,7 +97,7 @@ def drafted(seed: int, customers: int, days: int, path: Path, keep: str, as_json
     except Refused as refused:
         fail(str(refused))
     with tempfile.TemporaryDirectory(prefix="amends-shop-") as name:
-        found = run(_drafted(Shoppers(seed, customers, days), draft, Path(keep or name)))
+        found = run(_lived(Shoppers(seed, customers, days), draft, Path(keep or name)))
     if as_json:
         show_json(_figures(seed, customers, days, found))
     else:
@@ -96,7 +106,7 @@ def drafted(seed: int, customers: int, days: int, path: Path, keep: str, as_json
         raise typer.Exit(1)
 
 
-async def _drafted(who: Shoppers, draft: Document, folder: Path) -> Played:
+async def _lived(who: Shoppers, draft: Document, folder: Path) -> Played:
     asked = who.asked()
     past, lived = folder / "past", folder / "lived"
     for place in (past, lived):

@@ -125,10 +125,7 @@ def simulate(
     """
     if abusers:
         number = 1 if seed is None else seed
-        if draft is None:
-            commands_shoppers.abusers(number, abusers, as_json)
-        else:
-            commands_shoppers.drafted(number, abusers, round(days), draft, keep, as_json)
+        commands_shoppers.abusers(number, abusers, round(days), draft, keep, as_json)
         return
     if draft is not None:
         raise _wrong("--draft", "it goes with --abusers")
