@@ -17,9 +17,10 @@ from amends.core import scorecard
 from amends.core.risk import NAMES, Features
 from amends.core.traits import TRAITS, UNKNOWN
 from amends.engine import risk, risk_train
+from amends.engine.drift import moved
 from amends.engine.risk import BUDGET, REST, SLOW, BadModel, Loaded, Meta, Scorer, scorer_of
 from amends.engine.risk_rows import BadRows, split
-from amends.engine.risk_train import Made, drift, train, tried
+from amends.engine.risk_train import Made, train, tried
 from amends.kernel.time import Instant
 from tests.engine.risk_world import made_up
 
@@ -134,10 +135,10 @@ def test_a_model_is_tried_again_and_drift_is_seen(made: Made, model: Loaded) -> 
     assert again.hash == made.hash
     was, now = made.curves["model"].figures, again.curves["model"].figures
     assert now["auc"] == pytest.approx(was["auc"], abs=0.01)
-    assert max(drift(model, made_up(seed=3)).values()) < 0.1
+    assert max(moved(model, [e.features for e in made_up(seed=3)]).values()) < 0.1
     at = NAMES.index("units")
-    moved = [replace(e, features=(*e.features[:at], 9, *e.features[at + 1 :])) for e in made_up()]
-    assert drift(model, moved)["units"] > 0.25
+    rows = [(*e.features[:at], 9, *e.features[at + 1 :]) for e in made_up()]
+    assert moved(model, rows)["units"] > 0.25
 
 
 @given(st.lists(st.integers(-1, 10**9), min_size=len(NAMES), max_size=len(NAMES)))

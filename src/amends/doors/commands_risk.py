@@ -25,10 +25,11 @@ from amends.doors.shell import (
 )
 from amends.engine import risk_shelf
 from amends.engine.config import Config
+from amends.engine.drift import moved
 from amends.engine.risk import BadModel, Loaded
 from amends.engine.risk_rows import MATURE, BadRows, Example, from_csv, split
 from amends.engine.risk_shelf import Explained, Listed, Role
-from amends.engine.risk_train import Made, drift, train, tried
+from amends.engine.risk_train import Made, train, tried
 from amends.kernel.time import DAY, rfc3339
 from amends.sim.shoppers.life import stream
 from amends.sim.shoppers.samples import examples
@@ -108,12 +109,12 @@ def risk_evaluate(
     rows = _rows(csv, simulated, seed, since, config)
     try:
         made = tried(text, meta, split(rows, mature))
-        moved = drift(Loaded(text, meta), rows)
+        drift = moved(Loaded(text, meta), [row.features for row in rows])
     except (BadRows, BadModel) as error:
         fail(_sentence(error))
-    page = risk_report.page(made, "A model of refund abuse, tested again", moved)
+    page = risk_report.page(made, "A model of refund abuse, tested again", drift)
     report.write_text(page, encoding="utf-8")
-    _show(made, report, bool(simulated), as_json, moved)
+    _show(made, report, bool(simulated), as_json, drift)
 
 
 @risk_group.command("promote")

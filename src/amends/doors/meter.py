@@ -89,6 +89,12 @@ class _State(Collector):
         yield _counted("amends_logins", words, deliverer.logins.counted)
         words = "Certificates messages are signed by, by connection: fetched, absent or away."
         yield _counted("amends_certificates", words, self._engine.certificates.counted)
+        if drift := self._engine.drift:
+            words = "Population stability index of what is judged against what the model learned."
+            family = GaugeMetricFamily("amends_risk_drift_psi", words, labels=["feature"])
+            for name, psi in sorted(drift.found.items()):
+                family.add_metric([name], psi)
+            yield family
         away = self._rows is None
         yield GaugeMetricFamily("amends_store_up", "1 if the database answers.", 0 if away else 1)
         for name, count in sorted((self._rows or {}).items()):

@@ -24,7 +24,6 @@ from amends.engine.risk_measure import (
     bins_of,
     choice,
     measured,
-    psi,
     threshold,
 )
 from amends.engine.risk_rows import BadRows, Example, Lesson, Split
@@ -250,13 +249,3 @@ def tried(text: str, meta: str, split: Split) -> Made:
     ]
     card = _choices("scorecard", by_card(split.calibrate), by_card(split.test), split)
     return Made(text, meta, curves, (*card, *of_model))
-
-
-def drift(model: Loaded, examples: Sequence[Example]) -> dict[str, float]:
-    """The PSI of each feature and of the score against where they lay when the model was made."""
-    columns = zip(*(one.features for one in examples), strict=True)
-    values: dict[str, list[float]] = {
-        name: list(column) for name, column in zip(NAMES, columns, strict=True)
-    }
-    values["score"] = [model.score_bp(Features(*one.features)) for one in examples]
-    return {name: psi(bins, values[name]) for name, bins in model.meta.bins.items()}

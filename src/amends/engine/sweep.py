@@ -49,7 +49,7 @@ class Sweeper:
         self._clock, self._holder, self._sealer = clock, holder, sealer
         self.period = PERIOD
         self.series = ""  # of the credit notes to number, "" if they are numbered elsewhere
-        self.learn_shops: Callable[[], Awaitable[None]] | None = None
+        self.learn_usual: Callable[[], Awaitable[None]] | None = None
         self._wake = asyncio.Event()
         self._next_due: Instant | None = None
         self._done_at: dict[str, Instant] = {}
@@ -160,8 +160,8 @@ class Sweeper:
             await self._number()
         if self._is_time("balances", HOUR) and await self._store.last_kept() < now - DAY:
             await self._store.keep_balances(now - SETTLED)
-        if self.learn_shops is not None and self._is_time("shops", HOUR):
-            await self.learn_shops()
+        if self.learn_usual is not None and self._is_time("usual", HOUR):
+            await self.learn_usual()
         if self._is_time("raw", HOUR):
             await self._store.expire_raw(now - RAW_KEPT)
 

@@ -21,6 +21,7 @@ from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig, amounts
 from amends.engine.deliver import LEASE_US, Deliverer
+from amends.engine.drift import Drift, drifted
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
 from amends.engine.rates import configured, daily
@@ -75,6 +76,7 @@ class Engine:
             policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
         )
         self.board = Board()
+        self.drift: Drift | None = None  # as it was reckoned last, here
         self.turner = Turner(store, self)
         self.transport: Transport = transport or HttpTransport()
         self.certificates = Certificates(self.transport, self.clock)
@@ -82,7 +84,7 @@ class Engine:
         self.sweeper = Sweeper(
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
         )
-        self.sweeper.learn_shops = self.learn_shops
+        self.sweeper.learn_usual = self.learn_usual
         if config.ledger.credit_note_issuer == "amends":
             self.sweeper.series = config.ledger.credit_note_series
         self.deliverer = Deliverer(
@@ -124,6 +126,15 @@ class Engine:
         """What is usual at each shop is reckoned anew."""
         await reckon_shops(self.store, self.clock.now())
         self.board = replace(self.board, shops=await read_shops(self.store))
+
+    async def learn_drift(self) -> None:
+        """Whether what is judged has moved from what the model was made of."""
+        self.drift = await drifted(self.store, self.clock.now())
+
+    async def learn_usual(self) -> None:
+        """What a server learns anew each hour."""
+        await self.learn_shops()
+        await self.learn_drift()
 
     async def learn_closed(self) -> None:
         """A period was closed by another process."""

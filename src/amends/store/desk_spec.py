@@ -93,6 +93,10 @@ class Judgements(Protocol):
         """Judgements from `since` to before `until`, by (at, order, refund), after one of them."""
         ...
 
+    async def newest_decisions(self, since: Instant, limit: int) -> list[Judged]:
+        """The newest judgements since then, newest first."""
+        ...
+
     async def labels(
         self,
         since: Instant,

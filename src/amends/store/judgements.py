@@ -36,6 +36,11 @@ class Judging(Rules):
         query = _between(decisions, since, until, after, ("order_id", "refund_id"))
         return [rows.to_judged(row) for row in await self.fetch(query.limit(limit))]
 
+    async def newest_decisions(self, since: Instant, limit: int) -> list[Judged]:
+        query = select(decisions).where(decisions.c.at >= since)
+        newest = query.order_by(decisions.c.at.desc()).limit(limit)
+        return [rows.to_judged(row) for row in await self.fetch(newest)]
+
     async def labels(
         self,
         since: Instant,

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-import msgspec
-
-from amends.core.history import Judged
 from amends.core.reasons import Reason, Refused
 from amends.core.scorecard import MODEL, ROWS
 from amends.core.traits import NAMES, TRAITS, Features, sentence
 from amends.doors.console.web import Route, Visit
 from amends.doors.pages import identifier
-from amends.engine import case_desk, risk_shelf, risk_train
+from amends.engine import case_desk, risk_shelf
 from amends.engine.asks import Rendered
-from amends.engine.risk import Loaded
-from amends.engine.risk_rows import Example
-from amends.engine.wiring import Engine
-from amends.kernel.time import DAY
-
-DRIFT_DAYS = 30
-DRIFT_MOST = 2000  # judgements that are looked at
+from amends.engine.drift import DAYS, Drift
 
 
 async def page(visit: Visit) -> Rendered:
     return await _page(visit)
 
 
-async def _page(visit: Visit, drift: Any = None) -> Rendered:
+async def _page(visit: Visit) -> Rendered:
     engine = visit.engine
     await case_desk.fresh_board(engine)
     models = await risk_shelf.listed(engine.store)
@@ -36,6 +26,9 @@ async def _page(visit: Visit, drift: Any = None) -> Rendered:
     champion, challenger = roles.get("champion"), roles.get("challenger")
     scorer = engine.board.scorer
     named = visit.query.get("refund", "").strip()
+    drift = engine.drift
+    if drift is not None and (champion is None or drift.model != champion.hash):
+        drift = None  # of one that judged before
     values = {
         "models": models,
         "champion": champion,
@@ -45,7 +38,8 @@ async def _page(visit: Visit, drift: Any = None) -> Rendered:
         "rows": [_steps(row.feature, row.steps) for row in ROWS],
         "explained": await _explained(visit, named) if named else None,
         "drift": drift,
-        "days": DRIFT_DAYS,
+        "moved": _moved(drift),
+        "days": DAYS,
     }
     return visit.page("risk.html", 200, here="risk", **values)
 
@@ -72,29 +66,17 @@ async def drift(visit: Visit) -> Rendered:
         raise Refused(Reason.RATE_LIMITED, "It is being reckoned right now; wait for it.")
     visit.shared["drifting"] = True
     try:
-        return await _page(visit, await _drift(visit.engine))
+        await visit.engine.learn_drift()
+        return await _page(visit)
     finally:
         visit.shared["drifting"] = False
 
 
-async def _drift(engine: Engine) -> dict[str, Any]:
-    """The PSI of each feature of the newest judgements, the largest first."""
-    now = engine.clock.now()
-    champion = (await engine.store.settings()).get("model.champion", "")
-    row = await engine.store.model(champion) if champion else None
-    judged = await engine.store.decisions(now - DRIFT_DAYS * DAY, now + 1, None, DRIFT_MOST)
-    seen = [_seen(one) for one in judged if one.features]
-    seen = [one for one in seen if len(one.features) == len(NAMES)]
-    if row is None or not seen:
-        return {"count": len(seen), "found": []}
-    found = await asyncio.to_thread(lambda: risk_train.drift(Loaded(row.model, row.meta), seen))
+def _moved(drift: Drift | None) -> list[tuple[str, float]]:
+    """By the features' labels, the largest first."""
+    found = drift.found if drift is not None else {}
     told = [(TRAITS[name].label if name in TRAITS else name, psi) for name, psi in found.items()]
-    return {"count": len(seen), "found": sorted(told, key=lambda one: -one[1])}
-
-
-def _seen(judged: Judged) -> Example:
-    features = msgspec.json.decode(judged.features, type=tuple[int, ...])
-    return Example(judged.at, "", features, judged.amount)
+    return sorted(told, key=lambda one: -one[1])
 
 
 ROUTES = (
