@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from amends.core.order import Order
 from amends.core.policy import Cap, Document, Row
+from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import CustomerIn, LineIn, OrderIn, OrderKey, RefundIn, TenderIn
 from amends.engine import actions, board, policies, review_desk
 from amends.engine.actions import Caller
+from amends.engine.asks import Rendered
+from amends.kernel.time import DAY, Instant
 from tests.core.desk import STRIPE
 from tests.engine.lab import Lab, laboratory
 
@@ -197,3 +201,24 @@ def test_a_stored_policy_that_cannot_be_used_any_more_sends_all_to_a_person() ->
     row = '{"id":"a","when":"gone.field","outcome":"approve"}'
     table = board.usable(f'{{"name":"a","rows":[{row}]}}', "sha256:1")
     assert [row.outcome for row, _ in table.rows] == ["review"]
+
+
+async def test_a_quote_knows_how_long_a_customer_is_known(db_url: str, tmp_path: Path) -> None:
+    """It is made of the same history as the request that commits it."""
+    half = Row("long", "customer.known_days > 400", "approve", partial_bp=5000)
+    async with laboratory(db_url, tmp_path) as lab:
+        await policies.publish(lab.nodes[0].engine, "cli:lead", document(half))
+        await order(lab, 1)
+        lab.clock.forward(401 * DAY)
+        last = await order(lab, 2)
+        amounts: list[int] = []
+
+        def show(order: Order, quote: Quote, quote_id: str, ends: Instant) -> Rendered:
+            amounts.append(quote.amount)
+            return Rendered(201, quote_id.encode())
+
+        caller = Caller("key:support", "key:support", "POST /v1/quotes", "q")
+        told = await actions.make_quote(lab.nodes[0].engine, caller, RefundIn(order=last), show)
+        assert told.rendered is not None and amounts == [500]
+        made = await ask(lab.nodes[0], last, quote=told.rendered.body.decode())
+        assert made.amount == 500

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from amends.core.history import Tally
+from amends.core.history import History, Tally, Window
 from amends.kernel.time import DAY
-from amends.store.pages_spec import DayRow, Found, Heard, Past
+from amends.store.pages_spec import DayRow, Found, Heard
 from amends.store.spec import Batch, Inbound, Person, Store
 from tests.store.examples import NOW, an_order, recorded, refunded
 from tests.store.sql import write
@@ -147,15 +147,22 @@ async def test_orders_by_id(store: Store) -> None:
     assert await store.orders_of([]) == {}
 
 
-async def test_a_customers_past_is_of_the_days_asked_for(store: Store) -> None:
+async def test_a_customers_history_is_what_a_turn_reads(store: Store) -> None:
     batch = Batch()
     for day, refunds in ((100, 1), (200, 2), (300, 4)):
         tally = Tally("main", "c-1", day, 1, 1000, 1000, refunds, 10 * refunds)
         batch.tallies += [tally, replace(tally, entity="other"), replace(tally, customer="c-2")]
     await write(store, batch)
-    assert await store.customer_past("main", "c-1", 150) == Past(200, 2, 2000, 6, 60)
-    assert await store.customer_past("main", "c-1", 0) == Past(100, 3, 3000, 7, 70)
-    assert await store.customer_past("main", "c-9", 0) == Past()
+    year, month = Window(2, 2000, 6, 60), Window(1, 1000, 4, 40)
+    found = await store.customer_history("main", "c-1", 310)
+    assert found == History(100, month, month, Window(3, 3000, 7, 70), 1000)
+    assert await store.customer_history("main", "c-1", 480) == History(
+        100, d365=year, order_max=1000
+    )
+    assert await store.customer_history("main", "c-9", 310) == History()
+    async with store.turn() as turn:
+        wanted = [("main", "c-1", ())]
+        assert await turn.history(wanted, 310) == {("main", "c-1"): found}
 
 
 async def test_events_newest_first(store: Store) -> None:

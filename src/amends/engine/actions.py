@@ -33,7 +33,6 @@ from amends.core.facts import (
     WriteOffReversed,
     WrittenOff,
 )
-from amends.core.history import History, Window
 from amends.core.order import Order
 from amends.core.orders import check_order, order_id
 from amends.core.quote import Quote, basis_of
@@ -209,15 +208,7 @@ async def _quoting(engine: Engine, order: Order, now: Instant) -> Ctx:
     ctx = engine.ctx(now)
     if not order.customer:
         return ctx
-    today, past = now // DAY, engine.store.customer_past
-    d30, d90, d365 = [
-        await past(order.entity, order.customer, today - length + 1) for length in (30, 90, 365)
-    ]
-    windows = [
-        Window(**{name: getattr(one, name) for name in Window.__struct_fields__})
-        for one in (d30, d90, d365)
-    ]
-    history = History(d365.first_day, windows[0], windows[1], windows[2])
+    history = await engine.store.customer_history(order.entity, order.customer, now // DAY)
     return msgspec.structs.replace(ctx, history={order.id: history})
 
 

@@ -13,10 +13,7 @@ from amends.core.policy import Policy
 from amends.engine import risk_shelf
 from amends.engine.desk import RefundPage, refund_page
 from amends.engine.wiring import Engine
-from amends.kernel.time import DAY, Instant
-from amends.store.pages_spec import Past
-
-WINDOWS = (30, 90, 365)  # days of a customer's history
+from amends.kernel.time import Instant
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -46,7 +43,6 @@ class CasePage(msgspec.Struct, frozen=True):
     why: Explained | None
     policy: str
     bars: tuple[Bar, ...]
-    windows: tuple[tuple[int, Past], ...]
     noted: tuple[Noted, ...]
 
 
@@ -60,7 +56,6 @@ async def case_page(engine: Engine, refund_id: str) -> CasePage:
         explained(refund, order.currency, policy.table if policy else None),
         policy.name if policy else "",
         await _bars(engine, page),
-        await windows(engine, order.entity, order.customer),
         noted(page.timeline, await _texts(engine, order.id)),
     )
 
@@ -91,15 +86,6 @@ def bars(reasons: Sequence[tuple[str, int]]) -> tuple[Bar, ...]:
     """As they are told, each as wide as it counts."""
     most = max((abs(points) for _, points in reasons), default=0)
     return tuple(Bar(text, n, 100 * abs(n) // most if most else 0) for text, n in reasons)
-
-
-async def windows(engine: Engine, entity: str, customer: str) -> tuple[tuple[int, Past], ...]:
-    """What a customer did in the last 30, 90 and 365 days, today included; nothing of nobody."""
-    if not customer:
-        return ()
-    today, read = engine.clock.now() // DAY, engine.store.customer_past
-    found = [(days, await read(entity, customer, today - days + 1)) for days in WINDOWS]
-    return tuple(found) if found[-1][1].first_day else ()
 
 
 async def _texts(engine: Engine, order: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from amends.core.history import UNKNOWN, History
 from amends.core.order import FAILED, Order, Refund, amount_succeeded, partly_failed, shown_state
 from amends.core.reasons import Reason, Refused
 from amends.engine import queries
@@ -18,14 +19,13 @@ from amends.engine.views import event_view, order_view, refund_view
 from amends.engine.wiring import Engine
 from amends.gateways.registry import HEARING
 from amends.kernel.time import DAY, Instant
-from amends.store.pages_spec import DayRow, Past
+from amends.store.pages_spec import DayRow
 
 DAYS = 30  # of the overview
 DISPUTE_DAYS = 90  # a dispute comes weeks after its order
 REFUNDS_MOST, TIMED_MOST, ORDERS_MOST = 50_000, 2_000, 5_000
 SHOWN = 25  # rows of a page
 EVENTS_MOST = 500  # of one order; the rest is on its audit page
-YEAR = 365
 NO_FILTERS: Mapping[str, str] = {}
 
 
@@ -154,7 +154,7 @@ class RefundPage(msgspec.Struct, frozen=True):
     entries: list[dict[str, Any]]
     notes: list[str]
     customer: dict[str, str] | None
-    past: Past
+    past: History
 
 
 async def refund_page(engine: Engine, refund_id: str) -> RefundPage:
@@ -191,11 +191,11 @@ async def _person(engine: Engine, order: Order) -> dict[str, str] | None:
     return person
 
 
-async def _past(engine: Engine, order: Order) -> Past:
+async def _past(engine: Engine, order: Order) -> History:
     if not order.customer:
-        return Past()
+        return UNKNOWN
     today = engine.clock.now() // DAY
-    return await engine.store.customer_past(order.entity, order.customer, today - YEAR + 1)
+    return await engine.store.customer_history(order.entity, order.customer, today)
 
 
 def acts_of(order: Order, refund: Refund) -> tuple[Act, ...]:
@@ -403,13 +403,12 @@ class Customer(msgspec.Struct, frozen=True):
     """What is known of a customer."""
 
     person: dict[str, str]
-    past: Past
+    past: History
 
 
 async def customer(engine: Engine, entity: str, customer_id: str) -> Customer:
     """Raises Refused(NOT_FOUND) where nothing is known."""
-    today = engine.clock.now() // DAY
-    past = await engine.store.customer_past(entity, customer_id, today - YEAR + 1)
+    past = await engine.store.customer_history(entity, customer_id, engine.clock.now() // DAY)
     found = await engine.store.person(entity, customer_id)
     if found is None and not past.first_day:
         raise Refused(Reason.NOT_FOUND, "Nothing is known of this customer.")

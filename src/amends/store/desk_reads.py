@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from sqlalchemy import Select, and_, case, exists, func, literal_column, select, tuple_
+from sqlalchemy import Select, and_, case, exists, func, literal_column, select, text, tuple_
 
 from amends.core.events import Event
+from amends.core.history import History
 from amends.core.order import Order
 from amends.kernel.time import DAY, Instant
-from amends.store import rows
-from amends.store.pages_spec import DayRow, Found, Heard, Past
+from amends.store import past, rows
+from amends.store.pages_spec import DayRow, Found, Heard
 from amends.store.reads import Reads, decode_cursor, literal, page_of
 from amends.store.records import Page
 from amends.store.schema import (
@@ -33,10 +34,7 @@ LOOKED_AT = 5_000  # messages among which those of one connection are looked for
 SAME_NAME = 20  # orders that one name leads to, at most
 
 _NEWEST = (refunds.c.created_at.desc(), refunds.c.id.desc())
-_PAST = (
-    *("orders", "order_value", "refunds", "refund_value"),
-    *("not_received", "disputes", "not_returned", "findings"),
-)
+_HISTORY = text(past.summed(":customer", ":entity", ":day"))
 
 
 class DeskReads(Reads):
@@ -189,14 +187,10 @@ class DeskReads(Reads):
         query = select(orders.c.id, orders.c.state).where(orders.c.id.in_(set(order_ids)))
         return {id_: rows.to_order(state) for id_, state in await self.fetch(query)}
 
-    async def customer_past(self, entity: str, customer: str, since_day: int) -> Past:
-        day = customer_days.c
-        sums = (func.coalesce(func.sum(day[name]), 0) for name in _PAST)
-        query = select(func.min(day.day), *sums).where(
-            day.customer == customer, day.entity == entity, day.day >= since_day
-        )
-        ((first, *values),) = await self.fetch(query)
-        return Past(first or 0, *(int(value) for value in values))
+    async def customer_history(self, entity: str, customer: str, today: int) -> History:
+        whose = {"customer": customer, "entity": entity, "day": today}
+        (row,) = await self.fetch(_HISTORY.bindparams(**whose))
+        return past.to_history(row)
 
     async def recent_events(self, stream: str, before: int, limit: int) -> list[Event]:
         query = select(events).where(events.c.stream == stream)

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from amends.core.events import Event
+from amends.core.history import History
 from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store.records import Page
@@ -31,20 +32,6 @@ class Found(msgspec.Struct, frozen=True):
     id: str
     by: str
     entity: str = ""
-
-
-class Past(msgspec.Struct, frozen=True):
-    """What one customer did in the last days; amounts in the functional currency."""
-
-    first_day: int = 0  # 0: nothing is known
-    orders: int = 0
-    order_value: int = 0
-    refunds: int = 0
-    refund_value: int = 0
-    not_received: int = 0
-    disputes: int = 0
-    not_returned: int = 0
-    findings: int = 0
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -96,7 +83,9 @@ class Desk(Protocol):
 
     async def orders_of(self, order_ids: Sequence[str]) -> dict[str, Order]: ...
 
-    async def customer_past(self, entity: str, customer: str, since_day: int) -> Past: ...
+    async def customer_history(self, entity: str, customer: str, today: int) -> History:
+        """As a turn of that day (since 1970-01-01) would read it; nobody else is looked for."""
+        ...
 
     async def recent_events(self, stream: str, before: int, limit: int) -> list[Event]:
         """Events of a stream, newest first, before number `before` (0: from the last)."""
