@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from amends.core.history import History, Tally, Window
 from amends.kernel.time import DAY
+from amends.store import rows
+from amends.store.open import connect
 from amends.store.pages_spec import DayRow, Found, Heard
+from amends.store.schema import orders
 from amends.store.spec import Batch, Inbound, Person, Store
 from tests.store.examples import NOW, an_order, recorded, refunded
-from tests.store.sql import write
+from tests.store.sql import cold, write
 from tests.store.test_judgements import a_judgement, judged
+from tests.store.test_schema import to_revision
 
 EVER = 10**9
 
@@ -163,6 +168,53 @@ async def test_a_customers_history_is_what_a_turn_reads(store: Store) -> None:
     async with store.turn() as turn:
         wanted = [("main", "c-1", ())]
         assert await turn.history(wanted, 310) == {("main", "c-1"): found}
+
+
+async def test_a_customers_newest_orders(store: Store) -> None:
+    """Under whoever an order names by now."""
+    made = []
+    for n in (1, 2, 3, 4):
+        order, batch = recorded(replace(an_order(n), customer="c-1", last_at=NOW + n))
+        await write(store, batch)
+        made.append(order)
+    assert [o.id for o in await store.customer_orders("main", "c-1", 3)] == [
+        made[3].id,
+        made[2].id,
+        made[1].id,
+    ]
+    for customer, at in (("c-2", 10), ("c-1", 11), ("c-2", 12)):  # to and fro
+        batch = Batch()
+        batch.orders[made[3].id] = replace(made[3], customer=customer, last_at=NOW + at)
+        await write(store, batch)
+    assert [o.id for o in await store.customer_orders("main", "c-2", 9)] == [made[3].id]
+    assert [o.id for o in await store.customer_orders("main", "c-1", 9)] == [
+        order.id for order in reversed(made[:3])
+    ]
+    assert await store.customer_orders("other", "c-1", 9) == []
+    batch = Batch()
+    batch.orders[made[0].id] = replace(made[0], customer="", last_at=NOW + 13)
+    await write(store, batch)
+    assert await store.customer_orders("main", "", 9) == []
+
+
+async def test_orders_of_before_are_entered_for_their_customers(store_url: str) -> None:
+    store = connect(store_url)
+    named, nameless = an_order(1), replace(an_order(2), customer="")
+    columns = ", ".join(column.name for column in orders.columns)
+    words = text(f"INSERT INTO orders ({columns}) VALUES (:{columns.replace(', ', ', :')})")
+    async with cold(store).writing() as connection:
+        await connection.run_sync(to_revision, "0006")
+        for order in (named, nameless):
+            row = dict(zip(columns.split(", "), rows.created(order), strict=True))
+            await connection.execute(words, row)
+    await store.migrate()
+    await store.open()
+    assert await store.customer_orders("main", "c-1", 9) == [named]
+    async with cold(store).writing() as connection:
+        assert (
+            await connection.execute(text("SELECT count(*) FROM customer_orders"))
+        ).scalar() == 1
+    await store.close()
 
 
 async def test_events_newest_first(store: Store) -> None:

@@ -148,7 +148,9 @@ async def a_day_at_the_console(store: Store) -> None:
     await store.heard()
     await store.queue_mark()
     await store.orders_of(["ord_1", "ord_2"])
-    await store.customer_past("main", "c-1", 1)
+    await store.customer_history("main", "c-1", 1)
+    await store.customer_orders("main", "c-1", 10)
+    await store.newest_decisions(NOW, 10)
     for before in (0, 5):
         await store.recent_events("system:people", before, 10)
 

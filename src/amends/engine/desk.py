@@ -142,6 +142,10 @@ class Act(msgspec.Struct, frozen=True):
     asks: tuple[Literal["approve", "decline"], ...] = ()  # for a reason of which list
 
 
+ORDERS = 20  # of a customer that are looked at
+OTHERS = 8  # refunds of other orders that are told beside one
+
+
 class RefundPage(msgspec.Struct, frozen=True):
     """A refund with everything around it. `view`s are as in the API, scores in 1/10,000."""
 
@@ -155,6 +159,7 @@ class RefundPage(msgspec.Struct, frozen=True):
     notes: list[str]
     customer: dict[str, str] | None
     past: History
+    others: tuple[Other, ...]
 
 
 async def refund_page(engine: Engine, refund_id: str) -> RefundPage:
@@ -178,7 +183,26 @@ async def refund_page(engine: Engine, refund_id: str) -> RefundPage:
         notes=[note.text for note in notes if note.id == refund.note],
         customer=await _person(engine, order),
         past=await _past(engine, order),
+        others=tuple(o for o in await _refunds_of(engine, order) if o.order != order.id)[:OTHERS],
     )
+
+
+class Other(msgspec.Struct, frozen=True):
+    """Another refund of the same customer."""
+
+    order: str
+    number: str  # the shop's
+    refund: Refund
+    currency: str
+
+
+async def _refunds_of(engine: Engine, order: Order) -> list[Other]:
+    """What was asked back of the customer's newest orders, newest first."""
+    if not order.customer:
+        return []
+    found = await engine.store.customer_orders(order.entity, order.customer, ORDERS)
+    others = [Other(o.id, o.source.order_id, r, o.currency) for o in found for r in o.refunds]
+    return sorted(others, key=lambda other: other.refund.created_at, reverse=True)
 
 
 async def _person(engine: Engine, order: Order) -> dict[str, str] | None:
@@ -404,6 +428,7 @@ class Customer(msgspec.Struct, frozen=True):
 
     person: dict[str, str]
     past: History
+    orders: tuple[Order, ...]  # the newest
 
 
 async def customer(engine: Engine, entity: str, customer_id: str) -> Customer:
@@ -415,4 +440,5 @@ async def customer(engine: Engine, entity: str, customer_id: str) -> Customer:
     person = {"id": customer_id, "entity": entity, "name": "", "email": "", "country": ""}
     if found:
         person |= {"name": found.name, "email": found.email, "country": found.country}
-    return Customer(person, past)
+    orders = await engine.store.customer_orders(entity, customer_id, ORDERS)
+    return Customer(person, past, tuple(orders))

@@ -17,6 +17,7 @@ from amends.store.reads import Reads, decode_cursor, literal, page_of
 from amends.store.records import Page
 from amends.store.schema import (
     customer_days,
+    customer_orders,
     decisions,
     entries,
     events,
@@ -186,6 +187,15 @@ class DeskReads(Reads):
     async def orders_of(self, order_ids: Sequence[str]) -> dict[str, Order]:
         query = select(orders.c.id, orders.c.state).where(orders.c.id.in_(set(order_ids)))
         return {id_: rows.to_order(state) for id_, state in await self.fetch(query)}
+
+    async def customer_orders(self, entity: str, customer: str, most: int) -> list[Order]:
+        own = customer_orders.c
+        query = select(own.order_id).where(own.customer == customer, own.entity == entity)
+        newest = query.order_by(own.at.desc(), own.order_id.desc()).limit(most)
+        names = [name for (name,) in await self.fetch(newest)]
+        found = await self.orders_of(names)
+        orders_ = (found[name] for name in dict.fromkeys(names))
+        return [order for order in orders_ if (order.entity, order.customer) == (entity, customer)]
 
     async def customer_history(self, entity: str, customer: str, today: int) -> History:
         whose = {"customer": customer, "entity": entity, "day": today}

@@ -83,6 +83,10 @@ class Desk(Protocol):
 
     async def orders_of(self, order_ids: Sequence[str]) -> dict[str, Order]: ...
 
+    async def customer_orders(self, entity: str, customer: str, most: int) -> list[Order]:
+        """A customer's newest orders, newest first."""
+        ...
+
     async def customer_history(self, entity: str, customer: str, today: int) -> History:
         """As a turn of that day (since 1970-01-01) would read it; nobody else is looked for."""
         ...

@@ -68,6 +68,11 @@ def created(order: Order) -> Row:
     )
 
 
+def customer_order(order: Order) -> Row:
+    """A row of `customer_orders`."""
+    return (order.customer, order.entity, order.last_at, order.id)
+
+
 def changed(order: Order) -> Row:
     """What changes of a row of `orders`: id, version, head_seq, head_hash, parked, updated_at,
     state."""

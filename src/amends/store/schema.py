@@ -401,6 +401,14 @@ sightings = _narrow(  # which customers were seen with a card, an address or a d
     "sightings", *(_str(name, key=True) for name in ("value", "kind", "entity", "customer"))
 )
 
+customer_orders = _narrow(  # which orders a customer has, and since when it is known
+    "customer_orders",
+    _str("customer", key=True),
+    _str("entity", key=True),
+    _big("at", key=True),
+    _str("order_id", key=True),
+)
+
 caps = _narrow(  # what is drawn of each bucket
     "caps", _str("bucket", key=True), _big("amount"), _big("count"), room=ROOM
 )
@@ -526,6 +534,7 @@ ROUTING: dict[str, str] = {
     "credit_notes": "entity",
     "customer_days": "customer",
     "sightings": "value",
+    "customer_orders": "customer",
     "caps": "bucket",
     "stops": "id",
     "policies": "number",

@@ -199,6 +199,12 @@ STEPS: dict[str, Step] = {
             "insert_new",
             *(_all(schema.sightings), _all(schema.sightings)),
         ),
+        Step(
+            "customer_orders",
+            schema.customer_orders,
+            "insert_new",
+            *(_all(schema.customer_orders), _all(schema.customer_orders)),
+        ),
     )
 }
 
@@ -233,6 +239,8 @@ def _of_orders(batch: Batch, locked: Mapping[str, Order]) -> dict[str, list[Row]
         before = locked.get(order.id)
         known = {rows.payment(before, p) for p in before.payments} if before else set()
         payments += [row for p in order.payments if (row := rows.payment(order, p)) not in known]
+    was = {order.id: order.customer for order in locked.values()}
+    named = [o for o in orders if o.customer and o.customer != was.get(o.id)]
     refunds: list[Row] = []
     legs: list[Row] = []
     reviews: list[Row] = []
@@ -249,6 +257,7 @@ def _of_orders(batch: Batch, locked: Mapping[str, Order]) -> dict[str, list[Row]
     return {
         "created": [rows.created(order) for order in orders if order.id in batch.created],
         "changed": [rows.changed(order) for order in orders if order.id not in batch.created],
+        "customer_orders": _map(rows.customer_order, named),
         "payments": _by_key(payments),
         "refunds": refunds,
         "legs": _by_key(legs),

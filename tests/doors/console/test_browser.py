@@ -302,6 +302,32 @@ def test_script_in_every_text_is_text(world: World, opened: Any, admin: Person, 
     assert page.locator("main").inner_text().count("<script>alert(1)</script>") >= 5
 
 
+@JS
+def test_a_case_shows_what_else_its_customer_asked_for(
+    world: World, opened: Any, admin: Person, js: bool
+) -> None:
+    """Of other orders, with a way to each and to all the customer's orders."""
+    someone = {"customer": {"id": f"c-x{next(_numbers)}", "country": "DE"}}
+    first, second = (world.order(f"O{next(_numbers)}", **someone) for _ in range(2))
+    small = world.refund(first, reason="not_received", lines=[{"id": "1", "quantity": 1}])
+    case = world.refund(second)
+    page = opened(js)
+    enter(page, world, admin)
+    page.goto(f"{world.url}/console/reviews/{case}")
+    others = page.get_by_role("heading", name="Refunds of other orders").locator("+ ul li")
+    expect(others).to_have_count(1)
+    expect(others).to_contain_text("paid, not received")
+    others.get_by_role("link").click()
+    assert page.url.endswith(f"/refunds/{small}")
+    page.goto(f"{world.url}/console/reviews/{case}")
+    page.get_by_role("link", name=someone["customer"]["id"]).click()
+    rows = page.locator("table.rows tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first.get_by_role("link").nth(1)).to_have_attribute(
+        "href", f"/console/refunds/{case}"
+    )
+
+
 def test_a_viewer_sees_nobodys_data_and_no_buttons(world: World, scene: Scene, opened: Any) -> None:
     page = opened(False)
     enter(page, world, world.person(f"viewer{next(_numbers)}", "viewer"))

@@ -12,6 +12,7 @@ import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from amends.core.order import shown_state
 from amends.core.requests import PayoutWay
 from amends.doors.console.words import (
     APPROVE_REASONS,
@@ -51,6 +52,7 @@ class Paper:
             "took": took,
             "share": share,
             "state": state,
+            "shown": shown_state,
             "reason": reason_words,
             "told": event_words,
             "score": score,
