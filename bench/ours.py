@@ -23,20 +23,23 @@ import uvloop
 from amends.core.order import shown_state
 from amends.core.orders import order_id
 from amends.core.requests import (
+    CustomerIn,
     LineIn,
     LinePick,
     OrderIn,
     OrderKey,
     RefundIn,
     ShippingIn,
+    SignalsIn,
     TaxIn,
     TenderIn,
 )
 from amends.doors import logs
-from amends.engine import actions, config, heap
+from amends.engine import actions, config, heap, policies
 from amends.engine.turn import BATCH_MAX
 from amends.engine.wiring import Engine
 from amends.store.open import connect
+from bench.policies import document
 
 WAIT_S = 60
 WARM = 64  # refunds before the clock starts: they connect, plan and fill caches
@@ -44,13 +47,16 @@ CALLER = actions.Caller("key:bench", "prn_bench")
 
 
 def order_in(name: str) -> OrderIn:
-    """An order of 102.00 with a line of three, shipping and taxes, paid with one payment."""
+    """An order of 102.00 with a line of three, shipping and taxes, paid with one payment, by a
+    customer of whom the card and the address are known too."""
     return OrderIn(
         OrderKey("shop", name),
         "EUR",
         (LineIn("1", 3, 9600, sku="MUG", taxes=(TaxIn("VAT", 1600),)),),
         (TenderIn(10200, connection="psp", psp_payment_id=f"pi_{name}", captured=10200),),
         shipping=(ShippingIn("s1", 600, taxes=(TaxIn("VAT", 100),)),),
+        customer=CustomerIn(f"c-{name}", country="DE"),
+        signals=SignalsIn(card=f"card-{name}", address=f"address-{name}"),
     )
 
 
@@ -78,7 +84,10 @@ class Run:
         self._warm = wish.get("warm", WARM)
 
     async def prepare(self) -> None:
-        """Record its orders, or with `stock` pick them at random from so many that are there."""
+        """Put the policy of ten rows in force, and record its orders, or with `stock` pick them at
+        random from so many that are there."""
+        if not await self._engine.store.policies():
+            await policies.publish(self._engine, "cli:bench", document())
         if self._wish.get("stock"):
             self._orders = picked(self._wish, self._wish["refunds"] + self._warm)
             return
