@@ -31,7 +31,7 @@ def demo(
         int | None, typer.Option(help="The same ids in every run (not with --store).")
     ] = None,
 ) -> None:
-    """Play nineteen small stories against providers that misbehave, and check the books.
+    """Play small stories against providers that misbehave, and check the books.
 
     It starts look-alikes of three payment providers and `amends serve` on this machine, on a
     temporary SQLite file unless --store names another. It ends with 0 only if every check holds.
