@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from amends.core.decision import Method
 from amends.core.facts import (
     Approved,
     Canceled,
     CaseMoved,
+    DisputeReported,
     EffectDue,
     PaidOutside,
     Rejected,
@@ -24,7 +26,7 @@ from amends.core.reasons import Reason
 from amends.core.requests import CustomerIn, LinePick, RefundIn
 from amends.kernel.outcome import Declined
 from amends.kernel.time import DAY, HOUR
-from tests.core.desk import STRIPE, Desk, contract_order
+from tests.core.desk import STRIPE, TERMS, Desk, contract_order
 from tests.core.test_policy import TEA, asked, policy
 
 LEAD = "person:lead"
@@ -127,6 +129,32 @@ def test_a_person_may_let_it_go_before_and_looks_when_they_never_come() -> None:
     assert shown_state(desk.refund()) == "review"
     assert [t.not_returned for t in decision.beside.tallies] == [1]
     assert desk.refund().decide_by == desk.now + 2 * DAY
+
+
+def test_edge_11_goods_that_come_back_to_a_disputed_payment_let_nothing_leave() -> None:
+    """An inquiry that has taken nothing yet leaves the money there: it may still take it."""
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)))
+    asked(desk)
+    told = DisputeReported(
+        STRIPE, ("pi_1",), "dp_1", 10_200, "EUR", "warning_needs_response", True, 0
+    )
+    desk.tell(told, f"connection:{STRIPE}")
+    desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
+    assert shown_state(desk.refund()) == "review"
+    assert desk.events[-1].body["held"] == "payment_disputed"
+    assert desk.refund().decide_by == desk.now + 2 * DAY, "a person is told as of any review"
+    assert refusal(desk, Approved(desk.refund().id)) is None, "who may say yes all the same"
+
+
+def test_goods_that_come_back_too_late_for_the_provider_let_nothing_leave() -> None:
+    terms = replace(TERMS, methods=(Method("", within=180 * DAY),))
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)), terms={STRIPE: terms})
+    desk.now += 179 * DAY
+    asked(desk)
+    desk.now += 2 * DAY
+    desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
+    assert shown_state(desk.refund()) == "review"
+    assert desk.events[-1].body["held"] == "past_refund_window"
 
 
 def test_returnless_goods_are_not_asked_for() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from amends.core.fields import Value
 from amends.core.history import UNKNOWN, History
 from amends.core.left import counts
-from amends.core.order import Order, Payment, Refund, may_take, remaining
+from amends.core.order import Leg, Order, Payment, Refund, may_take, remaining
 from amends.core.outside import past_limit
 from amends.core.policy import Seen
-from amends.core.quote import Quote
+from amends.core.quote import Portion, Quote
 from amends.core.requests import RefundIn
 from amends.core.risk import Features, features
 from amends.core.stock import shipped
@@ -50,22 +51,26 @@ def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
 
 def _house(work: Work, quote: Quote) -> str:
     """The rule by which a person looks whatever the policy says, "" for none."""
+    return in_the_way(work, quote.portions) or quote.rule
+
+
+def in_the_way(work: Work, parts: Sequence[Portion | Leg]) -> str:
+    """The rule by which a person looks before money leaves so, "" for none: what may have come to
+    be since it was asked for as well."""
     if stopped(work.ctx.stops, work.order):
         return "refund-stop"
     if any(may_take(d) for d in work.order.disputes):
         return "payment-disputed"
-    outside = next((p.why for p in quote.portions if p.why), "")
+    outside = next((p.why for p in parts if isinstance(p, Portion) and p.why), "")
     if outside:
         return outside.replace("_", "-")
-    if _past_limit(work, quote):
-        return "past-refund-window"
-    return quote.rule
+    return "past-refund-window" if _past_limit(work, parts) else ""
 
 
-def _past_limit(work: Work, quote: Quote) -> bool:
+def _past_limit(work: Work, parts: Sequence[Portion | Leg]) -> bool:
     """Whether a payment is older than its method is refunded. When it was captured is known to a
     day or so, so a person decides."""
-    asked = {p.payment for p in quote.portions if p.kind == "refund"}
+    asked = {p.payment for p in parts if p.kind == "refund"}
     return any(past_limit(work, work.payment(name)) for name in asked)
 
 
