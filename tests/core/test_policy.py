@@ -289,6 +289,13 @@ def test_row_17_a_shadow_is_judged_beside_and_decides_nothing() -> None:
     assert msgspec.json.decode(judged.shadows) == [[draft.version, "never", "decline"]]
 
 
+def test_units_of_a_line_that_is_named_twice_are_counted_together() -> None:
+    many = Row("many", "lines.units >= 3", "review")
+    desk = Desk(policy=policy(many, Row("yes", "true", "approve")))
+    refund = asked(desk, RefundIn(lines=(LinePick("1", 1), LinePick("1", 2))))
+    assert refund.verdict and refund.verdict.rule == "many"
+
+
 def test_row_18_the_judgement_is_sealed_on_the_trail() -> None:
     """What was seen is kept beside, and its hash stands in the event."""
     desk = Desk(policy=YES)

@@ -23,7 +23,7 @@ from amends.core.history import Stop
 from amends.core.order import amount_succeeded, shown_state
 from amends.core.policy import Cap, Row
 from amends.core.reasons import Reason
-from amends.core.requests import CustomerIn, LinePick, RefundIn
+from amends.core.requests import CustomerIn, FeeIn, LineAmount, LinePick, RefundIn
 from amends.kernel.outcome import Declined
 from amends.kernel.time import DAY, HOUR
 from tests.core.desk import STRIPE, TERMS, Desk, contract_order
@@ -109,6 +109,42 @@ def test_goods_that_are_back_already_are_not_waited_for_and_count_once() -> None
     desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
     assert shown_state(asked(desk)) == "sending"
     assert shown_state(asked(desk)) == "awaiting_return", "that unit was another one's"
+
+
+def test_units_that_come_back_one_by_one_let_one_refund_after_the_other_leave() -> None:
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)))
+    for _ in range(2):
+        asked(desk)
+    for name, states in (("r1", ["sending", "awaiting_return"]), ("r2", ["sending"] * 2)):
+        desk.tell(ReturnReceived((LinePick("1", 1),), name), "connection:shop-1")
+        assert [shown_state(refund) for refund in desk.order.refunds] == states
+
+
+def test_goods_that_stay_with_the_customer_are_not_waited_for_by_another() -> None:
+    stays = Row("stays", "refund.amount < 3000", "approve", returnless=True)
+    desk = Desk(policy=policy(stays, yes(wait_for_receipt=True)))
+    asked(desk, replace(TEA, fees=(FeeIn("reduction", 1000),)))
+    asked(desk)
+    desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
+    assert [shown_state(refund) for refund in desk.order.refunds] == ["sending", "sending"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(TEA, adjustments=(LineAmount("1", 100),)),
+        RefundIn(lines=(LinePick("1", 2), LinePick("1", 1))),
+    ],
+)
+def test_a_line_that_is_named_twice_is_waited_for_whole(request_: RefundIn) -> None:
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)))
+    units = sum(pick.quantity for pick in request_.lines)
+    for number in range(units):
+        if number == 0:
+            asked(desk, request_)
+        assert shown_state(desk.refund()) == "awaiting_return", f"{number} are back"
+        desk.tell(ReturnReceived((LinePick("1", 1),), f"r{number}"), "connection:shop-1")
+    assert shown_state(desk.refund()) == "sending"
 
 
 def test_what_never_left_is_not_waited_for() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amends.core.fields import Value
 from amends.core.history import UNKNOWN, History
@@ -102,7 +102,7 @@ def _of_order(order: Order, now: Instant) -> dict[str, Value]:
 
 
 def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> dict[str, Value]:
-    units = {part.id: part.quantity for part in quote.breakdown.lines}
+    units = quote.breakdown.units
     asked = [line for line in order.lines if line.id in units]
     sent = shipped(order)
     return {
@@ -120,24 +120,28 @@ def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> d
     }
 
 
-def goods_state(order: Order, reason: str, units: dict[str, int], without: str = "") -> str:
+def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "") -> str:
     """Whether the units that a refund is for are back: "not_needed", "awaited", "part" or
     "received". Units that were never shipped are refunded first; of those that came back each
-    counts for one refund, the earlier ones first. `without`: a refund that is not counted."""
+    counts for one refund, the earlier ones first, and for none whose goods stay with the customer.
+    `of`: the refund, where it is one of the order's: those after it are not counted."""
     if reason not in WITH_CUSTOMER or not any(units.values()):
         return "not_needed"
     sent, back = shipped(order), Counter[str]()
     for receipt in order.receipts:
         back.update({name: quantity for name, quantity, _ in receipt.lines})
-    before = Counter[str]()
+    before, stays = Counter[str](), Counter[str]()
     for refund in order.refunds:
-        if counts(refund) and refund.id != without:
-            before.update({part.id: part.quantity for part in refund.breakdown.lines})
+        if refund.id == of:
+            break
+        if counts(refund):
+            mine = stays if refund.returnless else before
+            mine.update(refund.breakdown.units)
     wanted = got = 0
     for line in order.lines:
         if not (asked := units.get(line.id, 0)):
             continue
-        never = line.quantity - sent[line.id]
+        never = max(0, line.quantity - sent[line.id] - stays[line.id])
         owed_before = max(0, before[line.id] - never)
         needed = max(0, before[line.id] + asked - never) - owed_before
         wanted += needed
@@ -149,7 +153,7 @@ def goods_state(order: Order, reason: str, units: dict[str, int], without: str =
 
 def awaits_return(order: Order, refund: Refund) -> bool:
     """Whether units of a refund are still to come back."""
-    units = {part.id: part.quantity for part in refund.breakdown.lines}
+    units = refund.breakdown.units
     return goods_state(order, refund.reason, units, refund.id) in ("awaited", "part")
 
 
