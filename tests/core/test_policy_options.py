@@ -147,6 +147,26 @@ def test_a_line_that_is_named_twice_is_waited_for_whole(request_: RefundIn) -> N
     assert shown_state(desk.refund()) == "sending"
 
 
+@pytest.mark.parametrize(
+    ("order", "request_", "state"),
+    [
+        ({}, RefundIn(amount=9600), "review"),
+        ({"lines": (), "shipping": ()}, RefundIn(), "review"),
+        ({}, RefundIn(amount=9600, reason="goodwill"), "sending"),
+        ({}, RefundIn(adjustments=(LineAmount("1", 900),)), "sending"),
+        ({}, RefundIn(shipping="full"), "sending"),
+    ],
+)
+def test_money_that_waits_for_goods_does_not_leave_as_an_amount_without_them(
+    order: dict[str, Any], request_: RefundIn, state: str
+) -> None:
+    refund = asked(
+        Desk(contract_order(**order), policy=policy(yes(wait_for_receipt=True))), request_
+    )
+    assert shown_state(refund) == state
+    assert refund.verdict and refund.verdict.code == ("goods_not_said" if state == "review" else "")
+
+
 def test_what_never_left_is_not_waited_for() -> None:
     never = replace(contract_order().lines[0], fulfilled=0)
     desk = Desk(contract_order(lines=(never,)), policy=policy(yes(wait_for_receipt=True)))

@@ -314,6 +314,8 @@ def judge(seen: Seen, policy: Policy) -> Ruled:
         outcome, says, code = "review", "", "granted_by_law"
     elif seen.house and outcome != "decline":
         outcome, rule, says, code = "review", seen.house, "", seen.house.replace("-", "_")
+    elif outcome == "approve" and row.wait_for_receipt and seen.values["goods.state"] == "not_said":
+        outcome, says, code = "review", "", "goods_not_said"
     reasons = texts(seen.score)
     verdict = Verdict(
         outcome,

@@ -14,6 +14,7 @@ from amends.core.policy import Seen
 from amends.core.quote import Portion, Quote
 from amends.core.requests import RefundIn
 from amends.core.risk import Features, features
+from amends.core.shares import Breakdown
 from amends.core.stock import shipped
 from amends.core.stops import stopped
 from amends.core.work import Work
@@ -115,9 +116,19 @@ def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> d
         "refund.ad_hoc": request.amount is not None,
         "refund.whole": quote.amount == order.remaining,
         "refund.compensation": request.goodwill == "compensation",
-        "goods.state": goods_state(order, request.reason, units),
+        "goods.state": _goods(order, request, quote.breakdown),
         "goods.shipped": any(sent[line.id] for line in asked),
     }
+
+
+def _goods(order: Order, request: RefundIn, parts: Breakdown) -> str:
+    """As `goods_state`; "not_said" where goods are with the customer and neither units nor lines
+    are named: money that waits for goods would leave without them."""
+    state = goods_state(order, request.reason, parts.units)
+    vague = not request.by_parts and not any(parts.units.values())
+    vague = vague and bool(parts.lines or parts.unallocated)
+    vague = vague and (not order.lines or any(shipped(order).values()))
+    return "not_said" if vague and request.reason in WITH_CUSTOMER else state
 
 
 def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "") -> str:
