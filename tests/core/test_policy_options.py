@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from amends.core.amounts import Amounts, Fallback
 from amends.core.decision import Method
 from amends.core.facts import (
     Approved,
@@ -22,7 +23,7 @@ from amends.core.facts import (
 )
 from amends.core.history import Stop
 from amends.core.order import amount_succeeded, shown_state
-from amends.core.policy import Cap, Row
+from amends.core.policy import Cap, Row, with_table
 from amends.core.reasons import Reason
 from amends.core.requests import (
     CustomerIn,
@@ -509,6 +510,39 @@ def test_it_is_given_back_by_who_takes_it_back_or_fails_and_drawn_again_by_a_ret
     assert shown_state(desk.refund()) == "failed" and used(desk) == (0, 0)
     assert refusal(desk, Retried(desk.refund().id)) is None
     assert used(desk) == (2000, 1)
+
+
+def test_small_amounts_that_are_paid_together_are_drawn_once() -> None:
+    made = policy(yes(caps=("a-day",)), caps={"a-day": Cap("everybody", count=9)})
+    amounts = Amounts(minimum=(("EUR", 500),), below_minimum="hold")
+    desk = Desk(policy=with_table(replace(made, amounts=amounts), made.table))
+    for _ in range(2):
+        asked(desk, RefundIn(amount=300, reason="goodwill"))
+    assert [shown_state(r) for r in desk.order.refunds] == ["combined", "combined", "sending"]
+    assert used(desk) == (600, 2)
+    desk.due()
+    desk.answer(Declined("charge_disputed", "no"))
+    assert used(desk) == (0, 0)
+    assert refusal(desk, Retried(desk.refund().id)) is None
+    assert used(desk) == (600, 2)
+
+
+@pytest.mark.parametrize("fallback", ["none", "manual"])
+def test_of_what_failed_in_part_that_part_is_given_back(fallback: Fallback) -> None:
+    made = policy(yes(caps=("a-day",)), caps={"a-day": Cap("everybody", amount=99_999)})
+    made = with_table(replace(made, fallback=fallback), made.table)
+    desk = Desk(contract_order(**TWO), policy=made)
+    refund = asked(desk, RefundIn())
+    first, second = refund.legs
+    desk.due(first)
+    desk.answer(Declined("expired", "no", kind="final"), desk.order.refunds[0].legs[0])
+    desk.due(second)
+    desk.accept(leg=desk.order.refunds[0].legs[1])
+    again = {"none": (5200, 1), "manual": (10_200, 2)}  # a fallback is a refund of its own
+    assert used(desk) == again[fallback]
+    if fallback == "none":
+        assert refusal(desk, Canceled(refund.id)) is None
+        assert used(desk) == (5200, 1), "the rest was paid"
 
 
 def test_only_what_a_rule_that_applies_names_is_locked() -> None:

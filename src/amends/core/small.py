@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from amends.core import claims, legs
 from amends.core.amounts import Amounts
+from amends.core.caps import together
 from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
 from amends.core.order import Leg, LegKind, Order, Refund, may_take, room_of, taken
@@ -132,6 +133,8 @@ def _combined(work: Work, held: list[Refund]) -> Refund:
         claimed=0,
         note="",
         small=False,
+        draws=together(draw for refund in held for draw in refund.draws),
+        drew=(),
     )
 
 
