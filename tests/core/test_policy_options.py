@@ -15,6 +15,7 @@ from amends.core.facts import (
     CaseMoved,
     DisputeReported,
     EffectDue,
+    OrderCancelled,
     PaidOutside,
     Rejected,
     Retried,
@@ -30,6 +31,7 @@ from amends.core.requests import (
     LineAmount,
     LinePick,
     RefundIn,
+    TenderPick,
 )
 from amends.kernel.outcome import Declined
 from amends.kernel.time import DAY, HOUR
@@ -84,6 +86,36 @@ def test_it_is_kept_of_amounts_too_and_not_waived_by_who_asks() -> None:
     assert asked(desk, RefundIn(amount=1000, reason="goodwill")).amount == 250
     desk = Desk(policy=policy(yes(partial_bp=2500)))
     assert asked(desk, replace(TEA, fees=())).amount == 800
+
+
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [
+        ({"fee": {"EUR": 5000}}, TEA),
+        (
+            {"partial_bp": 5000},
+            RefundIn(amount=900, reason="goodwill", tenders=(TenderPick("pi_2", 900),)),
+        ),
+    ],
+)
+def test_where_a_row_keeps_back_what_cannot_be_a_person_looks(
+    options: dict[str, Any], request_: RefundIn
+) -> None:
+    """Nothing that was asked with could help whoever asks: it is the row that does not fit."""
+    for row in (yes(**options), look(approver="finance", **options)):
+        refund = asked(Desk(contract_order(**TWO), policy=policy(row)), request_)
+        assert refund.verdict and (shown_state(refund), refund.verdict.code) == (
+            "review",
+            "not_kept_back",
+        )
+        assert refund.approver == (row.approver or "")
+        assert refund.amount == (request_.amount or 3200)
+
+
+def test_a_sale_that_is_cancelled_is_not_left_alone_for_a_fee() -> None:
+    desk = Desk(policy=policy(yes(fee={"EUR": 99_999})))
+    desk.tell(OrderCancelled(), "connection:shop-1")
+    assert (shown_state(desk.refund()), desk.refund().amount) == ("review", 10_200)
 
 
 def test_edge_26_of_what_the_law_grants_nothing_is_kept() -> None:

@@ -104,12 +104,22 @@ def weigh(work: Work, request: RefundIn) -> Weighed:
     see, features = seen(work, request, quote)
     verdict, row = judge(see, work.ctx.policy_for(work.order.placed_at))
     if row is not None and (less := _row_amounts(row)) != NO_ROW and not request.statutory:
-        quote, over = quoted(work, request, less)
+        try:
+            quote, over = quoted(work, request, less)
+        except Refused as refused:  # by the row, and not by what was asked for: that has its quote
+            verdict = _not_kept(verdict, row, refused)
     if row is not None and row.store_credit_first and not request.statutory:
         quote, verdict = _as_credit(request, quote, verdict)
     if verdict.outcome != "approve":
         verdict = replace(verdict, reasons=_explained(work, verdict, see, features))
     return Weighed(quote, over, verdict, row, see, features, asked)
+
+
+def _not_kept(verdict: Verdict, row: Row, refused: Refused) -> Verdict:
+    """A person looks at all that was asked for where the row keeps back what cannot be."""
+    said = refused.refusal.detail.partition(". ")[0]  # the rest is for who asks
+    reasons = (f"row {row.id!r}: {said}", *verdict.reasons)
+    return replace(verdict, outcome="review", code="not_kept_back", says="", reasons=reasons)
 
 
 def _row_amounts(row: Row) -> RowAmounts:
