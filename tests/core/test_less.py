@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from amends.core.amounts import Amounts
 from amends.core.decision import Method
-from amends.core.facts import Approved, RefundRequested
+from amends.core.facts import Approved, PaidOutside, RefundRequested
 from amends.core.order import shown_state
+from amends.core.policy import with_table
 from amends.core.reasons import Reason
 from amends.core.requests import (
     LineIn,
@@ -20,6 +22,7 @@ from amends.core.requests import (
     TenderPick,
     UnusedIn,
 )
+from amends.kernel.outcome import Declined
 from amends.kernel.time import DAY
 from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 from tests.core.test_policy import TEA, asked, policy
@@ -108,3 +111,51 @@ def test_edge_26_what_the_law_grants_is_not_cut(order: dict[str, Any]) -> None:
     refund = asked(desk, request_)
     assert refusal(desk, Approved(refund.id, amount=100)) is Reason.FEE_NOT_ALLOWED
     assert shown_state(desk.refund()) == "review" and len(desk.order.refunds) == 1
+
+
+CARE = look(approver="finance", second_person=True)
+
+
+def nobody_but_finance_and_another(desk: Desk) -> None:
+    """What is in its place is paid by hand, but not by whoever asked, nor by a lower role."""
+    paid = PaidOutside(desk.refund().id, "T-1", shown=desk.refund().shown, role="finance")
+    assert refusal(desk, paid, "person:anna") is Reason.SELF_APPROVAL
+    assert refusal(desk, replace(paid, role="reviewer")) is Reason.ROLE_TOO_LOW
+    assert refusal(desk, paid) is None
+
+
+def fails(desk: Desk) -> None:
+    desk.due()
+    desk.answer(Declined("expired_card", "no"))
+
+
+def test_edge_25_less_is_paid_by_hand_by_whom_the_whole_may() -> None:
+    desk = Desk(policy=policy(CARE))
+    refund = asked(desk, actor="person:anna")
+    assert refusal(desk, Approved(refund.id, refund.shown, "finance", 1000)) is None
+    fails(desk)
+    nobody_but_finance_and_another(desk)
+
+
+def test_edge_25_a_fallback_is_paid_by_whom_the_refund_may() -> None:
+    made = policy(CARE)
+    desk = Desk(policy=with_table(replace(made, fallback="manual"), made.table))
+    refund = asked(desk, actor="person:anna")
+    assert refusal(desk, Approved(refund.id, refund.shown, "finance")) is None
+    fails(desk)
+    assert desk.refund().fallback_of == refund.id
+    nobody_but_finance_and_another(desk)
+
+
+def test_edge_25_small_amounts_together_are_paid_by_whom_each_may() -> None:
+    """Also where the last of them may be paid by anybody."""
+    careful = replace(CARE, when="refund.amount > 250")
+    made = policy(careful, yes())
+    amounts = Amounts(minimum=(("EUR", 500),), below_minimum="hold")
+    desk = Desk(policy=with_table(replace(made, amounts=amounts), made.table))
+    for amount in (300, 200):
+        refund = asked(desk, RefundIn(amount=amount, reason="goodwill"), "person:anna")
+        if shown_state(refund) == "review":
+            assert refusal(desk, Approved(refund.id, refund.shown, "finance")) is None
+    fails(desk)
+    nobody_but_finance_and_another(desk)

@@ -134,5 +134,7 @@ def _made(work: Work, refund: Refund, leg: Leg, credit: bool) -> Refund:
         statutory=refund.statutory,
         consent=refund.consent,
         platform_fee=refund.platform_fee,
+        approver=refund.approver,
+        second_person=refund.second_person,
         draws=capped(refund.draws, convert(leg.amount, work.order.rate)),
     )

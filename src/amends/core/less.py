@@ -74,6 +74,8 @@ def approve(work: Work, refund: Refund, fact: Approved) -> None:
         decided_by=work.recorded.actor,
         instead_of=refund.id,
         platform_fee=refund.platform_fee,
+        approver=refund.approver,
+        second_person=refund.second_person,
     )
     approve_all(work, fresh.id)
     tell_requested(work, fresh.id)

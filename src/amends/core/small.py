@@ -9,6 +9,7 @@ one refund pays it all: it has the parts of all of them and takes the place of t
 from __future__ import annotations
 
 from collections import Counter
+from functools import reduce
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
 from amends.core.order import Leg, LegKind, Order, Refund, may_take, room_of, taken
 from amends.core.outside import pay
+from amends.core.policy import higher
 from amends.core.quote import Quote, by_wish, least, rest_of
 from amends.core.requests import RefundIn
 from amends.core.reviews import tell_requested
@@ -133,6 +135,8 @@ def _combined(work: Work, held: list[Refund]) -> Refund:
         claimed=0,
         note="",
         small=False,
+        approver=reduce(higher, (refund.approver for refund in held)),
+        second_person=any(refund.second_person for refund in held),
         draws=together(draw for refund in held for draw in refund.draws),
         drew=(),
     )
