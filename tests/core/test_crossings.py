@@ -100,6 +100,17 @@ def test_edge_11_what_was_never_sent_does_not_leave_once_a_dispute_took_the_mone
     assert not isinstance(desk.due(), RefundIntent), "the dispute took it, and we send it too"
 
 
+def test_edge_11_what_failed_is_not_tried_again_while_a_dispute_may_take_the_money() -> None:
+    """The inquiry holds nothing yet, so that the money is there; both would pay."""
+    desk = sent(ALL)
+    desk.answer(Declined("refund_disputed_payment", "no"))
+    desk.tell(dispute(10_200, "warning_needs_response", withdrawn=0))
+    refused = desk.tell(Retried(desk.refund().id)).refused
+    assert refused and refused.reason is Reason.WRONG_STATE
+    desk.tell(dispute(10_200, "won", withdrawn=0))
+    assert desk.tell(Retried(desk.refund().id)).refused is None
+
+
 def test_a_refund_paid_by_a_closed_attempt_is_not_retried() -> None:
     """It shows "failed" only because nothing more need leave."""
     desk = surfaced()

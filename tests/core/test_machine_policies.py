@@ -10,12 +10,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
+from amends.core.amounts import Amounts
 from amends.core.facts import Approved, CaseMoved, ReturnReceived
 from amends.core.history import Stop
 from amends.core.order import FAILED
-from amends.core.policy import Cap, Policy, Row
+from amends.core.policy import Cap, Policy, Row, with_table
 from amends.core.requests import LinePick
+from amends.kernel.money import convert
 from tests.core.test_machine import Refunds
 from tests.core.test_policy import policy
 
@@ -29,6 +32,13 @@ def yes(name: str, **options: Any) -> Policy:
     return policy(Row(name, "true", "approve", **options), caps=CAPS)
 
 
+def small(name: str, **options: Any) -> Policy:
+    """What is small is held until it comes to enough."""
+    made = yes(name, **options)
+    amounts = Amounts(minimum=(("EUR", 1000), ("USD", 1000)), below_minimum="hold")
+    return with_table(replace(made, amounts=amounts), made.table)
+
+
 RICH = st.sampled_from(
     [
         yes("yes"),
@@ -39,6 +49,7 @@ RICH = st.sampled_from(
         yes("half", partial_bp=5000),
         yes("fees", restocking_bp=1500, fee={"EUR": 40, "USD": 40}),
         yes("credit", store_credit_first=True),
+        small("small-capped", caps=("a-day", "a-month")),
         policy(Row("look", "true", "review", partial_bp=7000)),
         policy(Row("no", "refund.amount < 700", "decline")),
     ]
@@ -84,12 +95,12 @@ class Judged(Refunds):
             return
         drawn: Counter[str] = Counter()
         for refund in self.desk.order.refunds:
-            ended = all(g.state in FAILED for g in refund.legs if not g.replaced)
-            alive = refund.stage in ("held", "combined") or (
-                refund.stage != "declined" and not ended
-            )
-            for draw in refund.draws if alive else ():
-                drawn[draw.bucket] += draw.amount
+            if refund.stage in ("declined", "combined"):
+                continue
+            live = [g.amount for g in refund.legs if g.state not in FAILED and not g.replaced]
+            worth = convert(sum(live), self.desk.order.rate)
+            for draw in refund.draws if live else ():
+                drawn[draw.bucket] += min(draw.amount, worth)
         assert {b: a for b, (a, _) in self.desk.caps.items() if a} == {
             b: a for b, a in drawn.items() if a
         }

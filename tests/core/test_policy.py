@@ -158,6 +158,25 @@ def test_a_row_that_fails_before_the_first_that_applies_gives_review(outcome: An
     assert verdict.code == "policy_error" and "division by zero" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("failing", "applies"),
+    [
+        ({"approver": "finance", "second_person": True}, {}),
+        ({}, {"approver": "finance", "second_person": True}),
+        ({"approver": "finance"}, {"approver": "reviewer", "second_person": True}),
+    ],
+)
+def test_who_may_approve_is_not_lost_with_a_row_that_fails(
+    failing: dict[str, Any], applies: dict[str, Any]
+) -> None:
+    """Else whoever can make a condition fail approves what it is to keep from them."""
+    broken = Row("broken", "refund.amount / order.refunds > 0", "review", **failing)
+    desk = Desk(policy=policy(broken, Row("after", "true", "review", **applies)))
+    refund = asked(desk)
+    assert refund.verdict and refund.verdict.code == "policy_error"
+    assert (refund.approver, refund.second_person) == ("finance", True)
+
+
 def test_a_row_that_fails_later_changes_nothing() -> None:
     verdict = asked(Desk(policy=policy(Row("a", "refund.amount > 0", "approve"), BROKEN))).verdict
     assert verdict and (verdict.outcome, verdict.rule, verdict.rows) == ("approve", "a", "+!+")
@@ -226,6 +245,17 @@ def test_edge_26_what_the_law_grants_no_guess_declines(
     assert verdict and (verdict.outcome, verdict.code) == (outcome, code)
 
 
+@pytest.mark.parametrize(("statutory", "outcome"), [(True, "review"), (False, "decline")])
+def test_edge_26_what_the_law_grants_is_not_declined_for_want_of_a_good_guess(
+    statutory: bool, outcome: str
+) -> None:
+    """A row that approves by the score before one that declines declines by the score."""
+    trusted = Row("trusted", "risk.score_bp < 50", "approve")
+    desk = Desk(policy=policy(trusted, Row("others", "refund.amount > 0", "decline")))
+    verdict = asked(desk, replace(TEA, statutory=statutory)).verdict
+    assert verdict and verdict.outcome == outcome
+
+
 def test_guesses_are_the_customers_history_and_the_score() -> None:
     groups = {name.partition(".")[0] for name in GUESSES}
     assert groups == {"customer", "risk"} and "customer.id" not in GUESSES
@@ -287,6 +317,13 @@ def test_row_17_a_shadow_is_judged_beside_and_decides_nothing() -> None:
     assert asked(desk).stage == "active"
     (judged,) = desk.beside[-1].judged
     assert msgspec.json.decode(judged.shadows) == [[draft.version, "never", "decline"]]
+
+
+def test_units_of_a_line_that_is_named_twice_are_counted_together() -> None:
+    many = Row("many", "lines.units >= 3", "review")
+    desk = Desk(policy=policy(many, Row("yes", "true", "approve")))
+    refund = asked(desk, RefundIn(lines=(LinePick("1", 1), LinePick("1", 2))))
+    assert refund.verdict and refund.verdict.rule == "many"
 
 
 def test_row_18_the_judgement_is_sealed_on_the_trail() -> None:

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from amends.core.amounts import Amounts, Fallback
+from amends.core.decision import Method
 from amends.core.facts import (
     Approved,
     Canceled,
     CaseMoved,
+    DisputeReported,
     EffectDue,
+    OrderCancelled,
     PaidOutside,
     Rejected,
     Retried,
@@ -19,15 +23,23 @@ from amends.core.facts import (
 )
 from amends.core.history import Stop
 from amends.core.order import amount_succeeded, shown_state
-from amends.core.policy import Cap, Row
+from amends.core.policy import Cap, Row, with_table
 from amends.core.reasons import Reason
-from amends.core.requests import CustomerIn, LinePick, RefundIn
+from amends.core.requests import (
+    CustomerIn,
+    FeeIn,
+    LineAmount,
+    LinePick,
+    RefundIn,
+    TenderPick,
+)
 from amends.kernel.outcome import Declined
 from amends.kernel.time import DAY, HOUR
-from tests.core.desk import STRIPE, Desk, contract_order
+from tests.core.desk import STRIPE, TERMS, Desk, card, contract_order
 from tests.core.test_policy import TEA, asked, policy
 
 LEAD = "person:lead"
+TWO = {"tenders": (card(5000), card(5200, name="pi_2"))}
 
 
 def yes(**options: Any) -> Row:
@@ -76,6 +88,36 @@ def test_it_is_kept_of_amounts_too_and_not_waived_by_who_asks() -> None:
     assert asked(desk, replace(TEA, fees=())).amount == 800
 
 
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [
+        ({"fee": {"EUR": 5000}}, TEA),
+        (
+            {"partial_bp": 5000},
+            RefundIn(amount=900, reason="goodwill", tenders=(TenderPick("pi_2", 900),)),
+        ),
+    ],
+)
+def test_where_a_row_keeps_back_what_cannot_be_a_person_looks(
+    options: dict[str, Any], request_: RefundIn
+) -> None:
+    """Nothing that was asked with could help whoever asks: it is the row that does not fit."""
+    for row in (yes(**options), look(approver="finance", **options)):
+        refund = asked(Desk(contract_order(**TWO), policy=policy(row)), request_)
+        assert refund.verdict and (shown_state(refund), refund.verdict.code) == (
+            "review",
+            "not_kept_back",
+        )
+        assert refund.approver == (row.approver or "")
+        assert refund.amount == (request_.amount or 3200)
+
+
+def test_a_sale_that_is_cancelled_is_not_left_alone_for_a_fee() -> None:
+    desk = Desk(policy=policy(yes(fee={"EUR": 99_999})))
+    desk.tell(OrderCancelled(), "connection:shop-1")
+    assert (shown_state(desk.refund()), desk.refund().amount) == ("review", 10_200)
+
+
 def test_edge_26_of_what_the_law_grants_nothing_is_kept() -> None:
     desk = Desk(policy=policy(yes(partial_bp=5000, restocking_bp=2000, fee={"EUR": 300})))
     refund = asked(desk, replace(TEA, statutory=True))
@@ -109,6 +151,62 @@ def test_goods_that_are_back_already_are_not_waited_for_and_count_once() -> None
     assert shown_state(asked(desk)) == "awaiting_return", "that unit was another one's"
 
 
+def test_units_that_come_back_one_by_one_let_one_refund_after_the_other_leave() -> None:
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)))
+    for _ in range(2):
+        asked(desk)
+    for name, states in (("r1", ["sending", "awaiting_return"]), ("r2", ["sending"] * 2)):
+        desk.tell(ReturnReceived((LinePick("1", 1),), name), "connection:shop-1")
+        assert [shown_state(refund) for refund in desk.order.refunds] == states
+
+
+def test_goods_that_stay_with_the_customer_are_not_waited_for_by_another() -> None:
+    stays = Row("stays", "refund.amount < 3000", "approve", returnless=True)
+    desk = Desk(policy=policy(stays, yes(wait_for_receipt=True)))
+    asked(desk, replace(TEA, fees=(FeeIn("reduction", 1000),)))
+    asked(desk)
+    desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
+    assert [shown_state(refund) for refund in desk.order.refunds] == ["sending", "sending"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(TEA, adjustments=(LineAmount("1", 100),)),
+        RefundIn(lines=(LinePick("1", 2), LinePick("1", 1))),
+    ],
+)
+def test_a_line_that_is_named_twice_is_waited_for_whole(request_: RefundIn) -> None:
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)))
+    units = sum(pick.quantity for pick in request_.lines)
+    for number in range(units):
+        if number == 0:
+            asked(desk, request_)
+        assert shown_state(desk.refund()) == "awaiting_return", f"{number} are back"
+        desk.tell(ReturnReceived((LinePick("1", 1),), f"r{number}"), "connection:shop-1")
+    assert shown_state(desk.refund()) == "sending"
+
+
+@pytest.mark.parametrize(
+    ("order", "request_", "state"),
+    [
+        ({}, RefundIn(amount=9600), "review"),
+        ({"lines": (), "shipping": ()}, RefundIn(), "review"),
+        ({}, RefundIn(amount=9600, reason="goodwill"), "sending"),
+        ({}, RefundIn(adjustments=(LineAmount("1", 900),)), "sending"),
+        ({}, RefundIn(shipping="full"), "sending"),
+    ],
+)
+def test_money_that_waits_for_goods_does_not_leave_as_an_amount_without_them(
+    order: dict[str, Any], request_: RefundIn, state: str
+) -> None:
+    refund = asked(
+        Desk(contract_order(**order), policy=policy(yes(wait_for_receipt=True))), request_
+    )
+    assert shown_state(refund) == state
+    assert refund.verdict and refund.verdict.code == ("goods_not_said" if state == "review" else "")
+
+
 def test_what_never_left_is_not_waited_for() -> None:
     never = replace(contract_order().lines[0], fulfilled=0)
     desk = Desk(contract_order(lines=(never,)), policy=policy(yes(wait_for_receipt=True)))
@@ -127,6 +225,32 @@ def test_a_person_may_let_it_go_before_and_looks_when_they_never_come() -> None:
     assert shown_state(desk.refund()) == "review"
     assert [t.not_returned for t in decision.beside.tallies] == [1]
     assert desk.refund().decide_by == desk.now + 2 * DAY
+
+
+def test_edge_11_goods_that_come_back_to_a_disputed_payment_let_nothing_leave() -> None:
+    """An inquiry that has taken nothing yet leaves the money there: it may still take it."""
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)))
+    asked(desk)
+    told = DisputeReported(
+        STRIPE, ("pi_1",), "dp_1", 10_200, "EUR", "warning_needs_response", True, 0
+    )
+    desk.tell(told, f"connection:{STRIPE}")
+    desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
+    assert shown_state(desk.refund()) == "review"
+    assert desk.events[-1].body["held"] == "payment_disputed"
+    assert desk.refund().decide_by == desk.now + 2 * DAY, "a person is told as of any review"
+    assert refusal(desk, Approved(desk.refund().id)) is None, "who may say yes all the same"
+
+
+def test_goods_that_come_back_too_late_for_the_provider_let_nothing_leave() -> None:
+    terms = replace(TERMS, methods=(Method("", within=180 * DAY),))
+    desk = Desk(policy=policy(yes(wait_for_receipt=True)), terms={STRIPE: terms})
+    desk.now += 179 * DAY
+    asked(desk)
+    desk.now += 2 * DAY
+    desk.tell(ReturnReceived((LinePick("1", 1),), "r1"), "connection:shop-1")
+    assert shown_state(desk.refund()) == "review"
+    assert desk.events[-1].body["held"] == "past_refund_window"
 
 
 def test_returnless_goods_are_not_asked_for() -> None:
@@ -272,39 +396,6 @@ def test_what_a_person_decides_is_learned_from(
     assert found == ([(tally.get("findings", 0), tally.get("not_returned", 0))] if tally else [])
 
 
-# -- less than was asked for ---------------------------------------------------------------------
-
-
-def test_a_person_gives_less_and_the_units_and_taxes_follow_the_same_rules() -> None:
-    desk = Desk(policy=policy(look()))
-    refund = asked(desk, RefundIn(lines=(LinePick("1", 2),), shipping="full"))
-    assert refusal(desk, Approved(refund.id, refund.shown, amount=5000)) is None
-    before, after = desk.order.refunds
-    assert (shown_state(before), shown_state(after)) == ("declined", "sending")
-    assert (after.amount, after.instead_of, after.decided_by) == (5000, refund.id, LEAD)
-    assert after.requested_by == refund.requested_by
-    assert [(x.id, x.quantity) for x in after.breakdown.lines] == [("1", 2)]
-    assert [fee.kind for fee in after.breakdown.fees] == ["reduction"]
-    assert after.breakdown.fees[0].gross == refund.amount - 5000
-    rest = asked(desk, RefundIn())
-    assert rest.amount == 10_200 - refund.amount, "what was kept back is not left"
-
-
-def test_an_amount_is_cut_too_and_never_raised() -> None:
-    desk = Desk(policy=policy(look()))
-    refund = asked(desk, RefundIn(amount=900, reason="goodwill"))
-    assert refusal(desk, Approved(refund.id, amount=901)) is Reason.VALIDATION
-    assert refusal(desk, Approved(refund.id, amount=400)) is None
-    assert [r.amount for r in desk.order.refunds] == [900, 400]
-
-
-def test_edge_26_what_the_law_grants_is_not_cut() -> None:
-    desk = Desk(policy=policy(look()))
-    refund = asked(desk, replace(TEA, statutory=True))
-    assert refusal(desk, Approved(refund.id, amount=100)) is Reason.FEE_NOT_ALLOWED
-    assert shown_state(desk.refund()) == "review" and len(desk.order.refunds) == 1
-
-
 # -- caps (row 76, edge 25) ----------------------------------------------------------------------
 
 DAY_CAP = {"a-day": Cap("customer", amount=5000, count=3)}
@@ -356,6 +447,39 @@ def test_it_is_given_back_by_who_takes_it_back_or_fails_and_drawn_again_by_a_ret
     assert shown_state(desk.refund()) == "failed" and used(desk) == (0, 0)
     assert refusal(desk, Retried(desk.refund().id)) is None
     assert used(desk) == (2000, 1)
+
+
+def test_small_amounts_that_are_paid_together_are_drawn_once() -> None:
+    made = policy(yes(caps=("a-day",)), caps={"a-day": Cap("everybody", count=9)})
+    amounts = Amounts(minimum=(("EUR", 500),), below_minimum="hold")
+    desk = Desk(policy=with_table(replace(made, amounts=amounts), made.table))
+    for _ in range(2):
+        asked(desk, RefundIn(amount=300, reason="goodwill"))
+    assert [shown_state(r) for r in desk.order.refunds] == ["combined", "combined", "sending"]
+    assert used(desk) == (600, 2)
+    desk.due()
+    desk.answer(Declined("charge_disputed", "no"))
+    assert used(desk) == (0, 0)
+    assert refusal(desk, Retried(desk.refund().id)) is None
+    assert used(desk) == (600, 2)
+
+
+@pytest.mark.parametrize("fallback", ["none", "manual"])
+def test_of_what_failed_in_part_that_part_is_given_back(fallback: Fallback) -> None:
+    made = policy(yes(caps=("a-day",)), caps={"a-day": Cap("everybody", amount=99_999)})
+    made = with_table(replace(made, fallback=fallback), made.table)
+    desk = Desk(contract_order(**TWO), policy=made)
+    refund = asked(desk, RefundIn())
+    first, second = refund.legs
+    desk.due(first)
+    desk.answer(Declined("expired", "no", kind="final"), desk.order.refunds[0].legs[0])
+    desk.due(second)
+    desk.accept(leg=desk.order.refunds[0].legs[1])
+    again = {"none": (5200, 1), "manual": (10_200, 2)}  # a fallback is a refund of its own
+    assert used(desk) == again[fallback]
+    if fallback == "none":
+        assert refusal(desk, Canceled(refund.id)) is None
+        assert used(desk) == (5200, 1), "the rest was paid"
 
 
 def test_only_what_a_rule_that_applies_names_is_locked() -> None:

@@ -7,10 +7,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from amends.core.amounts import Amounts
-from amends.core.effects import RefundIntent
-from amends.core.facts import Approved, Canceled, DisputeReported, PaidOutside, RefundRequested
+from amends.core.effects import RefundIntent, deadline_id
+from amends.core.facts import (
+    Approved,
+    Canceled,
+    DisputeReported,
+    EffectDue,
+    OrderCancelled,
+    PaidOutside,
+    RefundRequested,
+)
+from amends.core.history import Stop
 from amends.core.order import Refund, shown_state
 from amends.core.policy import built_in
 from amends.core.reasons import Reason
@@ -313,6 +323,29 @@ def test_it_is_refused_where_nothing_else_is_said() -> None:
     desk = desk_of("refuse")
     assert refused(desk, 40) == Reason.BELOW_MINIMUM
     assert refused(desk, 40, consent="consent-1") == Reason.BELOW_MINIMUM
+
+
+def test_row_15_what_is_held_is_not_credited_under_a_stop_and_leaves_once_it_is_lifted() -> None:
+    gift = TenderIn(5000, "gift_card", reference="g-1", captured=5000)
+    desk = desk_of("hold", 500, tenders=(card(5000), gift))
+    ask(desk, 300, tenders="proportional")
+    desk.stops = (Stop("stop_1", "all", "", "hash", "person:lead", desk.now),)
+    enough = replace(desk.policy.amounts, minimum=(("EUR", 200),))
+    desk.policy = replace(desk.policy, amounts=enough)
+    row = deadline_id(desk.refund().id)
+    desk.tell(OrderCancelled("cancelled"), "connection:shop-1")
+    for _ in range(2):
+        assert [leg.state for leg in desk.refund(0).legs] == ["planned", "planned"]
+        desk.now = desk.rows[row].due
+        desk.tell(EffectDue(row), "system:deliver")
+    desk.stops = ()
+    desk.now = desk.rows[row].due
+    desk.tell(EffectDue(row), "system:deliver")
+    assert {leg.kind: leg.state for leg in desk.refund().legs} == {
+        "refund": "sending",
+        "credit": "succeeded",
+    }
+    assert row not in desk.rows
 
 
 def test_a_gift_card_beside_the_card_waits_with_it() -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from amends.core.facts import LinesUnavailable, OrderReported, RefundRequested, ReturnReceived
 from amends.core.requests import LineIn, LinePick, RefundIn
+from amends.core.stock import shipped
 from amends.engine.proof import wrong
 from amends.store.spec import Books
 from tests.core.desk import TEA, Desk, card, contract_order
@@ -115,3 +116,10 @@ def test_any_sequence_of_receipts(cost: int, quantity: int, shipped: int, units:
     assert desk.balance("inventory") <= cost
     if there == quantity:
         assert desk.balance("inventory") == cost
+
+
+def test_units_out_of_stock_that_are_named_twice_were_never_shipped_twice() -> None:
+    told = replace(TEA, fulfilled=0)
+    desk = Desk(contract_order(lines=(told,)))
+    desk.tell(LinesUnavailable((LinePick("1", 1), LinePick("1", 1))), "connection:shop-1")
+    assert shipped(desk.order) == {"1": 1}

@@ -15,7 +15,9 @@ from amends.core.reasons import Reason, Refused
 from amends.core.requests import CustomerIn, LineIn, OrderIn, OrderKey, RefundIn, TenderIn
 from amends.engine import actions, board, policies, review_desk
 from amends.engine.actions import Caller
-from amends.engine.asks import Rendered
+from amends.engine.asks import Ask, Rendered
+from amends.engine.fold import Fold
+from amends.engine.world import BoardChanged
 from amends.kernel.time import DAY, Instant
 from tests.core.desk import STRIPE
 from tests.engine.lab import Lab, laboratory
@@ -87,6 +89,21 @@ async def test_row_15_a_stop_holds_in_every_process_at_once_and_is_lifted(
         assert caught.value.refusal.reason is Reason.UNKNOWN_STOP
         with pytest.raises(Refused):
             await policies.set_stop(a.engine, BOSS, "all", "", "  ")
+
+
+async def test_row_15_a_turn_that_began_before_a_stop_is_decided_by_it(
+    db_url: str, tmp_path: Path
+) -> None:
+    """Also where somebody who looks at policies has read the board anew for this process, while the
+    turn waited for its locks."""
+    async with laboratory(db_url, tmp_path) as lab:
+        engine = lab.nodes[0].engine
+        fold = Fold(engine, [Ask((), BOSS, asyncio.get_running_loop().create_future())])
+        await policies.set_stop(engine, BOSS, "all", "", "a leaked account")
+        await engine.learn_board()
+        async with engine.store.turn() as turn:
+            with pytest.raises(BoardChanged):
+                await fold.read(turn)
 
 
 async def test_row_76_two_processes_never_draw_more_than_a_cap_has(

@@ -18,6 +18,7 @@ from amends.core.order import (
     Refund,
     all_failed,
     covered,
+    may_take,
     overdrawn,
     partly_failed,
     room_of,
@@ -166,6 +167,7 @@ def retry(work: Work, fact: Retried) -> None:
     refund = find(work, fact.refund)
     check_not_stopped(work.ctx.stops, work.order)
     failed = failed_legs(work, refund)
+    _check_not_disputed(work.order, failed)
     for leg in failed:
         kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
         check_methods(work, [Portion(leg.payment, kind, leg.amount)])
@@ -173,6 +175,17 @@ def retry(work: Work, fact: Retried) -> None:
     claims.claim(work, refund.id)
     work.put_refund(refund.id, decided_by=work.recorded.actor)
     work.event("refund.retried", refund=refund.id, legs=[leg.id for leg in failed])
+
+
+def _check_not_disputed(order: Order, failed: list[Leg]) -> None:
+    """Nothing leaves once more to a payment that a dispute may take (edge 11). Raises Refused."""
+    disputed = {dispute.payment for dispute in order.disputes if may_take(dispute)}
+    if any(leg.payment in disputed for leg in failed):
+        raise Refused(
+            Reason.WRONG_STATE,
+            "A dispute may take the money; wait for its end, or pay it by other means.",
+            state=SHOWN_ORDER[5],
+        )
 
 
 def _check_no_fallback(order: Order, refund: Refund) -> None:

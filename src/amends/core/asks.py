@@ -104,12 +104,22 @@ def weigh(work: Work, request: RefundIn) -> Weighed:
     see, features = seen(work, request, quote)
     verdict, row = judge(see, work.ctx.policy_for(work.order.placed_at))
     if row is not None and (less := _row_amounts(row)) != NO_ROW and not request.statutory:
-        quote, over = quoted(work, request, less)
+        try:
+            quote, over = quoted(work, request, less)
+        except Refused as refused:  # by the row, and not by what was asked for: that has its quote
+            verdict = _not_kept(verdict, row, refused)
     if row is not None and row.store_credit_first and not request.statutory:
         quote, verdict = _as_credit(request, quote, verdict)
     if verdict.outcome != "approve":
         verdict = replace(verdict, reasons=_explained(work, verdict, see, features))
     return Weighed(quote, over, verdict, row, see, features, asked)
+
+
+def _not_kept(verdict: Verdict, row: Row, refused: Refused) -> Verdict:
+    """A person looks at all that was asked for where the row keeps back what cannot be."""
+    said = refused.refusal.detail.partition(". ")[0]  # the rest is for who asks
+    reasons = (f"row {row.id!r}: {said}", *verdict.reasons)
+    return replace(verdict, outcome="review", code="not_kept_back", says="", reasons=reasons)
 
 
 def _row_amounts(row: Row) -> RowAmounts:
@@ -121,8 +131,13 @@ def _as_credit(request: RefundIn, quote: Quote, verdict: Verdict) -> tuple[Quote
     if not request.consent:
         asked = verdict.outcome == "approve"
         return quote, replace(verdict, outcome="review", code="needs_consent") if asked else verdict
+    return as_credit(quote), verdict
+
+
+def as_credit(quote: Quote) -> Quote:
+    """The same quote, with store credit for what providers would pay."""
     portions = tuple(replace(p, kind="credit") if p.kind == "refund" else p for p in quote.portions)
-    return replace(quote, portions=portions, hash=digest([quote.hash, portions])), verdict
+    return replace(quote, portions=portions, hash=digest([quote.hash, portions]))
 
 
 def _explained(work: Work, verdict: Verdict, see: Seen, features: Features) -> tuple[str, ...]:
@@ -214,7 +229,7 @@ def quoted(
         )
     order = work.order
     only = _payment_named(order, request) if request.payment is not None else ""
-    multiples, split = _multiples(work), _by_capture(work)
+    steps, split = multiples(work), _by_capture(work)
     amounts = work.ctx.policy.amounts
     if row != NO_ROW:
         amounts = replace(amounts, row=row)
@@ -226,13 +241,13 @@ def quoted(
         and refund.id not in given
         and not paid_by_fallback(order, refund)
     )
-    quote = compute(order, request, only, over, multiples, split, amounts)
+    quote = compute(order, request, only, over, steps, split, amounts)
     for spared in (over, *((name,) for name in over)):  # none of them, if that will do
         fewer = tuple(name for name in over if name not in spared)
         if fewer == over:
             continue
         try:
-            beside = compute(order, request, only, fewer, multiples, split, amounts)
+            beside = compute(order, request, only, fewer, steps, split, amounts)
         except Refused:
             continue
         enough = not request.wants_all or beside.amount == quote.amount
@@ -256,7 +271,8 @@ def _payment_named(order: Order, request: RefundIn) -> str:
     return found.id
 
 
-def _multiples(work: Work) -> dict[str, int]:
+def multiples(work: Work) -> dict[str, int]:
+    """Of what a payment's refunds must be multiples, by payment."""
     steps = {}
     for payment in work.order.payments:
         terms = work.ctx.terms.get(payment.connection)

@@ -8,8 +8,10 @@ is ever locked (design section 2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from amends.core.history import Draw
-from amends.core.order import Order, Refund, all_failed
+from amends.core.order import FAILED, Order, Refund
 from amends.core.policy import Cap, CapOf, Policy, Row
 from amends.core.work import Work
 from amends.kernel.money import convert
@@ -77,13 +79,34 @@ def _over(cap: Cap, used: tuple[int, int], worth: int) -> bool:
 def settle(work: Work) -> None:
     """What will not be paid gives back what it drew, and what is paid after all draws it again."""
     for refund in work.order.refunds:
-        if refund.draws and refund.drawn != (holds := _may_pay(refund)):
-            sign = 1 if holds else -1
-            work.draws += [Draw(d.bucket, sign * d.amount, sign * d.count) for d in refund.draws]
-            work.put_refund(refund.id, drawn=holds)
+        if refund.draws and (now := _due(work.order, refund)) != refund.drew:
+            work.draws += _between(refund.drew, now)
+            work.put_refund(refund.id, drew=now)
 
 
-def _may_pay(refund: Refund) -> bool:
-    return refund.stage in ("held", "combined") or (
-        refund.stage != "declined" and not all_failed(refund)
-    )
+def _due(order: Order, refund: Refund) -> tuple[Draw, ...]:
+    """What a refund draws as far as it may pay, or has paid: of what failed, or is another one's to
+    pay by now, nothing."""
+    if refund.stage in ("declined", "combined"):
+        return ()
+    alive = sum(g.amount for g in refund.legs if g.state not in FAILED and not g.replaced)
+    return capped(refund.draws, convert(alive, order.rate)) if alive else ()
+
+
+def capped(draws: tuple[Draw, ...], worth: int) -> tuple[Draw, ...]:
+    """The same draws for no more than `worth`, functional."""
+    return tuple(Draw(d.bucket, min(d.amount, worth), d.count) for d in draws)
+
+
+def together(every: Iterable[Draw]) -> tuple[Draw, ...]:
+    """Their sums by bucket."""
+    sums: dict[str, tuple[int, int]] = {}
+    for draw in every:
+        amount, count = sums.get(draw.bucket, (0, 0))
+        sums[draw.bucket] = (amount + draw.amount, count + draw.count)
+    return tuple(Draw(bucket, *both) for bucket, both in sums.items())
+
+
+def _between(was: tuple[Draw, ...], now: tuple[Draw, ...]) -> list[Draw]:
+    every = together((*(Draw(d.bucket, -d.amount, -d.count) for d in was), *now))
+    return [draw for draw in every if draw.amount or draw.count]

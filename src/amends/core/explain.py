@@ -33,6 +33,8 @@ _CODES = {
     "policy_error": "the row could not be evaluated, and what cannot be is never approved",
     "granted_by_law": "the law grants it, so a score or a history declines nobody",
     "cap_exceeded": "what is left of the cap does not suffice",
+    "goods_not_said": "it waits for goods, and the request does not say which are to come back",
+    "not_kept_back": "what the row keeps back cannot be taken off what was asked for",
     "needs_consent": "store credit needs the customer's consent, and none is recorded",
 }
 _DID = {"approve": "Approved", "review": "Sent to a person", "decline": "Declined"}

@@ -10,8 +10,8 @@ after all, `revivals` sees to it that both do not.
 from __future__ import annotations
 
 from amends.core import legs
+from amends.core.caps import capped
 from amends.core.claims import fell_back
-from amends.core.history import Draw
 from amends.core.holds import reserve
 from amends.core.left import shrunk
 from amends.core.order import (
@@ -134,5 +134,7 @@ def _made(work: Work, refund: Refund, leg: Leg, credit: bool) -> Refund:
         statutory=refund.statutory,
         consent=refund.consent,
         platform_fee=refund.platform_fee,
-        draws=tuple(Draw(d.bucket, convert(leg.amount, work.order.rate), 1) for d in refund.draws),
+        approver=refund.approver,
+        second_person=refund.second_person,
+        draws=capped(refund.draws, convert(leg.amount, work.order.rate)),
     )

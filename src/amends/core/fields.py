@@ -45,7 +45,11 @@ FIELDS: tuple[Field, ...] = (
     Field("refund.ad_hoc", "bool", "an amount without lines"),
     Field("refund.whole", "bool", "all that is left"),
     Field("refund.compensation", "bool", "goodwill that leaves the price as it is"),
-    Field("goods.state", "string", "received, part, awaited, or not_needed: nothing to come back"),
+    Field(
+        "goods.state",
+        "string",
+        "received, part, awaited, not_said: which are to come back; or not_needed: none is",
+    ),
     Field("goods.shipped", "bool", "some of what is asked back was shipped"),
     Field("payment.kind", "string", "payment, gift_card, store_credit, or several"),
     Field("payment.method", "string", "the first payment's method, as its provider names it"),

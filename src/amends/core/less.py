@@ -11,9 +11,11 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from amends.core.asks import approve_all, drop_all, make, quoted
+from amends.core.asks import approve_all, as_credit, drop_all, make, multiples, quoted
 from amends.core.facts import Approved, RefundRequested
-from amends.core.order import Refund
+from amends.core.order import Order, Refund
+from amends.core.period import LENGTH, Unused
+from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refused
 from amends.core.requests import (
     ChargePick,
@@ -23,10 +25,14 @@ from amends.core.requests import (
     RefundIn,
     RefundReason,
     TaxIn,
+    TenderPick,
+    UnusedIn,
 )
 from amends.core.reviews import tell_requested
+from amends.core.tenders import portioned
 from amends.core.work import Work
 from amends.kernel.check import InvariantBroken
+from amends.kernel.time import rfc3339
 
 
 def approve(work: Work, refund: Refund, fact: Approved) -> None:
@@ -42,9 +48,16 @@ def approve(work: Work, refund: Refund, fact: Approved) -> None:
             Reason.WRONG_STATE,
             "Its amount was reckoned with another refund; approve it whole, or decline it.",
         )
+    if refund.statutory:
+        raise Refused(
+            Reason.FEE_NOT_ALLOWED,
+            "What the law grants is given whole; approve all of it, or decline it.",
+        )
     _decline(work, refund)
-    request = _same(refund, refund.amount - fact.amount)
-    quote, over = quoted(work, request)
+    request = _same(work.order, refund, refund.amount - fact.amount)
+    tenders = _tenders(work, refund, fact.amount)
+    quote, over = quoted(work, replace(request, tenders=tenders))
+    quote = _as_shown(work, refund, quote)
     if quote.amount != fact.amount:
         raise Refused(
             Reason.AMOUNT_CHANGED,
@@ -61,6 +74,8 @@ def approve(work: Work, refund: Refund, fact: Approved) -> None:
         decided_by=work.recorded.actor,
         instead_of=refund.id,
         platform_fee=refund.platform_fee,
+        approver=refund.approver,
+        second_person=refund.second_person,
     )
     approve_all(work, fresh.id)
     tell_requested(work, fresh.id)
@@ -74,7 +89,29 @@ def _decline(work: Work, refund: Refund) -> None:
     )
 
 
-def _same(refund: Refund, less: int) -> RefundIn:
+def _tenders(work: Work, refund: Refund, amount: int) -> tuple[TenderPick, ...]:
+    """The same tenders that were shown, each in proportion."""
+    shown: Counter[str] = Counter()
+    for leg in refund.legs:
+        shown[leg.payment] += leg.amount
+    room = [(work.payment(name), most) for name, most in shown.items()]
+    made = portioned(work.order, RefundIn(), "proportional", amount, room, multiples(work))
+    return tuple(TenderPick(payment.id, part) for payment, part in made)
+
+
+def _as_shown(work: Work, refund: Refund, quote: Quote) -> Quote:
+    """As store credit where that was shown. Raises Refused where no provider pays it by now."""
+    if any(portion.kind == "manual" for portion in quote.portions):
+        raise Refused(
+            Reason.WRONG_STATE,
+            "Its provider cannot pay this any more; decline it, and ask for it anew.",
+        )
+    if not any(leg.kind == "credit" and work.payment(leg.payment).is_money for leg in refund.legs):
+        return quote
+    return as_credit(quote)
+
+
+def _same(order: Order, refund: Refund, less: int) -> RefundIn:
     """The request that gives the same parts, and keeps so much more back."""
     parts = refund.breakdown
     if parts.unallocated or parts.compensation:
@@ -91,7 +128,10 @@ def _same(refund: Refund, less: int) -> RefundIn:
         if fee.gross > 0
     ]
     units, amounts = Counter[str](), Counter[str]()
+    times = {one.line for one in parts.unused}
     for share in parts.lines:
+        if share.id in times and not share.quantity:
+            continue
         (units if share.quantity else amounts)[share.id] += share.quantity or share.gross
     shipping = sum(share.gross for share in parts.shipping)
     return RefundIn(
@@ -101,9 +141,18 @@ def _same(refund: Refund, less: int) -> RefundIn:
         shipping=shipping or "none",
         charges=tuple(ChargePick(share.id, share.gross) for share in parts.charges) or "none",
         fees=(*fees, FeeIn("reduction", less)),
-        statutory=refund.statutory,
         consent=refund.consent,
+        unused=tuple(_time(order, one) for one in parts.unused),
     )
+
+
+def _time(order: Order, one: Unused) -> UnusedIn:
+    """The units of a line's period as they are asked for."""
+    period = next(line.period for line in order.lines if line.id == one.line)
+    if period is None:
+        raise InvariantBroken(f"time of line {one.line} is of no period")
+    start, end = (period.start + LENGTH[period.by] * units for units in one.span)
+    return UnusedIn(one.line, rfc3339(start), rfc3339(min(end, period.end)))
 
 
 def _reason(refund: Refund) -> RefundReason:

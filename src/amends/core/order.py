@@ -350,8 +350,8 @@ class Refund(_Part, frozen=True):
     returnless: bool = False  # nothing is to come back
     approver: str = ""  # the role that may approve it at least
     second_person: bool = False  # ... and not whoever asked (I11)
-    draws: tuple[Draw, ...] = ()  # of caps, as long as it may pay or has paid
-    drawn: bool = False
+    draws: tuple[Draw, ...] = ()  # of caps, where all of it is paid
+    drew: tuple[Draw, ...] = ()  # ... and as far as it may pay or has paid
     case: Case | None = None
 
 

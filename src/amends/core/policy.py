@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import cel
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from amends.core.amounts import PLAIN, Amounts, Fallback
 from amends.core.conditions import (
@@ -297,7 +298,8 @@ class Seen(NamedTuple):
 
 class Ruled(NamedTuple):
     """A verdict, and the row whose options count (None where none does): a rule of the house adds
-    a person's look, and takes nothing of what the row says of how much."""
+    a person's look, and takes nothing of what the row says of how much. Of rows that could not be
+    evaluated only who may approve counts."""
 
     verdict: Verdict
     row: Row | None
@@ -306,14 +308,16 @@ class Ruled(NamedTuple):
 def judge(seen: Seen, policy: Policy) -> Ruled:
     """The first row that applies decides, under the rules that always hold."""
     rows, at, trouble = evaluated(policy.table, seen.values)
-    row, condition = policy.table.rows[at]
+    row, _ = policy.table.rows[at]
     outcome, rule, says, code = row.outcome, row.id, row.says, row.reason
     if trouble:
         outcome, says, code = "review", "", "policy_error"
-    elif outcome == "decline" and seen.statutory and not condition.fields.isdisjoint(GUESSES):
+    elif outcome == "decline" and seen.statutory and _guessed(policy.table, at):
         outcome, says, code = "review", "", "granted_by_law"
     elif seen.house and outcome != "decline":
         outcome, rule, says, code = "review", seen.house, "", seen.house.replace("-", "_")
+    elif outcome == "approve" and row.wait_for_receipt and seen.values["goods.state"] == "not_said":
+        outcome, says, code = "review", "", "goods_not_said"
     reasons = texts(seen.score)
     verdict = Verdict(
         outcome,
@@ -326,8 +330,34 @@ def judge(seen: Seen, policy: Policy) -> Ruled:
         code="" if code == "policy" else code,
         says=says,
     )
-    broken = trouble or code == "granted_by_law"
-    return Ruled(verdict, None if broken else row)
+    if trouble:
+        return Ruled(verdict, _caring(policy.table, rows, at))
+    return Ruled(verdict, None if code == "granted_by_law" else row)
+
+
+def _guessed(table: Table, at: int) -> bool:
+    """Whether the row that declines asks for a guess, or is come to because a row before it, which
+    would have approved, asked for one."""
+    before = (condition for row, condition in table.rows[:at] if row.outcome == "approve")
+    asked = (table.rows[at][1], *before)
+    return not all(condition.fields.isdisjoint(GUESSES) for condition in asked)
+
+
+def _caring(table: Table, marks: str, at: int) -> Row:
+    """Who may approve what could not be evaluated: whoever may by each row that failed, and by the
+    first that applies, one of which might have decided."""
+    upto = marks.index("+")
+    found = [
+        row
+        for index, (row, _) in enumerate(table.rows)
+        if at <= index <= upto and marks[index] != "." and row.outcome == "review"
+    ]
+    approver = ""
+    for row in found:
+        approver = higher(approver, row.approver or "")
+    wanted: Role | None = next((role for role in ROLES if role == approver), None)
+    second = any(row.second_person for row in found)
+    return replace(_PLAIN, approver=wanted, second_person=second)
 
 
 def evaluated(table: Table, values: Mapping[str, Value]) -> tuple[str, int, str]:

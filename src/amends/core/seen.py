@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from amends.core.fields import Value
 from amends.core.history import UNKNOWN, History
 from amends.core.left import counts
-from amends.core.order import Order, Payment, Refund, may_take, remaining
+from amends.core.order import Leg, Order, Payment, Refund, may_take, remaining
 from amends.core.outside import past_limit
 from amends.core.policy import Seen
-from amends.core.quote import Quote
+from amends.core.quote import Portion, Quote
 from amends.core.requests import RefundIn
 from amends.core.risk import Features, features
+from amends.core.shares import Breakdown
 from amends.core.stock import shipped
 from amends.core.stops import stopped
 from amends.core.work import Work
@@ -50,22 +52,26 @@ def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
 
 def _house(work: Work, quote: Quote) -> str:
     """The rule by which a person looks whatever the policy says, "" for none."""
+    return in_the_way(work, quote.portions) or quote.rule
+
+
+def in_the_way(work: Work, parts: Sequence[Portion | Leg]) -> str:
+    """The rule by which a person looks before money leaves so, "" for none: what may have come to
+    be since it was asked for as well."""
     if stopped(work.ctx.stops, work.order):
         return "refund-stop"
     if any(may_take(d) for d in work.order.disputes):
         return "payment-disputed"
-    outside = next((p.why for p in quote.portions if p.why), "")
+    outside = next((p.why for p in parts if isinstance(p, Portion) and p.why), "")
     if outside:
         return outside.replace("_", "-")
-    if _past_limit(work, quote):
-        return "past-refund-window"
-    return quote.rule
+    return "past-refund-window" if _past_limit(work, parts) else ""
 
 
-def _past_limit(work: Work, quote: Quote) -> bool:
+def _past_limit(work: Work, parts: Sequence[Portion | Leg]) -> bool:
     """Whether a payment is older than its method is refunded. When it was captured is known to a
     day or so, so a person decides."""
-    asked = {p.payment for p in quote.portions if p.kind == "refund"}
+    asked = {p.payment for p in parts if p.kind == "refund"}
     return any(past_limit(work, work.payment(name)) for name in asked)
 
 
@@ -97,7 +103,7 @@ def _of_order(order: Order, now: Instant) -> dict[str, Value]:
 
 
 def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> dict[str, Value]:
-    units = {part.id: part.quantity for part in quote.breakdown.lines}
+    units = quote.breakdown.units
     asked = [line for line in order.lines if line.id in units]
     sent = shipped(order)
     return {
@@ -110,29 +116,43 @@ def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> d
         "refund.ad_hoc": request.amount is not None,
         "refund.whole": quote.amount == order.remaining,
         "refund.compensation": request.goodwill == "compensation",
-        "goods.state": goods_state(order, request.reason, units),
+        "goods.state": _goods(order, request, quote.breakdown),
         "goods.shipped": any(sent[line.id] for line in asked),
     }
 
 
-def goods_state(order: Order, reason: str, units: dict[str, int], without: str = "") -> str:
+def _goods(order: Order, request: RefundIn, parts: Breakdown) -> str:
+    """As `goods_state`; "not_said" where goods are with the customer and neither units nor lines
+    are named: money that waits for goods would leave without them."""
+    state = goods_state(order, request.reason, parts.units)
+    vague = not request.by_parts and not any(parts.units.values())
+    vague = vague and bool(parts.lines or parts.unallocated)
+    vague = vague and (not order.lines or any(shipped(order).values()))
+    return "not_said" if vague and request.reason in WITH_CUSTOMER else state
+
+
+def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "") -> str:
     """Whether the units that a refund is for are back: "not_needed", "awaited", "part" or
     "received". Units that were never shipped are refunded first; of those that came back each
-    counts for one refund, the earlier ones first. `without`: a refund that is not counted."""
+    counts for one refund, the earlier ones first, and for none whose goods stay with the customer.
+    `of`: the refund, where it is one of the order's: those after it are not counted."""
     if reason not in WITH_CUSTOMER or not any(units.values()):
         return "not_needed"
     sent, back = shipped(order), Counter[str]()
     for receipt in order.receipts:
         back.update({name: quantity for name, quantity, _ in receipt.lines})
-    before = Counter[str]()
+    before, stays = Counter[str](), Counter[str]()
     for refund in order.refunds:
-        if counts(refund) and refund.id != without:
-            before.update({part.id: part.quantity for part in refund.breakdown.lines})
+        if refund.id == of:
+            break
+        if counts(refund):
+            mine = stays if refund.returnless else before
+            mine.update(refund.breakdown.units)
     wanted = got = 0
     for line in order.lines:
         if not (asked := units.get(line.id, 0)):
             continue
-        never = line.quantity - sent[line.id]
+        never = max(0, line.quantity - sent[line.id] - stays[line.id])
         owed_before = max(0, before[line.id] - never)
         needed = max(0, before[line.id] + asked - never) - owed_before
         wanted += needed
@@ -144,7 +164,7 @@ def goods_state(order: Order, reason: str, units: dict[str, int], without: str =
 
 def awaits_return(order: Order, refund: Refund) -> bool:
     """Whether units of a refund are still to come back."""
-    units = {part.id: part.quantity for part in refund.breakdown.lines}
+    units = refund.breakdown.units
     return goods_state(order, refund.reason, units, refund.id) in ("awaited", "part")
 
 

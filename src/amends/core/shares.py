@@ -5,6 +5,7 @@ Amounts are integers in the order's minor unit; the parts of a breakdown sum to 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal, Protocol
 
 import msgspec
@@ -94,6 +95,14 @@ class Breakdown(_Part, frozen=True):
     def parts(self) -> tuple[LineShare, ...]:
         """The components of the order that it gives back."""
         return (*self.lines, *self.shipping, *self.charges)
+
+    @property
+    def units(self) -> Counter[str]:
+        """Units by line. A line may be in it more than once, with units and with an amount."""
+        found = Counter[str]()
+        for part in self.lines:
+            found[part.id] += part.quantity
+        return found
 
     @property
     def held(self) -> tuple[Fee | Lost, ...]:

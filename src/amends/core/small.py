@@ -9,19 +9,24 @@ one refund pays it all: it has the parts of all of them and takes the place of t
 from __future__ import annotations
 
 from collections import Counter
+from functools import reduce
 
 from msgspec.structs import replace
 
 from amends.core import claims, legs
 from amends.core.amounts import Amounts
+from amends.core.caps import together
+from amends.core.effects import Effect, deadline_id
 from amends.core.facts import PaidOutside
 from amends.core.holds import reserve
 from amends.core.order import Leg, LegKind, Order, Refund, may_take, room_of, taken
 from amends.core.outside import pay
+from amends.core.policy import higher
 from amends.core.quote import Quote, by_wish, least, rest_of
 from amends.core.requests import RefundIn
 from amends.core.reviews import tell_requested
 from amends.core.shares import Breakdown
+from amends.core.stops import LOOK_AGAIN, stopped
 from amends.core.work import Work
 from amends.kernel.canon import digest
 from amends.kernel.ids import derived, tail
@@ -72,7 +77,7 @@ def pay_by_hand(work: Work, refund: Refund, fact: PaidOutside) -> list[str]:
 
 def pay_out(work: Work) -> None:
     """One refund for all that is held and nobody else has taken, if that is enough, or nothing else
-    is left to come."""
+    is left to come; once no stop holds it."""
     order = work.order
     held = _there(order)
     amount = sum(refund.amount for refund in held)
@@ -81,8 +86,13 @@ def pay_out(work: Work) -> None:
         and rest_of(order, RefundIn(), order.remaining)
     ):
         return
+    if stopped(work.ctx.stops, order):
+        again = deadline_id(held[-1].id)
+        work.effect(Effect(again, order.id, "deadline", "", "", work.now + LOOK_AGAIN))
+        return
     made = _combined(work, held)
     for refund in held:
+        work.finish(deadline_id(refund.id))
         for leg in refund.legs:
             legs.decide_leg(work, leg.id, "drop")
         work.put_refund(refund.id, stage="combined", combined_in=made.id)
@@ -132,6 +142,10 @@ def _combined(work: Work, held: list[Refund]) -> Refund:
         claimed=0,
         note="",
         small=False,
+        approver=reduce(higher, (refund.approver for refund in held)),
+        second_person=any(refund.second_person for refund in held),
+        draws=together(draw for refund in held for draw in refund.draws),
+        drew=(),
     )
 
 

@@ -51,7 +51,7 @@ def shipped(order: Order) -> dict[str, int]:
     short = Counter[str]()
     for refund in order.refunds:
         if refund.reason == "out_of_stock" and counts(refund):
-            short.update({part.id: part.quantity for part in refund.breakdown.lines})
+            short.update(refund.breakdown.units)
     return {line.id: line.fulfilled or line.quantity - short[line.id] for line in order.lines}
 
 

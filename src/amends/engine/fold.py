@@ -93,6 +93,7 @@ class Fold:
         self._mono = world.clock.monotonic()
         self._now = world.clock.now()
         self._ctx = world.ctx(self._now)
+        self._board = world.board.number  # of which the context is; others may learn a newer one
         self._caps: dict[str, tuple[int, int]] = {}
         self._read = _Read({}, {}, {}, set())
         self._needed: set[str] = set()
@@ -108,7 +109,7 @@ class Fold:
             self._routes = await turn.routes(sorted(refs | named))
         wanted = {found for item in facts if (found := self._id(item))}
         self._orders = await turn.lock(sorted(wanted)) if wanted else {}
-        if await turn.board() != self.world.board.number:
+        if await turn.board() != self._board:
             raise BoardChanged
         await self._read_locked(turn, facts, [f"{c}/{p}" for c, p in sorted(named)])
         history = await self._history(turn, facts)
