@@ -1,0 +1,62 @@
+"""What people could do to the console by forms and addresses that no page of ours sends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import httpx
+import pytest
+
+from amends.engine import people
+from tests.doors.console.door import Door, send
+
+ALERT = re.compile(r'role="alert">([^<]*)')
+
+
+async def waiting(door: Door, number: str = "1001") -> str:
+    """A refund in review."""
+    order = await door.shop.order(number, f"pi_{number}")
+    found = await door.shop.refund({"order": order, "reason": "damaged"})
+    assert found["state"] == "review"
+    return str(found["id"])
+
+
+async def acted(browser: httpx.AsyncClient, refund: str, name: str, **form: str) -> httpx.Response:
+    return await send(browser, f"/console/refunds/{refund}/{name}", key="k1", **form)
+
+
+def alert(answer: httpx.Response) -> str:
+    return " ".join(ALERT.findall(answer.text))
+
+
+# -- people --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["reset", "role", "disable"])
+async def test_nobody_changes_themselves_by_their_login_either(door: Door, what: str) -> None:
+    """A session that was stolen would otherwise become a password."""
+    await door.user("eve", "admin")
+    browser, _ = await door.settled("ada", "admin")
+    answer = await send(browser, f"/console/people/ada/{what}", role="viewer")
+    assert (answer.status_code, alert(answer)) == (409, "Another admin has to do this to you.")
+    assert 'class="secret"' not in answer.text
+    user = await door.engine.store.user_by_login("ada")
+    assert user is not None and (user.role, user.disabled_at, bool(user.totp)) == ("admin", 0, True)
+
+
+async def test_two_admins_cannot_take_the_role_from_each_other(door: Door) -> None:
+    ids = [(await door.user(login, "admin"))[0] for login in ("ada", "eve")]
+    tries = (people.set_role(door.engine, "cli:test", name, "viewer") for name in ids)
+    await asyncio.gather(*tries, return_exceptions=True)
+    roles = [user.role for user in await door.engine.store.users()]
+    assert sorted(roles) == ["admin", "viewer"]
+
+
+# -- where one is led ----------------------------------------------------------------------------
+
+
+# -- decisions -----------------------------------------------------------------------------------
+
+
+# -- stops ---------------------------------------------------------------------------------------
