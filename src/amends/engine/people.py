@@ -134,8 +134,9 @@ class Doorman:
 
     # -- sessions ----------------------------------------------------------------------------------
 
-    async def session(self, cookie: str) -> tuple[Session, User] | None:
-        """The session a cookie names, None if it has ended: by idleness, age, or its user's."""
+    async def session(self, cookie: str, by_itself: bool = False) -> tuple[Session, User] | None:
+        """The session a cookie names, None if it has ended: by idleness, age, or its user's. What a
+        page asks for `by_itself` is no sign of anybody, and does not prolong it."""
         session = await self._engine.store.session(_hash(cookie)) if cookie else None
         user = await self._engine.store.user(session.user_id) if session else None
         if session is None or user is None:
@@ -143,7 +144,7 @@ class Doorman:
         now = self._engine.clock.now()
         if user.disabled_at or now >= session.expires_at or now - session.seen_at >= IDLE:
             return None
-        if now - session.seen_at >= TOUCH:
+        if now - session.seen_at >= TOUCH and not by_itself:
             await self._engine.store.touch_session(session.hash, now)
         return session, user
 

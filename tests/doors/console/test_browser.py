@@ -352,8 +352,11 @@ def test_the_queue_is_told_of_changes(world: World, opened: Any, admin: Person) 
     page.goto(f"{world.url}/console/reviews")
     expect(page.get_by_text("Updated as it changes")).to_be_visible()
     number = f"L{next(_numbers)}"
+    asked = []
+    page.on("request", lambda one: asked.append(one.headers) if "/reviews" in one.url else None)
     world.refund(world.order(number))
     expect(page.get_by_role("link", name=f"Order {number}")).to_be_visible()
+    assert asked and all("x-by-itself" in headers for headers in asked)
 
 
 def test_keys(world: World, opened: Any, admin: Person, scene: Scene) -> None:

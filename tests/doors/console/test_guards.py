@@ -8,7 +8,10 @@ import re
 import httpx
 import pytest
 
+from amends.doors.console.routes import ROUTES
 from amends.engine import people
+from amends.engine.people import IDLE
+from amends.kernel.time import MINUTE
 from tests.doors.console.door import Door, send
 
 ALERT = re.compile(r'role="alert">([^<]*)')
@@ -51,6 +54,17 @@ async def test_two_admins_cannot_take_the_role_from_each_other(door: Door) -> No
     await asyncio.gather(*tries, return_exceptions=True)
     roles = [user.role for user in await door.engine.store.users()]
     assert sorted(roles) == ["admin", "viewer"]
+
+
+async def test_a_page_that_listens_keeps_nobody_signed_in(door: Door) -> None:
+    """What a page asks for by itself is no sign that anybody sits before it."""
+    browser, _ = await door.settled("ada", "viewer")
+    listens = [route for route in ROUTES if route.by_itself]
+    assert [route.path for route in listens] == ["/console/events"]
+    for _ in range(IDLE // (5 * MINUTE)):
+        door.clock.ahead += 5 * MINUTE
+        await browser.get("/console/reviews", headers={"X-By-Itself": "1"})
+    assert (await browser.get("/console")).status_code == 303
 
 
 # -- where one is led ----------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from amends.doors.console import (
 )
 from amends.doors.console.render import Paper
 from amends.doors.console.web import (
+    BY_ITSELF,
     FORGED,
     SAFE,
     SESSION,
@@ -166,7 +167,8 @@ class _Console:
                 most = f"{route.most // 1024} KiB"
                 raise Refused(Reason.TOO_LARGE, f"The form is larger than {most}; send less.")
             visit.form = read_fields(body)
-        found = await self._doorman.session(visit.cookie(SESSION))
+        by_itself = route.by_itself or bool(visit.headers.get(BY_ITSELF))
+        found = await self._doorman.session(visit.cookie(SESSION), by_itself)
         if found is not None:
             visit.session, visit.user = found
             visit.names = await self._doorman.names()
