@@ -70,6 +70,15 @@ async def test_a_page_that_listens_keeps_nobody_signed_in(door: Door) -> None:
 # -- where one is led ----------------------------------------------------------------------------
 
 
+async def test_all_of_where_one_wanted_to_go_is_kept(door: Door) -> None:
+    wanted = "/console/customers?entity=main&id=c%261"
+    browser = door.browser()
+    answer = await browser.get(wanted)
+    page = await browser.get(answer.headers["location"])
+    found = re.search(r'name="next" value="([^"]*)"', page.text)
+    assert found and found[1].replace("&amp;", "&") == wanted
+
+
 # -- decisions -----------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from litestar import Request
@@ -134,7 +135,7 @@ class _Console:
         query = scope["query_string"].decode("latin-1")
         return Visit(
             *(self._engine, self._doorman, self._paper, self._shared),
-            where=scope["path"] + (f"?{query}" if query else ""),
+            where=quote(scope["path"]) + (f"?{query}" if query else ""),
             path=scope["path_params"],
             query={},
             headers=headers,
@@ -187,7 +188,8 @@ def _to_sign_in(visit: Visit, posted: bool) -> Rendered:
         # A part of a page cannot show the sign-in: the whole browser goes there.
         return Rendered(401, b"", (*SAFE, ("hx-redirect", "/console/sign-in")))
     back = "/console" if posted else local(visit.where)
-    return visit.go("/console/sign-in" if back == "/console" else f"/console/sign-in?next={back}")
+    more = "" if back == "/console" else f"?next={quote(back)}"
+    return visit.go(f"/console/sign-in{more}")
 
 
 def _refused(visit: Visit, refusal: Refusal) -> Rendered:
