@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from amends.doors.console.routes import ROUTES
 from amends.engine import people
 from amends.engine.people import IDLE
 from amends.kernel.time import MINUTE
+from tests.doors.conftest import order_body
 from tests.doors.console.door import Door, send
 
 ALERT = re.compile(r'role="alert">([^<]*)')
@@ -23,6 +25,10 @@ async def waiting(door: Door, number: str = "1001") -> str:
     found = await door.shop.refund({"order": order, "reason": "damaged"})
     assert found["state"] == "review"
     return str(found["id"])
+
+
+async def state(door: Door, refund: str) -> str:
+    return str((await door.shop.call("GET", f"/v1/refunds/{refund}")).json()["state"])
 
 
 async def acted(browser: httpx.AsyncClient, refund: str, name: str, **form: str) -> httpx.Response:
@@ -80,6 +86,28 @@ async def test_all_of_where_one_wanted_to_go_is_kept(door: Door) -> None:
 
 
 # -- decisions -----------------------------------------------------------------------------------
+
+
+async def test_nothing_is_approved_that_was_not_shown(door: Door) -> None:
+    refund = await waiting(door)
+    browser, _ = await door.settled("ada", "reviewer")
+    answer = await acted(browser, refund, "approve", reason="as_asked")
+    assert (answer.status_code, "not the one that was shown" in alert(answer)) == (409, True)
+    together = {f"pick-{refund}": "", "decide": "approve", "key": "k2"}
+    answer = await send(browser, "/console/reviews", **together)
+    assert "not the one that was shown" in answer.text
+    assert await state(door, refund) == "review"
+
+
+async def test_nothing_is_paid_by_hand_that_was_not_shown(door: Door) -> None:
+    old: Any = order_body("1002", "pi_2") | {"placed_at": "2020-01-01T00:00:00Z"}
+    old["tenders"][0]["method"] = "bacs_debit"
+    order = (await door.shop.call("POST", "/v1/orders", old)).json()["id"]
+    refund = str((await door.shop.refund({"order": order, "reason": "damaged"}))["id"])
+    browser, _ = await door.settled("ada", "reviewer")
+    answer = await acted(browser, refund, "payout", reference="SEPA-1", way="transfer")
+    assert (answer.status_code, "not the one that was shown" in alert(answer)) == (409, True)
+    assert await state(door, refund) == "review"
 
 
 # -- stops ---------------------------------------------------------------------------------------
