@@ -110,4 +110,18 @@ async def test_nothing_is_paid_by_hand_that_was_not_shown(door: Door) -> None:
     assert await state(door, refund) == "review"
 
 
+async def test_a_case_is_handed_up_and_never_down(door: Door) -> None:
+    refund = await waiting(door)
+    shown = (await door.shop.call("GET", f"/v1/refunds/{refund}")).json()
+    browser, _ = await door.settled("ada", "reviewer")
+    for key, role, status in (("a", "admin", 303), ("b", "finance", 409), ("c", "reviewer", 409)):
+        form = {"key": key, "what": "escalate", "role": role, "from": "case"}
+        answer = await send(browser, f"/console/refunds/{refund}/case", **form)
+        assert answer.status_code == status, role
+    assert "handed up to admin already" in alert(answer)
+    said = {"shown": shown["shown"], "reason": "as_asked", "from": "case"}
+    answer = await acted(browser, refund, "approve", **said)
+    assert answer.status_code == 403
+
+
 # -- stops ---------------------------------------------------------------------------------------
