@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from amends.core.decide import HANDLERS
+from amends.core.facts import CaseMoved
+from amends.core.order import Order
 from amends.doors.console.routes import ROUTES
 from amends.engine import people
 from amends.engine.people import IDLE
@@ -122,6 +125,37 @@ async def test_a_case_is_handed_up_and_never_down(door: Door) -> None:
     said = {"shown": shown["shown"], "reason": "as_asked", "from": "case"}
     answer = await acted(browser, refund, "approve", **said)
     assert answer.status_code == 403
+
+
+async def test_what_is_kept_for_a_stopped_order_is_not_told_as_done(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refund = await waiting(door)
+    shown = (await door.shop.call("GET", f"/v1/refunds/{refund}")).json()["shown"]
+    order = (await door.shop.call("GET", f"/v1/refunds/{refund}")).json()["order"]
+
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(HANDLERS, CaseMoved, broken)
+        body = {"what": "note", "note": "x"}
+        await door.shop.call("POST", f"/v1/refunds/{refund}/case", body)
+    parked: Order | None = await door.engine.store.order(order)
+    assert parked is not None and parked.parked
+    browser, _ = await door.settled("ada", "reviewer")
+    form = {f"pick-{refund}": shown, "decide": "approve", "key": "k1"}
+    answer = await send(browser, "/console/reviews", **form)
+    assert "not done" in answer.text and "The order is stopped" in answer.text
+
+
+async def test_as_many_are_decided_together_as_a_page_has(door: Door) -> None:
+    """The page of what waits for goods has up to 200."""
+    browser, _ = await door.settled("ada", "reviewer")
+    form = {f"pick-rf_{n}": "sha256:x" for n in range(200)}
+    answer = await send(browser, "/console/reviews", decide="approve", key="k1", **form)
+    assert answer.status_code == 200, alert(answer)
+    assert answer.text.count("No such refund is known here") == 200
 
 
 # -- stops ---------------------------------------------------------------------------------------

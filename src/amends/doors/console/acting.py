@@ -18,6 +18,7 @@ from amends.doors.calls import encode, finish
 from amends.doors.console import desk as pages
 from amends.doors.console import reviews
 from amends.doors.console.web import Route, Visit
+from amends.doors.console.words import VERBS
 from amends.doors.pages import identifier
 from amends.doors.problems import STATUS, problem
 from amends.engine import actions, review_desk
@@ -238,7 +239,8 @@ async def _told(telling: Awaitable[Told]) -> str:
         answer = finish(await telling)
     except Refused as refused:
         return refused.refusal.detail
-    return msgspec.json.decode(answer.body, type=_Done).detail
+    done = msgspec.json.decode(answer.body, type=_Done)
+    return VERBS["parked"] if done.parked else done.detail
 
 
 async def _unpark(visit: Visit) -> Rendered:

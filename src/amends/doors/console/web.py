@@ -20,7 +20,7 @@ from amends.engine.wiring import Engine
 from amends.store.records import Session, User
 
 FORM_MAX = 64 * 1024  # bytes of a form
-FIELDS_MAX = 100
+FIELDS_MAX = 250  # a page of 200 that are ticked, and what the form says of them all
 SESSION, STEP, VISIT, THEME = "amends", "amends-step", "amends-visit", "amends-theme"
 BY_ITSELF = "x-by-itself"  # a header of what a page asks for when nobody has touched it
 THEMES = ("auto", "light", "dark")
