@@ -159,3 +159,31 @@ async def test_as_many_are_decided_together_as_a_page_has(door: Door) -> None:
 
 
 # -- stops ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "key", "says"),
+    [
+        ("order", "1001", "There is no order 1001 here"),
+        ("connection", "strip-eu", "There is no connection strip-eu"),
+        ("customer", "c-999", "Nothing is known of a customer c-999"),
+    ],
+)
+async def test_a_stop_that_would_hold_nothing_is_not_told_as_one(
+    door: Door, scope: str, key: str, says: str
+) -> None:
+    await door.shop.order()
+    browser, _ = await door.settled("ada", "finance")
+    answer = await send(browser, "/console/stops", scope=scope, key=key, why="abuse")
+    assert (answer.status_code, says in alert(answer)) == (422, True), alert(answer)
+    assert await door.engine.store.stops(True) == []
+
+
+async def test_a_stop_of_what_is_known_is_set(door: Door) -> None:
+    order = await door.shop.order()
+    browser, _ = await door.settled("ada", "finance")
+    named = (("order", order), ("connection", "stripe-eu"), ("customer", "c-1"), ("all", ""))
+    for scope, key in named:
+        answer = await send(browser, "/console/stops", scope=scope, key=key, why="abuse")
+        assert answer.status_code == 303, scope
+    assert len(await door.engine.store.stops(True)) == len(named)
