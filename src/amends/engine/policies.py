@@ -30,6 +30,7 @@ from amends.kernel.time import Instant, rfc3339
 from amends.store.records import DraftRow, Head, PolicyRow, StopRow
 
 SCOPES: tuple[StopScope, ...] = ("all", "order", "customer", "connection")
+NAMED = ("current", "built-in")  # what these words find is never a draft
 SIZE_MAX = 1024 * 1024  # of a text that is looked at at all
 DOTS_MAX = 5_000  # of TOML: reading a key a.a.a.… takes the square of its parts, for minutes
 
@@ -114,6 +115,9 @@ async def put_draft(
 ) -> DraftRow:
     """Keep a draft under its name; `shadow`: it runs beside the live one. Raises Refused."""
     check(document)
+    if document.name in NAMED or document.name.isdigit():
+        said = f"{document.name} is another policy's name; give the draft one of its own."
+        raise _bad([Fault("/name", said)])
     doc = msgspec.json.encode(document).decode()
     row = DraftRow(document.name, doc, hash_of(document), shadow, engine.clock.now(), actor)
     body = {"name": row.name, "hash": row.hash, "shadow": shadow}
