@@ -88,6 +88,55 @@ async def test_all_of_where_one_wanted_to_go_is_kept(door: Door) -> None:
     assert found and found[1].replace("&amp;", "&") == wanted
 
 
+@pytest.mark.parametrize(
+    ("asked", "led"),
+    [
+        ("/console/policy/check", "/console/policy"),
+        ("/console/refunds/rf_1/approve", "/console/refunds/rf_1"),
+        ("/console/people/usr_1/reset", "/console/people"),
+        ("/console/stops/stop_1/lift", "/console"),
+        ("/console/sign-out", "/console"),
+    ],
+)
+async def test_where_forms_are_sent_is_a_page_of_ours(door: Door, asked: str, led: str) -> None:
+    """After a refused form its address is the page's, and colours are changed by coming back."""
+    browser, _ = await door.settled("ada", "admin")
+    answer = await send(browser, "/console/theme", theme="dark", back=asked)
+    assert answer.headers["location"] == asked
+    answer = await browser.get(asked)
+    assert (answer.status_code, answer.headers["location"]) == (303, led)
+    assert (await browser.get("/console")).status_code == 200, "still signed in"
+
+
+ROLE_OF = {
+    "": """GET /sign-in; POST /sign-in; GET /sign-in/password; GET /sign-in/enrol;
+        GET /sign-in/code; POST /sign-in/password; POST /sign-in/enrol; POST /sign-in/code;
+        POST /theme; GET /static/{name}""",
+    "viewer": """POST /sign-out; GET ; GET /refunds; GET /refunds/{refund}; GET /orders/{order};
+        GET /search; GET /reviews; GET /reviews/{refund}; GET /policies; GET /policies/{name};
+        GET /risk; GET /ledger; GET /connections; GET /audit; GET /events""",
+    "agent": """GET /customers; POST /refunds/{refund}/cancel; POST /refunds/{refund}/retry;
+        POST /refunds/{refund}/case""",
+    "reviewer": """POST /refunds/{refund}/approve; POST /refunds/{refund}/decline;
+        POST /refunds/{refund}/payout; POST /reviews""",
+    "finance": """POST /policies/{name}/drop; GET /policy; POST /policy/check; POST /policy/draft;
+        POST /policy/shadow; POST /policy/try; POST /policy/replay; POST /stops;
+        POST /stops/{name}/lift; POST /risk/drift; POST /audit/verify""",
+    "admin": """POST /orders/{order}/unpark; POST /policy/publish; GET /people; POST /people;
+        POST /people/{user}/{what}""",
+}
+
+
+def test_every_route_has_the_role_it_should() -> None:
+    """Said once more, so that no role is lowered by one word."""
+    found: dict[str, set[str]] = {role: set() for role in ROLE_OF}
+    for route in ROUTES:
+        found[route.role].add(f"{route.method} {route.path.removeprefix('/console')}".strip())
+    assert found == {
+        role: {one.strip() for one in said.split(";")} for role, said in ROLE_OF.items()
+    }
+
+
 # -- decisions -----------------------------------------------------------------------------------
 
 

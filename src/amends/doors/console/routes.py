@@ -6,6 +6,7 @@ whatever the page before it showed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -77,7 +78,24 @@ def handlers(engine: Engine, meter: Meter) -> list[HTTPRouteHandler]:
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
+    for path, rows in by_path.items():
+        if all(row.method != "GET" for row in rows):
+            rows.append(Route("GET", path, "", _page_before))
     return [*(console.bind(path, rows) for path, rows in by_path.items()), console.elsewhere()]
+
+
+_PAGES = {
+    re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path)) for route in ROUTES if route.method == "GET"
+}
+
+
+async def _page_before(visit: Visit) -> Rendered:
+    """To the page whose form is sent to this address: it is a page's own after a form was refused,
+    and is asked for again by who changes the colours then, or comes back to it."""
+    path = visit.where.partition("?")[0]
+    while not any(page.fullmatch(path) for page in _PAGES):
+        path = path.rpartition("/")[0]
+    return visit.go(path)
 
 
 def _nothing() -> HTTPRouteHandler:
