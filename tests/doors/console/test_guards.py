@@ -8,12 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from amends.core.decide import HANDLERS
 from amends.core.facts import CaseMoved
 from amends.core.order import Order
 from amends.doors.console.routes import ROUTES
-from amends.engine import people
+from amends.engine import desk, people
 from amends.engine.people import IDLE
 from amends.kernel.time import MINUTE
 from tests.doors.conftest import order_body
@@ -160,6 +161,24 @@ async def test_nothing_is_paid_by_hand_that_was_not_shown(door: Door) -> None:
     answer = await acted(browser, refund, "payout", reference="SEPA-1", way="transfer")
     assert (answer.status_code, "not the one that was shown" in alert(answer)) == (409, True)
     assert await state(door, refund) == "review"
+
+
+async def test_the_button_says_what_will_happen(door: Door) -> None:
+    """Not that money leaves at once, where it does not."""
+    name = await waiting(door)
+    order_id = await door.engine.store.refund_order(name)
+    order = await door.engine.store.order(order_id or "")
+    refund = order.refund(name) if order else None
+    assert order is not None and refund is not None
+    (leg,) = refund.legs
+    for changed, said in (
+        (refund, "The money leaves at once"),
+        (replace(refund, small=True), "it is owed from then on"),
+        (replace(refund, legs=(replace(leg, destination="store_credit"),)), "as store credit"),
+        (replace(refund, legs=(replace(leg, kind="void"),)), "is released at once"),
+    ):
+        approve = desk.acts_of(order, changed)[0]
+        assert (approve.name, said in approve.will) == ("approve", True), approve.will
 
 
 async def test_a_case_is_handed_up_and_never_down(door: Door) -> None:
