@@ -255,3 +255,14 @@ async def test_a_stop_of_what_is_known_is_set(door: Door) -> None:
         answer = await send(browser, "/console/stops", scope=scope, key=key, why="abuse")
         assert answer.status_code == 303, scope
     assert len(await door.engine.store.stops(True)) == len(named)
+
+
+# -- what is not known ---------------------------------------------------------------------------
+
+
+async def test_a_quiet_connection_is_not_told_as_never_heard(door: Door) -> None:
+    """Only the newest messages are looked at, so that nothing older is known."""
+    browser, _ = await door.settled()
+    page = (await browser.get("/console/connections?connection=shop-1")).text
+    assert "among the newest 5,000" in page and "None of it is among them." in page
+    assert re.search(r"<dt>Last message</dt><dd>none among them</dd>", page)
