@@ -195,6 +195,20 @@ async def test_a_case_is_handed_up_and_never_down(door: Door) -> None:
     assert answer.status_code == 403
 
 
+async def test_no_name_of_anybody_stands_on_the_trail_as_a_reference(door: Door) -> None:
+    """I15: what people write goes beside the chain, as a note."""
+    refund = await waiting(door)
+    browser, _ = await door.settled("ada", "agent")
+    form = {"key": "k1", "what": "attach", "reference": "photo of Mrs. Smith", "from": "case"}
+    answer = await send(browser, f"/console/refunds/{refund}/case", **form)
+    assert (answer.status_code, "an id without spaces" in alert(answer)) == (422, True)
+    body = {"what": "assign", "who": "Mrs. Smith"}
+    told = await door.shop.call("POST", f"/v1/refunds/{refund}/case", body)
+    assert told.status_code == 422
+    timeline = (await door.shop.call("GET", f"/v1/refunds/{refund}/timeline")).text
+    assert "Smith" not in timeline
+
+
 async def test_what_is_kept_for_a_stopped_order_is_not_told_as_done(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
