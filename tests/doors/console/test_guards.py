@@ -109,6 +109,13 @@ async def test_where_forms_are_sent_is_a_page_of_ours(door: Door, asked: str, le
     assert (await browser.get("/console")).status_code == 200, "still signed in"
 
 
+async def test_who_is_signed_in_is_not_asked_to_sign_in_over_a_wrong_address(door: Door) -> None:
+    browser, _ = await door.settled()
+    for query in ("state=a&state=b", "state=%ff", "state=%00"):
+        answer = await browser.get(f"/console/refunds?{query}")
+        assert (answer.status_code, "To the overview" in answer.text) == (400, True), query
+
+
 ROLE_OF = {
     "": """GET /sign-in; POST /sign-in; GET /sign-in/password; GET /sign-in/enrol;
         GET /sign-in/code; POST /sign-in/password; POST /sign-in/enrol; POST /sign-in/code;

@@ -179,6 +179,10 @@ class _Console:
         posted = route.method == "POST"
         if posted and not same_origin(visit.headers):
             raise Refused(Reason.FORBIDDEN, FORGED)
+        by_itself = route.by_itself or bool(visit.headers.get(BY_ITSELF))
+        found = await self._doorman.session(visit.cookie(SESSION), by_itself)
+        if found is not None:
+            visit.session, visit.user = found
         visit.query = read_fields(request.scope["query_string"])
         if posted:
             body = await read_body(visit.headers, request.receive)
@@ -186,10 +190,7 @@ class _Console:
                 most = f"{route.most // 1024} KiB"
                 raise Refused(Reason.TOO_LARGE, f"The form is larger than {most}; send less.")
             visit.form = read_fields(body)
-        by_itself = route.by_itself or bool(visit.headers.get(BY_ITSELF))
-        found = await self._doorman.session(visit.cookie(SESSION), by_itself)
         if found is not None:
-            visit.session, visit.user = found
             visit.names = await self._doorman.names()
         elif route.role:
             return _to_sign_in(visit, posted)
