@@ -308,6 +308,10 @@ def test_row_73_an_escalated_case_needs_that_role() -> None:
     refund = asked(desk)
     desk.tell(CaseMoved(refund.id, "escalate", role="admin"), LEAD)
     assert refusal(desk, Approved(refund.id, role="finance")) is Reason.ROLE_TOO_LOW
+    for lower in ("finance", "reviewer", "agent"):
+        down = CaseMoved(refund.id, "escalate", role=lower)
+        assert refusal(desk, down) is Reason.WRONG_STATE, "else whoever it kept out lets itself in"
+    assert refusal(desk, CaseMoved(refund.id, "escalate", role="admin")) is None
     assert refusal(desk, Approved(refund.id, role="admin")) is None
 
 

@@ -61,6 +61,8 @@ def test_people_from_the_command_line(shell: Shell) -> None:
     people = json.loads(said(shell, "user", "list", "--json"))["items"]
     assert [(one["login"], one["role"]) for one in people] == [("ada", "admin"), ("eve", "finance")]
     assert "Eve E." in said(shell, "user", "list")
+    assert said(shell, "user", "add", "odd", "--role", "viewer", "--name", "[b]Odd[/x]")
+    assert "[b]Odd[/x]" in said(shell, "user", "list")
     assert shell("user", "reset", "nobody").code == 1
 
 

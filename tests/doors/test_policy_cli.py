@@ -45,6 +45,14 @@ def written(shell: Shell) -> Shell:
     return shell
 
 
+def test_a_condition_is_shown_as_it_is(shell: Shell) -> None:
+    """A list of fields looks like a terminal's markup, and would be left out."""
+    text = SMALL.replace("refund.amount > 3000", "1 in [refund.amount] || 2 in [refund.amount]")
+    (shell.folder / "lists.toml").write_text(text)
+    shown = shell("policy", "show", "lists.toml")
+    assert (shown.code, "".join(shown.out.split()).count("[refund.amount]")) == (0, 2), shown
+
+
 @pytest.fixture
 def judged(written: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Shell, list[str]]]:
     """With three refunds that the built-in policy decided."""

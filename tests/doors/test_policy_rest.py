@@ -107,6 +107,16 @@ async def test_a_megabyte_of_rules_is_not_read(shop: Shop) -> None:
         assert (await shop.call("POST", path, content=close)).json()["code"] == "bad_policy"
 
 
+@pytest.mark.parametrize("name", ["current", "built-in", "1"])
+async def test_a_draft_has_a_name_of_its_own(shop: Shop, name: str) -> None:
+    """Looked up by that name there would be another policy."""
+    rows = [{"id": "rest", "when": "true", "outcome": "review"}]
+    body = {"policy": {"name": name, "rows": rows}}
+    path = f"/v1/policies/drafts/{name}"
+    assert await shop.code("PUT", path, body) == "422 bad_policy"
+    assert (await shop.call("GET", "/v1/policies/drafts")).json()["items"] == []
+
+
 async def test_drafts_are_kept_judged_beside_and_dropped(shop: Shop) -> None:
     body = {"policy": POLICY, "shadow": True}
     kept = (await shop.call("PUT", "/v1/policies/drafts/mine", body)).json()

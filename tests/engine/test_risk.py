@@ -178,6 +178,15 @@ BROKEN: dict[str, tuple[Callable[[Made], tuple[str, str]], str]] = {
         lambda m: (m.text, changed(m, x=(0.0, 1.0), y=(0.1, 7.0))),
         "not a rising line",
     ),
+    "a deep document": (lambda m: (m.text, '{"deep": ' + "[" * 200_000), "cannot be read"),
+    "bins of nothing": (
+        lambda m: (m.text, changed(m, bins={"moon": {"edges": (), "shares": (1.0, 0.0)}})),
+        "its bins of 'moon'",
+    ),
+    "bins that do not fit": (
+        lambda m: (m.text, changed(m, bins={"score": {"edges": (1.0,), "shares": (1.0,)}})),
+        "its bins of 'score'",
+    ),
     "not a model": (
         lambda m: ("tree", changed(m, text_sha256=hashlib.sha256(b"tree").hexdigest())),
         "LightGBM cannot read it",

@@ -155,6 +155,15 @@ def test_a_bad_line_is_named(tmp_path: Path, changes: dict[str, str], said: str)
     assert said in str(found.value)
 
 
+@pytest.mark.parametrize("line", ["2026-01-02T00:00:00Z,c-1", ",".join(ROW.values()) + ",1"])
+def test_a_line_that_was_cut_is_no_lesson(tmp_path: Path, line: str) -> None:
+    """It would count as a request of which nothing is known."""
+    path = write(tmp_path / "a.csv", [ROW])
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(BadRows, match=r"Line 3 of the CSV: it has not as many values"):
+        from_csv(path)
+
+
 def test_what_is_no_csv_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00at")
     for path in (tmp_path / "none.csv", tmp_path / "b.csv", tmp_path):

@@ -123,3 +123,23 @@ async def test_what_ended_is_forgotten(store: Store) -> None:
     assert await store.forget_sign_ins(NOW + 1 + MINUTE) == 3
     assert await store.session("b" * 64) is not None
     assert await store.locked_until("held") == NOW + 9 * MINUTE
+
+
+async def test_somebody_of_a_role_is_left(store: Store, another: Another) -> None:
+    """Two who take it from each other at once, in two processes."""
+    for name in ("usr_1", "usr_2"):
+        await store.add_user(replace(ADA, id=name, login=name, role="admin"))
+    stores = {"usr_1": store, "usr_2": await another()}
+    done = await asyncio.gather(
+        *(
+            s.change_user(n, {"role": "viewer"}, make=told, leaves="admin")
+            for n, s in stores.items()
+        )
+    )
+    assert sorted(done) == [False, True]
+    assert sorted(user.role for user in await store.users()) == ["admin", "viewer"]
+    assert await events(store) == 1
+    left = next(user.id for user in await store.users() if user.role == "admin")
+    assert not await store.change_user(left, {"disabled_at": 1}, leaves="admin")
+    await store.add_user(replace(ADA, id="usr_3", login="off", role="admin", disabled_at=1))
+    assert not await store.change_user(left, {"disabled_at": 1}, leaves="admin")

@@ -160,8 +160,11 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 def checked(document: Document) -> Table:
-    """The table of a document. Raises BadPolicy with all that is wrong."""
-    faults: list[Fault] = list(_shape(document))
+    """The table of a document. Raises BadPolicy with all that is wrong; of one that is too long
+    only that, as its conditions are not looked at."""
+    if faults := list(_length(document)):
+        raise BadPolicy(faults)
+    faults = list(_shape(document))
     conditions = []
     for index, row in enumerate(document.rows):
         try:
@@ -176,12 +179,15 @@ def checked(document: Document) -> Table:
     return Table(document, tuple(conditions))
 
 
-def _shape(document: Document) -> Iterator[Fault]:
+def _length(document: Document) -> Iterator[Fault]:
     size = len(msgspec.json.encode(document))
     if size > SIZE_MAX:
         yield Fault("", f"The policy has {size:,} bytes; at most {SIZE_MAX:,} are taken.")
     if len(document.rows) > ROWS_MAX:
         yield Fault("/rows", f"There are {len(document.rows)} rows; at most {ROWS_MAX} are taken.")
+
+
+def _shape(document: Document) -> Iterator[Fault]:
     last = document.rows[-1]
     if last.when.strip() != "true":
         yield Fault(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from amends.doors.shell import (
@@ -63,7 +64,7 @@ def list_(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
         return
     table = Table(Column("id", no_wrap=True), "login", "name", "role", "state", box=None)
     for user in users:
-        table.add_row(user.id, user.login, user.name, user.role, _state(user))
+        table.add_row(user.id, user.login, escape(user.name), user.role, _state(user))
     out.print(table)
 
 

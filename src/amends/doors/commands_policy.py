@@ -72,7 +72,7 @@ def policy_list(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
         now = " (now)" if one["in_force"] else ""
         since = f"{one['effective_from'][:19]}Z{now}"
         table.add_row(
-            str(one["version"]), one["name"], since, one["published_by"], one["hash"][:19]
+            str(one["version"]), one["name"], since, escape(one["published_by"]), one["hash"][:19]
         )
     if found:
         out.print(table)
@@ -96,7 +96,7 @@ def policy_show(
     out.print(f"{document.name}{purchase}", markup=False)
     table = Table("row", "when", "outcome", "options")
     for row in document.rows:
-        table.add_row(row.id, row.when, row.outcome, _options(row))
+        table.add_row(row.id, escape(row.when), row.outcome, escape(_options(row)))
     out.print(table)
     for cap, limit in document.caps.items():
         said = {n: v for n, v in msgspec.to_builtins(limit).items() if n not in ("of", "per")}
@@ -296,7 +296,8 @@ def policy_drafts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) 
     table = Table("draft", "shadow", "since", "by", "hash")
     for one in found:
         shadow = "yes" if one["shadow"] else "no"
-        table.add_row(one["name"], shadow, one["at"][:19], one["actor"], one["hash"][:19])
+        said = (one["name"], shadow, one["at"][:19], one["actor"], one["hash"][:19])
+        table.add_row(*map(escape, said))
     out.print(table)
 
 

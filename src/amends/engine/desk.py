@@ -230,7 +230,7 @@ def acts_of(order: Order, refund: Refund) -> tuple[Act, ...]:
     state = shown_state(refund)
     by_hand = any(leg.kind == "manual" for leg in refund.legs if not leg.replaced)
     if refund.stage == "review":
-        return (_PAYOUT if by_hand else _APPROVE, _DECLINE, _CANCEL)
+        return (_PAYOUT if by_hand else _approve(refund), _DECLINE, _CANCEL)
     if refund.stage == "held":
         return (_PAYOUT, _CANCEL)
     if state == "failed":
@@ -239,6 +239,23 @@ def acts_of(order: Order, refund: Refund) -> tuple[Act, ...]:
         return (_RETRY, *(() if released else (_PAYOUT,)), *((_GIVE_UP,) if owed else ()))
     waits = all(leg.state in ("planned", "sending") and not leg.attempts for leg in refund.legs)
     return (_CANCEL,) if waits and refund.legs and state == "sending" else ()
+
+
+def _approve(refund: Refund) -> Act:
+    """What approving it will do, where that is not that money leaves at once."""
+    legs = [leg for leg in refund.legs if not leg.replaced]
+    instead = [leg.destination == "store_credit" for leg in legs]
+    if refund.small:
+        will = "It is less than is sent by itself: it is owed from then on, and leaves with others."
+    elif legs and all(instead):
+        will = "It is given as store credit at once; no money leaves. It cannot be called back."
+    elif any(instead):
+        will = f"{_APPROVE.will} A part of it is given as store credit, as is shown."
+    elif legs and all(leg.kind == "void" for leg in legs):
+        will = "What was authorized is released at once; it was not paid yet."
+    else:
+        return _APPROVE
+    return msgspec.structs.replace(_APPROVE, will=will)
 
 
 _APPROVE = Act(

@@ -134,8 +134,9 @@ class Doorman:
 
     # -- sessions ----------------------------------------------------------------------------------
 
-    async def session(self, cookie: str) -> tuple[Session, User] | None:
-        """The session a cookie names, None if it has ended: by idleness, age, or its user's."""
+    async def session(self, cookie: str, by_itself: bool = False) -> tuple[Session, User] | None:
+        """The session a cookie names, None if it has ended: by idleness, age, or its user's. What a
+        page asks for `by_itself` is no sign of anybody, and does not prolong it."""
         session = await self._engine.store.session(_hash(cookie)) if cookie else None
         user = await self._engine.store.user(session.user_id) if session else None
         if session is None or user is None:
@@ -143,7 +144,7 @@ class Doorman:
         now = self._engine.clock.now()
         if user.disabled_at or now >= session.expires_at or now - session.seen_at >= IDLE:
             return None
-        if now - session.seen_at >= TOUCH:
+        if now - session.seen_at >= TOUCH and not by_itself:
             await self._engine.store.touch_session(session.hash, now)
         return session, user
 
@@ -249,7 +250,7 @@ async def add(engine: Engine, actor: str, login: str, name: str, role: str) -> t
 
 async def reset(engine: Engine, actor: str, user_id: str) -> tuple[User, str]:
     """A new one-time password; the authenticator app is enrolled anew with it. Raises Refused."""
-    before = await _known(engine, user_id)
+    before = await _known(engine, actor, user_id)
     password = passwords.one_time()
     hashed = await passwords.Hashing().hash(password)
     after = replace(before, password=hashed, password_at=0, totp="", totp_step=0)
@@ -261,7 +262,7 @@ async def reset(engine: Engine, actor: str, user_id: str) -> tuple[User, str]:
 
 async def set_role(engine: Engine, actor: str, user_id: str, role: str) -> User:
     """Raises Refused, also where nobody would be left to do what only an admin may."""
-    before = await _known(engine, user_id)
+    before = await _known(engine, actor, user_id)
     _check_role(role)
     if before.role == role:
         return before
@@ -273,7 +274,7 @@ async def set_role(engine: Engine, actor: str, user_id: str, role: str) -> User:
 
 async def set_disabled(engine: Engine, actor: str, user_id: str, disabled: bool) -> User:
     """Let somebody in no more, or again. Raises Refused, as `set_role`."""
-    before = await _known(engine, user_id)
+    before = await _known(engine, actor, user_id)
     if bool(before.disabled_at) == disabled:
         return before
     if disabled:
@@ -284,21 +285,27 @@ async def set_disabled(engine: Engine, actor: str, user_id: str, disabled: bool)
     return after
 
 
-async def _known(engine: Engine, user_id: str) -> User:
-    """By id or login. Raises Refused."""
+async def _known(engine: Engine, actor: str, user_id: str) -> User:
+    """By id or login. Raises Refused, also for whoever would change themselves."""
     found = await engine.store.user(user_id) or await engine.store.user_by_login(user_id.lower())
     if found is None:
         raise Refused(Reason.NOT_FOUND, "There is no such user.")
+    if actor == f"person:{found.id}":
+        raise Refused(Reason.WRONG_STATE, "Another admin has to do this to you.")
     return found
 
 
 async def _check_others(engine: Engine, user: User) -> None:
     """Somebody must be left who can let others in."""
-    if user.role != "admin" or user.disabled_at:
+    if not _lets_in(user):
         return
     users = await engine.store.users()
-    if not any(u.role == "admin" and not u.disabled_at and u.id != user.id for u in users):
+    if not any(_lets_in(u) and u.id != user.id for u in users):
         raise Refused(Reason.WRONG_STATE, "This is the last admin; make another one first.")
+
+
+def _lets_in(user: User) -> bool:
+    return user.role == "admin" and not user.disabled_at
 
 
 def _check_role(role: str) -> None:
@@ -320,8 +327,9 @@ async def _put(engine: Engine, actor: str, before: User, after: User, body: dict
     changes = {name: value for name, value in now.items() if value != was[name]}
     expect = {name: was[name] for name in changes}
     make = _event(engine, actor, "user.changed", {"user": before.id, **body})
+    leaves = "admin" if _lets_in(before) and not _lets_in(after) else ""
     await engine.store.drop_sessions(before.id)
-    if not await engine.store.change_user(before.id, changes, expect, make):
+    if not await engine.store.change_user(before.id, changes, expect, make, leaves):
         return False
     await engine.store.drop_sessions(before.id)
     return True

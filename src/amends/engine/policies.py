@@ -30,13 +30,17 @@ from amends.kernel.time import Instant, rfc3339
 from amends.store.records import DraftRow, Head, PolicyRow, StopRow
 
 SCOPES: tuple[StopScope, ...] = ("all", "order", "customer", "connection")
+NAMED = ("current", "built-in")  # what these words find is never a draft
 SIZE_MAX = 1024 * 1024  # of a text that is looked at at all
+DOTS_MAX = 5_000  # of TOML: reading a key a.a.a.… takes the square of its parts, for minutes
 
 
 def parse(raw: bytes, kind: Literal["json", "toml"] = "json") -> Document:
     """A document from its text. Raises Refused with the place of what does not fit."""
     if len(raw) > SIZE_MAX:
         raise _bad([Fault("", f"The policy has {len(raw):,} bytes; no policy is that long.")])
+    if kind == "toml" and (dots := raw.count(b".")) > DOTS_MAX:
+        raise _bad([Fault("", f"The policy has {dots:,} points; at most {DOTS_MAX:,} are taken.")])
     decode = msgspec.json.decode if kind == "json" else msgspec.toml.decode
     try:
         return decode(raw, type=Document)
@@ -44,6 +48,8 @@ def parse(raw: bytes, kind: Literal["json", "toml"] = "json") -> Document:
         raise _bad([Fault(_pointer(str(error)), str(error).partition(" - at ")[0])]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _bad([Fault("", f"It is not {kind.upper()}: {error}")]) from None
+    except ValueError:  # an integer of thousands of digits
+        raise _bad([Fault("", "A number is too large.")]) from None
 
 
 def _pointer(text: str) -> str:
@@ -109,6 +115,9 @@ async def put_draft(
 ) -> DraftRow:
     """Keep a draft under its name; `shadow`: it runs beside the live one. Raises Refused."""
     check(document)
+    if document.name in NAMED or document.name.isdigit():
+        said = f"{document.name} is another policy's name; give the draft one of its own."
+        raise _bad([Fault("/name", said)])
     doc = msgspec.json.encode(document).decode()
     row = DraftRow(document.name, doc, hash_of(document), shadow, engine.clock.now(), actor)
     body = {"name": row.name, "hash": row.hash, "shadow": shadow}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -77,7 +78,13 @@ async def move(engine: Engine, caller: Caller, refund: str, said: Move) -> Told:
     return await _submit(engine, caller, order, fact, note, said.note)
 
 
+_ID = re.compile(r"[!-~]{0,255}")  # what may stand on the trail (I15); the API takes the same
+
+
 def _missing(said: Move) -> tuple[str, str] | None:
+    for name, text in (("reference", said.reference), ("who", said.who)):
+        if not _ID.fullmatch(text):
+            return f"/{name}", f"The {name} is an id without spaces; what else there is is a note."
     if said.what == "attach" and not said.reference:
         return "/reference", "Say the reference of what is attached."
     if said.what in ("note", "ask") and not said.note.strip():

@@ -96,7 +96,7 @@ class Loaded:
 def _checked(text: str, meta: str) -> Meta:
     try:
         found = msgspec.json.decode(meta, type=Meta)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadModel(f"model broken: its document cannot be read ({error})") from None
     if found.kind != KIND:
         raise BadModel(f"model broken: it is of the kind {found.kind!r}, not {KIND!r}")
@@ -109,6 +109,9 @@ def _checked(text: str, meta: str) -> Meta:
     within = all(math.isfinite(a) for a in found.x) and all(0 <= b <= 1 for b in found.y)
     if not found.x or len(found.x) != len(found.y) or not rising or not within:
         raise BadModel("model broken: its calibration is not a rising line of probabilities")
+    for name, bins in found.bins.items():
+        if name not in (*NAMES, "score") or len(bins.shares) != len(bins.edges) + 2:
+            raise BadModel(f"model broken: its bins of {name[:40]!r} are no bins of a feature")
     return found
 
 

@@ -140,6 +140,8 @@ def _read(file: TextIO) -> Iterator[Example]:
         raise BadRows(f"The CSV has no column {_listed(missing)}; docs/risk.md says what each is.")
     for row in rows:
         try:
+            if None in row or None in row.values():  # cut short, or a comma without quotes
+                raise ValueError("it has not as many values as the header has columns")
             yield _example(row)
         except ValueError as error:
             raise BadRows(f"Line {rows.line_num} of the CSV: {error}.") from None

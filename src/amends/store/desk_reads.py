@@ -12,7 +12,7 @@ from amends.core.history import History
 from amends.core.order import Order
 from amends.kernel.time import DAY, Instant
 from amends.store import past, rows
-from amends.store.pages_spec import DayRow, Found, Heard
+from amends.store.pages_spec import LOOKED_AT, DayRow, Found, Heard
 from amends.store.reads import Reads, decode_cursor, literal, page_of
 from amends.store.records import Page
 from amends.store.schema import (
@@ -31,7 +31,6 @@ from amends.store.schema import (
     reviews,
 )
 
-LOOKED_AT = 5_000  # messages among which those of one connection are looked for
 SAME_NAME = 20  # orders that one name leads to, at most
 
 _NEWEST = (refunds.c.created_at.desc(), refunds.c.id.desc())

@@ -154,9 +154,11 @@ class SignIns(Protocol):
         changes: Mapping[str, str | int],
         expect: Mapping[str, str | int] | None = None,
         make: Make | None = None,
+        leaves: str = "",
     ) -> bool:
         """Set these columns, if those of `expect` are still so: False, and nothing is changed, if
-        they are not. So of two who take one code, or count one failure, one reads again."""
+        they are not. So of two who take one code, or count one failure, one reads again. `leaves`
+        is a role that somebody else must have who is not disabled; False where nobody does."""
         ...
 
     async def add_session(self, session: Session) -> None: ...

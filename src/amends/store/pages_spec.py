@@ -13,6 +13,8 @@ from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store.records import Page
 
+LOOKED_AT = 5_000  # messages among which those of one connection are looked for
+
 
 class DayRow(msgspec.Struct, frozen=True):
     """Refunds asked for on one day, UTC (days since 1970-01-01), in one currency and state."""

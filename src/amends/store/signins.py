@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from amends.kernel.time import Instant
@@ -62,10 +62,18 @@ class SigningIn(Judging):
         changes: Mapping[str, str | int],
         expect: Mapping[str, str | int] | None = None,
         make: Make | None = None,
+        leaves: str = "",
     ) -> bool:
+        same: list[ColumnElement[bool]]
         same = [users.c[name] == value for name, value in (expect or {}).items()]
+        if leaves:
+            other = users.alias("other")
+            in_ = (other.c.role == leaves, other.c.disabled_at == 0, other.c.id != user_id)
+            same.append(exists().where(*in_))
         query = update(users).where(users.c.id == user_id, *same).values(dict(changes))
         async with self.writing() as connection:
+            if leaves:  # of two who go at once, the second sees that the first has gone
+                await self.lock_stream(connection, STREAM)
             if (await connection.execute(query)).rowcount != 1:
                 return False
             await self._tell(connection, make)

@@ -6,7 +6,7 @@ modules may put theirs in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from argon2 import PasswordHasher
 from playwright.sync_api import Browser
 
 from amends.engine import passwords
-from tests.doors.conftest import ENVIRONMENT
+from tests.doors.conftest import ENVIRONMENT, Opening
 from tests.doors.console.browser import available, browsing
+from tests.doors.console.door import KEY, Door, door_of
 from tests.doors.console.scene import Scene, furnish
 from tests.doors.console.world import World, served
 
@@ -75,4 +76,13 @@ def own_world(
 ) -> Iterator[World]:
     """A world for one test, which may end it."""
     with served(tmp_path, policy=POLICY) as found:
+        yield found
+
+
+@pytest.fixture
+async def door(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
+    """A console without a browser, over its own engine and sandbox."""
+    monkeypatch.setenv("CONSOLE_KEY", KEY)
+    sections = {"console": {"key": "env:CONSOLE_KEY"}, "policy": POLICY}
+    async with opening(**sections) as shop, door_of(shop) as found:
         yield found

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from amends.core.policy import Cap, Document, Row
 from amends.core.reasons import Refused
 from amends.doors import examples
-from amends.doors.console.rulebook import follows, limit, places, toml
+from amends.doors.console import rulebook
+from amends.doors.console.rulebook import Lines, _lines, follows, limit, places, toml
 from amends.engine import policies
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -88,3 +89,44 @@ def test_what_cannot_be_read_says_where(text: str, line: int) -> None:
         policies.parse(text.encode(), "toml")
     (found,) = places(text, refused.value.refusal.extra["errors"])
     assert found.line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a" + ".a" * 20_000 + " = 1", "20,000 points"),
+        ("a = " + "9" * 5000, "A number is too large"),
+        ("x = " + "[" * 50_000, "It is not TOML"),
+        (
+            "\n".join(
+                f'[[rows]]\nid = "r{n}"\nwhen = "no.x"\noutcome = "review"' for n in range(5000)
+            ),
+            "",
+        ),
+    ],
+    ids=["dots", "digits", "deep", "rows"],
+)
+def test_a_text_that_would_take_long_is_refused_at_once(text: str, says: str) -> None:
+    """The loop that reads it decides refunds, too."""
+    with pytest.raises(Refused) as refused:
+        policies.check(policies.parse(f'name = "x"\n{text}'.encode(), "toml"))
+    errors = refused.value.refusal.extra["errors"]
+    assert len(places(text, errors)) <= 2 and says in errors[0]["detail"]
+
+
+def test_a_text_is_read_once_for_all_its_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = ", ".join(f"A{n:04} = 1" for n in range(500))
+    text = (
+        f'name = "x"\n[[rows]]\nid = "a"\nwhen = "true"\noutcome = "approve"\nfee = {{{codes}}}\n'
+    )
+    with pytest.raises(Refused) as refused:
+        policies.check(policies.parse(text.encode(), "toml"))
+    read: list[str] = []
+
+    def reading(said: str) -> Lines:
+        read.append(said)
+        return _lines(said)
+
+    monkeypatch.setattr(rulebook, "_lines", reading)
+    found = places(text, refused.value.refusal.extra["errors"])
+    assert (len(found), {one.line for one in found}, len(read)) == (500, {6}, 1)

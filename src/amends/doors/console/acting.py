@@ -18,6 +18,7 @@ from amends.doors.calls import encode, finish
 from amends.doors.console import desk as pages
 from amends.doors.console import reviews
 from amends.doors.console.web import Route, Visit
+from amends.doors.console.words import VERBS
 from amends.doors.pages import identifier
 from amends.doors.problems import STATUS, problem
 from amends.engine import actions, review_desk
@@ -32,6 +33,7 @@ KEY_MAX = 100
 TEXT_MAX = 2000  # of a note
 NAME_MAX = 255  # of a reference
 PICK = "pick-"  # how the fields of ticked refunds begin
+NOTHING = "nothing"  # what a form showed that does not say; no refund's hash
 
 Do = Callable[[Visit, Caller, str], Awaitable[Told]]
 
@@ -55,7 +57,7 @@ def _render(result: Result) -> Rendered:
 async def _approve(visit: Visit, caller: Caller, refund: str) -> Told:
     reason = _approve_reason(visit.form.get("reason", ""))
     amount = await _amount(visit, refund)
-    shown = visit.form.get("shown", "")
+    shown = visit.form.get("shown") or NOTHING
     return await review_desk.approve(
         visit.engine, caller, visit.me.role, refund, shown, amount, reason
     )
@@ -121,7 +123,7 @@ async def _retry(visit: Visit, caller: Caller, refund: str) -> Told:
 
 async def _payout(visit: Visit, caller: Caller, refund: str) -> Told:
     said = {name: visit.form.get(name, "").strip() for name in ("reference", "way", "consent")}
-    more = {"shown": visit.form.get("shown", ""), "role": visit.me.role}
+    more = {"shown": visit.form.get("shown") or NOTHING, "role": visit.me.role}
     try:
         fact = msgspec.convert(
             {"type": "paid_outside", "refund": refund, **said, **more}, PaidOutside
@@ -221,7 +223,7 @@ async def _decide_all(visit: Visit) -> Rendered:
     except Refused as refused:
         why = refused.refusal
         return await reviews.show_queue(visit, STATUS[why.reason], why.detail)
-    wanted = [Decision(name, approves, shown, reason) for name, shown in picked.items()]
+    wanted = [Decision(n, approves, shown or NOTHING, reason) for n, shown in picked.items()]
 
     def caller_of(refund: str) -> Caller:
         return _caller(visit, refund, "decide")
@@ -237,7 +239,8 @@ async def _told(telling: Awaitable[Told]) -> str:
         answer = finish(await telling)
     except Refused as refused:
         return refused.refusal.detail
-    return msgspec.json.decode(answer.body, type=_Done).detail
+    done = msgspec.json.decode(answer.body, type=_Done)
+    return VERBS["parked"] if done.parked else done.detail
 
 
 async def _unpark(visit: Visit) -> Rendered:

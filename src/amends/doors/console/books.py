@@ -12,6 +12,7 @@ from amends.doors.pages import cursor_of_this_list
 from amends.engine import desk, queries
 from amends.engine.asks import Rendered
 from amends.engine.audit import Report
+from amends.store.pages_spec import LOOKED_AT
 
 PROVE_SECONDS = 20  # what a page may take; longer proofs are for the command line
 STREAMS = 50
@@ -36,6 +37,7 @@ async def connections(visit: Visit) -> Rendered:
     more = urlencode({"connection": wanted, "cursor": page.next}) if page.next else ""
     links = await desk.connections(visit.engine)
     values = {"links": links, "messages": page.items, "more": more, "wanted": wanted}
+    values |= {"looked_at": LOOKED_AT}
     return visit.page("connections.html", 200, here="connections", **values)
 
 

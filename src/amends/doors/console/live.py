@@ -124,4 +124,4 @@ async def events(visit: Visit) -> Reply:
     return Stream(watch, visit.engine, session)
 
 
-ROUTES = (Route("GET", "/console/events", "viewer", events),)
+ROUTES = (Route("GET", "/console/events", "viewer", events, by_itself=True),)

@@ -6,9 +6,11 @@ whatever the page before it showed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from litestar import Request
@@ -32,6 +34,7 @@ from amends.doors.console import (
 )
 from amends.doors.console.render import Paper
 from amends.doors.console.web import (
+    BY_ITSELF,
     FORGED,
     SAFE,
     SESSION,
@@ -75,7 +78,24 @@ def handlers(engine: Engine, meter: Meter) -> list[HTTPRouteHandler]:
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
+    for path, rows in by_path.items():
+        if all(row.method != "GET" for row in rows):
+            rows.append(Route("GET", path, "", _page_before))
     return [*(console.bind(path, rows) for path, rows in by_path.items()), console.elsewhere()]
+
+
+_PAGES = {
+    re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path)) for route in ROUTES if route.method == "GET"
+}
+
+
+async def _page_before(visit: Visit) -> Rendered:
+    """To the page whose form is sent to this address: it is a page's own after a form was refused,
+    and is asked for again by who changes the colours then, or comes back to it."""
+    path = visit.where.partition("?")[0]
+    while not any(page.fullmatch(path) for page in _PAGES):
+        path = path.rpartition("/")[0]
+    return visit.go(path)
 
 
 def _nothing() -> HTTPRouteHandler:
@@ -133,7 +153,7 @@ class _Console:
         query = scope["query_string"].decode("latin-1")
         return Visit(
             *(self._engine, self._doorman, self._paper, self._shared),
-            where=scope["path"] + (f"?{query}" if query else ""),
+            where=quote(scope["path"]) + (f"?{query}" if query else ""),
             path=scope["path_params"],
             query={},
             headers=headers,
@@ -159,6 +179,10 @@ class _Console:
         posted = route.method == "POST"
         if posted and not same_origin(visit.headers):
             raise Refused(Reason.FORBIDDEN, FORGED)
+        by_itself = route.by_itself or bool(visit.headers.get(BY_ITSELF))
+        found = await self._doorman.session(visit.cookie(SESSION), by_itself)
+        if found is not None:
+            visit.session, visit.user = found
         visit.query = read_fields(request.scope["query_string"])
         if posted:
             body = await read_body(visit.headers, request.receive)
@@ -166,9 +190,7 @@ class _Console:
                 most = f"{route.most // 1024} KiB"
                 raise Refused(Reason.TOO_LARGE, f"The form is larger than {most}; send less.")
             visit.form = read_fields(body)
-        found = await self._doorman.session(visit.cookie(SESSION))
         if found is not None:
-            visit.session, visit.user = found
             visit.names = await self._doorman.names()
         elif route.role:
             return _to_sign_in(visit, posted)
@@ -185,7 +207,8 @@ def _to_sign_in(visit: Visit, posted: bool) -> Rendered:
         # A part of a page cannot show the sign-in: the whole browser goes there.
         return Rendered(401, b"", (*SAFE, ("hx-redirect", "/console/sign-in")))
     back = "/console" if posted else local(visit.where)
-    return visit.go("/console/sign-in" if back == "/console" else f"/console/sign-in?next={back}")
+    more = "" if back == "/console" else f"?next={quote(back)}"
+    return visit.go(f"/console/sign-in{more}")
 
 
 def _refused(visit: Visit, refusal: Refusal) -> Rendered:

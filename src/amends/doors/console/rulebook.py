@@ -13,6 +13,8 @@ from amends.doors.console.render import money
 from amends.engine import policy_desk
 
 _HEAD = re.compile(r"\s*\[\[\s*rows\s*\]\]")
+_FIELD = re.compile(r"\s*(\w+)\s*=")
+Lines = dict[tuple[int, str], int]  # by row and field the line, "" being that the row begins on
 
 
 def toml(document: Document) -> str:
@@ -52,31 +54,32 @@ class Place(NamedTuple):
 
 
 def places(text: str, errors: list[dict[str, str]]) -> list[Place]:
-    """Where the faults of a text are."""
-    lines = text.splitlines()
+    """Where the faults of a text are. The text is read once, however many there are."""
+    lines = _lines(text)
     return [_place(lines, one["pointer"], one["detail"]) for one in errors]
 
 
-def _place(lines: list[str], pointer: str, says: str) -> Place:
+def _lines(text: str) -> Lines:
+    found: Lines = {}
+    number = -1
+    for line, said in enumerate(text.splitlines(), 1):
+        if _HEAD.match(said):
+            number += 1
+            found[number, ""] = line
+        elif number >= 0 and (field := _FIELD.match(said)):
+            found.setdefault((number, field[1]), line)
+    return found
+
+
+def _place(lines: Lines, pointer: str, says: str) -> Place:
     parts = [part for part in pointer.split("/") if part]
     if len(parts) > 1 and parts[0] == "rows" and parts[1].isdigit():
         number = int(parts[1])
         words = ", ".join([f"row {number + 1}", *parts[2:]])
-        return Place(words, _row_line(lines, number, parts[2] if parts[2:] else ""), says)
+        field = parts[2] if parts[2:] else ""
+        return Place(words, lines.get((number, field), lines.get((number, ""), 0)), says)
     found = re.search(r"line (\d{1,6})", says)
     return Place(", ".join(parts), int(found[1]) if found else 0, says)
-
-
-def _row_line(lines: list[str], number: int, field: str) -> int:
-    """The line of a row's field, else that its row begins on; 0 where the text is not so."""
-    heads = [at for at, line in enumerate(lines) if _HEAD.match(line)]
-    if number >= len(heads):
-        return 0
-    begin, end = heads[number], (*heads, len(lines))[number + 1]
-    for at in range(begin, end):
-        if field and re.match(rf"\s*{re.escape(field)}\s*=", lines[at]):
-            return at + 1
-    return begin + 1
 
 
 # -- in words --------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from amends.engine.wiring import Engine
 from amends.store.records import Session, User
 
 FORM_MAX = 64 * 1024  # bytes of a form
-FIELDS_MAX = 100
+FIELDS_MAX = 250  # a page of 200 that are ticked, and what the form says of them all
 SESSION, STEP, VISIT, THEME = "amends", "amends-step", "amends-visit", "amends-theme"
+BY_ITSELF = "x-by-itself"  # a header of what a page asks for when nobody has touched it
 THEMES = ("auto", "light", "dark")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -46,13 +47,15 @@ Reply = Rendered | ASGIApp
 
 class Route(msgspec.Struct, frozen=True):
     """One row of the console's table: what answers a method at a path, the least role that may ask
-    it ("" for everybody), and how many bytes its form may have."""
+    it ("" for everybody), how many bytes its form may have, and whether pages ask it by
+    themselves."""
 
     method: str
     path: str
     role: str
     run: Callable[[Visit], Awaitable[Reply]]
     most: int = FORM_MAX
+    by_itself: bool = False
 
 
 @dataclass

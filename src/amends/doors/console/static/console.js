@@ -98,7 +98,7 @@
       mark = event.data;
       const focused = document.activeElement?.getAttribute("href");
       const ticked = [...list.querySelectorAll("[type=checkbox]:checked")].map((box) => [box.name, box.value]);
-      htmx.ajax("GET", location.pathname + location.search, { target: "#list", select: "#list > *", swap: "innerHTML" }).then(() => {
+      htmx.ajax("GET", location.pathname + location.search, { target: "#list", select: "#list > *", swap: "innerHTML", headers: { "X-By-Itself": "1" } }).then(() => {
         // what was ticked stays so if it is still what was shown
         for (const [name, value] of ticked) {
           const box = [...list.querySelectorAll("[type=checkbox]")].find((one) => one.name === name && one.value === value);
