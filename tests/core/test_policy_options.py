@@ -311,6 +311,16 @@ def test_row_73_an_escalated_case_needs_that_role() -> None:
     assert refusal(desk, Approved(refund.id, role="admin")) is None
 
 
+def test_row_73_an_escalated_case_is_not_handed_down() -> None:
+    desk = Desk(policy=policy(look()))
+    refund = asked(desk)
+    desk.tell(CaseMoved(refund.id, "escalate", role="admin"), LEAD)
+    for role in ("finance", "agent"):
+        assert refusal(desk, CaseMoved(refund.id, "escalate", role=role)) is Reason.VALIDATION
+    assert refusal(desk, Approved(refund.id, role="finance")) is Reason.ROLE_TOO_LOW
+    assert refusal(desk, CaseMoved(refund.id, "escalate", role="admin")) is None
+
+
 @pytest.mark.parametrize("end", [Approved, Rejected])
 def test_what_is_decided_is_not_decided_again(end: Any) -> None:
     desk = Desk(policy=policy(look()))

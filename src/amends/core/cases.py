@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from amends.core.asks import in_review
 from amends.core.facts import CaseMoved
 from amends.core.order import NO_CASE, Case, Refund, Suggestion
-from amends.core.policy import ROLES
+from amends.core.policy import ROLES, higher
 from amends.core.reasons import Reason, Refused
 from amends.core.tallies import label, tally
 from amends.core.work import Work
@@ -45,6 +45,12 @@ def _changed(work: Work, case: Case, fact: CaseMoved) -> tuple[dict[str, Any], d
     if fact.what == "escalate":
         if fact.role not in ROLES:
             raise Refused(Reason.VALIDATION, f"The roles are {', '.join(ROLES)}.", pointer="/role")
+        if higher(fact.role, case.escalated) != fact.role:  # else whoever may not approve it could
+            raise Refused(
+                Reason.VALIDATION,
+                f"It was handed up to {case.escalated}; it is not handed down.",
+                pointer="/role",
+            )
         fresh = {"escalated": fact.role, "assignee": "", "snoozed_until": 0}
         return fresh, {"role": fact.role, **noted}
     if fact.what == "ask":
