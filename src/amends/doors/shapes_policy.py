@@ -89,7 +89,7 @@ class CaseIn(_Body, frozen=True):
     `outcome`, and the order's events by number that bear that out; and a `note`."""
 
     what: CaseMove
-    who: Annotated[str, Meta(max_length=255)] = ""
+    who: Annotated[str, Meta(pattern="^[!-~]{0,255}$")] = ""
     until: Annotated[str, Meta(max_length=40)] | None = None
     role: Role | None = None
     reference: Annotated[str, Meta(pattern="^[!-~]{0,255}$")] = ""
