@@ -214,6 +214,7 @@ async def test_the_queue_and_its_cases(opening: Opening) -> None:
             {"what": "snooze", "until": "2020-01-01T00:00:00Z"},
             {"what": "snooze", "until": "soon"},
             {"what": "attach"},
+            {"what": "assign", "who": "Ms Doe"},  # it stands on the trail: an id, and no words
             {"what": "note"},
             {"what": "escalate"},
             {"what": "dance"},
