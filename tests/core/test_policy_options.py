@@ -453,6 +453,30 @@ def test_it_is_given_back_by_who_takes_it_back_or_fails_and_drawn_again_by_a_ret
     assert used(desk) == (2000, 1)
 
 
+def test_edge_25_an_agent_goes_over_no_cap_by_trying_again() -> None:
+    desk = capped()
+    ask(desk, 2000, "agent:a")
+    desk.due()
+    desk.answer(Declined("charge_disputed", "no"))
+    failed = desk.refund().id
+    assert [ask(desk, 2000, "agent:a") for _ in range(2)] == ["sending yes"] * 2
+    assert refusal(desk, Retried(failed), "agent:a") is Reason.ROLE_TOO_LOW
+    assert used(desk) == (4000, 2)
+    assert refusal(desk, Retried(failed)) is None, "a person may"
+    assert used(desk) == (6000, 3)
+
+
+def test_an_agent_tries_again_what_the_cap_still_has() -> None:
+    desk = capped(amount=4000, count=2)
+    ask(desk, 2000, "agent:a")
+    desk.due()
+    desk.answer(Declined("charge_disputed", "no"))
+    failed = desk.refund().id
+    assert ask(desk, 2000, "agent:a") == "sending yes"
+    assert refusal(desk, Retried(failed), "agent:a") is None
+    assert used(desk) == (4000, 2)
+
+
 def test_small_amounts_that_are_paid_together_are_drawn_once() -> None:
     made = policy(yes(caps=("a-day",)), caps={"a-day": Cap("everybody", count=9)})
     amounts = Amounts(minimum=(("EUR", 500),), below_minimum="hold")

@@ -169,7 +169,9 @@ async def test_refunds_are_stopped_and_go_on(shop: Shop) -> None:
     assert len((await shop.call("GET", "/v1/stops?state=all")).json()["items"]) == 1
     assert await shop.code("GET", "/v1/stops?state=some") == "422 validation"
     assert (await shop.call("POST", path)).status_code == 200
-    for bad in ({"scope": "all", "key": "x", "why": "y"}, {"scope": "order", "why": "y"}):
+    named = ({"scope": "order", "key": "1001"}, {"scope": "connection", "key": "stripe-us"})
+    unknown = [{**one, "why": "y"} for one in named]
+    for bad in ({"scope": "all", "key": "x", "why": "y"}, {"scope": "order", "why": "y"}, *unknown):
         assert await shop.code("POST", "/v1/stops", bad) == "422 validation"
 
 

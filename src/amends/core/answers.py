@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amends.core import claims, legs, less
 from amends.core.asks import approve_all, check_methods, drop_all, ended, find, in_review
+from amends.core.caps import check_room
 from amends.core.cases import learn_approved, learn_declined
 from amends.core.effects import deadline_id
 from amends.core.facts import Approved, Canceled, Rejected, Retried
@@ -168,6 +169,7 @@ def retry(work: Work, fact: Retried) -> None:
     check_not_stopped(work.ctx.stops, work.order)
     failed = failed_legs(work, refund)
     _check_not_disputed(work.order, failed)
+    check_room(work, refund)
     for leg in failed:
         kind: LegKind = "refund" if work.payment(leg.payment).captured_peak else leg.kind
         check_methods(work, [Portion(leg.payment, kind, leg.amount)])

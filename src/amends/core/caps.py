@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from amends.core.history import Draw
 from amends.core.order import FAILED, Order, Refund
 from amends.core.policy import Cap, CapOf, Policy, Row
+from amends.core.reasons import Reason, Refused
 from amends.core.work import Work
 from amends.kernel.money import convert
 from amends.kernel.time import Instant, day_of
@@ -74,6 +75,28 @@ def _over(cap: Cap, used: tuple[int, int], worth: int) -> bool:
     amount, count = used
     too_much = cap.amount is not None and amount + worth > cap.amount
     return too_much or (cap.count is not None and count + 1 > cap.count)
+
+
+def check_room(work: Work, refund: Refund) -> None:
+    """Whether what failed of a refund still fits into the caps it gave it back to, where an agent
+    tries it again; a person may go over them. Raises Refused and CapsNeeded."""
+    known = work.ctx.caps
+    if known is None or not work.recorded.actor.startswith("agent:"):
+        return
+    caps = work.ctx.policy_for(work.order.placed_at).table.document.caps
+    draws = [(d, caps[name]) for d in refund.draws if (name := d.bucket.split("|")[0]) in caps]
+    if missing := frozenset(d.bucket for d, _ in draws if d.bucket not in known):
+        raise CapsNeeded(missing)
+    drew = {d.bucket: d for d in refund.drew}
+    for draw, cap in draws:
+        amount, count = known[draw.bucket]
+        mine = drew.get(draw.bucket, Draw(draw.bucket, 0, 0))
+        if _over(cap, (amount - mine.amount, count - mine.count), draw.amount):
+            raise Refused(
+                Reason.ROLE_TOO_LOW,
+                "An agent pays no more than what is left of a cap; a person can try it again.",
+                role="agent",
+            )
 
 
 def settle(work: Work) -> None:

@@ -141,13 +141,27 @@ async def draft(engine: Engine, name: str) -> Document:
 
 
 async def set_stop(engine: Engine, actor: str, scope: StopScope, key: str, why: str) -> Stop:
-    """Stop refunds at once. Raises Refused."""
+    """Stop refunds at once. Raises Refused, also for an order or a connection that there is not:
+    who misspells it would read that refunds are stopped, while they leave. A customer may be still
+    to come."""
     if scope not in SCOPES or (scope == "all") == bool(key) or not why.strip():
         raise Refused(
             Reason.VALIDATION,
             "A stop is of one order, customer or connection, named by `key`, or of all, without a "
             "key; and it says why.",
             pointer="/why" if not why.strip() else "/key",
+        )
+    if scope == "order" and await engine.store.order(key) is None:
+        raise Refused(
+            Reason.VALIDATION,
+            f"There is no order {key} here: its id begins with ord_; search for the shop's.",
+            pointer="/key",
+        )
+    if scope == "connection" and engine.connections and key not in engine.connections:
+        raise Refused(
+            Reason.VALIDATION,
+            f"There is no connection {key}; there are {', '.join(sorted(engine.connections))}.",
+            pointer="/key",
         )
     stop = Stop(f"stop_{engine.new_id()}", scope, key, why, actor, engine.clock.now())
     body = {"stop": stop.id, "scope": scope, "key": key, "why": digest(why)}
