@@ -2,8 +2,8 @@
 
 A version is immutable and named by the hash of its text. What is in force, which drafts run beside
 it and what is stopped is the board: each change raises its number in its own commit, and a turn
-that reads another number than its process knows reads the board again first. So a stop holds from
-its commit on, in every process.
+that reads another number than its process knows reads the board again first. So a stop holds for
+every turn that begins after its commit, in every process.
 """
 
 from __future__ import annotations
