@@ -185,7 +185,7 @@ def test_the_api_is_what_its_document_says(folder: Path) -> None:
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
                 *("--header", f"Authorization: {headers['Authorization']}"),
-                *("--phases", "examples,coverage,fuzzing", "--max-examples", "15"),
+                *("--phases", "examples,coverage,fuzzing", "--max-examples", "10"),
                 *("--generation-deterministic", "--no-color"),
             ],
             cwd=folder,

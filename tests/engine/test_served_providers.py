@@ -200,6 +200,7 @@ async def test_adyen_lost_answer(served: Served) -> None:
 async def test_a_forged_webhook_of_either_is_refused(served: Served) -> None:
     for gateway in ("paypal", "adyen"):
         served.control(gateway, "webhook_fault", kind="bad_signature", count=1)
+        served.control(gateway, "webhook_retries", retry_after_s=[0.5, 1, 2])
     order = await served.sold("adyen", "8815329842815468")
     await served.refund(order, 700)
     await served.until(order, ["succeeded"])  # by the repeat

@@ -72,7 +72,7 @@ class Mutation(msgspec.Struct, frozen=True):
     out: str
     mutate: Mutate
     world: str
-    within: int = 2
+    within: int = 1
     by: str = ""
 
 
@@ -486,7 +486,7 @@ MUTATIONS: dict[str, Mutation] = {
         "a part of an authorization is released by capturing the rest", whole_for_a_part, "held"
     ),
     "reversal taken for a release": Mutation(
-        "what was captured unsaid and is reversed was refunded", reversed_is_released, "held"
+        "what was captured unsaid and is reversed was refunded", reversed_is_released, "held", 2
     ),
     "review reserves nothing": Mutation(
         "what waits for a person is set aside", unreserved_review, "quiet"
@@ -529,9 +529,8 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "numbered again": Mutation("a credit note gets one number", numbered_again, "quiet"),
     "posted into a closed month": Mutation(
-        "what is late for a closed month is posted after it, and the database refuses it there",
-        closed_is_open,
-        "month's end",
+        out="what is late for a closed month is posted after it, and the database refuses it there",
+        **{"mutate": closed_is_open, "world": "month's end", "within": 2},
     ),
     "held for ever": Mutation(
         "what is held is paid once it is enough", of_small.held_for_ever, "small amounts"

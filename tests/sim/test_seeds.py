@@ -31,7 +31,7 @@ SEEDS = {
         Game(5, days=8, orders=25),
     ),
 }
-SMALL = Game(7, days=8, orders=25)
+SMALL = Game(7, days=6, orders=15)
 
 
 def named(game: Game) -> str:
@@ -72,7 +72,7 @@ def test_a_seed_is_all_it_follows_from(postgres_server: str) -> None:
     assert elsewhere(SMALL) == first.fingerprint
     replayed = on(SMALL, postgres_server).play()
     assert (replayed.store, replayed.fingerprint) == ("postgresql", first.fingerprint)
-    assert Game(8, days=8, orders=25).play().fingerprint != first.fingerprint
+    assert Game(8, days=6, orders=15).play().fingerprint != first.fingerprint
 
 
 @pytest.mark.slow
