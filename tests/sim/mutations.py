@@ -529,8 +529,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "numbered again": Mutation("a credit note gets one number", numbered_again, "quiet"),
     "posted into a closed month": Mutation(
-        out="what is late for a closed month is posted after it, and the database refuses it there",
-        **{"mutate": closed_is_open, "world": "month's end", "within": 2},
+        "what is late for a closed month is posted after it", closed_is_open, "month's end", 2
     ),
     "held for ever": Mutation(
         "what is held is paid once it is enough", of_small.held_for_ever, "small amounts"
