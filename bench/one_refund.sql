@@ -13,8 +13,8 @@ INSERT INTO legs (order_id, id, refund_id, payment_id, connection, kind, state, 
 INSERT INTO events (stream, seq, at, type, actor, fact, ctx, body, entries, previous, hash)
   SELECT 'or_' || :o::bigint, :seq::bigint + k, :seq::bigint, 'leg.moved', 'bench', 'rf_' || :seq::bigint, :hash::text, :body::text, '[]', :hash::text, :hash::text
   FROM generate_series(0, 2) AS k;
-INSERT INTO entries (order_id, number, at, kind, entity, currency, functional_currency, refund_id, leg_id, psp_refund_id, posted_on)
-  SELECT 'or_' || :o::bigint, :seq::bigint + k, :seq::bigint, 'claim', 'main', 'EUR', 'EUR', 'rf_' || :seq::bigint, 'leg_' || :seq::bigint, 're_' || :seq::bigint, ''
+INSERT INTO entries (order_id, number, at, kind, entity, currency, functional_currency, refund_id, leg_id, psp_refund_id, posted_on, holder, worth)
+  SELECT 'or_' || :o::bigint, :seq::bigint + k, :seq::bigint, 'claim', 'main', 'EUR', 'EUR', 'rf_' || :seq::bigint, 'leg_' || :seq::bigint, 're_' || :seq::bigint, '', '', ''
   FROM generate_series(0, 1) AS k;
 INSERT INTO postings (order_id, entry, line, account, currency, amount, functional, entity, at)
   SELECT 'or_' || :o::bigint, :seq::bigint, k, 'refunds_payable', 'EUR', 3200, 3200, 'main', :seq::bigint

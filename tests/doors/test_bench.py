@@ -23,6 +23,7 @@ from amends.core.requests import OrderKey
 from amends.doors import bench_cli, svg
 from amends.doors.cli import app
 from amends.store.rows import to_order
+from amends.store.schema import metadata
 from bench import curves, growth, naive, ours, plot, psp, stock
 from bench.__main__ import chosen
 from bench.facts import facts
@@ -297,4 +298,7 @@ def test_the_bare_provider_echoes_the_refund() -> None:
 def test_the_references_write_where_we_write() -> None:
     tables = set(re.findall(r"(?:INTO|UPDATE) (\w+)", SCRIPT.read_text()))
     assert tables == {"orders", "payments", "refunds", "legs", "events", "entries", "postings"}
+    for table, said in re.findall(r"INTO (\w+) \(([^)]*)\)", SCRIPT.read_text()):
+        columns = metadata.tables[table].columns
+        assert said.split(", ") == [column.name for column in columns], "PostgreSQL would refuse it"
     assert naive.Base.metadata.tables
