@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from amends.core.outlets import Goods
 from amends.core.requests import (
     ApproveReason,
     DeclineReason,
@@ -17,6 +18,7 @@ from amends.core.requests import (
     OrderIn,
     PayoutWay,
     RefundIn,
+    RefundReason,
 )
 from amends.kernel.outcome import (
     CaptureState,
@@ -74,11 +76,78 @@ class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):
     lines: tuple[LinePick, ...]
 
 
+class CancelledLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many units of a line its shop has cancelled so far, all told; `back` of those had left
+    and are in the shop's stock again."""
+
+    id: str
+    units: int
+    back: int = 0
+
+
+class LinesCancelled(_Fact, frozen=True, tag="lines_cancelled"):
+    """The shop's count of what was cancelled so far, by line: what is new in it is made good. Told
+    twice, or an older count later, it changes nothing."""
+
+    lines: tuple[CancelledLine, ...]
+    reason: RefundReason = "cancelled"
+
+
+class RefundedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a shop's refund is for: a line, or shipping or a charge by its id; `amount` is gross,
+    -1 where it does not say. `back`: so many of the units are in the shop's stock again."""
+
+    id: str
+    quantity: int
+    amount: int = -1
+    back: int = 0
+
+
+class RefundMade(_Fact, frozen=True, tag="refund_made"):
+    """The shop made a refund, and calls it `refund`. `mark` is the id of ours that it is the echo
+    of, "" for one that the shop made by itself. `amount` is what it says went back to the customer,
+    0: only goods. `psp_refund_id` is the provider's name of it, where the shop knows it."""
+
+    refund: str
+    amount: int
+    currency: str
+    mark: str = ""
+    psp_refund_id: str = ""
+    lines: tuple[RefundedLine, ...] = ()
+
+
+class ReturnAuthorized(_Fact, frozen=True, tag="return_authorized"):
+    """The customer may send these units back, under this name."""
+
+    return_id: str
+    lines: tuple[LinePick, ...]
+
+
+class ReturnShipped(_Fact, frozen=True, tag="return_shipped"):
+    """A carrier scanned the parcel of a return."""
+
+    return_id: str
+
+
 class ReturnReceived(_Fact, frozen=True, tag="return_received"):
-    """Goods came back. One `return_id` is taken up once; without one, each report is."""
+    """Goods came back. One `return_id` is taken up once; without one, each report is. `lines` are
+    units by line; none: all that was authorized."""
 
     lines: tuple[LinePick, ...] = ()
     return_id: str = ""
+
+
+class ReturnInspected(_Fact, frozen=True, tag="return_inspected"):
+    """Somebody looked at what came back, and says what becomes of it."""
+
+    return_id: str
+    goods: tuple[Goods, ...]
+
+
+class ReturnCancelled(_Fact, frozen=True, tag="return_cancelled"):
+    """Nothing of a return will come that is not here yet."""
+
+    return_id: str
 
 
 class Approved(_Fact, frozen=True, tag="approved"):
@@ -282,7 +351,13 @@ Fact = (
     | OrderCancelled
     | RefundRequested
     | LinesUnavailable
+    | LinesCancelled
+    | RefundMade
+    | ReturnAuthorized
+    | ReturnShipped
     | ReturnReceived
+    | ReturnInspected
+    | ReturnCancelled
     | Approved
     | Rejected
     | CaseMoved

@@ -28,7 +28,7 @@ from amends.core.requests import (
     PlatformFee,
 )
 from amends.engine.vault import read_key
-from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, PROVIDERS
+from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, OUTLETS, PROVIDERS
 from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
@@ -329,12 +329,13 @@ def _beside(folder: Path, value: Any) -> Any:
 
 def _connection(name: str, values: Any) -> ConnectionConfig:
     where = f"[connections.{name}]"
+    parties = {**OUTLETS, **HEARING}
+    choice = ", ".join(sorted(parties))
     if not isinstance(values, dict) or not isinstance(values.get("gateway"), str):
-        raise ConfigError(f'{where} needs gateway = "…"; one of {", ".join(sorted(HEARING))}.')
-    gateway = HEARING.get(values["gateway"])
+        raise ConfigError(f'{where} needs gateway = "…"; one of {choice}.')
+    gateway = parties.get(values["gateway"])
     if gateway is None:
-        said, choice = values["gateway"], ", ".join(sorted(HEARING))
-        raise ConfigError(f"{where}: gateway {said!r} is unknown; one of {choice}.")
+        raise ConfigError(f"{where}: gateway {values['gateway']!r} is unknown; one of {choice}.")
     able = gateway.CAPABILITIES
     for key in values:
         if key not in (*_COMMON, *_SECRET_LISTS, *_of_gateway(able)):
@@ -343,7 +344,11 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
         name=name,
         gateway=able.name,
         base_url=str(values.get("base_url", "")).rstrip("/"),
-        values={key: _setting(where, key, values, key in able.secrets) for key in able.settings},
+        values={
+            key: _setting(where, key, values, key in able.secrets)
+            for key in (*able.settings, *(key for key in able.optional if key in values))
+        },
+        tables={key: _table(where, key, values[key]) for key in able.tables if key in values},
         webhook_secrets=_secret_list(where, values),
     )
     checks = CHECKS.get(able.name)
@@ -363,7 +368,8 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
 
 
 def _of_gateway(able: Capabilities) -> tuple[str, ...]:
-    return (*able.settings, "trust_anchors") if able.name in CERTIFIED else able.settings
+    own = (*able.settings, *able.optional, *able.tables)
+    return (*own, "trust_anchors") if able.name in CERTIFIED else own
 
 
 def _trust_anchors(where: str, values: Mapping[str, Any], settings: Settings) -> bytes:
@@ -389,6 +395,13 @@ def _whole(where: str, key: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ConfigError(f"{where}: {key} must be a whole number, 0 or more.")
     return value
+
+
+def _table(where: str, key: str, value: Any) -> dict[str, str]:
+    """A table of text. Raises ConfigError."""
+    if not isinstance(value, dict) or not all(isinstance(x, str) for x in value.values()):
+        raise ConfigError(f'{where}: {key} must be a table of text: {key} = {{ name = "…" }}.')
+    return {str(name): text for name, text in value.items()}
 
 
 def _setting(where: str, key: str, values: Mapping[str, Any], secret: bool) -> str:

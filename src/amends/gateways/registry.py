@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amends.gateways import adyen, mollie, paypal, standard, stripe
-from amends.gateways.spec import Certified, Checks, Hearing, Provider, SignsIn
+from amends.gateways.spec import Certified, Checks, Hearing, Inspects, Outlet, Provider, SignsIn
 
 PROVIDERS: Mapping[str, Provider] = {
     "adyen": adyen,
@@ -21,3 +21,7 @@ SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
 CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}
+
+OUTLETS: Mapping[str, Outlet] = {}
+
+INSPECTS: Mapping[str, Inspects] = {}

@@ -6,14 +6,15 @@ What a provider cannot do is absent from its `Capabilities`, not an empty functi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Protocol
+from collections.abc import Generator, Mapping
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from amends.core.decision import Arrival, Method
 from amends.core.effects import Intent
 from amends.core.facts import Addressed
+from amends.core.outlets import Telling
 from amends.core.parties import Split
 from amends.kernel.outcome import NotSent, Outcome
 from amends.kernel.time import Instant
@@ -33,7 +34,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     key_ttl: int = 0  # how long an idempotency key is kept
     requests_per_second: int = 0  # default of `rate`
     settings: tuple[str, ...] = ()  # required settings of a connection, by name
-    secrets: tuple[str, ...] = ()  # of these, the ones whose values are secret
+    secrets: tuple[str, ...] = ()  # of all settings, the ones whose values are secret
+    optional: tuple[str, ...] = ()  # settings that may be left out
+    tables: tuple[str, ...] = ()  # settings that are tables of text, which may be left out
+    takes: tuple[str, ...] = ()  # the kinds of tellings it is told (core.outlets.KINDS)
+    own_orders: bool = False  # ... only of orders that are its own
+    one_writer: bool = False  # it knows no idempotency: one telling at a time, in all processes
     decimals: Mapping[str, int] = {}  # of an amount there, per currency; none: as in ISO 4217
     multiple_of: Mapping[str, int] = {}  # amounts must be multiples, per currency
     methods: tuple[Method, ...] = ()  # what payment methods allow; the first that fits counts
@@ -48,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     base_url: str = ""
     values: Mapping[str, str] = {}
+    tables: Mapping[str, Mapping[str, str]] = {}
     webhook_secrets: tuple[str, ...] = ()
 
 
@@ -55,7 +62,7 @@ class Request(msgspec.Struct, frozen=True):
     """One HTTP request, complete. `from_message`: its address came in a message, not from the
     configuration, so it must lead out of our own network, by TLS."""
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
@@ -163,6 +170,34 @@ class Provider(Hearing, Protocol):
 
     def scrub(self, text: str) -> str:
         """`text` with this provider's secrets and card data blanked, for logs."""
+        ...
+
+
+Talk: TypeAlias = Generator[Request, "Response | Failure", Outcome]
+Inspection: TypeAlias = Generator[Request, "Response | Failure", tuple[str, ...]]
+
+
+class Outlet(Protocol):
+    """A party that is told what happened here: an ERP, a shop, a subscriber."""
+
+    CAPABILITIES: Capabilities
+
+    def talk(self, telling: Telling, settings: Settings, now: Instant) -> Talk:
+        """The conversation that tells it: each request that is yielded is sent, its answer comes
+        back in, and what is returned is the outcome, `Accepted.reference` the party's own name of
+        what was made. It is pure but for what it is answered, and may be broken off anywhere and
+        begun anew: what `telling.key` marks is looked for before it is made. Declined: no repeat
+        would help, a person must; the text is the party's own sentence. NotSent and Unknown:
+        again later. Never raises: what it cannot write or understand is an outcome."""
+        ...
+
+
+class Inspects(Protocol):
+    """A party whose settings can be held against what is there."""
+
+    def inspect(self, settings: Settings) -> Inspection:
+        """The conversation that does; what is returned are sentences, each what is wrong and what
+        to do about it. It changes nothing there. Never raises."""
         ...
 
 

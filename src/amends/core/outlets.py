@@ -1,0 +1,192 @@
+"""What others are told, as data: the ERP, the shop an order is from, whoever keeps stock or grants
+access, customers, and subscribers of events.
+
+Nothing of it is state of the order. A telling is decided with the change it tells of, stored in the
+same commit as a row (`deliveries`), and goes to one connection; those of one order to one
+connection go in the order of their numbers. A party may hear the same telling again after a crash:
+`key` marks what it leads to there, and is looked for before anything is made.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from amends.core.documents import Document
+from amends.kernel.time import Instant
+
+Disposition = Literal["restock", "quarantine", "refurbish", "write_off"]
+
+KINDS = (
+    "credit_note",
+    "refund_paid",
+    "refund_recorded",
+    "goods_returned",
+    "lines_released",
+    "access_changed",
+    "books",
+    "notice",
+    "event",
+)
+
+
+class _Tells(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="tells", kw_only=True):
+    """`key` is unique and the same over all tries. `order` is ours, `shop` the connection it is
+    from and `shop_order` its name there; `at` when it happened here."""
+
+    key: str
+    at: Instant
+    entity: str = "main"
+    order: str = ""
+    shop: str = ""
+    shop_order: str = ""
+
+
+class CreditNote(_Tells, frozen=True, tag="credit_note"):
+    """A document that gives revenue and tax back, or takes that back again (see its `kind`).
+    `number` is ours, "" where the ERP numbers it; `skus` by line id."""
+
+    document: Document
+    number: str = ""
+    skus: tuple[tuple[str, str], ...] = ()
+
+
+class RefundPaid(_Tells, frozen=True, tag="refund_paid"):
+    """`amount` of what the credit note `note` (its key) owes was paid from `account`, or came back
+    (`back`). `reference` is the provider's id of the refund."""
+
+    note: str
+    refund: str
+    amount: int
+    currency: str
+    account: str
+    reference: str = ""
+    back: bool = False
+
+
+class RefundedPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a refund gives back of a "line", "shipping" or "charge" of the shop's order; quantity
+    0: an amount, no units. `tax` is beside `net`."""
+
+    kind: Literal["line", "shipping", "charge", "other"]
+    id: str
+    quantity: int
+    net: int
+    tax: int = 0
+    sku: str = ""
+
+
+class PaidBack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One movement of a refund, at the provider or by other means."""
+
+    connection: str
+    psp_payment_id: str
+    psp_refund_id: str
+    amount: int
+    kind: str = "refund"
+
+
+class RefundRecorded(_Tells, frozen=True, tag="refund_recorded"):
+    """A refund was paid here, and the shop must know without paying it again."""
+
+    refund: str
+    amount: int
+    currency: str
+    reason: str
+    parts: tuple[RefundedPart, ...] = ()
+    paid: tuple[PaidBack, ...] = ()
+
+
+class Goods(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Units of one line, and what becomes of them where."""
+
+    line: str
+    sku: str
+    units: int
+    disposition: Disposition = "restock"
+    location: str = ""
+
+
+class GoodsReturned(_Tells, frozen=True, tag="goods_returned"):
+    """Goods are back, and this is what becomes of them."""
+
+    return_id: str
+    lines: tuple[Goods, ...]
+
+
+class LinesReleased(_Tells, frozen=True, tag="lines_released"):
+    """Units that never left and never will: a reservation ends, stock does not rise."""
+
+    lines: tuple[Goods, ...]
+
+
+class AccessChanged(_Tells, frozen=True, tag="access_changed"):
+    """Licences, files or seats of these lines are revoked with a refund, or `granted` again since
+    it failed."""
+
+    refund: str
+    lines: tuple[Goods, ...]
+    granted: bool = False
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """What a day adds to one account, debit positive; in minor units of the functional currency,
+    and in `currency` where that is another."""
+
+    account: str
+    functional: int
+    currency: str
+    amount: int
+
+
+class Books(_Tells, frozen=True, tag="books"):
+    """All that a legal entity's ledger booked on a day (YYYY-MM-DD), but for what credit notes and
+    their payments tell: balanced."""
+
+    day: str
+    currency: str
+    lines: tuple[Booked, ...]
+
+
+class Notice(_Tells, frozen=True, tag="notice"):
+    """A customer is told what became of a refund: by `what`, and by the refund's `reason` for the
+    tone. Who and where is looked up when it is sent (invariant I15)."""
+
+    customer: str
+    refund: str
+    what: str
+    reason: str
+    amount: int
+    currency: str
+    expected: tuple[str, ...] = ()
+
+
+class Happened(_Tells, frozen=True, tag="event"):
+    """Something subscribers may want to know. `type` is what they subscribe to, `body` the
+    JSON that is signed and sent as it is."""
+
+    type: str
+    body: str
+
+
+Telling = (
+    CreditNote
+    | RefundPaid
+    | RefundRecorded
+    | GoodsReturned
+    | LinesReleased
+    | AccessChanged
+    | Books
+    | Notice
+    | Happened
+)
+
+
+def kind_of(telling: Telling) -> str:
+    """One of KINDS."""
+    return str(telling.__struct_config__.tag)
+
+
+encode_telling = msgspec.json.Encoder().encode
+decode_telling = msgspec.json.Decoder(Telling).decode
