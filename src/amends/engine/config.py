@@ -29,7 +29,7 @@ from amends.core.requests import (
 )
 from amends.engine.vault import read_key
 from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, OUTLETS, PROVIDERS
-from amends.gateways.spec import Capabilities, Settings
+from amends.gateways.spec import Capabilities, Hearing, Outlet, Settings
 from amends.kernel.currency import known
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 
@@ -329,7 +329,7 @@ def _beside(folder: Path, value: Any) -> Any:
 
 def _connection(name: str, values: Any) -> ConnectionConfig:
     where = f"[connections.{name}]"
-    parties = {**OUTLETS, **HEARING}
+    parties: dict[str, Outlet | Hearing] = {**OUTLETS, **HEARING}
     choice = ", ".join(sorted(parties))
     if not isinstance(values, dict) or not isinstance(values.get("gateway"), str):
         raise ConfigError(f'{where} needs gateway = "…"; one of {choice}.')
