@@ -16,6 +16,7 @@ from amends.core import (
     asks,
     caps,
     cases,
+    checkouts,
     claims,
     fallback,
     heard,
@@ -25,6 +26,7 @@ from amends.core import (
     reckoned,
     shopnews,
     small,
+    tidings,
     writeoffs,
 )
 from amends.core.decision import Ctx, Decision
@@ -63,7 +65,7 @@ from amends.core.facts import (
     WrittenOff,
 )
 from amends.core.order import Order
-from amends.core.orders import first_version, report_order
+from amends.core.orders import first_version
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
@@ -71,7 +73,7 @@ from amends.core.work import Work
 from amends.kernel.check import invariant
 
 HANDLERS: dict[type, Callable[[Work, Any], None]] = {
-    OrderReported: report_order,
+    OrderReported: checkouts.report_order,
     OrderCancelled: asks.order_cancelled,
     RefundRequested: asks.request_refund,
     LinesUnavailable: asks.lines_unavailable,
@@ -88,7 +90,7 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     Canceled: answers.cancel,
     Retried: answers.retry,
     PaidOutside: payouts.paid_outside,
-    EffectDue: news.effect_due,
+    EffectDue: checkouts.effect_due,
     Answered: news.answered,
     LookedUp: news.looked_up,
     RefundReported: heard.refund_reported,
@@ -118,12 +120,14 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
     try:
         _check_owner(start, recorded)
         HANDLERS[type(recorded.fact)](work, recorded.fact)
+        checkouts.late(work, start)
         small.pay_out(work)
         shopnews.explain(work)
         claims.explain_others(work)
         reckoned.tell_if_built_on(work, start)
         fallback.start_due(work)
         caps.settle(work)
+        tidings.tell(work, start)
     except Refused as refused:
         if order is None:
             raise

@@ -90,6 +90,7 @@ class Line(_Part, frozen=True):
     period: Period | None = None  # what it was paid for, where that is time
     cost: int = 0  # of all its units to the merchant, in the functional currency
     category: str = ""
+    access: bool = False  # a licence, a file or a seat: it ends with its refund
 
 
 class Shipping(_Part, frozen=True):
@@ -417,6 +418,7 @@ class Order(_Part, frozen=True):
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
     receipts: tuple[Receipt, ...] = ()
+    expires_at: Instant = 0  # of a checkout that nobody has completed yet
     returns: tuple[Return, ...] = ()
     cancelled_lines: tuple[Cancelled, ...] = ()
     shop_refunds: tuple[ShopRefund, ...] = ()

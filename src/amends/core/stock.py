@@ -203,16 +203,17 @@ def _sum(lines: Iterable[tuple[str, int]]) -> Counter[str]:
 
 
 def shipped(order: Order) -> dict[str, int]:
-    """Units that left, by line: as the shop says it, else all that it could deliver."""
-    if all(line.fulfilled for line in order.lines):
-        return {line.id: line.fulfilled for line in order.lines}
+    """Units that left, by line: as the shop says it, else all that it could deliver. Of access
+    nothing does."""
     short = Counter[str]()
     for refund in order.refunds:
         if refund.reason == "out_of_stock" and counts(refund):
             short.update(refund.breakdown.units)
     never = {one.line: one.units - one.back for one in order.cancelled_lines}
     return {
-        line.id: line.fulfilled or line.quantity - max(short[line.id], never.get(line.id, 0))
+        line.id: 0
+        if line.access
+        else line.fulfilled or line.quantity - max(short[line.id], never.get(line.id, 0))
         for line in order.lines
     }
 
