@@ -6,7 +6,7 @@ day, in sums (`Books`): everything that was booked less what stands in `booked` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -109,7 +109,7 @@ def _booked(entry: Entry, posting: Posting) -> Booked:
     return Booked(posting.account, posting.functional, entry.currency, posting.amount)
 
 
-def booked_of(tellings: Iterator[Telling]) -> Iterator[Booked]:
+def booked_of(tellings: Iterable[Telling]) -> Iterator[Booked]:
     """What these stand for, of the books of their day."""
     for telling in tellings:
         if isinstance(telling, CreditNote | RefundPaid):

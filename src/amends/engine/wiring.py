@@ -21,6 +21,7 @@ from amends.engine.board import Board, read_board, read_shops, reckon_shops
 from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig, amounts
+from amends.engine.daybooks import tell_days
 from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.drift import Drift, drifted
 from amends.engine.http import HttpTransport, Transport
@@ -89,6 +90,8 @@ class Engine:
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
         )
         self.sweeper.learn_usual = self.learn_usual
+        if any("books" in outlet.takes for outlet in self._outlets):
+            self.sweeper.tell_days = self.tell_days
         if config.ledger.credit_note_issuer == "amends":
             self.sweeper.series = config.ledger.credit_note_series
         self.deliverer = Deliverer(
@@ -136,6 +139,12 @@ class Engine:
     async def learn_drift(self) -> None:
         """Whether what is judged has moved from what the model was made of."""
         self.drift = await drifted(self.store, self.clock.now())
+
+    async def tell_days(self) -> None:
+        """ERPs are told what was booked on days that are over."""
+        functional, now = self.config.ledger.functional_currency, self.clock.now()
+        if await tell_days(self.store, self._outlets, functional, now):
+            self.outbox.wake()
 
     async def learn_usual(self) -> None:
         """What a server learns anew each hour."""
