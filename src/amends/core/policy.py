@@ -25,6 +25,7 @@ from amends.core.conditions import (
     BadCondition,
     Condition,
     compiled,
+    flat,
     holds,
 )
 from amends.core.fields import GUESSES, TYPES, Value
@@ -136,25 +137,18 @@ class BadPolicy(Exception):
 
 
 class Table:
-    """A checked document with its conditions compiled; `fields` are those that they read, by
-    group."""
+    """A checked document with its conditions compiled; `fields` are those that they read, each
+    with what it is called there."""
 
     def __init__(self, document: Document, conditions: tuple[Condition, ...]) -> None:
         self.document = document
         self.rows = tuple(zip(document.rows, conditions, strict=True))
-        self.fields: dict[str, tuple[tuple[str, str], ...]] = {}
-        for name in sorted({name for condition in conditions for name in condition.fields}):
-            group, _, rest = name.partition(".")
-            self.fields[group] = (*self.fields.get(group, ()), (rest, name))
+        read = {name for condition in conditions for name in condition.fields}
+        self.fields = tuple([(flat(name), name) for name in sorted(read)])
 
     def context(self, values: Mapping[str, Value]) -> cel.Context:
         """What the conditions see: the fields that some of them read, and no other."""
-        return cel.Context(
-            {
-                group: {rest: values[name] for rest, name in names}
-                for group, names in self.fields.items()
-            }
-        )
+        return cel.Context({called: values[name] for called, name in self.fields})
 
 
 class Policy(msgspec.Struct, frozen=True):
