@@ -249,7 +249,8 @@ def _tenders(body: Json, coin: _Coin, settings: Settings) -> list[Json]:
     if isinstance(body.get("transactions"), list):
         return _by_transactions(shops.objects(body, "transactions"), coin.code, settings)
     status = text(body, "financial_status")
-    names = [n for n in body.get("payment_gateway_names") or () if isinstance(n, str)]
+    told = body.get("payment_gateway_names")
+    names = [n for n in told if isinstance(n, str)] if isinstance(told, list) else []
     if status in _UNPAID or not names:
         return []
     # Which payment it was is not in the message: it stays unnamed, and the order says so.

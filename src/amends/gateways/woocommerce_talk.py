@@ -73,14 +73,15 @@ def _told(telling: _Documents, settings: Settings) -> Talk:
         documents = _goods(telling, order, back)
     made = name
     for part, document in documents.items():
-        made = _found(telling, order, part)
-        if not made and document is not None:
+        if there := _found(telling, order, part):
+            made = there
+        elif document is not None:
             note = {"reason": shops.note_of(telling, part), "api_refund": False}
             refund = yield from _ask("POST", f"/orders/{name}/refunds", note | document, settings)
             made = shops.shop_id(refund, "id") if isinstance(refund, dict) else ""
             if not made:
                 return Unknown("WooCommerce names no refund", alert=True)
-    return Accepted(reference=made or name)
+    return Accepted(reference=made)
 
 
 def _found(telling: _Documents, order: Json, part: str) -> str:
