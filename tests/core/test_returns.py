@@ -201,3 +201,15 @@ def test_units_are_conserved_whatever_comes_in_whatever_order(steps: list[tuple]
         assert here["1"] <= shipped(order)["1"] or order.cancelled_lines
         assert 0 <= desk.balance("inventory") <= 1000
         assert sum(r.breakdown.units["1"] for r in order.refunds if r.stage != "declined") <= 3
+
+
+def test_goods_that_are_named_by_their_sku_are_of_the_lines_that_have_it() -> None:
+    other = replace(COSTED, id="2", quantity=1, total=3200, fulfilled=1, cost=400, taxes=())
+    desk = desk_of(replace(COSTED, fulfilled=2), other)
+    desk.tell(ReturnReceived((LinePick("TEA", 3),), "r1", inspect=True))
+    assert held(desk.order) == Counter({"1": 2, "2": 1})
+    desk.tell(ReturnInspected("r1", (Goods("", "TEA", 2, "write_off"), Goods("2", "", 1))))
+    moved = [(m.goods.line, m.goods.units, m.goods.disposition) for m in desk.moved]
+    assert moved == [("2", 1, "restock"), ("1", 2, "write_off")]
+    desk.tell(ReturnReceived((LinePick("COFFEE", 1),), "r2"))
+    assert desk.raised() == ["returned_beyond_shipped"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,7 +25,7 @@ from amends.core.fields import NAMES
 from amends.core.heard import payment_of
 from amends.core.history import Draw, Judged
 from amends.core.holds import reserve
-from amends.core.left import paid_by_fallback, still_owed, taken_over, unclaimed
+from amends.core.left import left_over, paid_by_fallback, still_owed, taken_over, unclaimed
 from amends.core.order import (
     Leg,
     Order,
@@ -40,7 +40,7 @@ from amends.core.outside import method_of, pay, set_apart
 from amends.core.policy import Outcome, Row, Seen, judge
 from amends.core.quote import Portion, Quote, basis_of, changed, compute
 from amends.core.reasons import Reason, Refusal, Refused
-from amends.core.requests import RefundIn
+from amends.core.requests import LinePick, RefundIn
 from amends.core.reviews import RECEIPT_FOR, REVIEW_FOR, set_deadline, tell_requested
 from amends.core.risk import Features, texts
 from amends.core.seen import goods_state, seen
@@ -476,8 +476,20 @@ def drop_all(work: Work, refund: Refund) -> None:
 
 def lines_unavailable(work: Work, fact: LinesUnavailable) -> None:
     """What cannot be delivered is made good at once (edge 21)."""
-    work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in fact.lines])
-    request_or_say(work, RefundRequested(RefundIn(reason="out_of_stock", lines=fact.lines)))
+    lines = (*fact.lines, *_unsent(work.order, fact.skus))
+    work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in lines])
+    if lines:  # without one it would be a request for all that is left
+        request_or_say(work, RefundRequested(RefundIn(reason="out_of_stock", lines=lines)))
+
+
+def _unsent(order: Order, skus: Sequence[str]) -> Iterator[LinePick]:
+    """Units of these SKUs that have not left and were not given back; what was, is taken to be of
+    those first."""
+    left = left_over(order).lines
+    for line in (line for line in order.lines if line.sku and line.sku in skus):
+        units = left[line.id].quantity - line.fulfilled
+        if units > 0:
+            yield LinePick(line.id, units)
 
 
 def order_cancelled(work: Work, fact: OrderCancelled) -> None:

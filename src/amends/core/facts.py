@@ -72,9 +72,11 @@ class RefundRequested(_Fact, frozen=True, tag="refund_requested"):
 
 
 class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):
-    """The shop cannot deliver these units: make them good."""
+    """The shop cannot deliver these units, nor any of these SKUs that has not left yet: make them
+    good."""
 
-    lines: tuple[LinePick, ...]
+    lines: tuple[LinePick, ...] = ()
+    skus: tuple[str, ...] = ()
 
 
 class CancelledLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,8 +134,8 @@ class ReturnShipped(_Fact, frozen=True, tag="return_shipped"):
 
 class ReturnReceived(_Fact, frozen=True, tag="return_received"):
     """Goods came back. One `return_id` is taken up once; without one, each report is. `lines` are
-    units by line; none: all that was authorized. `inspect`: somebody is to look at them before
-    they count as stock."""
+    units by line, or by SKU where who tells knows no more; none: all that was authorized.
+    `inspect`: somebody is to look at them before they count as stock."""
 
     lines: tuple[LinePick, ...] = ()
     return_id: str = ""

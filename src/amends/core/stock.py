@@ -32,9 +32,14 @@ def return_received(work: Work, fact: ReturnReceived) -> None:
     order = work.order
     if fact.return_id and any(receipt.id == fact.return_id for receipt in order.receipts):
         return
-    picks = fact.lines or _authorized(order, fact.return_id)
-    back = received(order)
-    taken = _taken(picks, {n: units - back[n] for n, units in shipped(order).items()})
+    here = received(order)
+    room = {name: units - here[name] for name, units in shipped(order).items()}
+    picks = [
+        LinePick(name, units)
+        for pick in fact.lines or _authorized(order, fact.return_id)
+        for name, units in _by_line(order, pick.id, pick.quantity, room)
+    ]
+    taken = _taken(picks, room)
     held = fact.inspect or _to_inspect(order, taken)
     lines = tuple((name, units, 0) for name, units in taken.items())
     waiting = tuple(taken.items()) if held else ()
@@ -58,22 +63,42 @@ def return_inspected(work: Work, fact: ReturnInspected) -> None:
     at = next((n for n, one in enumerate(receipts) if one.id == fact.return_id), None)
     if at is None:
         raise Refused(Reason.UNKNOWN_RETURN, return_id=fact.return_id)
-    held, wanted = Counter(dict(receipts[at].held)), Counter[str]()
-    for goods in fact.goods:
-        wanted[goods.line] += goods.units
-    if short := wanted - held:
-        name = next(iter(short))
-        detail = f"{held[name]} units of line {name!r} wait to be looked at, not {wanted[name]}."
-        raise Refused(Reason.EXCEEDS_QUANTITY, detail, line=name, remaining_quantity=held[name])
-    rest = tuple((held - wanted).items())
-    work.change(receipts=_with(receipts, at, replace(receipts[at], held=rest)))
+    waiting, wanted = Counter(dict(receipts[at].held)), Counter[str]()
     skus = {line.id: line.sku for line in work.order.lines}
-    place(work, at, [replace(goods, sku=skus.get(goods.line, "")) for goods in fact.goods])
+    goods: list[Goods] = []
+    for one in fact.goods:
+        room = waiting - wanted
+        for name, units in _by_line(work.order, one.line or one.sku, one.units, room):
+            goods.append(replace(one, line=name, sku=skus.get(name, ""), units=units))
+            wanted[name] += units
+    if short := wanted - waiting:
+        name = next(iter(short))
+        detail = f"{waiting[name]} units of line {name!r} wait to be looked at, not {wanted[name]}."
+        raise Refused(Reason.EXCEEDS_QUANTITY, detail, line=name, remaining_quantity=waiting[name])
+    rest = tuple((waiting - wanted).items())
+    work.change(receipts=_with(receipts, at, replace(receipts[at], held=rest)))
+    place(work, at, goods)
     work.event(
         "return.inspected",
         return_id=fact.return_id,
-        goods=[[g.line, g.units, g.disposition, g.location] for g in fact.goods],
+        goods=[[g.line, g.units, g.disposition, g.location] for g in goods],
     )
+
+
+def _by_line(order: Order, name: str, units: int, room: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Units of a line; or, by an SKU, of the lines that have it, as far as there is room: what is
+    beyond that is of the last."""
+    if any(line.id == name for line in order.lines):
+        return [(name, units)]
+    found: list[tuple[str, int]] = []
+    for line in (line for line in order.lines if name and line.sku == name):
+        step = max(0, min(units, room.get(line.id, 0)))
+        found.append((line.id, step))
+        units -= step
+    if not found:
+        return [(name, units)]
+    found[-1] = (found[-1][0], found[-1][1] + units)
+    return [(line, n) for line, n in found if n]
 
 
 def booked_by_shop(work: Work, lines: Sequence[tuple[str, int]]) -> None:

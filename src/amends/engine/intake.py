@@ -20,7 +20,7 @@ from amends.engine.asks import Ask, Told
 from amends.engine.certificates import CertificateAway
 from amends.engine.config import ConnectionConfig
 from amends.engine.wiring import Engine
-from amends.gateways.registry import CERTIFIED, HEARING, PROVIDERS
+from amends.gateways.registry import CERTIFIED, HEARING, PINGS, PROVIDERS
 from amends.gateways.spec import Genuine, Message, NotGenuine, Settings, Unreadable
 from amends.store.spec import Inbound, NoteText, Person
 
@@ -32,6 +32,9 @@ async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[
     if known is None:
         raise Refused(Reason.UNKNOWN_CONNECTION)
     settings = known.settings
+    pings = PINGS.get(settings.gateway)
+    if pings is not None and pings.ping(raw, headers):
+        return Told()  # nothing is believed and nothing stored
     verdict = await _verify(engine, known, raw, headers)
     if isinstance(verdict, NotGenuine):
         raise Refused(Reason.SIGNATURE_INVALID, f"Signature refused: {verdict.reason}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, mollie, paypal, standard, stripe
+from amends.gateways import adyen, mollie, paypal, shopify, standard, stripe, woocommerce
 from amends.gateways.spec import (
     Capabilities,
     Certified,
@@ -12,6 +12,7 @@ from amends.gateways.spec import (
     Hearing,
     Inspects,
     Outlet,
+    Pings,
     Provider,
     SignsIn,
 )
@@ -23,7 +24,14 @@ PROVIDERS: Mapping[str, Provider] = {
     "stripe": stripe,
 }
 
-HEARING: Mapping[str, Hearing] = {**PROVIDERS, "standard": standard}
+HEARING: Mapping[str, Hearing] = {
+    **PROVIDERS,
+    "shopify": shopify,
+    "standard": standard,
+    "woocommerce": woocommerce,
+}
+
+PINGS: Mapping[str, Pings] = {"woocommerce": woocommerce}
 
 SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
@@ -31,7 +39,7 @@ CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
 CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}
 
-OUTLETS: Mapping[str, Outlet] = {}
+OUTLETS: Mapping[str, Outlet] = {"shopify": shopify, "woocommerce": woocommerce}
 
 CAPABILITIES: Mapping[str, Capabilities] = {
     **{name: party.CAPABILITIES for name, party in OUTLETS.items()},

@@ -201,6 +201,14 @@ class Inspects(Protocol):
         ...
 
 
+class Pings(Protocol):
+    """A party that tries an address once, unsigned, before it sends anything to it."""
+
+    def ping(self, raw: bytes, headers: Mapping[str, str]) -> bool:
+        """Whether this is that try: it says nothing, and is answered 200. Never raises."""
+        ...
+
+
 class SignsIn(Protocol):
     """A provider whose requests carry a token from a login of its own.
 
