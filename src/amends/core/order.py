@@ -310,6 +310,14 @@ class Case(_Part, frozen=True):
 NO_CASE = Case()
 
 
+class Noted(_Part, frozen=True):
+    """A credit note that an outlet was told of, by its key: what it owes, and was paid."""
+
+    key: str
+    owed: int
+    paid: int = 0
+
+
 class Refund(_Part, frozen=True):
     """A request to give money back, and its legs.
 
@@ -353,6 +361,8 @@ class Refund(_Part, frozen=True):
     draws: tuple[Draw, ...] = ()  # of caps, where all of it is paid
     drew: tuple[Draw, ...] = ()  # ... and as far as it may pay or has paid
     case: Case | None = None
+    notes_told: tuple[Noted, ...] = ()
+    told: tuple[str, ...] = ()  # what others were told of it that is told once
 
 
 class Dispute(_Part, frozen=True):
@@ -419,6 +429,7 @@ class Order(_Part, frozen=True):
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
     receipts: tuple[Receipt, ...] = ()
+    told: int = 0  # tellings to outlets so far; the last one's number
     customer_since: Instant = 0  # when the customer's account was made, 0: not known
     signals: Signals = NO_SIGNALS
     delivery: Delivery = NO_DELIVERY

@@ -28,8 +28,8 @@ from amends.core.requests import (
     PlatformFee,
 )
 from amends.engine.vault import read_key
-from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, OUTLETS, PROVIDERS
-from amends.gateways.spec import Capabilities, Hearing, Outlet, Settings
+from amends.gateways.registry import CAPABILITIES, CERTIFIED, CHECKS, PROVIDERS
+from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
 
@@ -329,14 +329,12 @@ def _beside(folder: Path, value: Any) -> Any:
 
 def _connection(name: str, values: Any) -> ConnectionConfig:
     where = f"[connections.{name}]"
-    parties: dict[str, Outlet | Hearing] = {**OUTLETS, **HEARING}
-    choice = ", ".join(sorted(parties))
+    choice = ", ".join(sorted(CAPABILITIES))
     if not isinstance(values, dict) or not isinstance(values.get("gateway"), str):
         raise ConfigError(f'{where} needs gateway = "…"; one of {choice}.')
-    gateway = parties.get(values["gateway"])
-    if gateway is None:
+    able = CAPABILITIES.get(values["gateway"])
+    if able is None:
         raise ConfigError(f"{where}: gateway {values['gateway']!r} is unknown; one of {choice}.")
-    able = gateway.CAPABILITIES
     for key in values:
         if key not in (*_COMMON, *_SECRET_LISTS, *_of_gateway(able)):
             raise ConfigError(f"{where}: {key!r} is not a setting of gateway {able.name!r}.")

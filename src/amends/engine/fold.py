@@ -207,6 +207,8 @@ class Fold:
         for (_, _), (effect, lease) in self.batch.effects.items():
             if lease is None:
                 self.world.scheduled(effect.due)
+        if self.batch.tells:
+            self.world.told({tell.connection for tell in self.batch.tells})
         for connection in self._spare:
             self.world.give_back(connection)
         for tell in self._results:
@@ -418,6 +420,8 @@ class Fold:
         batch.events += decision.events
         batch.entries += decision.entries
         batch.documents += decision.documents
+        batch.tells += decision.tells
+        batch.moved += decision.moved
         if decision.beside is not NOTHING:
             self._take_beside(decision.beside)
         for effect in decision.effects:

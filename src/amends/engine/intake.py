@@ -68,7 +68,9 @@ async def _verify(
     settings, now = connection.settings, engine.clock.now()
     certified = CERTIFIED.get(settings.gateway)
     if certified is None:
-        gateway = HEARING[settings.gateway]
+        gateway = HEARING.get(settings.gateway)
+        if gateway is None:
+            return NotGenuine("this connection sends no webhooks")
         return gateway.verify(raw, headers, settings.webhook_secrets, now)
     url = certified.certificate_url(headers, settings)
     try:

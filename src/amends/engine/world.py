@@ -66,6 +66,10 @@ class World(Protocol):
         """Told after the commit: what changed, for those who wait for an end state."""
         ...
 
+    def told(self, connections: Iterable[str]) -> None:
+        """Told after the commit: these are to be told something."""
+        ...
+
     def scheduled(self, due: Instant) -> None:
         """An effect nobody holds is due then."""
         ...

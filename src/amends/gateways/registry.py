@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amends.gateways import adyen, mollie, paypal, standard, stripe
-from amends.gateways.spec import Certified, Checks, Hearing, Inspects, Outlet, Provider, SignsIn
+from amends.gateways.spec import (
+    Capabilities,
+    Certified,
+    Checks,
+    Hearing,
+    Inspects,
+    Outlet,
+    Provider,
+    SignsIn,
+)
 
 PROVIDERS: Mapping[str, Provider] = {
     "adyen": adyen,
@@ -23,5 +32,10 @@ CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}
 
 OUTLETS: Mapping[str, Outlet] = {}
+
+CAPABILITIES: Mapping[str, Capabilities] = {
+    **{name: party.CAPABILITIES for name, party in OUTLETS.items()},
+    **{name: party.CAPABILITIES for name, party in HEARING.items()},
+}
 
 INSPECTS: Mapping[str, Inspects] = {}
