@@ -23,6 +23,7 @@ from amends.core import (
     payouts,
     receipts,
     reckoned,
+    shopnews,
     small,
     writeoffs,
 )
@@ -36,6 +37,7 @@ from amends.core.facts import (
     DisputeReported,
     EffectDue,
     FraudWarned,
+    LinesCancelled,
     LinesUnavailable,
     LookedUp,
     OrderCancelled,
@@ -44,12 +46,17 @@ from amends.core.facts import (
     PaymentReported,
     PaymentToRead,
     Recorded,
+    RefundMade,
     RefundReported,
     RefundRequested,
     Rejected,
     ReleaseReported,
     Retried,
+    ReturnAuthorized,
+    ReturnCancelled,
+    ReturnInspected,
     ReturnReceived,
+    ReturnShipped,
     ReversalReported,
     Unparked,
     WriteOffReversed,
@@ -68,7 +75,13 @@ HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderCancelled: asks.order_cancelled,
     RefundRequested: asks.request_refund,
     LinesUnavailable: asks.lines_unavailable,
+    LinesCancelled: shopnews.lines_cancelled,
+    RefundMade: shopnews.refund_made,
+    ReturnAuthorized: receipts.return_authorized,
+    ReturnShipped: receipts.return_shipped,
     ReturnReceived: receipts.return_received,
+    ReturnInspected: receipts.return_inspected,
+    ReturnCancelled: receipts.return_cancelled,
     Approved: answers.approve,
     Rejected: answers.reject,
     CaseMoved: cases.move,
@@ -106,6 +119,7 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
         _check_owner(start, recorded)
         HANDLERS[type(recorded.fact)](work, recorded.fact)
         small.pay_out(work)
+        shopnews.explain(work)
         claims.explain_others(work)
         reckoned.tell_if_built_on(work, start)
         fallback.start_due(work)

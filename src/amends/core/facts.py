@@ -68,6 +68,7 @@ class RefundRequested(_Fact, frozen=True, tag="refund_requested"):
     note_id: str = ""
     note_hash: str = ""
     quote_basis: Basis | None = None
+    question: str = ""  # why a person looks whatever the policy says, "" for no reason
 
 
 class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):
@@ -131,10 +132,12 @@ class ReturnShipped(_Fact, frozen=True, tag="return_shipped"):
 
 class ReturnReceived(_Fact, frozen=True, tag="return_received"):
     """Goods came back. One `return_id` is taken up once; without one, each report is. `lines` are
-    units by line; none: all that was authorized."""
+    units by line; none: all that was authorized. `inspect`: somebody is to look at them before
+    they count as stock."""
 
     lines: tuple[LinePick, ...] = ()
     return_id: str = ""
+    inspect: bool = False
 
 
 class ReturnInspected(_Fact, frozen=True, tag="return_inspected"):

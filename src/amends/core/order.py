@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from amends.core.goods import Cancelled, Noted, Receipt, Return, ShopRefund
 from amends.core.history import Draw
 from amends.core.parties import Party, Seller
 from amends.core.period import Period
@@ -310,14 +311,6 @@ class Case(_Part, frozen=True):
 NO_CASE = Case()
 
 
-class Noted(_Part, frozen=True):
-    """A credit note that an outlet was told of, by its key: what it owes, and was paid."""
-
-    key: str
-    owed: int
-    paid: int = 0
-
-
 class Refund(_Part, frozen=True):
     """A request to give money back, and its legs.
 
@@ -355,6 +348,8 @@ class Refund(_Part, frozen=True):
     claim_of: Breakdown | None = None  # what is claimed, where that is not in proportion
     instead_of: str = ""  # the larger one that a person cut to this
     awaits: bool = False  # in review only until the goods are back
+    by_shop: bool = False  # its shop told which lines it is for
+    awaits_for: Literal["", "shipment", "inspection"] = ""  # ... or so far, "": received
     returnless: bool = False  # nothing is to come back
     approver: str = ""  # the role that may approve it at least
     second_person: bool = False  # ... and not whoever asked (I11)
@@ -386,13 +381,6 @@ class Dispute(_Part, frozen=True):
     settled: Settled | None = None
     fee: tuple[int, int] = (0, 0)  # as a leg's
     fee_currency: str = ""
-
-
-class Receipt(_Part, frozen=True):
-    """Goods that came back: units by line, as far as they had been shipped, and their cost."""
-
-    id: str
-    lines: tuple[tuple[str, int, int], ...]
 
 
 class Order(_Part, frozen=True):
@@ -429,6 +417,10 @@ class Order(_Part, frozen=True):
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
     receipts: tuple[Receipt, ...] = ()
+    returns: tuple[Return, ...] = ()
+    cancelled_lines: tuple[Cancelled, ...] = ()
+    shop_refunds: tuple[ShopRefund, ...] = ()
+    moves: int = 0  # of stock, so far; the last one's number
     told: int = 0  # tellings to outlets so far; the last one's number
     customer_since: Instant = 0  # when the customer's account was made, 0: not known
     signals: Signals = NO_SIGNALS

@@ -59,7 +59,8 @@ class Row(_Part, frozen=True):
     """One row: `when` it applies, what follows, the reason as a code and as a sentence for the
     customer.
 
-    Of an approval: `returnless`, the goods stay; `wait_for_receipt`, it leaves once they are back;
+    Of an approval: `returnless`, the goods stay; `wait_for`, it leaves once they are so far back: a
+    carrier has them, they are here, somebody has looked at them (`wait_for_receipt`: "receipt");
     `store_credit_first`, as store credit where the customer's consent is recorded, else a person
     asks for it; `caps` it draws on. Of an approval or review: `partial_bp`, only so much of it
     (1/10,000) is given back; `restocking_bp` of the goods and `fee`, an amount by currency, are
@@ -74,6 +75,7 @@ class Row(_Part, frozen=True):
     says: Says = ""
     returnless: bool = False
     wait_for_receipt: bool = False
+    wait_for: Literal["", "shipment", "receipt", "inspection"] = ""
     store_credit_first: bool = False
     partial_bp: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
     restocking_bp: Annotated[int, Meta(ge=0, le=9_999)] = 0
@@ -81,6 +83,16 @@ class Row(_Part, frozen=True):
     approver: Role | None = None
     second_person: bool = False
     caps: Annotated[tuple[RowId, ...], Meta(max_length=5)] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it leaves only once the goods are back, as far as that is."""
+        return self.wait_for_receipt or bool(self.wait_for)
+
+    @property
+    def so_far(self) -> Literal["", "shipment", "inspection"]:
+        """How far, where that is not their receipt."""
+        return "" if self.wait_for == "receipt" else self.wait_for
 
 
 CapOf = Literal["customer", "card", "address", "device", "requester", "everybody"]
@@ -204,7 +216,7 @@ def _shape(document: Document) -> Iterator[Fault]:
             yield Fault(f"/caps/{name}", "A cap needs an amount, a count, or both.")
 
 
-_APPROVING = ("returnless", "wait_for_receipt", "store_credit_first", "caps")
+_APPROVING = ("returnless", "wait_for_receipt", "wait_for", "store_credit_first", "caps")
 _PAYING = ("partial_bp", "restocking_bp", "fee")
 _REVIEWING = ("approver", "second_person")
 
@@ -221,7 +233,9 @@ def _row(document: Document, index: int, row: Row, condition: Condition) -> Iter
     for name in wrong:
         if getattr(row, name) != getattr(_PLAIN, name):
             yield Fault(f"{here}/{name}", f"A row that says {row.outcome} has no {name}.")
-    if row.returnless and row.wait_for_receipt:
+    if row.wait_for_receipt and row.wait_for:
+        yield Fault(f"{here}/wait_for", "Say wait_for alone; wait_for_receipt is its older name.")
+    if row.returnless and row.waits:
         yield Fault(f"{here}/returnless", "Goods either stay or are waited for, not both.")
     for name in row.caps:
         if name not in document.caps:
@@ -322,7 +336,7 @@ def judge(seen: Seen, policy: Policy) -> Ruled:
         outcome, says, code = "review", "", "granted_by_law"
     elif seen.house and outcome != "decline":
         outcome, rule, says, code = "review", seen.house, "", seen.house.replace("-", "_")
-    elif outcome == "approve" and row.wait_for_receipt and seen.values["goods.state"] == "not_said":
+    elif outcome == "approve" and row.waits and seen.values["goods.state"] == "not_said":
         outcome, says, code = "review", "", "goods_not_said"
     reasons = texts(seen.score)
     verdict = Verdict(

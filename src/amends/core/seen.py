@@ -15,7 +15,7 @@ from amends.core.quote import Portion, Quote
 from amends.core.requests import RefundIn
 from amends.core.risk import Features, features
 from amends.core.shares import Breakdown
-from amends.core.stock import shipped
+from amends.core.stock import back, shipped
 from amends.core.stops import stopped
 from amends.core.work import Work
 from amends.kernel.money import convert
@@ -30,8 +30,8 @@ def history_of(work: Work) -> History:
     return work.ctx.history.get(work.order.id, UNKNOWN)
 
 
-def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
-    """All of it, for a request and what it comes to."""
+def seen(work: Work, request: RefundIn, quote: Quote, question: str = "") -> tuple[Seen, Features]:
+    """All of it, for a request and what it comes to; `question` is why a person looks anyway."""
     order, history = work.order, history_of(work)
     amount = convert(quote.amount, order.rate)
     shop = work.ctx.shop(order.source.connection)
@@ -47,7 +47,8 @@ def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
         "risk.model": score.model,
         **_of_requester(actor),
     }
-    return Seen(values, score, _house(work, quote), request.statutory), risk
+    rule = _house(work, quote) or question.replace("_", "-")
+    return Seen(values, score, rule, request.statutory), risk
 
 
 def _house(work: Work, quote: Quote) -> str:
@@ -131,16 +132,17 @@ def _goods(order: Order, request: RefundIn, parts: Breakdown) -> str:
     return "not_said" if vague and request.reason in WITH_CUSTOMER else state
 
 
-def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "") -> str:
+def goods_state(
+    order: Order, reason: str, units: Mapping[str, int], of: str = "", so_far: str = ""
+) -> str:
     """Whether the units that a refund is for are back: "not_needed", "awaited", "part" or
     "received". Units that were never shipped are refunded first; of those that came back each
     counts for one refund, the earlier ones first, and for none whose goods stay with the customer.
-    `of`: the refund, where it is one of the order's: those after it are not counted."""
+    `of`: the refund, where it is one of the order's: those after it are not counted. `so_far`: what
+    counts as back (see stock.back)."""
     if reason not in WITH_CUSTOMER or not any(units.values()):
         return "not_needed"
-    sent, back = shipped(order), Counter[str]()
-    for receipt in order.receipts:
-        back.update({name: quantity for name, quantity, _ in receipt.lines})
+    sent, here = shipped(order), back(order, so_far)
     before, stays = Counter[str](), Counter[str]()
     for refund in order.refunds:
         if refund.id == of:
@@ -156,7 +158,7 @@ def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "
         owed_before = max(0, before[line.id] - never)
         needed = max(0, before[line.id] + asked - never) - owed_before
         wanted += needed
-        got += min(needed, max(0, back[line.id] - owed_before))
+        got += min(needed, max(0, here[line.id] - owed_before))
     if not wanted:
         return "not_needed"
     return "received" if got == wanted else "part" if got else "awaited"
@@ -165,7 +167,8 @@ def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "
 def awaits_return(order: Order, refund: Refund) -> bool:
     """Whether units of a refund are still to come back."""
     units = refund.breakdown.units
-    return goods_state(order, refund.reason, units, refund.id) in ("awaited", "part")
+    state = goods_state(order, refund.reason, units, refund.id, refund.awaits_for)
+    return state in ("awaited", "part")
 
 
 def _of_payment(work: Work, order: Order) -> dict[str, Value]:

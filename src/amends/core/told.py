@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from amends.core.documents import SETTLED, DueDocument
-from amends.core.order import Noted, Order
+from amends.core.goods import Noted
+from amends.core.order import Order
 from amends.core.outlets import Booked, CreditNote, RefundPaid, Telling
 from amends.core.postings import Entry, Posting
 from amends.kernel.money import share

@@ -27,6 +27,7 @@ STATUS: dict[Reason, int] = {
     Reason.UNKNOWN_PAYMENT: 404,
     Reason.UNKNOWN_REFUND: 404,
     Reason.UNKNOWN_QUOTE: 404,
+    Reason.UNKNOWN_RETURN: 404,
     Reason.UNKNOWN_CURRENCY: 422,
     Reason.OTHER_CURRENCY: 422,
     Reason.UNKNOWN_LINE: 404,

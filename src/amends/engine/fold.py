@@ -22,6 +22,7 @@ from amends.core.facts import (
     Addressed,
     EffectDue,
     Fact,
+    LinesCancelled,
     LinesUnavailable,
     OrderCancelled,
     OrderReported,
@@ -53,7 +54,7 @@ log = structlog.get_logger()
 
 
 # What a refund can be asked for by, so that its customer's history is read.
-ASKING = (RefundRequested, LinesUnavailable, OrderCancelled, Unparked)
+ASKING = (RefundRequested, LinesUnavailable, LinesCancelled, OrderCancelled, Unparked)
 
 
 class _Read(NamedTuple):
