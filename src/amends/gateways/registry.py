@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, mollie, paypal, standard, stripe
+from amends.gateways import adyen, mollie, paypal, standard, stripe, subscriber
 from amends.gateways.spec import (
     Capabilities,
     Certified,
@@ -29,9 +29,14 @@ SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
 CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
-CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}
+CHECKS: Mapping[str, Checks] = {
+    "adyen": adyen,
+    "mollie": mollie,
+    "paypal": paypal,
+    "webhook": subscriber,
+}
 
-OUTLETS: Mapping[str, Outlet] = {}
+OUTLETS: Mapping[str, Outlet] = {"webhook": subscriber}
 
 CAPABILITIES: Mapping[str, Capabilities] = {
     **{name: party.CAPABILITIES for name, party in OUTLETS.items()},
