@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, mollie, paypal, standard, stripe, subscriber
+from amends.gateways import adyen, mollie, paypal, smtp, standard, stripe, subscriber
 from amends.gateways.spec import (
     Capabilities,
     Certified,
@@ -33,6 +33,7 @@ CHECKS: Mapping[str, Checks] = {
     "adyen": adyen,
     "mollie": mollie,
     "paypal": paypal,
+    "smtp": smtp,
     "webhook": subscriber,
 }
 
@@ -40,6 +41,7 @@ OUTLETS: Mapping[str, Outlet] = {"webhook": subscriber}
 
 CAPABILITIES: Mapping[str, Capabilities] = {
     **{name: party.CAPABILITIES for name, party in OUTLETS.items()},
+    "smtp": smtp.CAPABILITIES,  # told by engine/mail.py: a mail is no request
     **{name: party.CAPABILITIES for name, party in HEARING.items()},
 }
 
