@@ -153,8 +153,10 @@ class Books(_Tells, frozen=True, tag="books"):
 
 
 class Notice(_Tells, frozen=True, tag="notice"):
-    """A customer is told what became of a refund: by `what`, and by the refund's `reason` for the
-    tone. Who and where is looked up when it is sent (invariant I15)."""
+    """A customer is told what became of a refund: by `what` (see notices.What), and by the refund's
+    `reason` for the tone. Who and where is looked up when it is sent (invariant I15). `items` are
+    units and titles of what it is for, `way` the kind of tender or the provider's name of the
+    payment method it goes back to, `reference` what the customer's bank finds it by."""
 
     customer: str
     refund: str
@@ -163,6 +165,9 @@ class Notice(_Tells, frozen=True, tag="notice"):
     amount: int
     currency: str
     expected: tuple[str, ...] = ()
+    items: tuple[tuple[int, str], ...] = ()
+    way: str = ""
+    reference: str = ""
 
 
 class Happened(_Tells, frozen=True, tag="event"):

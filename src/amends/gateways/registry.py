@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, mollie, paypal, shopify, standard, stripe, woocommerce
+from amends.gateways import (
+    adyen,
+    mollie,
+    paypal,
+    shopify,
+    smtp,
+    standard,
+    stripe,
+    subscriber,
+    tryton,
+    woocommerce,
+)
 from amends.gateways.spec import (
     Capabilities,
     Certified,
@@ -37,12 +48,24 @@ SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
 CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
-CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}
+CHECKS: Mapping[str, Checks] = {
+    "adyen": adyen,
+    "mollie": mollie,
+    "paypal": paypal,
+    "smtp": smtp,
+    "webhook": subscriber,
+}
 
-OUTLETS: Mapping[str, Outlet] = {"shopify": shopify, "woocommerce": woocommerce}
+OUTLETS: Mapping[str, Outlet] = {
+    "shopify": shopify,
+    "tryton": tryton,
+    "webhook": subscriber,
+    "woocommerce": woocommerce,
+}
 
 CAPABILITIES: Mapping[str, Capabilities] = {
     **{name: party.CAPABILITIES for name, party in OUTLETS.items()},
+    "smtp": smtp.CAPABILITIES,  # told by engine/mail.py: a mail is no request
     **{name: party.CAPABILITIES for name, party in HEARING.items()},
 }
 

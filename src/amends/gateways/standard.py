@@ -72,12 +72,14 @@ from amends.core.requests import (
 from amends.gateways.codecs import Json, Malformed, json_object, part, required_text, text
 from amends.gateways.signatures import (
     header,
-    hmac_sha256,
     recent,
     same,
     signed_seconds,
+    unbase64,
     usable,
-    wire_bytes,
+    webhook_key,
+    webhook_signature,
+    webhook_signed,
 )
 from amends.gateways.spec import (
     Capabilities,
@@ -94,7 +96,6 @@ __all__ = ["CAPABILITIES", "read", "verify"]
 
 CAPABILITIES = Capabilities(name="standard", provider=False)
 
-_SECRET_PREFIX = "whsec_"
 _PUBLIC_KEY_PREFIX = "whpk_"
 _OURS = "ord_"
 _REASONS: tuple[str, ...] = get_args(RefundReason)
@@ -119,7 +120,7 @@ def verify(
     seconds = signed_seconds(stamp)
     if seconds is None:
         return NotGenuine("webhook-timestamp is not a number")
-    signed = wire_bytes(f"{name}.{stamp}.") + raw
+    signed = webhook_signed(name, stamp, raw)
     signatures = [item.partition(",") for item in offered.split(" ")]
     checks = [
         _holds(version, signature, secret, signed)
@@ -135,16 +136,16 @@ def verify(
 
 def _holds(version: str, signature: str, secret: str, signed: bytes) -> bool:
     if version == "v1a" and secret.startswith(_PUBLIC_KEY_PREFIX):
-        return _ed25519_holds(signature, _decoded(secret.removeprefix(_PUBLIC_KEY_PREFIX)), signed)
+        return _ed25519_holds(signature, unbase64(secret.removeprefix(_PUBLIC_KEY_PREFIX)), signed)
     if version != "v1" or secret.startswith(_PUBLIC_KEY_PREFIX):
         return False
-    key = _decoded(secret.removeprefix(_SECRET_PREFIX))
+    key = webhook_key(secret)
     # As text, not decoded: several base64 texts stand for the same bytes, only one is the sender's.
-    return bool(key) and same(_base64(hmac_sha256(key, signed)), signature.rstrip("="))
+    return bool(key) and same(webhook_signature(key, signed).rstrip("="), signature.rstrip("="))
 
 
 def _ed25519_holds(signature: str, public_key: bytes, signed: bytes) -> bool:
-    raw_signature = _decoded(signature)
+    raw_signature = unbase64(signature)
     if len(public_key) != 32 or _base64(raw_signature) != signature.rstrip("="):
         return False
     try:
@@ -152,14 +153,6 @@ def _ed25519_holds(signature: str, public_key: bytes, signed: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _decoded(value: str) -> bytes:
-    """The bytes of a base64 text, padded or not; none if it is no base64."""
-    try:
-        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-    except ValueError:
-        return b""
 
 
 def _base64(value: bytes) -> str:
