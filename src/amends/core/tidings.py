@@ -1,5 +1,5 @@
-"""What a decision means to the order's shop and to whoever grants access: a refund that was paid
-here is recorded there, once, and what was bought as access ends with its money.
+"""What a decision means to others: to the order's shop, in which a refund that was paid here is
+recorded once; to whoever grants access, which ends with its money; and to the customer.
 
 A refund is recorded when its provider has taken it up: from then on the shop must not make it
 again. One that fails after all stays in the shop's books, which have no way back; a person is told.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from amends.core.notices import notices
 from amends.core.order import FAILED, Leg, Order, Refund, shown_state
 from amends.core.outlets import (
     AccessChanged,
@@ -32,6 +33,8 @@ def tell(work: Work, before: Order) -> None:
         if known.get(refund.id) is not refund:
             _recorded(work, refund)
             _access(work, refund)
+    for notice in notices(before, work.order, work.now):
+        work.tell(notice)
 
 
 def _mark(work: Work, refund: Refund, what: str) -> None:

@@ -45,6 +45,7 @@ from amends.engine.asks import (
     encode_facts,
     mismatch,
 )
+from amends.engine.notify import told
 from amends.engine.world import BoardChanged, CapsGrew, Outgoing, World
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY
@@ -414,8 +415,10 @@ class Fold:
 
     def _take(self, decision: Decision) -> None:
         """Add a decision to what will be written."""
-        order, batch = decision.order, self.batch
-        before = self._orders.get(order.id)
+        batch, before = self.batch, self._orders.get(decision.order.id)
+        if self.world.subscribers:
+            decision = told(before, decision, self.world.subscribers)
+        order = decision.order
         self._orders[order.id] = order
         batch.orders[order.id] = order
         batch.events += decision.events

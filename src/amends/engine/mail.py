@@ -30,12 +30,13 @@ from babel.numbers import format_currency
 
 from amends.core.notices import WHATS
 from amends.core.outlets import Notice, Telling
+from amends.engine.config import ConnectionConfig
 from amends.gateways.smtp import PORTS, address
 from amends.gateways.spec import Settings
 from amends.kernel.money import major
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
 from amends.kernel.time import Clock, Instant, to_datetime
-from amends.store.spec import Person
+from amends.store.spec import Person, Store
 
 TIMEOUT_SECONDS = 20  # of one step; a server may scan a mail before it takes it
 _OWN = Path(__file__).parent / "mails"
@@ -285,3 +286,12 @@ async def _text(client: SMTP, message: EmailMessage) -> Outcome:
 def _said(code: int, text: str) -> str:
     """A server's sentence, without the addresses that many repeat in it."""
     return f"{code} {_ADDRESS.sub('[address]', _plain(text))}".strip()
+
+
+def mailers(
+    store: Store, connections: Mapping[str, ConnectionConfig], folder: Path, clock: Clock
+) -> dict[str, Mailer]:
+    """Who sends the mails of the connections, by gateway. Raises BadMails."""
+    mine = [c.settings for c in connections.values() if c.settings.gateway == "smtp"]
+    mails = {settings.name: Mails(settings, folder) for settings in mine}
+    return {"smtp": Mailer(mails, store.person, clock)} if mails else {}

@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import structlog
 
+from amends.core.outlets import Telling
 from amends.engine.config import ConnectionConfig
 from amends.engine.http import Transport
 from amends.engine.limits import Limit
+from amends.engine.notify import Health, after, next_try
 from amends.gateways.registry import OUTLETS
-from amends.gateways.spec import Failure, Response, Talk
+from amends.gateways.spec import Failure, Response, Settings, Talk
+from amends.gateways.subscriber import disable_after, schedule
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
 from amends.kernel.time import HOUR, MINUTE, SECOND, Clock, Instant
-from amends.store.outbox_spec import Came, Due
+from amends.store.outbox_spec import Came, Due, State
 from amends.store.spec import Store, StoreUnavailable
 
 log = structlog.get_logger()
@@ -37,7 +41,11 @@ WRITER = 5 * SECOND  # how often a process asks to be a party's one writer
 LATER = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
 AWAY = (1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND)
 
-Sender = Callable[[Due, ConnectionConfig], Awaitable[Outcome]]
+
+class Sender(Protocol):
+    """Whoever speaks for a gateway that no conversation of requests serves."""
+
+    async def send(self, telling: Telling, settings: Settings) -> Outcome: ...
 
 
 class Outbox:
@@ -52,7 +60,7 @@ class Outbox:
         holder: str,
         senders: Mapping[str, Sender] | None = None,
     ) -> None:
-        """`senders` speak for gateways that no conversation of requests serves, by name."""
+        """`senders` by gateway."""
         self._store, self._transport, self._clock = store, transport, clock
         self._holder, self._senders = holder, senders or {}
         self._connections = {
@@ -70,6 +78,11 @@ class Outbox:
         self._away: Counter[str] = Counter()  # fruitless conversations in a row
         self._asked_at: dict[str, Instant] = {}
         self._writer: set[str] = set()
+        self._endpoints = {
+            name: Endpoint(c.settings)
+            for name, c in self._connections.items()
+            if c.settings.gateway == "webhook"
+        }
         self._wake = asyncio.Event()
         self._stopping = False
         self.outcomes: Counter[tuple[str, str]] = Counter()  # by connection and kind of outcome
@@ -142,7 +155,11 @@ class Outbox:
     async def claim(self) -> bool:
         """Lease what is due, as far as there is room, and begin to tell it; whether there was
         any."""
-        room = {name: n for name, limit in self._limits.items() if (n := limit.free())}
+        room = {
+            name: n
+            for name, limit in self._limits.items()
+            if (n := limit.free()) and not self._is_off(name)
+        }
         for name in [name for name in room if self._alone(self._connections[name])]:
             if not await self._is_writer(name):
                 del room[name]
@@ -159,6 +176,10 @@ class Outbox:
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._wake.set()
+
+    def _is_off(self, name: str) -> bool:
+        endpoint = self._endpoints.get(name)
+        return endpoint is not None and bool(endpoint.health.disabled_at)
 
     async def _is_writer(self, name: str) -> bool:
         """Whether we are its one writer; who is not asks now and then."""
@@ -187,7 +208,7 @@ class Outbox:
         connection = self._connections[due.connection]
         sender = self._senders.get(connection.settings.gateway)
         if sender is not None:
-            return await sender(due, connection)
+            return await sender.send(due.telling, connection.settings)
         outlet = OUTLETS[connection.settings.gateway]
         talk = outlet.talk(due.telling, connection.settings, self._clock.now())
         return await self._converse(talk, until)
@@ -211,6 +232,9 @@ class Outbox:
     def _came(self, due: Due, outcome: Outcome) -> Came:
         """What becomes of the telling: done, a person's, or again."""
         now, name = self._clock.now(), due.connection
+        endpoint = self._endpoints.get(name)
+        if endpoint is not None:
+            return endpoint.came(due, outcome, now)
         if isinstance(outcome, NotSent):
             self._away[name] += 1
             step = AWAY[min(self._away[name], len(AWAY)) - 1]
@@ -226,3 +250,29 @@ class Outbox:
             return Came(due.order, due.number, "stuck", now, outcome.reference, said)
         later = max(LATER[min(due.attempts, len(LATER) - 1)], outcome.retry_after)
         return Came(due.order, due.number, "open", now + later, detail=outcome.reason)
+
+
+class Endpoint:
+    """A subscriber's endpoint: how it does, as far as this process has seen, and when an event that
+    it did not take is sent again. One that is disabled keeps what is open until it is enabled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.health = Health(settings.name)
+        self._pauses, self._patience = schedule(settings), disable_after(settings)
+
+    def came(self, due: Due, outcome: Outcome, now: Instant) -> Came:
+        """What becomes of an event."""
+        before, self.health = self.health, after(self.health, outcome, now, self._patience)
+        if self.health.disabled_at and not before.disabled_at:
+            log.error("an endpoint was disabled", connection=due.connection, why=self.health.why)
+        if isinstance(outcome, Accepted):
+            return Came(due.order, due.number, "done", now, outcome.reference)
+        if isinstance(outcome, Declined):
+            state: State = "open" if outcome.code == "gone" else "dropped"
+            why = outcome.text or outcome.code
+            return Came(due.order, due.number, state, now, "", why)
+        again = next_try(self._pauses, due.attempts + 1, due.telling.key, now, outcome.retry_after)
+        if again is None:
+            why = f"given up after {due.attempts + 1} tries: {outcome.reason}"
+            return Came(due.order, due.number, "dropped", now, "", why)
+        return Came(due.order, due.number, "open", again, "", outcome.reason)

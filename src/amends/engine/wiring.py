@@ -26,6 +26,8 @@ from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.drift import Drift, drifted
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
+from amends.engine.mail import mailers
+from amends.engine.notify import subscribers
 from amends.engine.outbox import Outbox
 from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
@@ -76,6 +78,7 @@ class Engine:
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
         self._splits = _splits(self.connections)
         self._outlets = tuple(_outlets(self.connections))
+        self.subscribers = subscribers({n: c.settings for n, c in self.connections.items()})
         policy = config.policy
         self._policy = built_in(
             policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
@@ -97,7 +100,14 @@ class Engine:
         self.deliverer = Deliverer(
             self.connections, self.limits, self.transport, self.clock, self.sweeper.room
         )
-        self.outbox = Outbox(store, self.connections, self.transport, self.clock, self.holder)
+        self.outbox = Outbox(
+            store,
+            self.connections,
+            self.transport,
+            self.clock,
+            self.holder,
+            mailers(store, self.connections, config.path.parent, self.clock),
+        )
         self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
         self._closed: Mapping[str, str] = {}  # what it does not know of, the database refuses
         self.hurried = asyncio.Event()  # whoever keeps a connection open ends it
