@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, mollie, paypal, standard, stripe
+from amends.gateways import adyen, mollie, paypal, standard, stripe, tryton
 from amends.gateways.spec import Certified, Checks, Hearing, Inspects, Outlet, Provider, SignsIn
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -20,8 +20,8 @@ SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
 CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
-CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal}
+CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal, "tryton": tryton}
 
-OUTLETS: Mapping[str, Outlet] = {}
+OUTLETS: Mapping[str, Outlet] = {"tryton": tryton}
 
-INSPECTS: Mapping[str, Inspects] = {}
+INSPECTS: Mapping[str, Inspects] = {"tryton": tryton}

@@ -24,9 +24,9 @@ CAPABILITIES = Capabilities(
     name="tryton",
     provider=False,
     settings=("api_key",),
-    secrets=("api_key",),
+    secrets=("api_key", "rpc_password"),
     optional=(
-        *("company", "party", "warehouse"),
+        *("company", "party", "warehouse", "rpc_user", "rpc_password"),
         *("sales_journal", "payment_journal", "journal"),
     ),
     tables=("accounts", "taxes", "products", "locations"),
