@@ -1,7 +1,7 @@
 """A real Tryton for tests: its own environment, its own process on 127.0.0.1, its own database.
 
-`make tryton` installs it beside our environment; where it is not, the tests skip. Filling a database
-takes half a minute, so a filled one is kept and copied; it is made anew when what fills it changes.
+`make tryton` installs it in our environment's folder; where it is not, the tests skip. Filling a
+database takes half a minute, so a filled one is kept for a day, and copied.
 """
 
 from __future__ import annotations
@@ -154,4 +154,3 @@ def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"Tryton did not start:\n{log.read_text()[-2000:]}")
-

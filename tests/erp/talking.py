@@ -6,7 +6,7 @@ import itertools
 import urllib.error
 import urllib.request
 from collections.abc import Generator
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from amends.core.documents import Document, DocumentPart, DocumentTax
@@ -20,8 +20,8 @@ from tests.erp import server
 from tests.erp.server import Tryton
 
 T = TypeVar("T")
-TODAY = date.today().isoformat()
-NOW: Instant = int(date.today().strftime("%s")) * SECOND + 43_200 * SECOND
+TODAY = datetime.now(UTC).date().isoformat()  # the server's: what is posted there is of its day
+NOW: Instant = int(datetime.now(UTC).timestamp()) * SECOND
 _keys = itertools.count(1)
 
 
@@ -118,10 +118,7 @@ def on_hand(its: Settings, product: str, location: str) -> float:
     fields = ("quantity", "from_location.code", "to_location.code")
     return sum(
         move["quantity"]
-        * (
-            (move["to_location"]["code"] == location)
-            - (move["from_location"]["code"] == location)
-        )
+        * ((move["to_location"]["code"] == location) - (move["from_location"]["code"] == location))
         for move in find(its, "stock.move", domain, *fields)
     )
 
@@ -131,16 +128,18 @@ def part(net: int, *taxes: tuple[str, str, int], **fields: Any) -> DocumentPart:
     return DocumentPart(net=net, taxes=tuple(DocumentTax(*tax) for tax in taxes), **its)
 
 
-def note(*parts: DocumentPart, day: str = TODAY, currency: str = "EUR", **fields: Any) -> CreditNote:
+def note(
+    *parts: DocumentPart, day: str = TODAY, currency: str = "EUR", **fields: Any
+) -> CreditNote:
     """A credit note of order 1001, which is for its parts."""
     net = sum(one.net for one in parts)
     tax = sum(tax.amount for one in parts for tax in one.taxes)
     its: dict[str, Any] = {
-        **{"kind": "credit_note", "order": "ord_1", "entry": 1, "refund": "rf_1"},
-        **{"entity": "main", "source_connection": "shop", "source_order": "1001"},
-        **{"invoice": "", "of": TODAY, "document_date": day, "reason": "return"},
-        **{"currency": currency, "net": net, "tax": tax, "gross": net + tax},
-        **{"whole": True, "parts": parts},
+        "kind": "credit_note", "order": "ord_1", "entry": 1, "refund": "rf_1",
+        "entity": "main", "source_connection": "shop", "source_order": "1001",
+        "invoice": "", "of": TODAY, "document_date": day, "reason": "return",
+        "currency": currency, "net": net, "tax": tax, "gross": net + tax,
+        "whole": True, "parts": parts,
     }
     order = fields.pop("shop_order", "1001")
     skus = fields.pop("skus", (("1", "TEA"), ("2", "MUG")))

@@ -20,7 +20,12 @@ SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
 CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
-CHECKS: Mapping[str, Checks] = {"adyen": adyen, "mollie": mollie, "paypal": paypal, "tryton": tryton}
+CHECKS: Mapping[str, Checks] = {
+    "adyen": adyen,
+    "mollie": mollie,
+    "paypal": paypal,
+    "tryton": tryton,
+}
 
 OUTLETS: Mapping[str, Outlet] = {"tryton": tryton}
 

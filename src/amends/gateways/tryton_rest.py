@@ -118,6 +118,13 @@ def press(erp: Erp, model: str, record: int, button: str, *fields: str) -> Asks:
     return _object((yield _request(erp, "POST", f"{model}/{record}/{button}?{asked}", {})), model)
 
 
+def call(
+    erp: Erp, model: str, method: str, body: Json
+) -> Generator[Request, Response | Failure, Any]:
+    """A method of a model that is open to everybody, and what it says."""
+    return _read((yield _request(erp, "POST", f"{model}/{method}", body)))
+
+
 def has_login(erp: Erp) -> bool:
     """Whether the settings have a login, which wizards need."""
     return bool(erp.setting("rpc_user") and erp.setting("rpc_password"))
@@ -134,6 +141,11 @@ def wizard(erp: Erp, name: str, model: str, ids: list[int]) -> Does:
     yield from _rpc(erp, f"wizard.{name}.delete", made[0], context)
     if isinstance(done, dict) and "view" in done:
         raise declined("wizard", f"The wizard {name} asks a person: do it by hand in Tryton.")
+
+
+def signed_in(erp: Erp) -> Does:
+    """Raises Stopped if name and password of the settings are not right."""
+    yield from _rpc(erp, "model.res.user.get_preferences", True, {})
 
 
 def _rpc(erp: Erp, method: str, *params: Any) -> Generator[Request, Response | Failure, Any]:
@@ -354,17 +366,30 @@ def journal(erp: Erp, setting: str, kind: str) -> Names:
     return record_id(found[0])
 
 
-def period(erp: Erp, day: str) -> Names:
-    """The period a day is in. Raises Stopped."""
+def today(erp: Erp) -> Generator[Request, Response | Failure, str]:
+    """The day it is in Tryton (YYYY-MM-DD). Raises Malformed."""
+    said = yield from call(erp, "ir.date", "today", {})
+    parts = [said.get(one) for one in ("year", "month", "day")] if isinstance(said, dict) else []
+    year, month, day = parts if len(parts) == 3 else (None, None, None)
+    if not (isinstance(year, int) and isinstance(month, int) and isinstance(day, int)):
+        raise Malformed("today is no day")
+    return f"{year:04}-{month:02}-{day:02}"
+
+
+def period(erp: Erp, day: str, state: str = "") -> Names:
+    """The period a day is in, in that state if one is asked for. Raises Stopped."""
     inside = [
         ["company", "=", erp.of.id],
         ["type", "=", "standard"],
         ["start_date", "<=", date(day)],
         ["end_date", ">=", date(day)],
     ]
+    if state:
+        inside.append(["state", "=", state])
     found = yield from find(erp, "account.period", inside, limit=1)
     if not found:
-        raise declined("period", f"Tryton has no fiscal year with a period for {day}.")
+        which = f"{state} period" if state else "period"
+        raise declined("period", f"Tryton has no fiscal year with a {which} for {day}.")
     return record_id(found[0])
 
 
