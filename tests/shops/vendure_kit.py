@@ -239,6 +239,8 @@ class VendureShop:
         if process is not None:
             process.send_signal(how)
             process.wait(timeout=30)
+            assert process.stdin is not None
+            process.stdin.close()
 
     # -- customers -----------------------------------------------------------------------------
 
@@ -285,7 +287,9 @@ class VendureShop:
 
     def order(self, code: str) -> Any:
         """The order as the Admin API has it."""
-        query = "query ($c: String!) { orders(options: {filter: {code: {eq: $c}}}) { items { %s } } }"
+        query = (
+            "query ($c: String!) { orders(options: {filter: {code: {eq: $c}}}) { items { %s } } }"
+        )
         (found,) = self.admin(query % _ORDER, c=code)["items"]
         return found
 
@@ -326,7 +330,9 @@ class VendureShop:
             i=given,
         )
 
-    def refund(self, code: str, amount: int, reason: str = "the shop's own", payment: int = 0) -> Any:
+    def refund(
+        self, code: str, amount: int, reason: str = "the shop's own", payment: int = 0
+    ) -> Any:
         """Refunds there: the payment handler is asked to pay."""
         given = {"paymentId": self.order(code)["payments"][payment]["id"], "amount": amount}
         given |= {"reason": reason, "lines": [], "shipping": 0, "adjustment": 0}
@@ -346,9 +352,14 @@ class VendureShop:
 
     def coupon(self, code: str, percent: int) -> None:
         """Gives so much off whole orders with this code."""
-        action = {"code": "order_percentage_discount", "arguments": []}
-        action["arguments"] = [{"name": "discount", "value": str(percent)}]  # type: ignore[assignment]
-        given = {"enabled": True, "couponCode": code, "conditions": [], "actions": [action]}
+        off = [{"name": "discount", "value": str(percent)}]
+        action = {"code": "order_percentage_discount", "arguments": off}
+        given: dict[str, Any] = {
+            "enabled": True,
+            "couponCode": code,
+            "conditions": [],
+            "actions": [action],
+        }
         given["translations"] = [{"languageCode": "en", "name": code}]
         self.admin(
             "mutation ($i: CreatePromotionInput!) { createPromotion(input: $i)"

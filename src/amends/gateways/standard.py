@@ -71,7 +71,7 @@ from amends.gateways.spec import (
 from amends.kernel.outcome import PaymentState
 from amends.kernel.time import Instant, parse_rfc3339
 
-__all__ = ["CAPABILITIES", "read", "verify"]
+__all__ = ["CAPABILITIES", "read", "sent_at", "verify"]
 
 CAPABILITIES = Capabilities(name="standard", provider=False)
 
@@ -159,7 +159,7 @@ def read(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
         facts = () if reader is None else (_read_data(reader, kind, body, settings.name),)
     except Malformed as error:
         raise Unreadable(str(error)) from error
-    return Message(id=name, type=kind, facts=facts, sent_at=_sent_at(body))
+    return Message(id=name, type=kind, facts=facts, sent_at=sent_at(body))
 
 
 def _read_data(
@@ -174,7 +174,7 @@ def _read_data(
         raise Malformed(f"{kind}: {error}") from error
 
 
-def _sent_at(body: Json) -> Instant:
+def sent_at(body: Json) -> Instant:
     """The body's timestamp; 0 if it says none that can be read."""
     try:
         return max(0, parse_rfc3339(text(body, "timestamp")))
