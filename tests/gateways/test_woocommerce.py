@@ -299,6 +299,12 @@ def test_what_only_looked_sent_nothing(answer: Response | Failure) -> None:
     assert isinstance(tell(REFUND, lambda request: answer), NotSent)
 
 
+def test_what_may_be_of_this_order_alone_stops_no_other() -> None:
+    """NotSent would keep every telling of the connection waiting."""
+    broken = problem(500, "internal_server_error", "A critical error on this website.")
+    assert isinstance(tell(REFUND, lambda request: broken), Unknown)
+
+
 @pytest.mark.parametrize(
     ("telling", "text"),
     [

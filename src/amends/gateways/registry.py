@@ -20,6 +20,7 @@ from amends.gateways.spec import (
     Capabilities,
     Certified,
     Checks,
+    Completes,
     Hearing,
     Inspects,
     Outlet,
@@ -41,6 +42,8 @@ HEARING: Mapping[str, Hearing] = {
     "standard": standard,
     "woocommerce": woocommerce,
 }
+
+COMPLETES: Mapping[str, Completes] = {"shopify": shopify}
 
 PINGS: Mapping[str, Pings] = {"woocommerce": woocommerce}
 

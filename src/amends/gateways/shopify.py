@@ -10,23 +10,32 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from amends.core.facts import Addressed
 from amends.gateways import shop_orders as shops
 from amends.gateways.codecs import Json, Malformed, text
-from amends.gateways.shopify_orders import order_facts, refund_facts, return_facts
-from amends.gateways.shopify_talk import talk
+from amends.gateways.shopify_orders import (
+    names_no_payment,
+    order_facts,
+    refund_facts,
+    return_facts,
+)
+from amends.gateways.shopify_talk import talk, transactions
 from amends.gateways.signatures import header, hmac_sha256, same, usable, wire_bytes
 from amends.gateways.spec import (
     Capabilities,
+    Completion,
     Genuine,
     Message,
     NotGenuine,
     Settings,
     Unreadable,
 )
+from amends.kernel.outcome import NotSent
 from amends.kernel.time import Instant
 
-__all__ = ["CAPABILITIES", "read", "talk", "verify"]
+__all__ = ["CAPABILITIES", "complete", "read", "talk", "verify"]
 
 CAPABILITIES = Capabilities(
     name="shopify",
@@ -74,6 +83,22 @@ def read(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
         facts=facts,
         sent_at=shops.moment(header(headers, "x-shopify-triggered-at")),
     )
+
+
+def complete(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Completion:
+    """The message of an order with its `transactions`: which payments it was paid by is only to be
+    asked for. Any other message as it is. Never raises."""
+    topic = header(headers, "x-shopify-topic")
+    try:
+        body = shops.exact_object(raw)
+    except Malformed:
+        return raw
+    if _READERS.get(topic, ("",))[0] != "Order" or not names_no_payment(body, settings):
+        return raw
+    found = yield from transactions(shops.shop_id(body, "id"), settings)
+    if isinstance(found, NotSent):
+        return found
+    return msgspec.json.encode({**body, "transactions": found})
 
 
 def _nothing(body: Json, settings: Settings) -> tuple[Addressed, ...]:

@@ -244,21 +244,32 @@ def _delivery(body: Json) -> Json | None:
 # -- how it was paid ---------------------------------------------------------------------------
 
 
+def names_no_payment(body: Json, settings: Settings) -> bool:
+    """Whether an order was paid by ways that are ours, and its message does not say by which
+    payments."""
+    if isinstance(body.get("transactions"), list) or "line_items" not in body:
+        return False
+    return text(body, "financial_status") not in _UNPAID and bool(_ways(body, settings))
+
+
+def _ways(body: Json, settings: Settings) -> list[str]:
+    """By Shopify's names."""
+    told = body.get("payment_gateway_names")
+    names = [n for n in told if isinstance(n, str)] if isinstance(told, list) else []
+    return [name for name in names if _ours(settings, name)]
+
+
 def _tenders(body: Json, coin: _Coin, settings: Settings) -> list[Json]:
     """The ways an order was paid that are ours; none if nobody paid it yet."""
     if isinstance(body.get("transactions"), list):
         return _by_transactions(shops.objects(body, "transactions"), coin.code, settings)
-    status = text(body, "financial_status")
-    told = body.get("payment_gateway_names")
-    names = [n for n in told if isinstance(n, str)] if isinstance(told, list) else []
-    if status in _UNPAID or not names:
+    if not names_no_payment(body, settings):
         return []
     # Which payment it was is not in the message: it stays unnamed, and the order says so.
+    names = _ways(body, settings)
     name = next((n for n in names if n not in _CREDITS), names[0])
-    if not _ours(settings, name):
-        return []
     total = _total(body, coin)
-    captured = total if status in _TAKEN else 0
+    captured = total if text(body, "financial_status") in _TAKEN else 0
     return [shops.tender(settings, _CREDITS.get(name, name), "", total, captured)]
 
 
