@@ -258,6 +258,23 @@ def test_whatever_it_is_made_of_an_order_comes_to_what_was_paid(data: Any) -> No
     assert parts == total == fact.order.tenders[0].captured
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, ""),
+        ({"refund_transactions": "none"}, ""),
+        ({"refund_transactions": "None"}, "manual or none"),
+        ({"shop": "https://example.myshopify.com"}, "shop is"),
+        ({"shop": "evil.test/x.myshopify.com"}, "shop is"),
+        ({"location": "berlin"}, "number of a location"),
+    ],
+)
+def test_settings_that_could_not_work_are_said(values: dict[str, str], said: str) -> None:
+    found = shopify.trouble(replace(SETTINGS, values={**SETTINGS.values, **values}))
+    assert said in found
+    assert bool(found) is bool(said)
+
+
 # -- telling -----------------------------------------------------------------------------------
 
 

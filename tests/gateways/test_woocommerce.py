@@ -185,6 +185,12 @@ def test_whatever_it_is_made_of_an_order_comes_to_its_total(data: Any) -> None:
         assert sum(line.total for line in kept.lines) < come_to - total
 
 
+def test_the_key_is_not_sent_in_the_open() -> None:
+    assert woocommerce.trouble(SETTINGS) == ""
+    open_ = replace(SETTINGS, values={**SETTINGS.values, "store_url": "http://shop.example"})
+    assert "https" in woocommerce.trouble(open_)
+
+
 # -- telling -----------------------------------------------------------------------------------
 
 

@@ -55,8 +55,10 @@ CHECKS: Mapping[str, Checks] = {
     "adyen": adyen,
     "mollie": mollie,
     "paypal": paypal,
+    "shopify": shopify,
     "smtp": smtp,
     "webhook": subscriber,
+    "woocommerce": woocommerce,
 }
 
 OUTLETS: Mapping[str, Outlet] = {

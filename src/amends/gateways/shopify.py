@@ -8,6 +8,7 @@ thing it is in `admin_graphql_api_id`.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -35,7 +36,7 @@ from amends.gateways.spec import (
 from amends.kernel.outcome import NotSent
 from amends.kernel.time import Instant
 
-__all__ = ["CAPABILITIES", "complete", "read", "talk", "verify"]
+__all__ = ["CAPABILITIES", "complete", "read", "talk", "trouble", "verify"]
 
 CAPABILITIES = Capabilities(
     name="shopify",
@@ -85,6 +86,18 @@ def read(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
     )
 
 
+def trouble(settings: Settings) -> str:
+    """What is wrong with a connection's settings, "" if nothing is."""
+    if not _SHOP.fullmatch(settings.values.get("shop", "")):
+        return "shop is the shop's name at Shopify, as in example.myshopify.com"
+    if settings.values.get("refund_transactions", "manual") not in ("manual", "none"):
+        return "refund_transactions is manual or none"
+    places = (settings.values.get("location", "1"), *settings.tables.get("locations", {}).values())
+    if not all(place.isascii() and place.isdigit() for place in places):
+        return "location, and each of locations, is the number of a location at Shopify"
+    return ""
+
+
 def complete(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Completion:
     """The message of an order with its `transactions`: which payments it was paid by is only to be
     asked for. Any other message as it is. Never raises."""
@@ -107,6 +120,7 @@ def _nothing(body: Json, settings: Settings) -> tuple[Addressed, ...]:
     return ()
 
 
+_SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
 _Reader = Callable[[Json, Settings], tuple[Addressed, ...]]
 _READERS: dict[str, tuple[str, _Reader]] = {
     **{

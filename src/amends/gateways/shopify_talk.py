@@ -307,8 +307,7 @@ def _words(answer: Json) -> str:
 def _ask(query: str, variables: Json, settings: Settings, *, writes: bool) -> _Data:
     """One request of the GraphQL API; gives the data of its answer. What only reads has changed
     nothing, whatever came of it. Ends the talk on anything else."""
-    shop = settings.values.get("shop", "").removeprefix("https://").rstrip("/")
-    base = settings.base_url or f"https://{shop}"
+    base = settings.base_url or f"https://{settings.values.get('shop', '')}"
     head = (
         ("Content-Type", "application/json"),
         ("X-Shopify-Access-Token", settings.values.get("access_token", "")),
