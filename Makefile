@@ -15,6 +15,9 @@ READY := $(VENV)/ready
 # An independent look-alike of Stripe, from npm, that the gateway's tests talk to.
 MOCK_DIR := tests/gateways/stateful_mock
 MOCK := $(MOCK_DIR)/node_modules/ready
+# A real shop that runs our plugin.
+VENDURE_DIR := tests/shops/vendure
+VENDURE := $(VENDURE_DIR)/node_modules/ready
 JOBS ?= 2
 ARGS ?=
 PIP := -m pip --disable-pip-version-check -qq
@@ -33,7 +36,7 @@ demo: $(READY) ## Play the main job on a temporary database: refunds, lost answe
 	@$(BIN)/amends demo $(ARGS)
 
 .PHONY: test
-test: static $(MOCK) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
+test: static $(MOCK) $(VENDURE) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal $(ARGS)
 
 $(MOCK): $(MOCK_DIR)/package-lock.json
@@ -43,6 +46,15 @@ $(MOCK): $(MOCK_DIR)/package-lock.json
 	    || echo "stripe-stateful-mock did not install: its tests will be skipped" >&2
 	else
 	  echo "npm is not here: the tests against stripe-stateful-mock will be skipped" >&2
+	fi
+
+$(VENDURE): $(VENDURE_DIR)/package-lock.json
+	@if command -v npm >/dev/null; then
+	  echo "Installing Vendure for the tests of shops (168 MB, about a minute)"
+	  (cd $(VENDURE_DIR) && npm ci --silent --no-audit --no-fund && touch node_modules/ready) \
+	    || echo "Vendure did not install: its tests will be skipped" >&2
+	else
+	  echo "npm is not here: the tests against Vendure will be skipped" >&2
 	fi
 
 # The exports are checked by hledger itself, a program of the system, where it can be had.

@@ -21,6 +21,7 @@ from tests.gateways import (
     reference,
     standard_table,
     stripe_table,
+    vendure_table,
 )
 from tests.gateways.table import NOW, NOW_SECONDS, Table, dumps
 
@@ -30,6 +31,7 @@ TABLES: dict[str, Table] = {
     "stripe": stripe_table.HEARING,
     "paypal": paypal_table.HEARING,
     "standard": standard_table.HEARING,
+    "vendure": vendure_table.HEARING,
 }
 
 # Official payloads that hold a signature need their own keys: `test_adyen_webhooks` reads those.
