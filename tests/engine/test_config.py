@@ -18,6 +18,7 @@ from amends.kernel.time import HOUR
 from tests.gateways.paypal_certificates import ROOT
 
 CHOICE = "one of adyen, mollie, paypal, standard, stripe, webhook."
+CHOICE = "one of adyen, mollie, paypal, standard, stripe, vendure."
 HOME = "env:HOME"
 PAYPAL = {
     "gateway": "paypal",
@@ -62,7 +63,7 @@ def _refusal(**connection: Any) -> str:
 
 def test_an_unknown_gateway_is_refused() -> None:
     assert _refusal(gateway="square") == f"gateway 'square' is unknown; {CHOICE}"
-    assert set(HEARING) == {"adyen", "mollie", "paypal", "standard", "stripe"}
+    assert set(HEARING) == {"adyen", "mollie", "paypal", "standard", "stripe", "vendure"}
 
 
 def test_a_whole_connection_is_taken() -> None:

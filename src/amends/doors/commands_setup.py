@@ -79,6 +79,13 @@ key = "file:console.key"                  # protects its secrets; made by `amend
 # [connections.shop-1]
 # gateway = "standard"                    # any sender of Standard Webhooks
 # webhook_secrets = ["env:SHOP_SECRET"]
+#
+# [connections.shop-2]
+# gateway = "vendure"                     # with our plugin: docs/vendure.md
+# base_url = "https://shop.example"
+# api_key = "env:VENDURE_API_KEY"
+# webhook_secrets = ["env:SHOP_SECRET"]
+# payments = { card = "stripe-eu" }
 """
 
 key_group = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
