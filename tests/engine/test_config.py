@@ -63,6 +63,7 @@ def _refusal(**connection: Any) -> str:
 def test_an_unknown_gateway_is_refused() -> None:
     assert _refusal(gateway="square") == f"gateway 'square' is unknown; {CHOICE}"
     assert {"shopify", "standard", "stripe", "woocommerce"} < set(HEARING) < set(CAPABILITIES)
+    assert set(HEARING) | {"smtp", "webhook"} <= set(CAPABILITIES)
 
 
 def test_a_whole_connection_is_taken() -> None:
