@@ -116,32 +116,43 @@ def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> d
         "refund.ad_hoc": request.amount is not None,
         "refund.whole": quote.amount == order.remaining,
         "refund.compensation": request.goodwill == "compensation",
-        "goods.state": _goods(order, request, quote.breakdown),
+        "goods.state": _goods(order, request, quote.breakdown, units, sent),
         "goods.shipped": any(sent[line.id] for line in asked),
     }
 
 
-def _goods(order: Order, request: RefundIn, parts: Breakdown) -> str:
+def _goods(
+    order: Order,
+    request: RefundIn,
+    parts: Breakdown,
+    units: Mapping[str, int],
+    sent: Mapping[str, int],
+) -> str:
     """As `goods_state`; "not_said" where goods are with the customer and neither units nor lines
     are named: money that waits for goods would leave without them."""
-    state = goods_state(order, request.reason, parts.units)
-    vague = not request.by_parts and not any(parts.units.values())
+    if request.reason not in WITH_CUSTOMER:
+        return "not_needed"
+    vague = not request.by_parts and not any(units.values())
     vague = vague and bool(parts.lines or parts.unallocated)
-    vague = vague and (not order.lines or any(shipped(order).values()))
-    return "not_said" if vague and request.reason in WITH_CUSTOMER else state
+    vague = vague and (not order.lines or any(sent.values()))
+    return "not_said" if vague else goods_state(order, request.reason, units, sent)
 
 
-def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "") -> str:
+def goods_state(
+    order: Order, reason: str, units: Mapping[str, int], sent: Mapping[str, int], of: str = ""
+) -> str:
     """Whether the units that a refund is for are back: "not_needed", "awaited", "part" or
     "received". Units that were never shipped are refunded first; of those that came back each
     counts for one refund, the earlier ones first, and for none whose goods stay with the customer.
-    `of`: the refund, where it is one of the order's: those after it are not counted."""
+    `sent` is what was `shipped`; `of`: the refund, where it is one of the order's: those after it
+    are not counted."""
     if reason not in WITH_CUSTOMER or not any(units.values()):
         return "not_needed"
-    sent, back = shipped(order), Counter[str]()
+    back: Counter[str] = Counter()
     for receipt in order.receipts:
         back.update({name: quantity for name, quantity, _ in receipt.lines})
-    before, stays = Counter[str](), Counter[str]()
+    before: Counter[str] = Counter()
+    stays: Counter[str] = Counter()
     for refund in order.refunds:
         if refund.id == of:
             break
@@ -165,7 +176,8 @@ def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "
 def awaits_return(order: Order, refund: Refund) -> bool:
     """Whether units of a refund are still to come back."""
     units = refund.breakdown.units
-    return goods_state(order, refund.reason, units, refund.id) in ("awaited", "part")
+    state = goods_state(order, refund.reason, units, shipped(order), refund.id)
+    return state in ("awaited", "part")
 
 
 def _of_payment(work: Work, order: Order) -> dict[str, Value]:

@@ -48,7 +48,7 @@ def return_received(work: Work, fact: ReturnReceived) -> None:
 
 def shipped(order: Order) -> dict[str, int]:
     """Units that left, by line: as the shop says it, else all that it could deliver."""
-    short = Counter[str]()
+    short: Counter[str] = Counter()
     for refund in order.refunds:
         if refund.reason == "out_of_stock" and counts(refund):
             short.update(refund.breakdown.units)
