@@ -23,8 +23,8 @@ from tests.gateways import (
     shopify_table,
     standard_table,
     stripe_table,
-    woocommerce_table,
     vendure_table,
+    woocommerce_table,
 )
 from tests.gateways.table import NOW, NOW_SECONDS, Table, dumps
 

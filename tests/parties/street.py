@@ -127,7 +127,7 @@ class Street:
         its = self.its
         secrets = self.folder / "secrets"
         secrets.mkdir()
-        known = {"stripe": "sk_test_street", "hook": STRIPE_SECRET, "shop": SECRET}
+        known = {"stripe": "sk_test_sandbox", "hook": STRIPE_SECRET, "shop": SECRET}
         known |= {"erp": its.values["api_key"], "vendure": "shop-test", "rpc": tryton.PASSWORD}
         for name, text in known.items():
             (secrets / name).write_text(text)
@@ -163,7 +163,7 @@ rpc_password = "file:secrets/rpc"
         """The settings by which Tryton is spoken to."""
         return erp_settings(
             self.erp,
-            taxes={"Standard Tax 0.19": "VAT 0.19", "standard 0.19": "VAT 0.19"},
+            taxes={"Standard Tax Europe 0.19": "VAT 0.19"},
             products={"MUG-01": "MUG-01", "shipping": "PARCEL"},
         )
 
