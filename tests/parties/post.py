@@ -17,6 +17,7 @@ class Post:
     def __init__(self, to: str) -> None:
         self.to = to
         self.came: list[tuple[dict[str, str], bytes]] = []
+        self.holds = False  # messages are taken, and carried only when they are sent `again`
         office = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -24,7 +25,7 @@ class Post:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 head = {k.lower(): v for k, v in self.headers.items() if k.lower() in KEPT}
                 office.came.append((head, body))
-                self.send_response(office.carry(head, body))
+                self.send_response(204 if office.holds else office.carry(head, body))
                 self.send_header("content-length", "0")
                 self.end_headers()
 

@@ -174,6 +174,10 @@ rpc_password = "file:secrets/rpc"
             process.start()
         self.shop.start()
         self.ready()
+        self.listen()
+
+    def listen(self) -> None:
+        """Stripe's messages come to amends."""
         hook = {"gateway": "stripe", "op": "webhook", "secret": STRIPE_SECRET}
         asked(
             f"{self.sandbox_url}/control", hook | {"url": f"{self.amends_url}/webhooks/stripe-eu"}

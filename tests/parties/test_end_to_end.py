@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from amends.gateways.tryton_rest import decimal
+from amends.gateways.tryton_rest import decimal, number
 from tests.erp import talking
 from tests.parties.street import Street, until
 from tests.shops.vendure_kit import Pay
@@ -33,12 +33,15 @@ class Story:
         self.street = street
         self.payment = f"pi_street_{next(_numbers)}"
         self.notes = len(self.paid_notes())
-        street.paid(self.payment, SOLD * UNIT + 495)
+        self.pay()
         order = street.shop.buy({"MUG-01": SOLD}, [Pay(self.payment)])
         self.code = str(order["code"])
         street.shop.fulfil(self.code, {"MUG-01": SOLD})
         talking.sell(street.its, self.code, "MUG-01", SOLD, "24.95", "VAT 0.19")
         self.in_shop, self.in_erp = street.shop.stock("MUG-01")[0], self.on_hand()
+
+    def pay(self) -> None:
+        self.street.paid(self.payment, SOLD * UNIT + 495)
 
     def goes_back(self) -> None:
         self.street.shop.cancel(self.code, {"MUG-01": 1}, "returned")
@@ -74,8 +77,8 @@ class Story:
         until("it is paid here", lambda: [r["state"] for r in self.refunds()] == ["succeeded"])
         until("the shop shows it", lambda: self.recorded() == [(UNIT, "Settled")])
         until("the credit note is paid", lambda: len(self.paid_notes()) == self.notes + 1)
-        note = max(self.paid_notes(), key=lambda one: one["number"])
-        figures = [note[name] for name in ("untaxed_amount", "tax_amount", "total_amount")]
+        note = max(self.paid_notes(), key=lambda one: str(one["number"]))
+        figures = [number(note, f) for f in ("untaxed_amount", "tax_amount", "total_amount")]
         assert figures == [Decimal("-24.95"), Decimal("-4.74"), Decimal("-29.69")]
         until("the return is in the ERP", lambda: self.on_hand() == self.in_erp + 1)
         assert self.street.shop.stock("MUG-01")[0] == self.in_shop + 1
@@ -94,9 +97,11 @@ def test_a_unit_that_comes_back_is_made_good_in_every_book(street: Street) -> No
 
 @pytest.mark.parametrize("victim", ["amends", "sandbox", "tryton", "shop"])
 def test_each_process_may_be_killed_in_the_middle(street: Street, victim: str) -> None:
+    """The look-alike of Stripe has no memory, unlike what it stands for: it is away when it is
+    asked, and is told of the payment again when it is back."""
     story = Story(street)
     process: Any = getattr(street, victim)
-    if victim == "tryton":
+    if victim in ("tryton", "sandbox"):
         process.stop(signal.SIGKILL)
     story.goes_back()
     if victim != "shop":
@@ -104,6 +109,9 @@ def test_each_process_may_be_killed_in_the_middle(street: Street, victim: str) -
     process.stop(signal.SIGKILL)
     process.start()
     street.ready()
+    if victim == "sandbox":
+        street.listen()
+        story.pay()
     story.is_settled()
 
 
@@ -112,8 +120,12 @@ def test_messages_that_come_twice_and_out_of_order_change_nothing(
     street: Street, seed: int
 ) -> None:
     prng = Random(seed)
+    street.post.holds, before = True, len(street.post.came)
     story = Story(street)
     story.goes_back()
+    until("the shop has told all of it", lambda: len(street.post.came) >= before + 4)
+    street.post.holds = False
+    assert story.moved() == []
     assert set(street.post.again(prng)) <= {200, 204}
     until("the shop shows it", story.recorded)
     assert set(street.post.again(prng)) <= {200, 204}
