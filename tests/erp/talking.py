@@ -135,11 +135,23 @@ def note(
     net = sum(one.net for one in parts)
     tax = sum(tax.amount for one in parts for tax in one.taxes)
     its: dict[str, Any] = {
-        "kind": "credit_note", "order": "ord_1", "entry": 1, "refund": "rf_1",
-        "entity": "main", "source_connection": "shop", "source_order": "1001",
-        "invoice": "", "of": TODAY, "document_date": day, "reason": "return",
-        "currency": currency, "net": net, "tax": tax, "gross": net + tax,
-        "whole": True, "parts": parts,
+        "kind": "credit_note",
+        "order": "ord_1",
+        "entry": 1,
+        "refund": "rf_1",
+        "entity": "main",
+        "source_connection": "shop",
+        "source_order": "1001",
+        "invoice": "",
+        "of": TODAY,
+        "document_date": day,
+        "reason": "return",
+        "currency": currency,
+        "net": net,
+        "tax": tax,
+        "gross": net + tax,
+        "whole": True,
+        "parts": parts,
     }
     order = fields.pop("shop_order", "1001")
     skus = fields.pop("skus", (("1", "TEA"), ("2", "MUG")))
