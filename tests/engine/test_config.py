@@ -17,7 +17,7 @@ from amends.gateways.registry import HEARING
 from amends.kernel.time import HOUR
 from tests.gateways.paypal_certificates import ROOT
 
-CHOICE = "one of adyen, mollie, paypal, standard, stripe."
+CHOICE = "one of adyen, mollie, paypal, standard, stripe, tryton."
 HOME = "env:HOME"
 PAYPAL = {
     "gateway": "paypal",
