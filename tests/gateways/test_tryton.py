@@ -149,6 +149,18 @@ def test_what_does_not_come_to_the_document_is_not_posted() -> None:
     assert fake.made["account.invoice"][0]["state"] == "draft"
 
 
+def test_what_is_there_is_only_looked_at() -> None:
+    fake = Fake()
+    told = note(part(2300, 460))
+    first = held(told, fake)
+    talk = tryton.talk(told, SETTINGS, AT)
+    request = next(talk)
+    with pytest.raises(StopIteration) as ended:
+        while request.method == "GET":
+            request = talk.send(fake.answer(request))
+    assert ended.value.value == first
+
+
 def test_of_two_drafts_one_is_left() -> None:
     """The first request was given up, and arrived after all."""
     fake = Fake()
