@@ -3,6 +3,7 @@ a decision, a provider or a second commit. Refunds a second that the database al
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
@@ -23,8 +24,9 @@ ORDERS = 4000
 STATE = 3300  # characters of an order's state with one refund
 BODY = 250  # and of an event's body
 
-# What one refund leaves behind, in the order in which it is written; orders and payments are there.
-LEFT = ("refunds", "legs", "events", "entries", "postings")
+# What one refund leaves behind, in the order in which it is written; orders, payments and the days
+# of customers are there.
+LEFT = ("refunds", "legs", "decisions", "events", "entries", "postings", "documents_due")
 
 
 def pgbench_program() -> str:
@@ -44,6 +46,9 @@ def pgbench(place: Place, seconds: float) -> float:
         f" false, n, n, repeat('x', {STATE}) FROM generate_series(1, {ORDERS}) AS n",
         "INSERT INTO payments SELECT 'or_' || n, 'pay_' || n, 'psp', 'pi_' || n, 'EUR',"
         " 10200, 10200, 10200, 0, 0, 0, 0, 0, 0, 0, 0"
+        f" FROM generate_series(1, {ORDERS}) AS n",
+        "INSERT INTO customer_days SELECT 'c_' || n, 'main', 20000, 1, 10200, 10200,"
+        " 0, 0, 0, 0, 0, 0"
         f" FROM generate_series(1, {ORDERS}) AS n",
     )
     done = subprocess.run(
@@ -71,7 +76,7 @@ def executemany(finished: Path, empty: Path, seconds: float) -> float:
         target.execute("PRAGMA journal_mode = WAL")
         target.execute("PRAGMA synchronous = FULL")
         orders = source.execute("SELECT * FROM orders ORDER BY created_at").fetchall()
-        _copy(source, target, "orders", "payments")
+        _copy(source, target, "orders", "payments", "customer_days")
         work = [list(_rows(source, order)) for order in orders]
         start, done = time.perf_counter(), 0
         for statements in work:
@@ -102,6 +107,9 @@ def _rows(source: sqlite3.Connection, order: Sequence[Any]) -> Iterator[tuple[st
     sql = "UPDATE orders SET version = ?, head_seq = ?, head_hash = ?, updated_at = ?, state = ?"
     yield f"{sql} WHERE id = ?", [(*order[4:7], order[9], order[10], order[0])]
     yield "UPDATE payments SET refunded_ours = refunded_ours WHERE order_id = ?", [(order[0],)]
+    customer = json.loads(order[10])["customer"]
+    sql = "UPDATE customer_days SET refunds = refunds + 1 WHERE customer = ? AND entity = ?"
+    yield sql, [(customer, order[1])]
     for table in LEFT:
         key = "stream" if table == "events" else "order_id"
         more = " AND type <> 'order.recorded'" if table == "events" else ""

@@ -21,6 +21,7 @@ from amends.core.history import UNKNOWN, Stop
 from amends.core.left import claimed_parts
 from amends.core.legs import effect_id
 from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.outlets import Moved, Outlet, Tell
 from amends.core.policy import Policy, built_in
 from amends.core.postings import Entry
 from amends.core.requests import (
@@ -86,7 +87,11 @@ class Desk:
         terms: dict[str, Terms] | None = None,
         functional: str = "EUR",
         captures: bool = False,
+        outlets: tuple[Outlet, ...] = (),
     ) -> None:
+        self.outlets = outlets
+        self.tells: list[Tell] = []
+        self.moved: list[Moved] = []
         self.functional = functional
         self.captures = captures  # they are booked
         self.history = UNKNOWN
@@ -120,6 +125,7 @@ class Desk:
             shadows=self.shadows,
             history={self.order.id: self.history} if self.order else {},
             caps={},
+            outlets=self.outlets,
         )
 
     def decided(self, recorded: Recorded, ctx: Ctx) -> Decision:
@@ -147,6 +153,8 @@ class Desk:
         check_decision(before, decision)
         self.events += decision.events
         self.entries += decision.entries
+        self.tells += decision.tells
+        self.moved += decision.moved
         for effect in decision.effects:
             self.rows[effect.id] = effect
             self.leased.discard(effect.id)

@@ -14,6 +14,7 @@ from amends.core.conditions import (
     BadCondition,
     Type,
     compiled,
+    flat,
     holds,
 )
 
@@ -32,11 +33,17 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 
 
+def _context(groups: dict[str, dict[str, Any]]) -> cel.Context:
+    fields = {f"{group}.{name}": x for group, held in groups.items() for name, x in held.items()}
+    return cel.Context({flat(name): value for name, value in fields.items()})
+
+
 @pytest.mark.parametrize(
     ("source", "comes_to"),
     [
         ("order.amount > 3", True),
         ("order.amount>3&&!dispute.open", True),
+        ('refund . reason == "return" && "order.amount" != refund\n.reason', True),
         ('refund.reason in ["return", "damaged"] || dispute.open', True),
         ('"TEA" in lines.skus', True),
         ("size(lines.skus) == 2", True),
@@ -55,7 +62,7 @@ VALUES: dict[str, dict[str, Any]] = {
     ],
 )
 def test_what_is_taken(source: str, comes_to: bool) -> None:
-    assert holds(compiled(source, FIELDS), cel.Context(VALUES)) is comes_to
+    assert holds(compiled(source, FIELDS), _context(VALUES)) is comes_to
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,7 @@ def test_what_is_refused(source: str, says: str) -> None:
 )
 def test_arithmetic_that_fails_is_an_error_and_no_verdict(source: str) -> None:
     with pytest.raises(ArithmeticFailed):
-        holds(compiled(source, FIELDS), cel.Context(VALUES))
+        holds(compiled(source, FIELDS), _context(VALUES))
 
 
 def test_it_knows_what_it_reads() -> None:
@@ -156,16 +163,15 @@ def test_what_was_taken_never_meets_a_wrong_type(
     source: str, amount: int, days: int, reason: str, skus: list[str]
 ) -> None:
     """With any values it comes to true or false, or overflows: the check has seen all else."""
-    context = cel.Context(
-        {
-            "order": {"amount": amount, "days": days},
-            "refund": {"reason": reason},
-            "lines": {"skus": skus},
-            "dispute": {"open": True},
-        }
-    )
+    groups: dict[str, dict[str, Any]] = {
+        "order": {"amount": amount, "days": days},
+        "refund": {"reason": reason},
+        "lines": {"skus": skus},
+        "dispute": {"open": True},
+    }
     try:
-        assert holds(compiled(source, FIELDS), context) in (True, False)
+        found = holds(compiled(source, FIELDS), _context(groups))
+        assert found is cel.compile(source).execute(cel.Context(groups))  # as it is written
     except ArithmeticFailed as failed:
         words = ("verflow", "division by zero", "modulus", "emainder", "zero")
         assert any(word in str(failed) for word in words), failed

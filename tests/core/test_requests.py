@@ -284,6 +284,16 @@ def test_unavailable_lines_are_made_good() -> None:
     assert again.events[1].body["reason"] == Reason.EXCEEDS_QUANTITY
 
 
+def test_a_sku_that_ran_out_is_what_has_not_left_of_it() -> None:
+    """Three teas, one of them sent and none of the cups: two are made good, once."""
+    desk = Desk(contract_order(lines=(replace(TEA, fulfilled=1),)))
+    desk.tell(LinesUnavailable(skus=("TEA", "CUP")), "connection:shop-1")
+    assert (desk.refund().reason, desk.refund().amount) == ("out_of_stock", 6400)
+    for skus in (("TEA",), ("CUP",), ("",)):
+        again = desk.tell(LinesUnavailable(skus=skus), "connection:shop-1")
+        assert [e.type for e in again.events] == ["lines.unavailable"]
+
+
 def test_a_cancellation_stands_although_its_refund_is_refused() -> None:
     """This provider pays in steps that the order's 102.00 do not come to."""
     desk = Desk(terms={STRIPE: replace(TERMS, multiple_of=(("EUR", 1000),))})

@@ -13,11 +13,11 @@ import pytest
 from amends.doors.commands_setup import TEMPLATE
 from amends.engine.config import Config, ConfigError, parse
 from amends.engine.vault import new_key
-from amends.gateways.registry import HEARING
+from amends.gateways.registry import CAPABILITIES, HEARING
 from amends.kernel.time import HOUR
 from tests.gateways.paypal_certificates import ROOT
 
-CHOICE = "one of adyen, mollie, paypal, standard, stripe, tryton."
+CHOICE = f"one of {', '.join(sorted(CAPABILITIES))}."
 HOME = "env:HOME"
 PAYPAL = {
     "gateway": "paypal",
@@ -33,6 +33,12 @@ ADYEN = {
     "hmac_keys": ["env:HMAC"],
 }
 MOLLIE = {"gateway": "mollie", "api_key": "env:MOLLIE"}
+HOOKS = {
+    "gateway": "webhook",
+    "url": "https://example.com/hooks",
+    "webhook_secrets": ["env:HOOKS"],
+    "events": ["refund.*"],
+}
 BASE = "http://127.0.0.1:9400"
 
 
@@ -40,6 +46,7 @@ BASE = "http://127.0.0.1:9400"
 def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HMAC", "0A" * 32)
     monkeypatch.setenv("MOLLIE", "test_" + "x" * 30)
+    monkeypatch.setenv("HOOKS", "whsec_" + "QUJD" * 8)
     monkeypatch.setenv("WORDS", "no hexadecimal key")
 
 
@@ -55,7 +62,8 @@ def _refusal(**connection: Any) -> str:
 
 def test_an_unknown_gateway_is_refused() -> None:
     assert _refusal(gateway="square") == f"gateway 'square' is unknown; {CHOICE}"
-    assert set(HEARING) == {"adyen", "mollie", "paypal", "standard", "stripe"}
+    assert {"shopify", "standard", "stripe", "woocommerce"} < set(HEARING) < set(CAPABILITIES)
+    assert set(HEARING) | {"smtp", "webhook"} <= set(CAPABILITIES)
 
 
 def test_a_whole_connection_is_taken() -> None:
@@ -103,11 +111,23 @@ def test_a_missing_setting_is_named(whole: dict[str, Any], setting: str, said: s
         (ADYEN, {"environment": "https://x"}, 'environment must be "test", or the prefix of your'),
         (ADYEN, {"hmac_keys": []}, "hmac_keys are missing"),
         (ADYEN, {"hmac_keys": ["env:HMAC", "env:WORDS"]}, "a key of hmac_keys is not hexadecimal"),
+        (HOOKS, {"events": "refund.*"}, 'events must be a list of text: events = ["…"].'),
+        (HOOKS, {"events": [""]}, "events must be a list of text"),
+        (HOOKS, {"events": ["nothing"]}, "events: nothing is called 'nothing'"),
+        (HOOKS, {"schedule": ["5s"]}, "needs schedule = '…'."),
+        (HOOKS, {"allow_private": 1}, "allow_private is true or false."),
+        (HOOKS, {"webhook_secrets": []}, "webhook_secrets is needed"),
         (ADYEN, {"trust_anchors": HOME}, "'trust_anchors' is not a setting of gateway 'adyen'."),
     ],
 )
 def test_a_wrong_setting_is_named(whole: dict[str, Any], wrong: dict[str, Any], said: str) -> None:
     assert said in _refusal(**whole | wrong)
+
+
+def test_a_list_and_a_truth_value_are_taken() -> None:
+    settings = _load(**HOOKS, allow_private=True).connections["eu"].settings
+    assert settings.lists == {"events": ("refund.*",)}
+    assert settings.values == {"url": "https://example.com/hooks", "allow_private": "true"}
 
 
 def test_a_secret_in_a_file_is_found_beside_the_settings(tmp_path: Path) -> None:

@@ -209,6 +209,31 @@ async def test_what_a_message_leads_to_is_short(
     assert b"Authorization" not in b"".join(party.requests)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+async def test_a_subscriber_is_not_reached_inside(
+    client: HttpTransport, scheme: str, host: str
+) -> None:
+    """Its address was configured, and leads nowhere near us unless the settings allow that."""
+    async with faulty.serving(faulty.ok) as party:
+        url = f"{scheme}://{host}:{party.url.rpartition(':')[2]}/x"
+        result = await client.send(Request("POST", url, body=b"{}", public=True), TIMEOUT_S)
+        assert isinstance(result, Failure)
+        assert not result.sent
+    assert party.connections == 0
+
+
+async def test_of_a_long_answer_of_a_subscriber_the_head_counts(
+    client: HttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the event: telling it again for what it went on to say would tell it twice."""
+    monkeypatch.setattr(http, "_public_socket", lambda info: socket.socket(*info[:3]))
+    async with faulty.serving(faulty.in_pieces) as party:
+        result = await client.send(Request("POST", party.url, body=b"{}", public=True), 5)
+    assert isinstance(result, Response)
+    assert (result.status, result.body) == (200, b"")
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [

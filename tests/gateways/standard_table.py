@@ -9,13 +9,22 @@ from typing import Any
 
 from amends.core.facts import (
     Addressed,
+    CancelledLine,
+    LinesCancelled,
     LinesUnavailable,
     OrderCancelled,
     OrderReported,
     PaymentReported,
+    RefundedLine,
+    RefundMade,
     RefundRequested,
+    ReturnAuthorized,
+    ReturnCancelled,
+    ReturnInspected,
     ReturnReceived,
+    ReturnShipped,
 )
+from amends.core.outlets import Goods
 from amends.core.requests import (
     LineIn,
     LinePick,
@@ -96,7 +105,7 @@ HEARING = Table(
     payloads=("standardwebhooks.json",),
     verify=standard.verify,
     judge=lambda vectors, case: judge(standard.verify, case, case["secrets"]),
-    moves=("order.cancelled", "return."),
+    moves=("order.cancelled", "inventory.out_of_stock", "return."),
     heard=(
         _heard(
             "order made",
@@ -167,7 +176,85 @@ HEARING = Table(
             "goods are back",
             "return.received",
             {"order_id": "1001", "return_id": 7, "lines": [PICK, {"sku": "TEA", "quantity": 1}]},
-            Addressed(ReturnReceived(PICKED, "7"), source=SHOP),
+            Addressed(ReturnReceived((*PICKED, LinePick("TEA", 1)), "7"), source=SHOP),
+        ),
+        _heard(
+            "all that was to come is back",
+            "return.received",
+            {"order_id": "1001", "return_id": "R-7"},
+            Addressed(ReturnReceived((), "R-7"), source=SHOP),
+        ),
+        _heard(
+            "goods may come back",
+            "return.authorized",
+            {"order": 1001, "return_id": "R-7", "lines": [PICK]},
+            Addressed(ReturnAuthorized("R-7", PICKED), source=SHOP),
+        ),
+        _heard(
+            "a parcel is under way",
+            "return.shipped",
+            {"order": "ord_1", "return_id": "R-7"},
+            Addressed(ReturnShipped("R-7"), order="ord_1"),
+        ),
+        _heard(
+            "what becomes of goods",
+            "return.inspected",
+            {
+                "order_id": "1001",
+                "return_id": 7,
+                "lines": [
+                    {**PICK, "disposition": "restock", "location": "berlin"},
+                    {"sku": "CUP", "quantity": 1, "disposition": "write_off"},
+                ],
+            },
+            Addressed(
+                ReturnInspected(
+                    "7",
+                    (Goods("1", "", 2, "restock", "berlin"), Goods("CUP", "CUP", 1, "write_off")),
+                ),
+                source=SHOP,
+            ),
+        ),
+        _heard(
+            "nothing more comes",
+            "return.cancelled",
+            {"order_id": "1001", "return_id": "R-7"},
+            Addressed(ReturnCancelled("R-7"), source=SHOP),
+        ),
+        _heard(
+            "units cancelled so far",
+            "order.lines_cancelled",
+            {"order": 1001, "reason": "out_of_stock", "lines": [{**PICK, "back": 1}]},
+            Addressed(LinesCancelled((CancelledLine("1", 2, 1),), "out_of_stock"), source=SHOP),
+        ),
+        _heard(
+            "a refund made in the shop",
+            "refund.created",
+            {
+                "order": 1001,
+                "refund_id": 9,
+                "amount": 3200,
+                "currency": "EUR",
+                "mark": "rf_1",
+                "psp_refund_id": "re_1",
+                "lines": [{**PICK, "amount": 3000, "back": 2}, {"id": "s1", "quantity": 0}],
+            },
+            Addressed(
+                RefundMade(
+                    *("9", 3200, "EUR", "rf_1", "re_1"),
+                    (RefundedLine("1", 2, 3000, 2), RefundedLine("s1", 0)),
+                ),
+                source=SHOP,
+            ),
+        ),
+        _heard(
+            "a SKU that ran out under two orders",
+            "inventory.out_of_stock",
+            {"sku": "TEA", "order_ids": ["1001", 1002]},
+            *(
+                Addressed(LinesUnavailable(skus=("TEA",)), source=("shop-1", number))
+                for number in ("1001", "1002")
+            ),
         ),
         _heard("money taken", "payment.captured", CAPTURE, _captured("", captured=9600)),
         _heard(
@@ -214,6 +301,27 @@ HEARING = Table(
             "data.amount",
         ),
         ("no lines", _bad("inventory.unavailable", {"order": "1", "lines": []}), "data.lines"),
+        (
+            "what came back",
+            _bad("return.received", {"order": "1", "lines": [{"quantity": 1}]}),
+            "neither id nor sku",
+        ),
+        ("which return", _bad("return.shipped", {"order": "1"}), "return_id"),
+        ("return of what", _bad("return.authorized", {"order": "1", "return_id": 1}), "data.lines"),
+        (
+            "what becomes of it",
+            _bad(
+                "return.inspected",
+                {"order": "1", "return_id": 1, "lines": [{**PICK, "disposition": "burn"}]},
+            ),
+            "disposition",
+        ),
+        (
+            "how much was refunded",
+            _bad("refund.created", {"order": "1", "refund_id": 1, "currency": "EUR"}),
+            "amount",
+        ),
+        ("out of what", _bad("inventory.out_of_stock", {"order_ids": ["1"]}), "sku"),
         ("whose payment", _bad("payment.captured", {"amount": 5}), "connection"),
     ),
 )

@@ -42,6 +42,7 @@ class Heard:
     name: str
     body: Any
     facts: tuple[Addressed, ...]
+    event: str = ""  # what its sender calls it, where that is in the headers
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,13 @@ class Table:
     type_of: Callable[[Any], str] = field(default=lambda body: str(body["type"]))
     seal: Callable[[Any, str], Any] | None = None
     ages: bool = True  # a message is refused when it is old
+    timed: bool = True  # every message says when it was sent
+    named: Callable[[str], dict[str, str]] | None = None  # the headers that name an event
+
+    def headers(self, event: str = "") -> dict[str, str]:
+        """Those of a genuine message, whatever its body."""
+        named = self.named(event or "none") if self.named else {}
+        return {**self.sign(b"{}", self.secret, NOW_SECONDS), **named}
 
     def genuine(self, body: Any) -> tuple[bytes, dict[str, str]]:
         """A message with this body as its sender would send it, and its headers."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, event, text
 
 from amends.core.documents import DueDocument
 from amends.core.history import Draw, Label, Sight, Tally
+from amends.store.outbox_spec import Came, Counted
 from amends.store.reads import encode_cursor
 from amends.store.records import ShopStats
 from amends.store.schema import metadata
@@ -23,12 +24,13 @@ from tests.store.sql import cold, write
 from tests.store.test_credit_notes import NOTE
 from tests.store.test_judgements import a_judgement
 from tests.store.test_ledger import a_batch, an_entry
+from tests.store.test_outbox import books
 from tests.store.test_rulebook import DRAFT, MODEL, POLICY, SAID, STOP
 from tests.store.test_signins import ADA, SESSION
 
 # What sums up or lists all there is reads all there is.
 WHOLE = ("periods", "postings", "principals", "processes", "settings", "shop_stats")
-WHOLE += ("policies", "drafts", "models", "stops", "users")
+WHOLE += ("policies", "drafts", "models", "stops", "users", "stock_counts")
 LAST = ("checkpoints",)  # read from its end, one row
 
 
@@ -93,6 +95,21 @@ async def a_busy_day(store: Store) -> None:
     await store.person("main", "c-1")
     await store.principal("a" * 64)
     await a_day_at_the_desk(store)
+    await a_day_of_telling(store)
+
+
+async def a_day_of_telling(store: Store) -> None:
+    await store.claim_tells("p", NOW, NOW, {"erp": 1})
+    await store.came("p", [Came("ord_1", 1, "done", NOW)], NOW)
+    await store.add_tells("books:main", "erp", [(1, books(1))])
+    for filters in ({}, {"state": "stuck"}, {"order": "ord_1"}):
+        await store.tells(filters, "", 10)
+    await store.tell_doc("ord_1", 1)
+    await store.move_tell("ord_1", 1, "open", NOW)
+    await store.told_between("main", 0, NOW)
+    await store.day_booked("main", 0, NOW)
+    await store.add_counts(NOW, "me", [Counted("TEA", "", 1)])
+    await store.stock_report(0, NOW)
 
 
 async def a_day_at_the_desk(store: Store) -> None:

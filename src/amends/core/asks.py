@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,7 +25,7 @@ from amends.core.fields import NAMES
 from amends.core.heard import payment_of
 from amends.core.history import Draw, Judged
 from amends.core.holds import reserve
-from amends.core.left import paid_by_fallback, still_owed, taken_over, unclaimed
+from amends.core.left import left_over, paid_by_fallback, still_owed, taken_over, unclaimed
 from amends.core.order import (
     Leg,
     Order,
@@ -40,10 +40,11 @@ from amends.core.outside import method_of, pay, set_apart
 from amends.core.policy import Outcome, Row, Seen, judge
 from amends.core.quote import Portion, Quote, basis_of, changed, compute
 from amends.core.reasons import Reason, Refusal, Refused
-from amends.core.requests import RefundIn
+from amends.core.requests import LinePick, RefundIn
 from amends.core.reviews import RECEIPT_FOR, REVIEW_FOR, set_deadline, tell_requested
 from amends.core.risk import Features, texts
-from amends.core.seen import seen
+from amends.core.seen import goods_state, seen
+from amends.core.stock import shipped
 from amends.core.tallies import tell_asked
 from amends.core.work import Work
 from amends.kernel.canon import digest
@@ -61,7 +62,7 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
     if fact.quote_expires and fact.quote_expires <= work.now:
         raise Refused(Reason.QUOTE_EXPIRED)
     try:
-        found = weigh(work, request)
+        found = weigh(work, request, fact.question)
     except Refused as refused:
         if fact.quote_hash and (refused.refusal.reason in _LEFT or _changed(work, fact)[0]):
             raise _stale(work, fact, refused.refusal.extra) from refused
@@ -70,13 +71,24 @@ def request_refund(work: Work, fact: RefundRequested) -> None:
         raise _stale(work, fact, {})
     found, draws = _reserved(work, found)
     verdict, row = found.verdict, found.row
-    waits = verdict.outcome == "approve" and row is not None and row.wait_for_receipt
-    waits = waits and found.seen.values["goods.state"] in ("awaited", "part")
+    waits = verdict.outcome == "approve" and row is not None and row.waits
+    waits = waits and _not_back(work, found)
     refund = make(work, fact, found.quote, found.over, verdict, row, waits, draws)
     tell_asked(work, refund.amount, request.reason)
     if found.verdict.outcome == "approve" and not refund.awaits:
         approve_all(work, refund.id)
     tell_requested(work, refund.id, fact.note_hash, keep(work, refund, found))
+
+
+def _not_back(work: Work, found: Weighed) -> bool:
+    """Whether units are to come back as far as the row waits for."""
+    so_far = found.row.so_far if found.row is not None else ""
+    if not so_far:
+        return found.seen.values["goods.state"] in ("awaited", "part")
+    reason = str(found.seen.values["refund.reason"])
+    units = found.quote.breakdown.units
+    state = goods_state(work.order, reason, units, shipped(work.order), so_far=so_far)
+    return state in ("awaited", "part")
 
 
 def _json(values: Sequence[Any]) -> str:
@@ -96,12 +108,12 @@ class Weighed(NamedTuple):
     asked: int  # before what the row keeps back
 
 
-def weigh(work: Work, request: RefundIn) -> Weighed:
+def weigh(work: Work, request: RefundIn, question: str = "") -> Weighed:
     """Quote and judge. What the deciding row keeps back is taken off then: it is judged by what was
-    asked for. Raises Refused."""
+    asked for. `question`: a person looks, whatever the policy says. Raises Refused."""
     quote, over = quoted(work, request)
     asked = quote.amount
-    see, features = seen(work, request, quote)
+    see, features = seen(work, request, quote, question)
     verdict, row = judge(see, work.ctx.policy_for(work.order.placed_at))
     if row is not None and (less := _row_amounts(row)) != NO_ROW and not request.statutory:
         try:
@@ -364,6 +376,7 @@ def make(
         statutory=fact.request.statutory,
         consent=fact.request.consent,
         awaits=waits,
+        awaits_for=row.so_far if waits and row is not None else "",
         returnless=verdict.outcome == "approve" and row is not None and row.returnless,
         approver=(looks.approver or "") if looks else "",
         second_person=looks.second_person if looks else False,
@@ -465,8 +478,20 @@ def drop_all(work: Work, refund: Refund) -> None:
 
 def lines_unavailable(work: Work, fact: LinesUnavailable) -> None:
     """What cannot be delivered is made good at once (edge 21)."""
-    work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in fact.lines])
-    _request_or_say(work, RefundIn(reason="out_of_stock", lines=fact.lines))
+    lines = (*fact.lines, *_unsent(work.order, fact.skus))
+    work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in lines])
+    if lines:  # without one it would be a request for all that is left
+        request_or_say(work, RefundRequested(RefundIn(reason="out_of_stock", lines=lines)))
+
+
+def _unsent(order: Order, skus: Sequence[str]) -> Iterator[LinePick]:
+    """Units of these SKUs that have not left and were not given back; what was, is taken to be of
+    those first."""
+    left = left_over(order).lines
+    for line in (line for line in order.lines if line.sku and line.sku in skus):
+        units = left[line.id].quantity - line.fulfilled
+        if units > 0:
+            yield LinePick(line.id, units)
 
 
 def order_cancelled(work: Work, fact: OrderCancelled) -> None:
@@ -477,13 +502,14 @@ def order_cancelled(work: Work, fact: OrderCancelled) -> None:
     work.event("order.cancelled", reason=fact.reason)
     if work.order.remaining:
         reason = "out_of_stock" if fact.reason == "out_of_stock" else "cancelled"
-        _request_or_say(work, RefundIn(reason=reason))  # type: ignore[arg-type]
+        request = RefundIn(reason=reason)  # type: ignore[arg-type]
+        request_or_say(work, RefundRequested(request))
 
 
-def _request_or_say(work: Work, request: RefundIn) -> None:
+def request_or_say(work: Work, asked: RefundRequested) -> None:
     """The shop's news stands whatever becomes of the refund it asks for."""
     try:
-        request_refund(work, RefundRequested(request))
+        request_refund(work, asked)
     except Refused as refused:
         refused_event(work, refused.refusal, "RefundRequested")
 

@@ -104,3 +104,8 @@ def called(account: str, names: Names) -> Name:
 def root(account: str) -> Root:
     """The side of the books an account stands on. Raises KeyError for one that is not ours."""
     return CHART[account.partition(":")[0]].root
+
+
+def memo(account: str) -> bool:
+    """Whether an account is off balance, for our own count alone."""
+    return account.startswith("memo_")

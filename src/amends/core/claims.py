@@ -83,6 +83,8 @@ def explain_others(work: Work) -> None:
     for refund in work.order.refunds:
         if not refund.external or not refund.breakdown.unallocated or not counts(refund):
             continue
+        if refund.by_shop:
+            continue
         parts = adopted(work.order, refund.amount, refund.id)
         if parts.unallocated >= refund.breakdown.unallocated:
             continue

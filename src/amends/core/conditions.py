@@ -70,10 +70,16 @@ def compiled(source: str, fields: Mapping[str, Type]) -> Condition:
             f"The condition is {_a(found)}; it must be true or false. Compare it with something."
         )
     try:
-        program = cel.compile(source)
+        cel.compile(source)
     except ValueError as error:  # what we read and the library does not: said, never guessed
         raise BadCondition(f"The condition does not parse: {error}") from None
-    return Condition(source, frozenset(reader.read), program)
+    return Condition(source, frozenset(reader.read), cel.compile(reader.flat()))
+
+
+def flat(name: str) -> str:
+    """What a field is called where conditions are evaluated: the library takes plain variables
+    four times as fast as those in groups."""
+    return name.replace(".", "__")
 
 
 class _Token(NamedTuple):
@@ -94,7 +100,17 @@ class _Reader:
         self._tokens = _tokens(source)
         self._next = 0
         self._depth = 0
+        self._source = source
+        self._named_at: list[tuple[int, int, str]] = []
         self.read: set[str] = set()
+
+    def flat(self) -> str:
+        """The condition that was read, with each field by its `flat` name."""
+        made, done = "", 0
+        for start, end, name in self._named_at:
+            made += self._source[done:start] + flat(name)
+            done = end
+        return made + self._source[done:]
 
     def whole(self) -> Type:
         found = self._either()
@@ -287,10 +303,12 @@ class _Reader:
                 raise BadCondition(f"There is no function `{token.text}`.")
             raise self._no_field(token.text)
         self._expect(".")
-        name = f"{token.text}.{self._named().text}"
+        field = self._named()
+        name = f"{token.text}.{field.text}"
         if name not in self._fields:
             raise self._no_field(name)
         self.read.add(name)
+        self._named_at.append((token.at, field.at + len(field.text), name))
         return self._fields[name]
 
     def _no_field(self, name: str) -> BadCondition:

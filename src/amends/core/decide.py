@@ -16,6 +16,7 @@ from amends.core import (
     asks,
     caps,
     cases,
+    checkouts,
     claims,
     fallback,
     heard,
@@ -23,7 +24,9 @@ from amends.core import (
     payouts,
     receipts,
     reckoned,
+    shopnews,
     small,
+    tidings,
     writeoffs,
 )
 from amends.core.decision import Ctx, Decision
@@ -36,6 +39,7 @@ from amends.core.facts import (
     DisputeReported,
     EffectDue,
     FraudWarned,
+    LinesCancelled,
     LinesUnavailable,
     LookedUp,
     OrderCancelled,
@@ -44,19 +48,24 @@ from amends.core.facts import (
     PaymentReported,
     PaymentToRead,
     Recorded,
+    RefundMade,
     RefundReported,
     RefundRequested,
     Rejected,
     ReleaseReported,
     Retried,
+    ReturnAuthorized,
+    ReturnCancelled,
+    ReturnInspected,
     ReturnReceived,
+    ReturnShipped,
     ReversalReported,
     Unparked,
     WriteOffReversed,
     WrittenOff,
 )
 from amends.core.order import Order
-from amends.core.orders import first_version, report_order
+from amends.core.orders import first_version
 from amends.core.quote import Quote
 from amends.core.reasons import Reason, Refusal, Refused
 from amends.core.requests import RefundIn
@@ -64,18 +73,24 @@ from amends.core.work import Work
 from amends.kernel.check import invariant
 
 HANDLERS: dict[type, Callable[[Work, Any], None]] = {
-    OrderReported: report_order,
+    OrderReported: checkouts.report_order,
     OrderCancelled: asks.order_cancelled,
     RefundRequested: asks.request_refund,
     LinesUnavailable: asks.lines_unavailable,
+    LinesCancelled: shopnews.lines_cancelled,
+    RefundMade: shopnews.refund_made,
+    ReturnAuthorized: receipts.return_authorized,
+    ReturnShipped: receipts.return_shipped,
     ReturnReceived: receipts.return_received,
+    ReturnInspected: receipts.return_inspected,
+    ReturnCancelled: receipts.return_cancelled,
     Approved: answers.approve,
     Rejected: answers.reject,
     CaseMoved: cases.move,
     Canceled: answers.cancel,
     Retried: answers.retry,
     PaidOutside: payouts.paid_outside,
-    EffectDue: news.effect_due,
+    EffectDue: checkouts.effect_due,
     Answered: news.answered,
     LookedUp: news.looked_up,
     RefundReported: heard.refund_reported,
@@ -105,11 +120,14 @@ def decide(order: Order | None, recorded: Recorded, ctx: Ctx) -> Decision:
     try:
         _check_owner(start, recorded)
         HANDLERS[type(recorded.fact)](work, recorded.fact)
+        checkouts.late(work, start)
         small.pay_out(work)
+        shopnews.explain(work)
         claims.explain_others(work)
         reckoned.tell_if_built_on(work, start)
         fallback.start_due(work)
         caps.settle(work)
+        tidings.tell(work, start)
     except Refused as refused:
         if order is None:
             raise

@@ -12,6 +12,7 @@ from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.history import Draw, History, Judged, Label, Sight, Stop, Tally
 from amends.core.order import Order
+from amends.core.outlets import Moved, Outlet, Tell
 from amends.core.parties import Split
 from amends.core.policy import Policy
 from amends.core.postings import Entry
@@ -77,7 +78,10 @@ class Terms(msgspec.Struct, frozen=True):
         return next((a for a in self.arrivals if not a.ways or way in a.ways), None)
 
     def method(self, name: str) -> Method:
-        return next((m for m in self.methods if name.startswith(m.prefix)), ANY_METHOD)
+        for method in self.methods:
+            if name.startswith(method.prefix):
+                return method
+        return ANY_METHOD
 
 
 CARD = Card()
@@ -95,7 +99,7 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     `earlier` policies come newest first; `shadows` are drafts that are judged beside and never act.
     `history` is by order id, of those whose refunds are asked for; `caps` are the locked buckets
     with what was drawn of them (amount, count), None for a quote, which reserves nothing. What a
-    judgement saw of these stands in its event.
+    judgement saw of these stands in its event. `outlets` are told what happened, and have no say.
     """
 
     now: Instant
@@ -115,6 +119,7 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
     caps: Mapping[str, tuple[int, int]] | None = None
     scorer: Scorer = CARD
     shops: Mapping[str, Shop] = {}
+    outlets: tuple[Outlet, ...] = ()
 
     def policy_for(self, placed_at: Instant) -> Policy:
         """The policy that judges an order: the one in force now, or, where that says so, the one
@@ -170,3 +175,5 @@ class Decision(msgspec.Struct, frozen=True):
     refund: str = ""
     documents: tuple[DueDocument, ...] = ()
     beside: Beside = NOTHING
+    tells: tuple[Tell, ...] = ()
+    moved: tuple[Moved, ...] = ()

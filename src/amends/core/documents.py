@@ -18,8 +18,8 @@ from amends.kernel.time import Instant, day_of
 Kind = Literal["credit_note", "reversal"]
 
 # What says how an entry is settled, and compensation, which leaves the sale as it is.
-_SETTLED = ("refunds_payable", "clearing")
-_BESIDE = (*_SETTLED, "goodwill")
+SETTLED = ("refunds_payable", "clearing")
+_BESIDE = (*SETTLED, "goodwill")
 
 
 class DocumentTax(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ def document(order: Order, refund: Refund, entry: Entry) -> DueDocument | None:
     gross = sum(p.amount for p in sides)
     if not gross:
         return None
-    owed = -sum(p.amount for p in entry.postings if p.account.partition(":")[0] in _SETTLED)
+    owed = -sum(p.amount for p in entry.postings if p.account.partition(":")[0] in SETTLED)
     made = Document(
         kind="credit_note" if owed > 0 else "reversal",
         order=order.id,

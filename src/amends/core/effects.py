@@ -16,6 +16,11 @@ def deadline_id(refund_id: str) -> str:
     return f"fx_{tail(refund_id)}_by"
 
 
+def checkout_id(order_id: str) -> str:
+    """The effect that says when a checkout has expired."""
+    return f"fx_{tail(order_id)}_co"
+
+
 class _Intent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="intent"):
     """What every intent knows. `connection` is ours; psp ids are the provider's."""
 

@@ -21,6 +21,7 @@ HOUSE = {
     "past-refund-limit": "the payment is older than its provider refunds",
     "past-refund-window": "the payment may be older than its provider refunds",
     "promotion-lost": "what it loses of a promotion is for a person to say",
+    "units-refunded-before": "its shop cancelled units of a line that some were refunded of",
     "promotion-waived": "whoever asked leaves the customer a promotion that is lost",
 }
 # Rules of refunds that amends begins itself.

@@ -68,12 +68,15 @@ class RefundRequested(_Fact, frozen=True, tag="refund_requested"):
     note_id: str = ""
     note_hash: str = ""
     quote_basis: Basis | None = None
+    question: str = ""  # why a person looks whatever the policy says, "" for no reason
 
 
 class LinesUnavailable(_Fact, frozen=True, tag="lines_unavailable"):
-    """The shop cannot deliver these units: make them good."""
+    """The shop cannot deliver these units, nor any of these SKUs that has not left yet: make them
+    good."""
 
-    lines: tuple[LinePick, ...]
+    lines: tuple[LinePick, ...] = ()
+    skus: tuple[str, ...] = ()
 
 
 class CancelledLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -131,10 +134,12 @@ class ReturnShipped(_Fact, frozen=True, tag="return_shipped"):
 
 class ReturnReceived(_Fact, frozen=True, tag="return_received"):
     """Goods came back. One `return_id` is taken up once; without one, each report is. `lines` are
-    units by line; none: all that was authorized."""
+    units by line, or by SKU where who tells knows no more; none: all that was authorized.
+    `inspect`: somebody is to look at them before they count as stock."""
 
     lines: tuple[LinePick, ...] = ()
     return_id: str = ""
+    inspect: bool = False
 
 
 class ReturnInspected(_Fact, frozen=True, tag="return_inspected"):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from amends.core.goods import Cancelled, Noted, Receipt, Return, ShopRefund
 from amends.core.history import Draw
 from amends.core.parties import Party, Seller
 from amends.core.period import Period
@@ -89,6 +90,7 @@ class Line(_Part, frozen=True):
     period: Period | None = None  # what it was paid for, where that is time
     cost: int = 0  # of all its units to the merchant, in the functional currency
     category: str = ""
+    access: bool = False  # a licence, a file or a seat: it ends with its refund
 
 
 class Shipping(_Part, frozen=True):
@@ -347,12 +349,16 @@ class Refund(_Part, frozen=True):
     claim_of: Breakdown | None = None  # what is claimed, where that is not in proportion
     instead_of: str = ""  # the larger one that a person cut to this
     awaits: bool = False  # in review only until the goods are back
+    by_shop: bool = False  # its shop told which lines it is for
+    awaits_for: Literal["", "shipment", "inspection"] = ""  # ... or so far, "": received
     returnless: bool = False  # nothing is to come back
     approver: str = ""  # the role that may approve it at least
     second_person: bool = False  # ... and not whoever asked (I11)
     draws: tuple[Draw, ...] = ()  # of caps, where all of it is paid
     drew: tuple[Draw, ...] = ()  # ... and as far as it may pay or has paid
     case: Case | None = None
+    notes_told: tuple[Noted, ...] = ()
+    told: tuple[str, ...] = ()  # what others were told of it that is told once
 
 
 class Dispute(_Part, frozen=True):
@@ -376,13 +382,6 @@ class Dispute(_Part, frozen=True):
     settled: Settled | None = None
     fee: tuple[int, int] = (0, 0)  # as a leg's
     fee_currency: str = ""
-
-
-class Receipt(_Part, frozen=True):
-    """Goods that came back: units by line, as far as they had been shipped, and their cost."""
-
-    id: str
-    lines: tuple[tuple[str, int, int], ...]
 
 
 class Order(_Part, frozen=True):
@@ -419,6 +418,12 @@ class Order(_Part, frozen=True):
     net_prices: bool = False  # the shop's prices, thresholds and discounts are without tax
     policy: str = ""  # in force when promotions were recorded, "" without any
     receipts: tuple[Receipt, ...] = ()
+    expires_at: Instant = 0  # of a checkout that nobody has completed yet
+    returns: tuple[Return, ...] = ()
+    cancelled_lines: tuple[Cancelled, ...] = ()
+    shop_refunds: tuple[ShopRefund, ...] = ()
+    moves: int = 0  # of stock, so far; the last one's number
+    told: int = 0  # tellings to outlets so far; the last one's number
     customer_since: Instant = 0  # when the customer's account was made, 0: not known
     signals: Signals = NO_SIGNALS
     delivery: Delivery = NO_DELIVERY
@@ -461,6 +466,17 @@ def psp_ids(payment: Payment) -> frozenset[str]:
     captures = (name for name, _ in payment.captures)
     known = (payment.psp_payment_id, payment.charge, payment.authorization, payment.psp_order)
     return frozenset(name for name in (*known, *captures) if name)
+
+
+def same_ids(one: Payment, other: Payment) -> bool:
+    """Whether a provider knows both by the same ids, as far as is told without making sets."""
+    return (
+        one.psp_payment_id == other.psp_payment_id
+        and one.charge == other.charge
+        and one.authorization == other.authorization
+        and one.psp_order == other.psp_order
+        and one.captures == other.captures
+    )
 
 
 def taken(payment: Payment) -> int:

@@ -104,11 +104,12 @@ def check_order(report: OrderIn) -> None:
         ]
         if twice and tender.reference:
             _invalid("Two tenders have the same reference.", f"/tenders/{index}/reference")
-    if report.placed_at:
+    for name, text in (("placed_at", report.placed_at), ("expires_at", report.expires_at)):
         try:
-            parse_rfc3339(report.placed_at)
+            if text:
+                parse_rfc3339(text)
         except (ValueError, OverflowError) as error:
-            _invalid(f"placed_at is not an RFC 3339 time with a zone: {error}.", "/placed_at")
+            _invalid(f"{name} is not an RFC 3339 time with a zone: {error}.", f"/{name}")
 
 
 def _check_connections(report: OrderIn, ctx: Ctx) -> None:
@@ -157,6 +158,7 @@ def report_order(work: Work, fact: OrderReported) -> None:
         country=report.customer.country if report.customer else order.country,
         invoice=report.invoice or order.invoice,
         **_signals(order, report),
+        expires_at=parse_rfc3339(report.expires_at) if report.expires_at else 0,
         lines=tuple(_line(line, report.prices_include_tax) for line in report.lines),
         shipping=tuple(_shipping(s, report.prices_include_tax) for s in report.shipping),
         charges=tuple(_charge(c, report.prices_include_tax) for c in report.charges),
@@ -299,6 +301,7 @@ def _line(line: LineIn, included: bool) -> Line:
         unused.kept(line),
         line.cost or 0,
         line.category,
+        line.access,
     )
 
 

@@ -43,18 +43,30 @@ class _Tells(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="tells",
     shop_order: str = ""
 
 
+class Booked(msgspec.Struct, frozen=True):
+    """What is booked on one account, debit positive; in minor units of the functional currency,
+    and in `currency` where that is another."""
+
+    account: str
+    functional: int
+    currency: str
+    amount: int
+
+
 class CreditNote(_Tells, frozen=True, tag="credit_note"):
     """A document that gives revenue and tax back, or takes that back again (see its `kind`).
-    `number` is ours, "" where the ERP numbers it; `skus` by line id."""
+    `number` is ours, "" where the ERP numbers it; `skus` by line id. `booked` is what it books:
+    what is owed is on `refunds_payable`."""
 
     document: Document
     number: str = ""
     skus: tuple[tuple[str, str], ...] = ()
+    booked: tuple[Booked, ...] = ()
 
 
 class RefundPaid(_Tells, frozen=True, tag="refund_paid"):
     """`amount` of what the credit note `note` (its key) owes was paid from `account`, or came back
-    (`back`). `reference` is the provider's id of the refund."""
+    (`back`). `reference` is the provider's id of the refund, `booked` what it books."""
 
     note: str
     refund: str
@@ -63,6 +75,7 @@ class RefundPaid(_Tells, frozen=True, tag="refund_paid"):
     account: str
     reference: str = ""
     back: bool = False
+    booked: tuple[Booked, ...] = ()
 
 
 class RefundedPart(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -130,16 +143,6 @@ class AccessChanged(_Tells, frozen=True, tag="access_changed"):
     granted: bool = False
 
 
-class Booked(msgspec.Struct, frozen=True):
-    """What a day adds to one account, debit positive; in minor units of the functional currency,
-    and in `currency` where that is another."""
-
-    account: str
-    functional: int
-    currency: str
-    amount: int
-
-
 class Books(_Tells, frozen=True, tag="books"):
     """All that a legal entity's ledger booked on a day (YYYY-MM-DD), but for what credit notes and
     their payments tell: balanced."""
@@ -150,8 +153,10 @@ class Books(_Tells, frozen=True, tag="books"):
 
 
 class Notice(_Tells, frozen=True, tag="notice"):
-    """A customer is told what became of a refund: by `what`, and by the refund's `reason` for the
-    tone. Who and where is looked up when it is sent (invariant I15)."""
+    """A customer is told what became of a refund: by `what` (see notices.What), and by the refund's
+    `reason` for the tone. Who and where is looked up when it is sent (invariant I15). `items` are
+    units and titles of what it is for, `way` the kind of tender or the provider's name of the
+    payment method it goes back to, `reference` what the customer's bank finds it by."""
 
     customer: str
     refund: str
@@ -160,6 +165,9 @@ class Notice(_Tells, frozen=True, tag="notice"):
     amount: int
     currency: str
     expected: tuple[str, ...] = ()
+    items: tuple[tuple[int, str], ...] = ()
+    way: str = ""
+    reference: str = ""
 
 
 class Happened(_Tells, frozen=True, tag="event"):
@@ -181,6 +189,45 @@ Telling = (
     | Notice
     | Happened
 )
+
+
+class Outlet(msgspec.Struct, frozen=True):
+    """What one connection is told: which kinds, of which legal entity, and whether only of the
+    orders that are from it."""
+
+    name: str
+    takes: frozenset[str]
+    entity: str = "main"
+    own_orders: bool = False
+
+    def wants(self, telling: Telling) -> bool:
+        if kind_of(telling) not in self.takes or telling.entity != self.entity:
+            return False
+        return not self.own_orders or telling.shop == self.name
+
+
+# Each of these stands for itself: it is told whatever became of those before it.
+APART = ("notice", "event")
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """Units that came back and are booked: `number` counts those of the order."""
+
+    order: str
+    number: int
+    at: Instant
+    return_id: str
+    goods: Goods
+    source: str
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """A telling on its way to one connection; `number` counts those of its order."""
+
+    order: str
+    number: int
+    connection: str
+    telling: Telling
 
 
 def kind_of(telling: Telling) -> str:

@@ -25,6 +25,7 @@ from amends.core.conditions import (
     BadCondition,
     Condition,
     compiled,
+    flat,
     holds,
 )
 from amends.core.fields import GUESSES, TYPES, Value
@@ -59,7 +60,8 @@ class Row(_Part, frozen=True):
     """One row: `when` it applies, what follows, the reason as a code and as a sentence for the
     customer.
 
-    Of an approval: `returnless`, the goods stay; `wait_for_receipt`, it leaves once they are back;
+    Of an approval: `returnless`, the goods stay; `wait_for`, it leaves once they are so far back: a
+    carrier has them, they are here, somebody has looked at them (`wait_for_receipt`: "receipt");
     `store_credit_first`, as store credit where the customer's consent is recorded, else a person
     asks for it; `caps` it draws on. Of an approval or review: `partial_bp`, only so much of it
     (1/10,000) is given back; `restocking_bp` of the goods and `fee`, an amount by currency, are
@@ -74,6 +76,7 @@ class Row(_Part, frozen=True):
     says: Says = ""
     returnless: bool = False
     wait_for_receipt: bool = False
+    wait_for: Literal["", "shipment", "receipt", "inspection"] = ""
     store_credit_first: bool = False
     partial_bp: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
     restocking_bp: Annotated[int, Meta(ge=0, le=9_999)] = 0
@@ -81,6 +84,16 @@ class Row(_Part, frozen=True):
     approver: Role | None = None
     second_person: bool = False
     caps: Annotated[tuple[RowId, ...], Meta(max_length=5)] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it leaves only once the goods are back, as far as that is."""
+        return self.wait_for_receipt or bool(self.wait_for)
+
+    @property
+    def so_far(self) -> Literal["", "shipment", "inspection"]:
+        """How far, where that is not their receipt."""
+        return "" if self.wait_for == "receipt" else self.wait_for
 
 
 CapOf = Literal["customer", "card", "address", "device", "requester", "everybody"]
@@ -124,25 +137,18 @@ class BadPolicy(Exception):
 
 
 class Table:
-    """A checked document with its conditions compiled; `fields` are those that they read, by
-    group."""
+    """A checked document with its conditions compiled; `fields` are those that they read, each
+    with what it is called there."""
 
     def __init__(self, document: Document, conditions: tuple[Condition, ...]) -> None:
         self.document = document
         self.rows = tuple(zip(document.rows, conditions, strict=True))
-        self.fields: dict[str, tuple[tuple[str, str], ...]] = {}
-        for name in sorted({name for condition in conditions for name in condition.fields}):
-            group, _, rest = name.partition(".")
-            self.fields[group] = (*self.fields.get(group, ()), (rest, name))
+        read = {name for condition in conditions for name in condition.fields}
+        self.fields = tuple([(flat(name), name) for name in sorted(read)])
 
     def context(self, values: Mapping[str, Value]) -> cel.Context:
         """What the conditions see: the fields that some of them read, and no other."""
-        return cel.Context(
-            {
-                group: {rest: values[name] for rest, name in names}
-                for group, names in self.fields.items()
-            }
-        )
+        return cel.Context({called: values[name] for called, name in self.fields})
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -204,7 +210,7 @@ def _shape(document: Document) -> Iterator[Fault]:
             yield Fault(f"/caps/{name}", "A cap needs an amount, a count, or both.")
 
 
-_APPROVING = ("returnless", "wait_for_receipt", "store_credit_first", "caps")
+_APPROVING = ("returnless", "wait_for_receipt", "wait_for", "store_credit_first", "caps")
 _PAYING = ("partial_bp", "restocking_bp", "fee")
 _REVIEWING = ("approver", "second_person")
 
@@ -221,7 +227,9 @@ def _row(document: Document, index: int, row: Row, condition: Condition) -> Iter
     for name in wrong:
         if getattr(row, name) != getattr(_PLAIN, name):
             yield Fault(f"{here}/{name}", f"A row that says {row.outcome} has no {name}.")
-    if row.returnless and row.wait_for_receipt:
+    if row.wait_for_receipt and row.wait_for:
+        yield Fault(f"{here}/wait_for", "Say wait_for alone; wait_for_receipt is its older name.")
+    if row.returnless and row.waits:
         yield Fault(f"{here}/returnless", "Goods either stay or are waited for, not both.")
     for name in row.caps:
         if name not in document.caps:
@@ -322,7 +330,7 @@ def judge(seen: Seen, policy: Policy) -> Ruled:
         outcome, says, code = "review", "", "granted_by_law"
     elif seen.house and outcome != "decline":
         outcome, rule, says, code = "review", seen.house, "", seen.house.replace("-", "_")
-    elif outcome == "approve" and row.wait_for_receipt and seen.values["goods.state"] == "not_said":
+    elif outcome == "approve" and row.waits and seen.values["goods.state"] == "not_said":
         outcome, says, code = "review", "", "goods_not_said"
     reasons = texts(seen.score)
     verdict = Verdict(

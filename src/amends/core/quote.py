@@ -252,6 +252,27 @@ def adopted(order: Order, amount: int, refund: str = "") -> Breakdown:
     return _spread(amount, left, left)
 
 
+def adopted_as(
+    order: Order, amount: int, told: Sequence[tuple[str, int, int]], refund: str
+) -> Breakdown:
+    """The same where the shop says what it is for: (id, units, gross or -1) of lines, shipping and
+    charges, as far as that is there; what they do not explain stays unallocated."""
+    left = left_over(order, without=refund)
+    found: tuple[list[LineShare], ...] = ([], [], [])
+    for name, units, said in told:
+        for items, shares in zip(left, found, strict=True):
+            if (rest := items.get(name)) is None:
+                continue
+            quantity = max(0, min(units, rest.quantity))
+            gross = said if said >= 0 else rest.worth(quantity) if quantity else rest.gross
+            part = _part(name, quantity, max(0, min(gross, rest.gross, amount)), rest)
+            rest.take(part)
+            amount -= part.gross
+            shares.append(part)
+    lines, shipping, charges = map(tuple, found)
+    return Breakdown(lines, shipping, charges=charges, unallocated=amount)
+
+
 def fits(order: Order, refund: Refund) -> bool:
     """Whether what a refund gives back is still there, the refund itself left out. A fallback pays
     for what its original gives back."""

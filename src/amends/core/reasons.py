@@ -27,6 +27,7 @@ class Reason(StrEnum):
     UNKNOWN_PAYMENT = "unknown_payment"
     UNKNOWN_REFUND = "unknown_refund"
     UNKNOWN_QUOTE = "unknown_quote"
+    UNKNOWN_RETURN = "unknown_return"
     UNKNOWN_CURRENCY = "unknown_currency"
     OTHER_CURRENCY = "other_currency"
     UNKNOWN_LINE = "unknown_line"
@@ -80,6 +81,7 @@ class Reason(StrEnum):
     AMOUNT_CHANGED = "amount_changed"
     RATE_LIMITED = "rate_limited"
     CERTIFICATE_AWAY = "certificate_away"
+    SENDER_AWAY = "sender_away"
     STORE_UNAVAILABLE = "store_unavailable"
     INTERNAL = "internal"
 
@@ -100,6 +102,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.UNKNOWN_ORDER: "No such order is known here; report the order first.",
     Reason.UNKNOWN_PAYMENT: "No order here was paid by this payment; report the order first.",
     Reason.UNKNOWN_REFUND: "No such refund is known here.",
+    Reason.UNKNOWN_RETURN: "No goods have come back under that return; report them as received.",
     Reason.UNKNOWN_QUOTE: "No such quote is known here; ask for a quote again.",
     Reason.UNKNOWN_CURRENCY: "The currency is not one of ISO 4217; say its code in capitals.",
     Reason.OTHER_CURRENCY: "A refund is paid in the currency of its order; leave the other out.",
@@ -168,6 +171,7 @@ SENTENCES: dict[Reason, str] = {
     "that are undecided, or ended unpaid; decide those first, or ask for it anew.",
     Reason.RATE_LIMITED: "Too many requests at once; wait a moment and repeat with the same key.",
     Reason.CERTIFICATE_AWAY: "The certificate of the message cannot be had now; send it again.",
+    Reason.SENDER_AWAY: "What the message leaves out cannot be asked for now; send it again.",
     Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the request.",
     Reason.INTERNAL: "A defect in amends; nothing was accepted. It has been logged.",
 }

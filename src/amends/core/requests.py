@@ -135,6 +135,7 @@ class LineIn(_Body, frozen=True):
     period: PeriodIn | None = None
     cost: Amount | None = None
     category: Text = ""  # what kind of goods: each has its own usual share of refunds
+    access: bool = False  # a licence, a file or a seat: it ends with its refund
 
 
 class ShippingIn(_Body, frozen=True):
@@ -326,6 +327,7 @@ class OrderIn(_Body, frozen=True):
     invoice: Text = ""  # the number of the order's own invoice, for the credit notes that follow
     signals: SignalsIn | None = None
     delivery: DeliveryIn | None = None
+    expires_at: Time = ""  # of a checkout that is not completed: then all of it goes back
 
 
 PayoutWay = Literal["transfer", "store_credit"]

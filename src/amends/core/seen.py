@@ -15,7 +15,7 @@ from amends.core.quote import Portion, Quote
 from amends.core.requests import RefundIn
 from amends.core.risk import Features, features
 from amends.core.shares import Breakdown
-from amends.core.stock import shipped
+from amends.core.stock import back, shipped
 from amends.core.stops import stopped
 from amends.core.work import Work
 from amends.kernel.money import convert
@@ -30,8 +30,8 @@ def history_of(work: Work) -> History:
     return work.ctx.history.get(work.order.id, UNKNOWN)
 
 
-def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
-    """All of it, for a request and what it comes to."""
+def seen(work: Work, request: RefundIn, quote: Quote, question: str = "") -> tuple[Seen, Features]:
+    """All of it, for a request and what it comes to; `question` is why a person looks anyway."""
     order, history = work.order, history_of(work)
     amount = convert(quote.amount, order.rate)
     shop = work.ctx.shop(order.source.connection)
@@ -47,7 +47,8 @@ def seen(work: Work, request: RefundIn, quote: Quote) -> tuple[Seen, Features]:
         "risk.model": score.model,
         **_of_requester(actor),
     }
-    return Seen(values, score, _house(work, quote), request.statutory), risk
+    rule = _house(work, quote) or question.replace("_", "-")
+    return Seen(values, score, rule, request.statutory), risk
 
 
 def _house(work: Work, quote: Quote) -> str:
@@ -116,32 +117,46 @@ def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> d
         "refund.ad_hoc": request.amount is not None,
         "refund.whole": quote.amount == order.remaining,
         "refund.compensation": request.goodwill == "compensation",
-        "goods.state": _goods(order, request, quote.breakdown),
+        "goods.state": _goods(order, request, quote.breakdown, units, sent),
         "goods.shipped": any(sent[line.id] for line in asked),
     }
 
 
-def _goods(order: Order, request: RefundIn, parts: Breakdown) -> str:
+def _goods(
+    order: Order,
+    request: RefundIn,
+    parts: Breakdown,
+    units: Mapping[str, int],
+    sent: Mapping[str, int],
+) -> str:
     """As `goods_state`; "not_said" where goods are with the customer and neither units nor lines
     are named: money that waits for goods would leave without them."""
-    state = goods_state(order, request.reason, parts.units)
-    vague = not request.by_parts and not any(parts.units.values())
+    if request.reason not in WITH_CUSTOMER:
+        return "not_needed"
+    vague = not request.by_parts and not any(units.values())
     vague = vague and bool(parts.lines or parts.unallocated)
-    vague = vague and (not order.lines or any(shipped(order).values()))
-    return "not_said" if vague and request.reason in WITH_CUSTOMER else state
+    vague = vague and (not order.lines or any(sent.values()))
+    return "not_said" if vague else goods_state(order, request.reason, units, sent)
 
 
-def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "") -> str:
+def goods_state(
+    order: Order,
+    reason: str,
+    units: Mapping[str, int],
+    sent: Mapping[str, int],
+    of: str = "",
+    so_far: str = "",
+) -> str:
     """Whether the units that a refund is for are back: "not_needed", "awaited", "part" or
     "received". Units that were never shipped are refunded first; of those that came back each
     counts for one refund, the earlier ones first, and for none whose goods stay with the customer.
-    `of`: the refund, where it is one of the order's: those after it are not counted."""
+    `sent` is what was `shipped`; `of`: the refund, where it is one of the order's: those after it
+    are not counted. `so_far`: what counts as back (see stock.back)."""
     if reason not in WITH_CUSTOMER or not any(units.values()):
         return "not_needed"
-    sent, back = shipped(order), Counter[str]()
-    for receipt in order.receipts:
-        back.update({name: quantity for name, quantity, _ in receipt.lines})
-    before, stays = Counter[str](), Counter[str]()
+    here = back(order, so_far)
+    before: Counter[str] = Counter()
+    stays: Counter[str] = Counter()
     for refund in order.refunds:
         if refund.id == of:
             break
@@ -156,7 +171,7 @@ def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "
         owed_before = max(0, before[line.id] - never)
         needed = max(0, before[line.id] + asked - never) - owed_before
         wanted += needed
-        got += min(needed, max(0, back[line.id] - owed_before))
+        got += min(needed, max(0, here[line.id] - owed_before))
     if not wanted:
         return "not_needed"
     return "received" if got == wanted else "part" if got else "awaited"
@@ -165,7 +180,9 @@ def goods_state(order: Order, reason: str, units: Mapping[str, int], of: str = "
 def awaits_return(order: Order, refund: Refund) -> bool:
     """Whether units of a refund are still to come back."""
     units = refund.breakdown.units
-    return goods_state(order, refund.reason, units, refund.id) in ("awaited", "part")
+    sent = shipped(order)
+    state = goods_state(order, refund.reason, units, sent, refund.id, refund.awaits_for)
+    return state in ("awaited", "part")
 
 
 def _of_payment(work: Work, order: Order) -> dict[str, Value]:

@@ -13,8 +13,10 @@ from amends.core.events import Event, EventType, link
 from amends.core.facts import Recorded
 from amends.core.history import Draw, Judged, Label, Sight, Tally
 from amends.core.order import Leg, Order, Payment, Refund
+from amends.core.outlets import Moved, Tell, Telling
 from amends.core.postings import Entry, capture, dated, paid_with, received, sellers_paid
 from amends.core.reasons import Refusal
+from amends.core.told import of_entry
 from amends.kernel.time import Instant
 
 
@@ -37,6 +39,8 @@ class Work:
         self.judged: list[Judged] = []
         self.labels: list[Label] = []
         self.draws: list[Draw] = []
+        self.tells: list[Tell] = []
+        self.moved: list[Moved] = []
         self._booked: list[str] = []
 
     def decision(self, refused: Refusal | None = None) -> Decision:
@@ -58,6 +62,8 @@ class Work:
             )
             if self.tallies or self.sights or self.judged or self.labels or self.draws
             else NOTHING,
+            tuple(self.tells),
+            tuple(self.moved),
         )
 
     def event(self, type_: EventType, **body: Any) -> None:
@@ -99,10 +105,30 @@ class Work:
         entry = dated(entry, self.ctx.closed.get(entry.entity, ""))
         self.entries.append(entry)
         refund = of or (self.refund(entry.refund) if entry.refund else None)
-        if refund is not None and (due := document(self.order, refund, entry)):
+        due = document(self.order, refund, entry) if refund is not None else None
+        if due is not None:
             self.documents.append(due)
         self._booked.append(entry.hash)
         self.order = replace(self.order, entries=entry.number)
+        if self.ctx.outlets and refund is not None:
+            self._tell_books(refund.fallback_of or refund.id, entry, due)
+
+    def _tell_books(self, refund_id: str, entry: Entry, due: DueDocument | None) -> None:
+        """What an entry means to an ERP: a credit note, or that one was paid."""
+        known = self.order.refund(refund_id)
+        told, notes = of_entry(self.order, known.notes_told if known else (), entry, due)
+        if known is not None and notes != known.notes_told:
+            self.put_refund(refund_id, notes_told=notes)
+        for telling in told:
+            self.tell(telling)
+
+    def tell(self, telling: Telling, but: str = "") -> None:
+        """Whoever takes such tellings is told, `but` not the connection that we know it from."""
+        for outlet in self.ctx.outlets:
+            if outlet.name != but and outlet.wants(telling):
+                number = self.order.told + 1
+                self.tells.append(Tell(self.order.id, number, outlet.name, telling))
+                self.order = replace(self.order, told=number)
 
     def effect(self, effect: Effect) -> None:
         self.effects[effect.id] = effect

@@ -28,7 +28,7 @@ from amends.doors.shell import (
 from amends.engine import heap
 from amends.engine.config import Config
 from amends.engine.wiring import Engine
-from amends.gateways.registry import HEARING
+from amends.gateways.registry import CAPABILITIES
 
 log = structlog.get_logger()
 
@@ -91,7 +91,7 @@ def _logging(config: Config) -> Iterator[None]:
     secrets: list[str] = []
     for connection in config.connections.values():
         settings = connection.settings
-        able = HEARING[settings.gateway].CAPABILITIES
+        able = CAPABILITIES[settings.gateway]
         secrets += [settings.values[name] for name in able.secrets if name in settings.values]
         secrets += settings.webhook_secrets
     logs.set_up(secrets)

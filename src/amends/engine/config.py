@@ -6,7 +6,6 @@ Secrets are written `env:NAME` or `file:PATH` and resolved here, once; durations
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
@@ -28,10 +27,10 @@ from amends.core.requests import (
     PlatformFee,
 )
 from amends.engine.vault import read_key
-from amends.gateways.registry import CERTIFIED, CHECKS, HEARING, OUTLETS, PROVIDERS
-from amends.gateways.spec import Capabilities, Hearing, Outlet, Settings
+from amends.gateways.registry import CAPABILITIES, CERTIFIED, CHECKS, PROVIDERS
+from amends.gateways.spec import Capabilities, Settings
 from amends.kernel.currency import known
-from amends.kernel.time import DAY, HOUR, MINUTE, SECOND
+from amends.kernel.time import DAY, parse_duration
 
 
 class ConfigError(Exception):
@@ -146,7 +145,6 @@ _SECTIONS: dict[str, type] = {
 }
 _COMMON = {"gateway", "base_url", "rate", "concurrency", "indeterminate_after", "entity"}
 _SECRET_LISTS = ("webhook_secrets", "hmac_keys")
-_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def load(path: Path, connections: bool = True) -> Config:
@@ -329,14 +327,12 @@ def _beside(folder: Path, value: Any) -> Any:
 
 def _connection(name: str, values: Any) -> ConnectionConfig:
     where = f"[connections.{name}]"
-    parties: dict[str, Outlet | Hearing] = {**OUTLETS, **HEARING}
-    choice = ", ".join(sorted(parties))
+    choice = ", ".join(sorted(CAPABILITIES))
     if not isinstance(values, dict) or not isinstance(values.get("gateway"), str):
         raise ConfigError(f'{where} needs gateway = "…"; one of {choice}.')
-    gateway = parties.get(values["gateway"])
-    if gateway is None:
+    able = CAPABILITIES.get(values["gateway"])
+    if able is None:
         raise ConfigError(f"{where}: gateway {values['gateway']!r} is unknown; one of {choice}.")
-    able = gateway.CAPABILITIES
     for key in values:
         if key not in (*_COMMON, *_SECRET_LISTS, *_of_gateway(able)):
             raise ConfigError(f"{where}: {key!r} is not a setting of gateway {able.name!r}.")
@@ -344,10 +340,13 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
         name=name,
         gateway=able.name,
         base_url=str(values.get("base_url", "")).rstrip("/"),
-        values={
-            key: _setting(where, key, values, key in able.secrets)
-            for key in (*able.settings, *(key for key in able.optional if key in values))
+        values={key: _setting(where, key, values, key in able.secrets) for key in able.settings}
+        | {
+            key: _optional(where, key, values, key in able.secrets)
+            for key in able.optional
+            if key in values
         },
+        lists={key: _list(where, key, values[key]) for key in able.lists if key in values},
         tables={key: _table(where, key, values[key]) for key in able.tables if key in values},
         webhook_secrets=_secret_list(where, values),
     )
@@ -368,7 +367,7 @@ def _connection(name: str, values: Any) -> ConnectionConfig:
 
 
 def _of_gateway(able: Capabilities) -> tuple[str, ...]:
-    own = (*able.settings, *able.optional, *able.tables)
+    own = (*able.settings, *able.optional, *able.lists, *able.tables)
     return (*own, "trust_anchors") if able.name in CERTIFIED else own
 
 
@@ -402,6 +401,21 @@ def _table(where: str, key: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(x, str) for x in value.values()):
         raise ConfigError(f'{where}: {key} must be a table of text: {key} = {{ name = "…" }}.')
     return {str(name): text for name, text in value.items()}
+
+
+def _list(where: str, key: str, value: Any) -> tuple[str, ...]:
+    """A list of text. Raises ConfigError."""
+    if not isinstance(value, list) or not all(isinstance(x, str) and x for x in value):
+        raise ConfigError(f'{where}: {key} must be a list of text: {key} = ["…"].')
+    return tuple(value)
+
+
+def _optional(where: str, key: str, values: Mapping[str, Any], secret: bool) -> str:
+    """As text, also what is written as a number, or as true or false. Raises ConfigError."""
+    value = values[key]
+    if isinstance(value, int) and not secret:
+        return str(value).lower()
+    return _setting(where, key, values, secret)
 
 
 def _setting(where: str, key: str, values: Mapping[str, Any], secret: bool) -> str:
@@ -450,9 +464,7 @@ def resolve(where: str, text: str) -> str:
 
 def duration(where: str, text: Any) -> int:
     """Microseconds of "5s", "90m", "24h", "45d". Raises ConfigError."""
-    match = re.fullmatch(r"(\d{1,6})(s|m|h|d)", text) if isinstance(text, str) else None
-    if match is None:
-        raise ConfigError(
-            f'{where}: {text!r} is not a duration; write "5s", "90m", "24h" or "45d".'
-        )
-    return int(match[1]) * _UNITS[match[2]]
+    try:
+        return parse_duration(text if isinstance(text, str) else repr(text))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None

@@ -17,7 +17,7 @@ from amends.engine import queries
 from amends.engine.audit import Report, verify
 from amends.engine.views import event_view, order_view, refund_view
 from amends.engine.wiring import Engine
-from amends.gateways.registry import HEARING
+from amends.gateways.registry import CAPABILITIES
 from amends.kernel.time import DAY, Instant
 from amends.store.pages_spec import DayRow
 
@@ -416,7 +416,7 @@ async def connections(engine: Engine) -> list[Link]:
         made.append(
             Link(
                 *(name, connection.settings.gateway),
-                HEARING[connection.settings.gateway].CAPABILITIES.provider,
+                CAPABILITIES[connection.settings.gateway].provider,
                 connection.entity,
                 *((news.last_at, news.messages, news.waiting) if news else (0, 0, 0)),
                 engine.deliverer.answered_at.get(name, 0),

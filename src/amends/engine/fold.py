@@ -22,6 +22,7 @@ from amends.core.facts import (
     Addressed,
     EffectDue,
     Fact,
+    LinesCancelled,
     LinesUnavailable,
     OrderCancelled,
     OrderReported,
@@ -30,7 +31,7 @@ from amends.core.facts import (
     Unparked,
 )
 from amends.core.history import History
-from amends.core.order import Order, psp_ids
+from amends.core.order import Order, psp_ids, same_ids
 from amends.core.orders import order_id
 from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
 from amends.core.requests import OrderKey, PspIn
@@ -44,6 +45,7 @@ from amends.engine.asks import (
     encode_facts,
     mismatch,
 )
+from amends.engine.notify import told
 from amends.engine.world import BoardChanged, CapsGrew, Outgoing, World
 from amends.kernel.check import invariant
 from amends.kernel.time import DAY
@@ -53,7 +55,7 @@ log = structlog.get_logger()
 
 
 # What a refund can be asked for by, so that its customer's history is read.
-ASKING = (RefundRequested, LinesUnavailable, OrderCancelled, Unparked)
+ASKING = (RefundRequested, LinesUnavailable, LinesCancelled, OrderCancelled, Unparked)
 
 
 class _Read(NamedTuple):
@@ -207,6 +209,8 @@ class Fold:
         for (_, _), (effect, lease) in self.batch.effects.items():
             if lease is None:
                 self.world.scheduled(effect.due)
+        if self.batch.tells:
+            self.world.told({tell.connection for tell in self.batch.tells})
         for connection in self._spare:
             self.world.give_back(connection)
         for tell in self._results:
@@ -345,9 +349,12 @@ class Fold:
 
     def _alias(self, before: Order | None, order: Order) -> None:
         """Further ids the providers know its payments by, where they are new: messages name any."""
-        known = {p.id: psp_ids(p) for p in before.payments} if before else {}
+        known = {p.id: p for p in before.payments} if before else {}
         for payment in order.payments:
-            fresh = psp_ids(payment) - known.get(payment.id, frozenset((payment.psp_payment_id,)))
+            was = known.get(payment.id)
+            if was is not None and same_ids(was, payment):
+                continue
+            fresh = psp_ids(payment) - (psp_ids(was) if was else {payment.psp_payment_id})
             for psp_id in fresh:
                 self.batch.aliases[(payment.connection, psp_id)] = order.id
 
@@ -411,13 +418,17 @@ class Fold:
 
     def _take(self, decision: Decision) -> None:
         """Add a decision to what will be written."""
-        order, batch = decision.order, self.batch
-        before = self._orders.get(order.id)
+        batch, before = self.batch, self._orders.get(decision.order.id)
+        if self.world.subscribers:
+            decision = told(before, decision, self.world.subscribers)
+        order = decision.order
         self._orders[order.id] = order
         batch.orders[order.id] = order
         batch.events += decision.events
         batch.entries += decision.entries
         batch.documents += decision.documents
+        batch.tells += decision.tells
+        batch.moved += decision.moved
         if decision.beside is not NOTHING:
             self._take_beside(decision.beside)
         for effect in decision.effects:

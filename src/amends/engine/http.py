@@ -3,8 +3,9 @@
 `Failure(sent=False)` only where no byte of the request can have reached the party: name not found,
 connection refused, TLS not agreed, connect timeout. Everything after that is `sent=True`.
 Redirects are not followed: a credential goes to the configured host and nowhere else. An address
-that came in a message is only reached by TLS, and only on the public network: that is checked for
-each address that is really connected to, whatever name it was found by.
+that came in a message is only reached by TLS, and only on the public network; a subscriber's too,
+unless the settings allow others. That is checked for each address that is really connected to,
+whatever name it was found by.
 """
 
 from __future__ import annotations
@@ -57,12 +58,11 @@ class HttpTransport:
                 timeout=limits,
                 allow_redirects=False,
             ) as answer:
-                most = FETCHED_MAX if request.from_message else ANSWER_MAX
-                body = await _body(answer, most)
-                if body is None:
+                body = await _body(answer, FETCHED_MAX if _guarded(request) else ANSWER_MAX)
+                if body is None and not request.public:
                     return Failure(True, "the answer is too long")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status, headers, body)
+                return Response(answer.status, headers, body or b"")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Failure(False, f"no connection: {type(error).__name__}")
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
@@ -73,7 +73,7 @@ class HttpTransport:
             return Failure(True, f"connection lost: {type(error).__name__}")
 
     def _session_for(self, request: Request) -> ClientSession:
-        if not request.from_message:
+        if not _guarded(request):
             return self._session
         if self._public is None:
             self._public = _session(_public_socket)
@@ -115,6 +115,11 @@ def _is_public(address: str) -> bool:
         if inner is not None:
             found = inner
     return found.is_global and not found.is_multicast
+
+
+def _guarded(request: Request) -> bool:
+    """Whether it must not lead to an address of our own network."""
+    return request.from_message or request.public
 
 
 def _may_be_fetched(url: str) -> bool:

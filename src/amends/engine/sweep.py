@@ -27,6 +27,7 @@ DEAD_AFTER = 10 * SECOND
 UNMATCHED = 5 * SECOND
 SEAL = 1 * MINUTE
 DOCUMENTS = 10 * SECOND
+DAYS = 10 * MINUTE  # how often it is looked whether a day is over
 NUMBERED_AT_ONCE = 500
 SETTLED = 10 * MINUTE  # older entries seldom come: balances kept then stay kept
 RAW_KEPT = 30 * DAY  # raw inbound bodies (I15)
@@ -50,6 +51,7 @@ class Sweeper:
         self.period = PERIOD
         self.series = ""  # of the credit notes to number, "" if they are numbered elsewhere
         self.learn_usual: Callable[[], Awaitable[None]] | None = None
+        self.tell_days: Callable[[], Awaitable[None]] | None = None
         self._wake = asyncio.Event()
         self._next_due: Instant | None = None
         self._done_at: dict[str, Instant] = {}
@@ -160,6 +162,8 @@ class Sweeper:
             await self._number()
         if self._is_time("balances", HOUR) and await self._store.last_kept() < now - DAY:
             await self._store.keep_balances(now - SETTLED)
+        if self.tell_days is not None and self._is_time("days", DAYS):
+            await self.tell_days()
         if self.learn_usual is not None and self._is_time("usual", HOUR):
             await self.learn_usual()
         if self._is_time("raw", HOUR):

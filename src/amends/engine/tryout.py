@@ -80,7 +80,7 @@ def tried(policy: Policy, given: Mapping[str, Any]) -> Tried:
     values = case_of(given)
     house = "payment-disputed" if values["dispute.open"] else ""
     found = _judged(policy, values, house)
-    asked = {name for names in policy.table.fields.values() for _, name in names}
+    asked = {name for _, name in policy.table.fields}
     found.assumed = {n: values[n] for n in NAMES if n in asked and n not in given}
     return found
 

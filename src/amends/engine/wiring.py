@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 
@@ -14,22 +14,28 @@ from msgspec.structs import replace
 
 from amends.core.decision import Ctx, Daily, Terms
 from amends.core.order import Order, shown_state
+from amends.core.outlets import Outlet
 from amends.core.parties import Split
 from amends.core.policy import built_in
 from amends.engine.board import Board, read_board, read_shops, reckon_shops
 from amends.engine.certificates import Certificates
 from amends.engine.clock import Ids, SystemClock, SystemIds
 from amends.engine.config import Config, ConnectionConfig, amounts
+from amends.engine.daybooks import tell_days
 from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.drift import Drift, drifted
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
+from amends.engine.mail import mailers
+from amends.engine.notify import subscribers
+from amends.engine.outbox import Outbox
 from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
 from amends.engine.sweep import Sweeper
 from amends.engine.turn import Turner
 from amends.engine.world import Outgoing
-from amends.gateways.registry import HEARING
+from amends.gateways.registry import CAPABILITIES
+from amends.gateways.spec import Capabilities
 from amends.kernel.money import Rate
 from amends.kernel.time import Clock, Instant
 from amends.store.spec import Store, StoreUnavailable
@@ -67,10 +73,12 @@ class Engine:
         self.limits = {
             name: Limit(c.rate, c.concurrency, self.clock)
             for name, c in self.connections.items()
-            if HEARING[c.settings.gateway].CAPABILITIES.provider
+            if _able(c).provider
         }
         self._terms = {name: _terms(self.connections[name]) for name in self.limits}
         self._splits = _splits(self.connections)
+        self._outlets = tuple(_outlets(self.connections))
+        self.subscribers = subscribers({n: c.settings for n, c in self.connections.items()})
         policy = config.policy
         self._policy = built_in(
             policy.auto_approve_up_to, policy.second_person, amounts(policy), policy.fallback
@@ -85,10 +93,20 @@ class Engine:
             store, self.turner, self.limits, self.clock, self.holder, self.sealer
         )
         self.sweeper.learn_usual = self.learn_usual
+        if any("books" in outlet.takes for outlet in self._outlets):
+            self.sweeper.tell_days = self.tell_days
         if config.ledger.credit_note_issuer == "amends":
             self.sweeper.series = config.ledger.credit_note_series
         self.deliverer = Deliverer(
             self.connections, self.limits, self.transport, self.clock, self.sweeper.room
+        )
+        self.outbox = Outbox(
+            store,
+            self.connections,
+            self.transport,
+            self.clock,
+            self.holder,
+            mailers(store, self.connections, config.path.parent, self.clock),
         )
         self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
         self._closed: Mapping[str, str] = {}  # what it does not know of, the database refuses
@@ -116,6 +134,7 @@ class Engine:
             self.board.stops,
             scorer=self.board.scorer,
             shops=self.board.shops,
+            outlets=self._outlets,
         )
 
     async def learn_board(self) -> None:
@@ -130,6 +149,12 @@ class Engine:
     async def learn_drift(self) -> None:
         """Whether what is judged has moved from what the model was made of."""
         self.drift = await drifted(self.store, self.clock.now())
+
+    async def tell_days(self) -> None:
+        """ERPs are told what was booked on days that are over."""
+        functional, now = self.config.ledger.functional_currency, self.clock.now()
+        if await tell_days(self.store, self._outlets, functional, now):
+            self.outbox.wake()
 
     async def learn_usual(self) -> None:
         """What a server learns anew each hour."""
@@ -160,6 +185,10 @@ class Engine:
     def started(self, outgoing: list[Outgoing]) -> None:
         self.deliverer.start(outgoing, self.turner)
 
+    def told(self, connections: Iterable[str]) -> None:
+        if self._sends:
+            self.outbox.told(connections)
+
     def scheduled(self, due: Instant) -> None:
         if self._sends:
             self.sweeper.scheduled(due)
@@ -186,6 +215,8 @@ class Engine:
         if sweep:
             self.sealer.prepare()
             self._tasks.append(asyncio.create_task(self.sweeper.run(), name="sweeper"))
+            if self._outlets:
+                self._tasks.append(asyncio.create_task(self.outbox.run(), name="outbox"))
 
     async def stop(self) -> None:
         """Stop in order: no new effects, answers of those on the wire, the last turn, the seal."""
@@ -193,6 +224,7 @@ class Engine:
         self._sends = False
         self.turner.leave()
         self.sweeper.stop()
+        self.outbox.stop()
         await asyncio.gather(*sweeping)  # what it claimed last is handed in before the turner ends
         await self.deliverer.drain()
         self.turner.stop()
@@ -251,15 +283,26 @@ def _connections(config: Config) -> Mapping[str, ConnectionConfig]:
 def _splits(connections: Mapping[str, ConnectionConfig]) -> dict[str, Split]:
     found = {}
     for name, connection in connections.items():
-        able = HEARING[connection.settings.gateway].CAPABILITIES
+        able = _able(connection)
         if able.split is not None:
             steps = tuple(sorted(able.multiple_of.items()))
             found[name] = replace(able.split, multiple_of=steps)
     return found
 
 
+def _able(connection: ConnectionConfig) -> Capabilities:
+    return CAPABILITIES[connection.settings.gateway]
+
+
+def _outlets(connections: Mapping[str, ConnectionConfig]) -> Iterator[Outlet]:
+    for name, connection in connections.items():
+        able = _able(connection)
+        if able.takes:
+            yield Outlet(name, frozenset(able.takes), connection.entity, able.own_orders)
+
+
 def _terms(connection: ConnectionConfig) -> Terms:
-    able = HEARING[connection.settings.gateway].CAPABILITIES
+    able = _able(connection)
     return Terms(
         key_ttl=able.key_ttl,
         lookup_delay=able.lookup_delay,

@@ -11,6 +11,7 @@ from amends.core.decision import Ctx
 from amends.core.effects import Effect
 from amends.core.order import Order
 from amends.engine.board import Board
+from amends.engine.notify import Subscribers
 from amends.kernel.time import Clock, Instant
 
 
@@ -41,6 +42,7 @@ class World(Protocol):
     board: Board
     holder: str  # this process, as leases name it
     lease_us: int
+    subscribers: Subscribers  # to what happens
 
     def ctx(self, now: Instant) -> Ctx: ...
 
@@ -64,6 +66,10 @@ class World(Protocol):
 
     def moved(self, orders: Iterable[Order], refunds: Iterable[tuple[str, str]]) -> None:
         """Told after the commit: what changed, for those who wait for an end state."""
+        ...
+
+    def told(self, connections: Iterable[str]) -> None:
+        """Told after the commit: these are to be told something."""
         ...
 
     def scheduled(self, due: Instant) -> None:

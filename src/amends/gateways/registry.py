@@ -4,8 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amends.gateways import adyen, mollie, paypal, standard, stripe, tryton
-from amends.gateways.spec import Certified, Checks, Hearing, Inspects, Outlet, Provider, SignsIn
+from amends.gateways import (
+    adyen,
+    mollie,
+    paypal,
+    shopify,
+    smtp,
+    standard,
+    stripe,
+    subscriber,
+    tryton,
+    vendure,
+    woocommerce,
+)
+from amends.gateways.spec import (
+    Capabilities,
+    Certified,
+    Checks,
+    Completes,
+    Hearing,
+    Inspects,
+    Outlet,
+    Pings,
+    Provider,
+    SignsIn,
+)
 
 PROVIDERS: Mapping[str, Provider] = {
     "adyen": adyen,
@@ -14,7 +37,17 @@ PROVIDERS: Mapping[str, Provider] = {
     "stripe": stripe,
 }
 
-HEARING: Mapping[str, Hearing] = {**PROVIDERS, "standard": standard}
+HEARING: Mapping[str, Hearing] = {
+    **PROVIDERS,
+    "shopify": shopify,
+    "standard": standard,
+    "vendure": vendure,
+    "woocommerce": woocommerce,
+}
+
+COMPLETES: Mapping[str, Completes] = {"shopify": shopify}
+
+PINGS: Mapping[str, Pings] = {"woocommerce": woocommerce}
 
 SIGNS_IN: Mapping[str, SignsIn] = {"paypal": paypal}
 
@@ -24,9 +57,26 @@ CHECKS: Mapping[str, Checks] = {
     "adyen": adyen,
     "mollie": mollie,
     "paypal": paypal,
+    "shopify": shopify,
+    "smtp": smtp,
     "tryton": tryton,
+    "vendure": vendure,
+    "webhook": subscriber,
+    "woocommerce": woocommerce,
 }
 
-OUTLETS: Mapping[str, Outlet] = {"tryton": tryton}
+OUTLETS: Mapping[str, Outlet] = {
+    "shopify": shopify,
+    "tryton": tryton,
+    "vendure": vendure,
+    "webhook": subscriber,
+    "woocommerce": woocommerce,
+}
 
-INSPECTS: Mapping[str, Inspects] = {"tryton": tryton}
+CAPABILITIES: Mapping[str, Capabilities] = {
+    **{name: party.CAPABILITIES for name, party in OUTLETS.items()},
+    "smtp": smtp.CAPABILITIES,  # told by engine/mail.py: a mail is no request
+    **{name: party.CAPABILITIES for name, party in HEARING.items()},
+}
+
+INSPECTS: Mapping[str, Inspects] = {"tryton": tryton, "vendure": vendure}

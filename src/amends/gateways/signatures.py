@@ -5,6 +5,7 @@ Texts are compared as bytes in constant time; a shared secret that is empty sign
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -56,3 +57,27 @@ def recent(seconds: int, now: Instant) -> bool:
     """Whether a signed timestamp is at most five minutes old, and at most five minutes ahead: one
     from the future would stay valid for as long as its signer's clock is wrong."""
     return abs(now - seconds * SECOND) <= TOLERANCE
+
+
+def unbase64(value: str) -> bytes:
+    """The bytes of a base64 text, padded or not; none if it is no base64."""
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
+def webhook_key(secret: str) -> bytes:
+    """The key in a symmetric secret of Standard Webhooks, `whsec_` and base64; none if it holds
+    none."""
+    return unbase64(secret.removeprefix("whsec_"))
+
+
+def webhook_signed(name: str, stamp: str, raw: bytes) -> bytes:
+    """What a Standard Webhooks signature covers."""
+    return wire_bytes(f"{name}.{stamp}.") + raw
+
+
+def webhook_signature(key: bytes, signed: bytes) -> str:
+    """The base64 text of a `v1` signature, padded, without its version."""
+    return base64.b64encode(hmac_sha256(key, signed)).decode("ascii")

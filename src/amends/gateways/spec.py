@@ -36,6 +36,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()  # required settings of a connection, by name
     secrets: tuple[str, ...] = ()  # of all settings, the ones whose values are secret
     optional: tuple[str, ...] = ()  # settings that may be left out
+    lists: tuple[str, ...] = ()  # settings that are lists of text, which may be left out
     tables: tuple[str, ...] = ()  # settings that are tables of text, which may be left out
     takes: tuple[str, ...] = ()  # the kinds of tellings it is told (core.outlets.KINDS)
     own_orders: bool = False  # ... only of orders that are its own
@@ -54,19 +55,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     base_url: str = ""
     values: Mapping[str, str] = {}
+    lists: Mapping[str, tuple[str, ...]] = {}
     tables: Mapping[str, Mapping[str, str]] = {}
     webhook_secrets: tuple[str, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True):
     """One HTTP request, complete. `from_message`: its address came in a message, not from the
-    configuration, so it must lead out of our own network, by TLS."""
+    configuration, so it must lead out of our own network, by TLS. `public`: it was configured, and
+    must lead out of our own network all the same; of what is answered only the head counts."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     from_message: bool = False
+    public: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -174,6 +178,7 @@ class Provider(Hearing, Protocol):
 
 
 Talk: TypeAlias = Generator[Request, "Response | Failure", Outcome]
+Completion: TypeAlias = Generator[Request, "Response | Failure", bytes | NotSent]
 Inspection: TypeAlias = Generator[Request, "Response | Failure", tuple[str, ...]]
 
 
@@ -198,6 +203,24 @@ class Inspects(Protocol):
     def inspect(self, settings: Settings) -> Inspection:
         """The conversation that does; what is returned are sentences, each what is wrong and what
         to do about it. It changes nothing there. Never raises."""
+        ...
+
+
+class Completes(Protocol):
+    """A party whose messages leave out what they cannot be understood without."""
+
+    def complete(self, raw: bytes, headers: Mapping[str, str], settings: Settings) -> Completion:
+        """The conversation that asks for the rest of a genuine message; what is returned is the
+        message with it, to be read in its place. NotSent: it cannot be had now, and the message is
+        not taken, so that its sender repeats it. It changes nothing there. Never raises."""
+        ...
+
+
+class Pings(Protocol):
+    """A party that tries an address once, unsigned, before it sends anything to it."""
+
+    def ping(self, raw: bytes, headers: Mapping[str, str]) -> bool:
+        """Whether this is that try: it says nothing, and is answered 200. Never raises."""
         ...
 
 

@@ -4,17 +4,27 @@ The body is `{"type", "timestamp", "data"}`. Types understood, and their `data`:
 
 - `order.created`, `order.updated`: an order as in `POST /v1/orders`; `source.connection` may be
   left out and must be this connection.
-- `order.cancelled`: `{"order" or "order_id", "reason"?}`.
+- `order.cancelled`: `{"order", "reason"?}`.
+- `order.lines_cancelled`: `{"order", "lines": [{"id", "quantity", "back"?}], "reason"?}`: how many
+  units of a line were cancelled so far, all told; `back` of them had left and are in stock again.
 - `refund.requested`: a refund as in `POST /v1/refunds`.
-- `inventory.unavailable`: `{"order" or "order_id", "lines": [{"id", "quantity"}]}`.
-- `return.received`: `{"order" or "order_id", "return_id"?, "lines"?: [{"id", "quantity"}]}`; lines
-  without an id (a sku only) are left out, since an order knows its lines by id.
+- `refund.created`: one that the shop made: `{"order", "refund_id", "amount", "currency",
+  "psp_refund_id"?, "mark"?, "lines"?: [{"id", "quantity", "amount"?, "back"?}]}`; `mark` is the id
+  of ours that it is the echo of.
+- `inventory.unavailable`: `{"order", "lines": [{"id", "quantity"}]}`.
+- `inventory.out_of_stock`: `{"sku", "order_ids": […]}`: nothing more of a SKU leaves for these.
+- `return.authorized`: `{"order", "return_id", "lines": [{"id" or "sku", "quantity"}]}`.
+- `return.shipped`, `return.cancelled`: `{"order", "return_id"}`.
+- `return.received`: `{"order", "return_id"?, "lines"?: [{"id" or "sku", "quantity"}]}`; no lines:
+  all that was authorized. One `return_id` is taken up once.
+- `return.inspected`: `{"order", "return_id", "lines": [{"id" or "sku", "quantity", "disposition",
+  "location"?}]}`; a disposition is restock, quarantine, refurbish or write_off.
 - `payment.captured`: `{"connection", "psp_payment_id", "amount", "authorized"?, "currency"?}`;
   `connection` is the payment provider's here, `amount` all that was captured so far.
 
-`order` is our id (`ord_…`), the shop's id, or `{"order_id", "connection"?}`; `order_id` is always
-the shop's. Ids may be numbers. Other types have no facts. Orders and refunds refuse fields they do
-not know, since money hangs on a misspelt one; the others ignore them.
+`order` is our id (`ord_…`), the shop's id, or `{"order_id", "connection"?}`; `order_id`, which may
+stand in its place, is always the shop's. Ids may be numbers. Other types have no facts. Orders and
+refunds refuse fields they do not know, since money hangs on a misspelt one; the others ignore them.
 """
 
 from __future__ import annotations
@@ -30,14 +40,23 @@ from msgspec import Meta
 
 from amends.core.facts import (
     Addressed,
+    CancelledLine,
     Fact,
+    LinesCancelled,
     LinesUnavailable,
     OrderCancelled,
     OrderReported,
     PaymentReported,
+    RefundedLine,
+    RefundMade,
     RefundRequested,
+    ReturnAuthorized,
+    ReturnCancelled,
+    ReturnInspected,
     ReturnReceived,
+    ReturnShipped,
 )
+from amends.core.outlets import Disposition, Goods
 from amends.core.requests import (
     Amount,
     CurrencyCode,
@@ -53,12 +72,14 @@ from amends.core.requests import (
 from amends.gateways.codecs import Json, Malformed, json_object, part, required_text, text
 from amends.gateways.signatures import (
     header,
-    hmac_sha256,
     recent,
     same,
     signed_seconds,
+    unbase64,
     usable,
-    wire_bytes,
+    webhook_key,
+    webhook_signature,
+    webhook_signed,
 )
 from amends.gateways.spec import (
     Capabilities,
@@ -71,11 +92,10 @@ from amends.gateways.spec import (
 from amends.kernel.outcome import PaymentState
 from amends.kernel.time import Instant, parse_rfc3339
 
-__all__ = ["CAPABILITIES", "read", "verify"]
+__all__ = ["CAPABILITIES", "read", "sent_at", "verify"]
 
 CAPABILITIES = Capabilities(name="standard", provider=False)
 
-_SECRET_PREFIX = "whsec_"
 _PUBLIC_KEY_PREFIX = "whpk_"
 _OURS = "ord_"
 _REASONS: tuple[str, ...] = get_args(RefundReason)
@@ -100,7 +120,7 @@ def verify(
     seconds = signed_seconds(stamp)
     if seconds is None:
         return NotGenuine("webhook-timestamp is not a number")
-    signed = wire_bytes(f"{name}.{stamp}.") + raw
+    signed = webhook_signed(name, stamp, raw)
     signatures = [item.partition(",") for item in offered.split(" ")]
     checks = [
         _holds(version, signature, secret, signed)
@@ -116,16 +136,16 @@ def verify(
 
 def _holds(version: str, signature: str, secret: str, signed: bytes) -> bool:
     if version == "v1a" and secret.startswith(_PUBLIC_KEY_PREFIX):
-        return _ed25519_holds(signature, _decoded(secret.removeprefix(_PUBLIC_KEY_PREFIX)), signed)
+        return _ed25519_holds(signature, unbase64(secret.removeprefix(_PUBLIC_KEY_PREFIX)), signed)
     if version != "v1" or secret.startswith(_PUBLIC_KEY_PREFIX):
         return False
-    key = _decoded(secret.removeprefix(_SECRET_PREFIX))
+    key = webhook_key(secret)
     # As text, not decoded: several base64 texts stand for the same bytes, only one is the sender's.
-    return bool(key) and same(_base64(hmac_sha256(key, signed)), signature.rstrip("="))
+    return bool(key) and same(webhook_signature(key, signed).rstrip("="), signature.rstrip("="))
 
 
 def _ed25519_holds(signature: str, public_key: bytes, signed: bytes) -> bool:
-    raw_signature = _decoded(signature)
+    raw_signature = unbase64(signature)
     if len(public_key) != 32 or _base64(raw_signature) != signature.rstrip("="):
         return False
     try:
@@ -133,14 +153,6 @@ def _ed25519_holds(signature: str, public_key: bytes, signed: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _decoded(value: str) -> bytes:
-    """The bytes of a base64 text, padded or not; none if it is no base64."""
-    try:
-        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-    except ValueError:
-        return b""
 
 
 def _base64(value: bytes) -> str:
@@ -156,25 +168,27 @@ def read(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
         if not name:
             raise Malformed("webhook-id is missing")
         reader = _READERS.get(kind)
-        facts = () if reader is None else (_read_data(reader, kind, body, settings.name),)
+        facts = () if reader is None else _read_data(reader, kind, body, settings.name)
     except Malformed as error:
         raise Unreadable(str(error)) from error
-    return Message(id=name, type=kind, facts=facts, sent_at=_sent_at(body))
+    return Message(id=name, type=kind, facts=facts, sent_at=sent_at(body))
 
 
-def _read_data(
-    reader: Callable[[Json, str], Addressed], kind: str, body: Json, connection: str
-) -> Addressed:
+_Reader = Callable[[Json, str], "Addressed | tuple[Addressed, ...]"]
+
+
+def _read_data(reader: _Reader, kind: str, body: Json, connection: str) -> tuple[Addressed, ...]:
     try:
         data = part(body, "data")
         if not data:
             raise Malformed("data is missing or not an object")
-        return reader(data, connection)
+        found = reader(data, connection)
     except Malformed as error:
         raise Malformed(f"{kind}: {error}") from error
+    return found if isinstance(found, tuple) else (found,)
 
 
-def _sent_at(body: Json) -> Instant:
+def sent_at(body: Json) -> Instant:
     """The body's timestamp; 0 if it says none that can be read."""
     try:
         return max(0, parse_rfc3339(text(body, "timestamp")))
@@ -196,9 +210,73 @@ class _UnavailableData(msgspec.Struct, frozen=True):
     lines: Annotated[tuple[_PickData, ...], Meta(min_length=1, max_length=1000)]
 
 
+class _OutOfStockData(msgspec.Struct, frozen=True):
+    sku: Name
+    order_ids: Annotated[tuple[Name | _Number, ...], Meta(min_length=1, max_length=1000)]
+
+
+class _CancelledData(msgspec.Struct, frozen=True):
+    id: Name | _Number
+    quantity: Annotated[int, Meta(ge=0, le=1_000_000)]
+    back: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+class _LinesCancelledData(msgspec.Struct, frozen=True):
+    lines: Annotated[tuple[_CancelledData, ...], Meta(min_length=1, max_length=1000)]
+
+
+class _RefundedData(msgspec.Struct, frozen=True):
+    id: Name | _Number
+    quantity: Annotated[int, Meta(ge=0, le=1_000_000)]
+    amount: Amount | None = None
+    back: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+class _RefundData(msgspec.Struct, frozen=True):
+    refund_id: Name | _Number
+    amount: Amount
+    currency: CurrencyCode
+    psp_refund_id: Text = ""
+    mark: Text = ""
+    lines: Annotated[tuple[_RefundedData, ...], Meta(max_length=1000)] = ()
+
+
+class _BackData(msgspec.Struct, frozen=True):
+    """Units that come back, of a line by its id or, where the sender knows no more, its SKU."""
+
+    quantity: Quantity
+    id: Name | _Number | None = None
+    sku: Text = ""
+
+    @property
+    def name(self) -> str:
+        found = self.sku if self.id is None else str(self.id)
+        if not found:
+            raise Malformed("a line has neither id nor sku")
+        return found
+
+
+class _InspectedData(_BackData, frozen=True, kw_only=True):
+    disposition: Disposition
+    location: Text = ""
+
+
 class _ReturnData(msgspec.Struct, frozen=True):
     return_id: Text | _Number | None = None
-    lines: Annotated[tuple[dict[str, Any], ...], Meta(max_length=1000)] = ()
+    lines: Annotated[tuple[_BackData, ...], Meta(max_length=1000)] = ()
+
+    @property
+    def picks(self) -> tuple[LinePick, ...]:
+        return tuple(LinePick(line.name, line.quantity) for line in self.lines)
+
+
+class _NamedReturnData(msgspec.Struct, frozen=True):
+    return_id: Name | _Number
+
+
+class _InspectionData(msgspec.Struct, frozen=True):
+    return_id: Name | _Number
+    lines: Annotated[tuple[_InspectedData, ...], Meta(min_length=1, max_length=1000)]
 
 
 class _CaptureData(msgspec.Struct, frozen=True):
@@ -231,6 +309,35 @@ def _order_cancelled(data: Json, connection: str) -> Addressed:
     return _for_order(fact, data, connection)
 
 
+def _lines_cancelled(data: Json, connection: str) -> Addressed:
+    found = _converted(data, _LinesCancelledData).lines
+    lines = tuple(CancelledLine(str(line.id), line.quantity, line.back) for line in found)
+    reason = text(data, "reason")
+    known: RefundReason = "cancelled"
+    if reason in _REASONS:
+        known = msgspec.convert(reason, RefundReason)
+    return _for_order(LinesCancelled(lines, known), data, connection)
+
+
+def _refund_made(data: Json, connection: str) -> Addressed:
+    found = _converted(data, _RefundData)
+    lines = tuple(
+        RefundedLine(
+            str(line.id), line.quantity, -1 if line.amount is None else line.amount, line.back
+        )
+        for line in found.lines
+    )
+    fact = RefundMade(
+        refund=str(found.refund_id),
+        amount=found.amount,
+        currency=found.currency,
+        mark=found.mark,
+        psp_refund_id=found.psp_refund_id,
+        lines=lines,
+    )
+    return _for_order(fact, data, connection)
+
+
 def _refund_requested(data: Json, connection: str) -> Addressed:
     """The order, payment or quote it names. One that names only a quote has no address of its own:
     whoever keeps quotes knows the order."""
@@ -253,12 +360,43 @@ def _lines_unavailable(data: Json, connection: str) -> Addressed:
     return _for_order(LinesUnavailable(lines), data, connection)
 
 
+def _out_of_stock(data: Json, connection: str) -> tuple[Addressed, ...]:
+    found = _converted(data, _OutOfStockData)
+    fact = LinesUnavailable(skus=(found.sku,))
+    return tuple(Addressed(fact, source=(connection, str(name))) for name in found.order_ids)
+
+
+def _return_authorized(data: Json, connection: str) -> Addressed:
+    name = str(_converted(data, _NamedReturnData).return_id)
+    picks = _converted(data, _ReturnData).picks
+    if not picks:
+        raise Malformed("data.lines is missing or empty")
+    return _for_order(ReturnAuthorized(name, picks), data, connection)
+
+
+def _return_shipped(data: Json, connection: str) -> Addressed:
+    name = str(_converted(data, _NamedReturnData).return_id)
+    return _for_order(ReturnShipped(name), data, connection)
+
+
+def _return_cancelled(data: Json, connection: str) -> Addressed:
+    name = str(_converted(data, _NamedReturnData).return_id)
+    return _for_order(ReturnCancelled(name), data, connection)
+
+
 def _return_received(data: Json, connection: str) -> Addressed:
     found = _converted(data, _ReturnData)
-    picks = [_converted(line, _PickData) for line in found.lines if "id" in line]
-    lines = tuple(LinePick(str(pick.id), pick.quantity) for pick in picks)
     return_id = "" if found.return_id is None else str(found.return_id)
-    return _for_order(ReturnReceived(lines, return_id), data, connection)
+    return _for_order(ReturnReceived(found.picks, return_id), data, connection)
+
+
+def _return_inspected(data: Json, connection: str) -> Addressed:
+    found = _converted(data, _InspectionData)
+    goods = tuple(
+        Goods(line.name, line.sku, line.quantity, line.disposition, line.location)
+        for line in found.lines
+    )
+    return _for_order(ReturnInspected(str(found.return_id), goods), data, connection)
 
 
 def _payment_captured(data: Json, connection: str) -> Addressed:
@@ -304,12 +442,19 @@ def _shop_id(value: Any, where: str) -> str:
         raise Malformed(f"{where} is missing or not the id of an order") from error
 
 
-_READERS: dict[str, Callable[[Json, str], Addressed]] = {
+_READERS: dict[str, _Reader] = {
     "order.created": _order_reported,
     "order.updated": _order_reported,
     "order.cancelled": _order_cancelled,
+    "order.lines_cancelled": _lines_cancelled,
     "refund.requested": _refund_requested,
+    "refund.created": _refund_made,
     "inventory.unavailable": _lines_unavailable,
+    "inventory.out_of_stock": _out_of_stock,
+    "return.authorized": _return_authorized,
+    "return.shipped": _return_shipped,
     "return.received": _return_received,
+    "return.inspected": _return_inspected,
+    "return.cancelled": _return_cancelled,
     "payment.captured": _payment_captured,
 }

@@ -6,6 +6,7 @@ the doors. The clock is handed in (`Clock`), so that a simulation can own time.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -15,6 +16,9 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_DURATION = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -74,3 +78,11 @@ def parse_rfc3339(text: str) -> Instant:
     except OverflowError:
         raise ValueError(f"{text!r} is not of the years 1 to 9999 in UTC") from None
     return at
+
+
+def parse_duration(text: str) -> int:
+    """Microseconds of "5s", "90m", "24h", "45d". Raises ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f'{text!r} is not a duration; write "5s", "90m", "24h" or "45d"')
+    return int(match[1]) * _UNITS[match[2]]

@@ -25,7 +25,7 @@ from amends.core.order import Order
 from amends.kernel.time import Instant
 from amends.store import migrate, past, rows
 from amends.store.desk_reads import DeskReads
-from amends.store.signins import SigningIn
+from amends.store.outbox import Told
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -300,7 +300,7 @@ class PostgresTurn:
             raise self.broken from error
 
 
-class PostgresStore(DeskReads, SigningIn):
+class PostgresStore(DeskReads, Told):
     """A PostgreSQL database by its URL (`postgresql://user@host/name`, libpq's parameters)."""
 
     def __init__(self, url: str) -> None:
@@ -321,6 +321,9 @@ class PostgresStore(DeskReads, SigningIn):
         parts = urlsplit(url)
         self.name = f"PostgreSQL at {parts.hostname or 'the local socket'}{parts.path}"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._writers: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
+
+    skip_locked = " FOR UPDATE OF d SKIP LOCKED"
 
     # -- life ------------------------------------------------------------------------------------
     async def open(self) -> None:
@@ -343,6 +346,9 @@ class PostgresStore(DeskReads, SigningIn):
 
     async def close(self) -> None:
         await self.engine.dispose()
+        while self._writers:
+            _, writer = self._writers.popitem()
+            await writer.close()
         if self._pool is not None:
             pool, self._pool = self._pool, None
             await pool.close()
@@ -414,6 +420,21 @@ class PostgresStore(DeskReads, SigningIn):
         if claims:
             async with self._connection() as connection, self.translated():
                 await connection.execute(_GIVE_UP, holder, *zip(*sorted(claims), strict=True))
+
+    async def hold_writer(self, name: str) -> bool:
+        """By a session lock, on a connection of its own: it ends with that, whatever ends it."""
+        held = self._writers.get(name)
+        async with self.translated():
+            if held is not None and not held.is_closed():
+                await held.execute("SELECT 1")
+                return True
+            writer = await asyncpg.connect(self.url, timeout=CONNECT_S, command_timeout=CALL_S)
+            lock = "SELECT pg_try_advisory_lock(hashtextextended('amends-writer:' || $1, 0))"
+            if await writer.fetchval(lock, name):
+                self._writers[name] = writer
+                return True
+            await writer.close()
+            return False
 
     # -- what the cold half leaves to us ----------------------------------------------------------
     async def lock_books(self, connection: AsyncConnection) -> None:

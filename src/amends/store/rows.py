@@ -15,6 +15,7 @@ from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.history import Judged, Label, Sight, Stop, Tally
 from amends.core.order import NO_CASE, Order, Payment, Refund, amount_succeeded, shown_state
+from amends.core.outlets import APART, Moved, Tell, encode_telling, kind_of
 from amends.core.policy import higher
 from amends.core.postings import Entry, Posting, Worth
 from amends.kernel.canon import canonical
@@ -240,6 +241,22 @@ def postings(e: Entry) -> Iterator[Row]:
 
 def due_document(d: DueDocument) -> Row:
     return (d.document.order, d.document.entry, d.at, _json(d.document))
+
+
+def tell(t: Tell) -> Row:
+    kind = kind_of(t.telling)
+    return (
+        *(t.order, t.number, t.connection, kind, t.telling.key, kind not in APART, "open"),
+        *(t.telling.at, "", 0, t.telling.at, 0, "", "", encode_telling(t.telling).decode()),
+    )
+
+
+def moved(m: Moved) -> Row:
+    goods = m.goods
+    return (
+        *(m.order, m.number, m.at, m.return_id, goods.line, goods.sku),
+        *(goods.location, goods.disposition, goods.units, m.source),
+    )
 
 
 def effect(e: Effect, lease: Lease | None) -> Row:

@@ -9,85 +9,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    text,
-)
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import CheckConstraint, Column, Index, text
 
-STR: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
-BIG: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
-FLAG = Boolean().with_variant(Integer(), "sqlite")
-RAW = LargeBinary()
+from amends.store.columns import ROOM, big, flag, metadata, narrow, raw, string, table
 
-metadata = MetaData()
-
-
-def _str(name: str, key: bool = False) -> Column[str]:
-    return Column(name, STR, primary_key=key, nullable=False)
-
-
-def _big(name: str, key: bool = False) -> Column[int]:
-    return Column(name, BIG, primary_key=key, nullable=False, autoincrement=False)
-
-
-def _raw(name: str, null: bool = False) -> Column[bytes]:
-    return Column(name, RAW, nullable=null)
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, FLAG, nullable=False)
-
-
-# Room in the pages of what is changed long after: PostgreSQL then mostly keeps a row's new version
-# in its page and writes no index for it.
-ROOM = {"fillfactor": 80}
-
-
-def _table(
-    name: str,
-    *parts: Column[str] | Column[int] | Column[bytes] | Column[bool],
-    room: dict[str, int] | None = None,
-) -> Table:
-    return Table(name, metadata, *parts, sqlite_strict=True, postgresql_with=room or {})
-
-
-def _narrow(
-    name: str,
-    *parts: Column[str] | Column[int] | Column[bool] | CheckConstraint,
-    room: dict[str, int] | None = None,
-) -> Table:
-    """Small rows live in the tree of their key on SQLite: one tree to write instead of two."""
-    with_ = room or {}
-    return Table(
-        name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=False, postgresql_with=with_
-    )
-
+__all__ = ["metadata"]
 
 # -- of one order: every key begins with the order, so that a sharded database keeps them together
 
-orders = _table(
+orders = table(
     "orders",
-    _str("id", key=True),
-    _str("entity"),
-    _str("source_connection"),
-    _str("source_order_id"),
-    _big("version"),
-    _big("head_seq"),
-    _str("head_hash"),
-    _flag("parked"),
-    _big("created_at"),
-    _big("updated_at"),
-    _str("state"),  # JSON of core.order.Order
+    string("id", key=True),
+    string("entity"),
+    string("source_connection"),
+    string("source_order_id"),
+    big("version"),
+    big("head_seq"),
+    string("head_hash"),
+    flag("parked"),
+    big("created_at"),
+    big("updated_at"),
+    string("state"),  # JSON of core.order.Order
     room=ROOM,
 )
 
@@ -96,14 +38,14 @@ _MONEY = (
     *("credited_ours", "external", "disputed", "voiding", "voided", "uncaptured"),
 )
 
-payments = _narrow(
+payments = narrow(
     "payments",
-    _str("order_id", key=True),
-    _str("id", key=True),
-    _str("connection"),
-    _str("psp_payment_id"),
-    _str("currency"),
-    *(_big(name) for name in _MONEY),
+    string("order_id", key=True),
+    string("id", key=True),
+    string("connection"),
+    string("psp_payment_id"),
+    string("currency"),
+    *(big(name) for name in _MONEY),
     CheckConstraint(
         "pending_ours + refunded_ours + credited_ours <= captured_peak",
         name="payments_never_exceed_captured",
@@ -112,275 +54,320 @@ payments = _narrow(
     room=ROOM,
 )
 
-refunds = _narrow(
+refunds = narrow(
     "refunds",
-    _str("order_id", key=True),
-    _str("id", key=True),
-    _str("state"),  # core.order.shown_state
-    _str("reason"),
-    _big("amount"),
-    _str("currency"),
-    _big("amount_succeeded"),
-    _str("requested_by"),
-    _big("created_at"),
+    string("order_id", key=True),
+    string("id", key=True),
+    string("state"),  # core.order.shown_state
+    string("reason"),
+    big("amount"),
+    string("currency"),
+    big("amount_succeeded"),
+    string("requested_by"),
+    big("created_at"),
 )
 
-legs = _narrow(
+legs = narrow(
     "legs",
-    _str("order_id", key=True),
-    _str("id", key=True),
-    _str("refund_id"),
-    _str("payment_id"),
-    _str("connection"),
-    _str("kind"),
-    _str("state"),
-    _big("amount"),
-    _str("psp_refund_id"),
+    string("order_id", key=True),
+    string("id", key=True),
+    string("refund_id"),
+    string("payment_id"),
+    string("connection"),
+    string("kind"),
+    string("state"),
+    big("amount"),
+    string("psp_refund_id"),
 )
 
-events = _table(
+events = table(
     "events",
-    _str("stream", key=True),  # an order id or system:*
-    _big("seq", key=True),
-    _big("at"),
-    _str("type"),
-    _str("actor"),
-    _str("fact"),
-    _str("ctx"),
-    _str("body"),  # canonical JSON
-    _str("entries"),  # JSON list of hashes
-    _str("previous"),
-    _str("hash"),
+    string("stream", key=True),  # an order id or system:*
+    big("seq", key=True),
+    big("at"),
+    string("type"),
+    string("actor"),
+    string("fact"),
+    string("ctx"),
+    string("body"),  # canonical JSON
+    string("entries"),  # JSON list of hashes
+    string("previous"),
+    string("hash"),
 )
 
-entries = _table(
+entries = table(
     "entries",
-    _str("order_id", key=True),
-    _big("number", key=True),
-    _big("at"),
-    _str("kind"),
-    _str("entity"),
-    _str("currency"),
-    _str("functional_currency"),
-    _str("refund_id"),
-    _str("leg_id"),
-    _str("psp_refund_id"),
-    _str("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
-    _str("holder"),  # whose gift card or store credit it moves, "" for nobody's
-    _str("worth"),  # JSON, "" for the order's rate
+    string("order_id", key=True),
+    big("number", key=True),
+    big("at"),
+    string("kind"),
+    string("entity"),
+    string("currency"),
+    string("functional_currency"),
+    string("refund_id"),
+    string("leg_id"),
+    string("psp_refund_id"),
+    string("posted_on"),  # YYYY-MM-DD, "" for the day of `at`
+    string("holder"),  # whose gift card or store credit it moves, "" for nobody's
+    string("worth"),  # JSON, "" for the order's rate
 )
 
-postings = _narrow(
+postings = narrow(
     "postings",
-    _str("order_id", key=True),
-    _big("entry", key=True),
-    _big("line", key=True),
-    _str("account"),
-    _str("currency"),
-    _big("amount"),
-    _big("functional"),
-    _str("entity"),
-    _big("at"),
+    string("order_id", key=True),
+    big("entry", key=True),
+    big("line", key=True),
+    string("account"),
+    string("currency"),
+    big("amount"),
+    big("functional"),
+    string("entity"),
+    big("at"),
 )
 
-effects = _table(
+effects = table(
     "effects",
-    _str("order_id", key=True),
-    _str("id", key=True),
-    _str("kind"),
-    _str("connection"),  # "" for kind deadline: what `claim` limits by
-    _str("payment_id"),
-    _str("leg_id"),
-    _big("due"),
-    _str("lease_holder"),  # "" for nobody
-    _big("lease_until"),  # 0 for nobody
-    _big("ready_at"),  # the later of due and lease_until: from then on anybody may take it
-    _big("attempt"),
-    _str("doc"),  # JSON of core.effects.Effect: the intent, on disk before the wire (I3)
+    string("order_id", key=True),
+    string("id", key=True),
+    string("kind"),
+    string("connection"),  # "" for kind deadline: what `claim` limits by
+    string("payment_id"),
+    string("leg_id"),
+    big("due"),
+    string("lease_holder"),  # "" for nobody
+    big("lease_until"),  # 0 for nobody
+    big("ready_at"),  # the later of due and lease_until: from then on anybody may take it
+    big("attempt"),
+    string("doc"),  # JSON of core.effects.Effect: the intent, on disk before the wire (I3)
 )
 
-notes = _table(
+notes = table(
     "notes",
-    _str("order_id", key=True),
-    _str("id", key=True),
-    _str("salt"),
-    _str("text"),
-    _big("at"),
+    string("order_id", key=True),
+    string("id", key=True),
+    string("salt"),
+    string("text"),
+    big("at"),
 )
 
-documents_due = _table(  # that wait for their number
+deliveries = table(  # what others are told, each row one telling to one connection
+    "deliveries",
+    string("order_id", key=True),  # or a stream of its own: "books:ENTITY"
+    big("number", key=True),
+    string("connection"),
+    string("kind"),  # core.outlets.KINDS
+    string("key"),
+    flag("ordered"),  # after those before it of the same order and connection
+    string("state"),  # open | done | stuck (a person must) | dropped (a person did)
+    big("ready_at"),  # when anybody may take it: it is due, and no lease holds
+    string("lease_holder"),
+    big("attempts"),
+    big("at"),
+    big("ended_at"),  # 0: it is open
+    string("reference"),  # what the party calls what came of it
+    string("detail"),  # why it is not done yet
+    string("doc"),  # JSON of core.outlets.Telling
+    room=ROOM,
+)
+
+stock_moves = narrow(  # units that came back, by what became of them
+    "stock_moves",
+    string("order_id", key=True),
+    big("number", key=True),
+    big("at"),
+    string("return_id"),
+    string("line"),
+    string("sku"),
+    string("location"),
+    string("disposition"),
+    big("units"),
+    string("source"),  # the connection or person that says so
+)
+
+stock_counts = narrow(  # what somebody counted of returned units since the count before
+    "stock_counts",
+    string("sku", key=True),
+    string("location", key=True),
+    big("at", key=True),
+    big("units"),
+    string("actor"),
+)
+
+documents_due = table(  # that wait for their number
     "documents_due",
-    _str("order_id", key=True),
-    _big("entry", key=True),
-    _big("at"),
-    _str("doc"),  # JSON of core.documents.Document
+    string("order_id", key=True),
+    big("entry", key=True),
+    big("at"),
+    string("doc"),  # JSON of core.documents.Document
 )
 
 _OF_REFUND = ("order_id", "refund_id")
 
-decisions = _table(  # the last judgement of each refund: for replay, training and quantiles
+decisions = table(  # the last judgement of each refund: for replay, training and quantiles
     "decisions",
-    *(_str(name, key=True) for name in _OF_REFUND),
-    _big("at"),
-    _str("policy"),
-    _str("rule"),
-    _str("outcome"),
-    _big("score_bp"),
-    _str("model"),
-    _big("amount"),  # functional
-    _str("fields"),  # JSON, as core.history.Judged says
-    _str("features"),
-    _str("shadows"),
-    _str("rows"),
-    _flag("statutory"),
+    *(string(name, key=True) for name in _OF_REFUND),
+    big("at"),
+    string("policy"),
+    string("rule"),
+    string("outcome"),
+    big("score_bp"),
+    string("model"),
+    big("amount"),  # functional
+    string("fields"),  # JSON, as core.history.Judged says
+    string("features"),
+    string("shadows"),
+    string("rows"),
+    flag("statutory"),
 )
 
-labels = _narrow(  # what refunds turned out to be, one row for each source
+labels = narrow(  # what refunds turned out to be, one row for each source
     "labels",
-    *(_str(name, key=True) for name in (*_OF_REFUND, "source")),
-    _big("at"),
-    _flag("abuse"),
+    *(string(name, key=True) for name in (*_OF_REFUND, "source")),
+    big("at"),
+    flag("abuse"),
 )
 
-reviews = _narrow(  # refunds that wait, or waited, for a person or for the goods
+reviews = narrow(  # refunds that wait, or waited, for a person or for the goods
     "reviews",
-    *(_str(name, key=True) for name in _OF_REFUND),
-    _str("entity"),
-    _str("state"),  # open | closed
-    _str("role"),  # who may decide it, "" for whoever may decide any
-    _str("assignee"),  # "" for nobody
-    _big("due"),
-    _big("snoozed_until"),  # 0: not
-    _str("escalated"),  # the role it was handed up to, "" for none
-    _flag("asked"),  # the customer is to say or send more
-    _big("amount"),  # as the refund's, in the order's currency
-    _str("currency"),
-    _big("score_bp"),
-    _str("rule"),
-    _str("reason"),
-    _big("created_at"),
-    _big("closed_at"),  # 0: it is open
+    *(string(name, key=True) for name in _OF_REFUND),
+    string("entity"),
+    string("state"),  # open | closed
+    string("role"),  # who may decide it, "" for whoever may decide any
+    string("assignee"),  # "" for nobody
+    big("due"),
+    big("snoozed_until"),  # 0: not
+    string("escalated"),  # the role it was handed up to, "" for none
+    flag("asked"),  # the customer is to say or send more
+    big("amount"),  # as the refund's, in the order's currency
+    string("currency"),
+    big("score_bp"),
+    string("rule"),
+    string("reason"),
+    big("created_at"),
+    big("closed_at"),  # 0: it is open
 )
 
 # -- what is found by a key of its own
 
-inbox = _table(
+inbox = table(
     "inbox",
-    _str("connection", key=True),
-    _str("message", key=True),
-    _big("at"),
-    _str("type"),
-    _str("state"),
-    _str("actor"),
-    _raw("raw", null=True),  # NULL: empty or expired
-    _raw("facts"),
-    _str("refs"),  # JSON list of "connection/id"
-    _str("order_id"),
-    _big("seq"),
+    string("connection", key=True),
+    string("message", key=True),
+    big("at"),
+    string("type"),
+    string("state"),
+    string("actor"),
+    raw("raw", null=True),  # NULL: empty or expired
+    raw("facts"),
+    string("refs"),  # JSON list of "connection/id"
+    string("order_id"),
+    big("seq"),
 )
 
-inbox_refs = _narrow(
+inbox_refs = narrow(
     "inbox_refs",  # what unmatched rows wait for, taken apart at the first "/"
-    _str("ref_id", key=True),
-    _str("ref_connection", key=True),
-    _str("connection", key=True),
-    _str("message", key=True),
+    string("ref_id", key=True),
+    string("ref_connection", key=True),
+    string("connection", key=True),
+    string("message", key=True),
 )
 
-idempotency = _table(
+idempotency = table(
     "idempotency",
-    _str("principal", key=True),
-    _str("route", key=True),
-    _str("key", key=True),
-    _str("body_hash"),
-    _raw("request"),
-    _big("status"),
-    _raw("body"),
-    _str("headers"),  # JSON list of pairs
-    _big("at"),
+    string("principal", key=True),
+    string("route", key=True),
+    string("key", key=True),
+    string("body_hash"),
+    raw("request"),
+    big("status"),
+    raw("body"),
+    string("headers"),  # JSON list of pairs
+    big("at"),
 )
 
-payment_refs = _narrow(
+payment_refs = narrow(
     "payment_refs",
-    _str("psp_payment_id", key=True),  # first, so that a search without a connection is served too
-    _str("connection", key=True),
-    _str("order_id"),
+    string(
+        "psp_payment_id", key=True
+    ),  # first, so that a search without a connection is served too
+    string("connection", key=True),
+    string("order_id"),
 )
 
-people = _table(
+people = table(
     "people",
-    _str("entity", key=True),
-    _str("id", key=True),
-    _str("email"),
-    _str("name"),
-    _str("country"),
-    _big("at"),
+    string("entity", key=True),
+    string("id", key=True),
+    string("email"),
+    string("name"),
+    string("country"),
+    big("at"),
 )
 
-quotes = _table(
+quotes = table(
     "quotes",
-    _str("id", key=True),
-    _str("order_id"),
-    _raw("request"),
-    _str("hash"),
-    _big("expires_at"),
+    string("id", key=True),
+    string("order_id"),
+    raw("request"),
+    string("hash"),
+    big("expires_at"),
 )
 
-principals = _table(
+principals = table(
     "principals",
-    _str("id", key=True),
-    _str("name"),
-    _str("scopes"),  # JSON list
-    _str("key_hash"),
-    _big("created_at"),
-    _big("revoked_at"),  # 0: it holds
+    string("id", key=True),
+    string("name"),
+    string("scopes"),  # JSON list
+    string("key_hash"),
+    big("created_at"),
+    big("revoked_at"),  # 0: it holds
 )
 
-checkpoints = _table(
+checkpoints = table(
     "checkpoints",
-    _big("number", key=True),
-    _big("at"),
-    _big("orders"),
-    _str("heads"),  # JSON list of [stream, seq, hash]
-    _str("previous"),
-    _str("key_id"),
-    _str("signature"),
+    big("number", key=True),
+    big("at"),
+    big("orders"),
+    string("heads"),  # JSON list of [stream, seq, hash]
+    string("previous"),
+    string("key_id"),
+    string("signature"),
 )
 
-processes = _table("processes", _str("id", key=True), _big("seen_at"))
+processes = table("processes", string("id", key=True), big("seen_at"))
 
-periods = _narrow(  # closed ones; those before them are closed with them
+periods = narrow(  # closed ones; those before them are closed with them
     "periods",
-    _str("entity", key=True),
-    _str("period", key=True),  # YYYY-MM
-    _big("at"),
-    _str("actor"),
+    string("entity", key=True),
+    string("period", key=True),  # YYYY-MM
+    big("at"),
+    string("actor"),
 )
 
-balance_marks = _narrow(  # instants at which balances are kept; made: 1, or 0 while they are summed
-    "balance_marks", _big("at", key=True), _big("made")
+balance_marks = narrow(  # instants at which balances are kept; made: 1, or 0 while they are summed
+    "balance_marks", big("at", key=True), big("made")
 )
 
-balance_lines = _narrow(
+balance_lines = narrow(
     "balance_lines",
-    _big("at", key=True),
-    _str("account", key=True),
-    _str("currency", key=True),
-    _big("amount"),
-    _big("functional"),
+    big("at", key=True),
+    string("account", key=True),
+    string("currency", key=True),
+    big("amount"),
+    big("functional"),
 )
 
-credit_notes = _table(
+credit_notes = table(
     "credit_notes",
-    _str("entity", key=True),
-    _str("series", key=True),
-    _big("number", key=True),  # from 1 without gaps
-    _str("order_id"),
-    _big("entry"),
-    _str("refund_id"),
-    _str("kind"),
-    _big("at"),
-    _str("doc"),
+    string("entity", key=True),
+    string("series", key=True),
+    big("number", key=True),  # from 1 without gaps
+    string("order_id"),
+    big("entry"),
+    string("refund_id"),
+    string("kind"),
+    big("at"),
+    string("doc"),
 )
 
 _TALLIED = (
@@ -388,116 +375,116 @@ _TALLIED = (
     *("not_received", "disputes", "not_returned", "findings"),
 )
 
-customer_days = _narrow(  # what a customer did on one day, UTC; amounts functional
+customer_days = narrow(  # what a customer did on one day, UTC; amounts functional
     "customer_days",
-    _str("customer", key=True),
-    _str("entity", key=True),
-    _big("day", key=True),  # since 1970-01-01
-    *(_big(name) for name in _TALLIED),
+    string("customer", key=True),
+    string("entity", key=True),
+    big("day", key=True),  # since 1970-01-01
+    *(big(name) for name in _TALLIED),
     room=ROOM,
 )
 
-sightings = _narrow(  # which customers were seen with a card, an address or a device
-    "sightings", *(_str(name, key=True) for name in ("value", "kind", "entity", "customer"))
+sightings = narrow(  # which customers were seen with a card, an address or a device
+    "sightings", *(string(name, key=True) for name in ("value", "kind", "entity", "customer"))
 )
 
-customer_orders = _narrow(  # which orders a customer has, and since when it is known
+customer_orders = narrow(  # which orders a customer has, and since when it is known
     "customer_orders",
-    _str("customer", key=True),
-    _str("entity", key=True),
-    _big("at", key=True),
-    _str("order_id", key=True),
+    string("customer", key=True),
+    string("entity", key=True),
+    big("at", key=True),
+    string("order_id", key=True),
 )
 
-caps = _narrow(  # what is drawn of each bucket
-    "caps", _str("bucket", key=True), _big("amount"), _big("count"), room=ROOM
+caps = narrow(  # what is drawn of each bucket
+    "caps", string("bucket", key=True), big("amount"), big("count"), room=ROOM
 )
 
-stops = _table(
+stops = table(
     "stops",
-    _str("id", key=True),
-    _str("scope"),
-    _str("key"),
-    _str("why"),  # a hash of what was said, as lifted_why
-    _str("actor"),
-    _big("at"),
-    _big("lifted_at"),  # 0: it holds
-    _str("lifted_by"),
-    _str("lifted_why"),
+    string("id", key=True),
+    string("scope"),
+    string("key"),
+    string("why"),  # a hash of what was said, as lifted_why
+    string("actor"),
+    big("at"),
+    big("lifted_at"),  # 0: it holds
+    string("lifted_by"),
+    string("lifted_why"),
 )
 
-policies = _table(
+policies = table(
     "policies",
-    _big("number", key=True),  # from 1 without gaps
-    _str("hash"),
-    _str("name"),
-    _str("doc"),
-    _big("effective_from"),
-    _big("at"),
-    _str("actor"),
+    big("number", key=True),  # from 1 without gaps
+    string("hash"),
+    string("name"),
+    string("doc"),
+    big("effective_from"),
+    big("at"),
+    string("actor"),
 )
 
-drafts = _table(
+drafts = table(
     "drafts",
-    _str("name", key=True),
-    _str("doc"),
-    _str("hash"),
-    _flag("shadow"),  # it runs beside the policy on every decision
-    _big("at"),
-    _str("actor"),
+    string("name", key=True),
+    string("doc"),
+    string("hash"),
+    flag("shadow"),  # it runs beside the policy on every decision
+    big("at"),
+    string("actor"),
 )
 
-models = _table(
+models = table(
     "models",
-    _str("hash", key=True),
-    _str("kind"),
-    _str("name"),
-    _str("model"),
-    _str("meta"),  # JSON
-    _big("at"),
-    _str("actor"),
+    string("hash", key=True),
+    string("kind"),
+    string("name"),
+    string("model"),
+    string("meta"),  # JSON
+    big("at"),
+    string("actor"),
 )
 
-settings = _table(  # "board": a counter that goes up with whatever decisions are made by
-    "settings", _str("key", key=True), _str("value"), _big("at"), _str("actor")
+settings = table(  # "board": a counter that goes up with whatever decisions are made by
+    "settings", string("key", key=True), string("value"), big("at"), string("actor")
 )
 
-shop_stats = _table("shop_stats", _str("connection", key=True), _big("at"), _str("doc"))
+shop_stats = table("shop_stats", string("connection", key=True), big("at"), string("doc"))
 
-users = _table(
+users = table(
     "users",
-    _str("id", key=True),
-    _str("login"),
-    _str("name"),
-    _str("role"),
-    _str("password"),  # Argon2's own text
-    _str("totp"),  # enciphered, base64; "" for none
-    _big("totp_step"),  # of the last code taken: none is taken twice
-    _big("created_at"),
-    _big("disabled_at"),  # 0: not
-    _big("failures"),  # in a row
-    _big("locked_until"),
-    _big("password_at"),  # 0: it has to be changed first
+    string("id", key=True),
+    string("login"),
+    string("name"),
+    string("role"),
+    string("password"),  # Argon2's own text
+    string("totp"),  # enciphered, base64; "" for none
+    big("totp_step"),  # of the last code taken: none is taken twice
+    big("created_at"),
+    big("disabled_at"),  # 0: not
+    big("failures"),  # in a row
+    big("locked_until"),
+    big("password_at"),  # 0: it has to be changed first
 )
 
-sessions = _table(
+sessions = table(
     "sessions",
-    _str("hash", key=True),  # SHA-256 of what the cookie says
-    _str("user_id"),
-    _str("stage"),  # how far the sign-in has come
-    _str("csrf"),
-    _big("created_at"),
-    _big("seen_at"),
-    _big("expires_at"),
-    _str("agent"),
+    string("hash", key=True),  # SHA-256 of what the cookie says
+    string("user_id"),
+    string("stage"),  # how far the sign-in has come
+    string("csrf"),
+    big("created_at"),
+    big("seen_at"),
+    big("expires_at"),
+    string("agent"),
 )
 
-tries = _narrow(  # failed sign-ins from one place
+tries = narrow(  # failed sign-ins from one place
     "tries",
-    _str("key", key=True),  # a hash
-    _big("failures"),
-    _big("since"),
-    _big("locked_until"),
+    string("key", key=True),  # a hash
+    big("failures"),
+    big("since"),
+    big("locked_until"),
 )
 
 # Tables of the aggregate and the column that names the order; the first column of their keys.
@@ -512,6 +499,8 @@ AGGREGATE: dict[str, str] = {
     "effects": "order_id",
     "notes": "order_id",
     "documents_due": "order_id",
+    "deliveries": "order_id",
+    "stock_moves": "order_id",
     "decisions": "order_id",
     "labels": "order_id",
     "reviews": "order_id",
@@ -545,11 +534,12 @@ ROUTING: dict[str, str] = {
     "users": "id",
     "sessions": "hash",
     "tries": "key",
+    "stock_counts": "sku",
 }
 
 APPEND_ONLY = (
     *("events", "entries", "postings", "checkpoints", "periods", "credit_notes"),
-    *("policies", "models"),
+    *("policies", "models", "stock_moves", "stock_counts"),
 )
 
 # -- indexes: only what a query needs
@@ -579,6 +569,14 @@ _index("entries_at", entries.c.at, entries.c.order_id, entries.c.number)
 _index("entries_posted", entries.c.posted_on, where="posted_on <> ''")
 _index("entries_holder", entries.c.holder, where="holder <> ''")
 _index("effects_ready", effects.c.connection, effects.c.ready_at)
+_index(
+    "deliveries_open",
+    *(deliveries.c.connection, deliveries.c.ready_at),
+    where="state = 'open'",
+)
+_index("deliveries_stuck", deliveries.c.at, where="state = 'stuck'")
+_index("deliveries_at", deliveries.c.at, deliveries.c.order_id, deliveries.c.number)
+_index("stock_moves_sku", stock_moves.c.sku, stock_moves.c.location, stock_moves.c.at)
 _index("inbox_unmatched", inbox.c.at, where="state = 'unmatched'")
 _index("inbox_parked", inbox.c.order_id, inbox.c.seq, where="state = 'parked'")
 _index("inbox_raw", inbox.c.at, where="raw IS NOT NULL")

@@ -18,9 +18,11 @@ from amends.core.effects import Effect
 from amends.core.events import Event
 from amends.core.history import Draw, History, Judged, Label, Sight, Tally
 from amends.core.order import Order, Payment
+from amends.core.outlets import Moved, Tell
 from amends.core.postings import Entry
 from amends.kernel.time import Instant
 from amends.store.desk_spec import Judgements, Rulebook, SignIns
+from amends.store.outbox_spec import Outbox
 from amends.store.pages_spec import Desk
 from amends.store.records import Head, Page
 
@@ -174,6 +176,8 @@ class Batch:
         self.judged: list[Judged] = []
         self.labels: list[Label] = []
         self.draws: list[Draw] = []
+        self.tells: list[Tell] = []
+        self.moved: list[Moved] = []
 
 
 # (entity, customer, the (kind, value) of each fingerprint the order came with)
@@ -293,7 +297,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     signature: str
 
 
-class Store(Rulebook, Judgements, SignIns, Desk, Protocol):
+class Store(Rulebook, Judgements, SignIns, Desk, Outbox, Protocol):
     """A database. All methods raise StoreUnavailable when it is away, full, locked or slow."""
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:

@@ -29,8 +29,8 @@ from amends.kernel.time import Instant
 from amends.store import migrate, past, rows
 from amends.store.cold import WRITES, Mending
 from amends.store.desk_reads import DeskReads
+from amends.store.outbox import Told
 from amends.store.rows import Row
-from amends.store.signins import SigningIn
 from amends.store.spec import (
     Answer,
     AnswerKey,
@@ -301,7 +301,7 @@ def _write(connection: sqlite3.Connection, steps: Work) -> None:
             raise Retry(f"{step.name}: another process was there first")
 
 
-class SqliteStore(DeskReads, SigningIn):
+class SqliteStore(DeskReads, Told):
     """One SQLite file. `path` is made by `migrate`, together with its folder."""
 
     def __init__(self, path: Path) -> None:
@@ -382,6 +382,11 @@ class SqliteStore(DeskReads, SigningIn):
             assert isinstance(turn, SqliteTurn)
             sql = "UPDATE effects SET lease_until = 0, ready_at = due WHERE lease_holder <> ''"
             await turn.run(lambda connection: connection.execute(sql))
+            sql_told = (
+                "UPDATE deliveries SET lease_holder = '', ready_at = at"
+                " WHERE lease_holder <> '' AND state = 'open'"
+            )
+            await turn.run(lambda connection: connection.execute(sql_told))
 
     # -- turns -----------------------------------------------------------------------------------
     @asynccontextmanager

@@ -172,6 +172,8 @@ STEPS: dict[str, Step] = {
         _insert("entries", schema.entries),
         _insert("postings", schema.postings),
         _insert("documents_due", schema.documents_due),
+        _insert("deliveries", schema.deliveries),
+        _insert("stock_moves", schema.stock_moves),
         _upsert("effects", schema.effects),
         Step(
             "done",
@@ -294,6 +296,8 @@ def _of_journal(batch: Batch) -> dict[str, list[Row]]:
         "entries": _map(rows.entry, batch.entries),
         "postings": _by_key(row for e in batch.entries for row in rows.postings(e)),
         "documents_due": _map(rows.due_document, batch.documents),
+        "deliveries": _map(rows.tell, batch.tells),
+        "stock_moves": _map(rows.moved, batch.moved),
         "effects": [rows.effect(*batch.effects[key]) for key in sorted(batch.effects)],
         "done": sorted(batch.done - batch.effects.keys()),
     }

@@ -1,0 +1,62 @@
+"""What subscribers can hear of: a closed list of names, and whether a subscription wants one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+Published = Literal[
+    "order.recorded",
+    "order.updated",
+    "order.cancelled",
+    "order.parked",
+    "order.unparked",
+    "refund.created",
+    "refund.refused",
+    "refund.approved",
+    "refund.declined",
+    "refund.awaiting_return",
+    "refund.held",
+    "refund.sending",
+    "refund.unknown",
+    "refund.pending",
+    "refund.requires_action",
+    "refund.awaiting_funds",
+    "refund.succeeded",
+    "refund.failed",
+    "refund.canceled",
+    "refund.superseded",
+    "refund.adopted",
+    "review.opened",
+    "review.updated",
+    "review.overdue",
+    "payment.updated",
+    "return.authorized",
+    "return.shipped",
+    "return.received",
+    "return.inspected",
+    "return.cancelled",
+    "lines.unavailable",
+    "lines.cancelled",
+    "dispute.opened",
+    "dispute.updated",
+    "dispute.closed",
+    "fraud.warned",
+    "exception.raised",
+]
+PUBLISHED: tuple[Published, ...] = get_args(Published)
+
+VERSION = "2026-11"  # of the payloads; a new one only where a field would change its meaning
+
+
+def wants(patterns: Iterable[str], name: str) -> bool:
+    """Whether one of `patterns` is the name itself, the beginning of it ("refund.*"), or "*"."""
+    return any(
+        pattern == name or (pattern.endswith("*") and name.startswith(pattern[:-1]))
+        for pattern in patterns
+    )
+
+
+def unheard(patterns: Iterable[str]) -> list[str]:
+    """Those of `patterns` that want nothing that is ever published."""
+    return [p for p in patterns if not any(wants((p,), name) for name in PUBLISHED)]

@@ -1,0 +1,105 @@
+"""What a store keeps of what others are told, and of goods that came back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from amends.core.outlets import Telling
+from amends.kernel.time import Instant
+from amends.store.records import Page
+
+State = Literal["open", "done", "stuck", "dropped"]
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A telling whose lease was just taken. `attempts` were made before."""
+
+    order: str
+    number: int
+    connection: str
+    telling: Telling
+    attempts: int
+    at: Instant
+
+
+class Came(msgspec.Struct, frozen=True):
+    """What came of one attempt: `open` again from `ready_at` on, or ended."""
+
+    order: str
+    number: int
+    state: State
+    ready_at: Instant
+    reference: str = ""
+    detail: str = ""
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """So many returned units of an article were found at a location since the count before."""
+
+    sku: str
+    location: str
+    units: int
+
+
+class Outbox(Protocol):
+    """Tellings: one row each, of one order (or stream) to one connection. An `ordered` one is never
+    claimed while one before it, of the same order and connection, is open or stuck."""
+
+    async def claim_tells(
+        self, holder: str, now: Instant, until: Instant, limits: dict[str, int]
+    ) -> list[Due]:
+        """Lease what is due, longest ready first, at most `limits[connection]` per connection."""
+        ...
+
+    async def came(self, holder: str, outcomes: Sequence[Came], now: Instant) -> None:
+        """Store what came of attempts, of those whose lease is still ours, or that are done."""
+        ...
+
+    async def next_tell(self, connections: Sequence[str]) -> Instant | None:
+        """When the next open one of these is ready; may be in the past."""
+        ...
+
+    async def add_tells(
+        self, stream: str, connection: str, tellings: Sequence[tuple[int, Telling]]
+    ) -> int:
+        """Add tellings of no order, by number; those that are there already are left. How many are
+        new."""
+        ...
+
+    async def tells(self, filters: dict[str, str], cursor: str, limit: int) -> Page:
+        """Newest first; filters: order, connection, state, kind. Items: order, number, connection,
+        kind, key, state, attempts, at, ended_at, reference, detail."""
+        ...
+
+    async def tell_doc(self, order: str, number: int) -> Telling | None: ...
+
+    async def move_tell(self, order: str, number: int, to: State, now: Instant) -> bool:
+        """Open one that is stuck, done or dropped again ("open"), or give up one that is open or
+        stuck ("dropped"). False if it is none of these, or not there."""
+        ...
+
+    async def told_between(self, entity: str, since: Instant, until: Instant) -> list[Telling]:
+        """All credit notes and payments of a legal entity from `since` to before `until`, each
+        once, however many connections were told."""
+        ...
+
+    async def day_booked(
+        self, entity: str, since: Instant, until: Instant
+    ) -> list[tuple[str, str, int, int]]:
+        """(account, currency, amount, functional) that a legal entity's entries add in that
+        time."""
+        ...
+
+    async def stock_report(self, since: Instant, until: Instant) -> list[dict[str, object]]:
+        """By article and location: units booked back as `restock` and counted, in that time."""
+        ...
+
+    async def add_counts(self, at: Instant, actor: str, counts: Sequence[Counted]) -> None: ...
+
+    async def hold_writer(self, name: str) -> bool:
+        """Be the one writer of a connection among all processes, until `close` or the database is
+        lost: whether we are it. Asked again it answers anew."""
+        ...

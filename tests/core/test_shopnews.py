@@ -1,0 +1,174 @@
+"""What a shop tells of its orders: units it cancelled, and refunds it made."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+from msgspec.structs import replace
+
+from amends.core.facts import (
+    CancelledLine,
+    LinesCancelled,
+    RefundedLine,
+    RefundMade,
+    RefundReported,
+    RefundRequested,
+)
+from amends.core.order import shown_state
+from amends.core.outlets import Goods, LinesReleased, Outlet
+from amends.core.requests import LinePick, RefundIn
+from amends.kernel.outcome import RefundState
+from tests.core.desk import STRIPE, TEA, TERMS, Desk
+from tests.core.test_policy import asked
+from tests.core.test_stock import COSTED, desk_of
+
+SHOP = "connection:shop-1"
+ONE = LinesCancelled((CancelledLine("1", 1),))
+
+
+def outside(amount: int, name: str = "re_9") -> RefundReported:
+    return RefundReported(STRIPE, ("pi_1",), RefundState(name, "succeeded", amount, "EUR"))
+
+
+def told(desk: Desk, *facts: object) -> None:
+    for fact in facts:
+        actor = SHOP if isinstance(fact, LinesCancelled | RefundMade) else f"connection:{STRIPE}"
+        desk.tell(fact, actor)
+
+
+def amounts(desk: Desk) -> list[int]:
+    return [r.amount for r in desk.order.refunds if r.stage != "declined"]
+
+
+def test_edge_07_a_count_told_twice_or_late_is_made_good_once() -> None:
+    for counts in ((1, 2), (2, 1), (2, 2), (1, 2, 1)):
+        desk = desk_of(TEA)
+        for units in counts:
+            told(desk, LinesCancelled((CancelledLine("1", units),)))
+        assert sum(amounts(desk)) == 6400, counts
+
+
+def test_units_of_a_line_that_is_not_there_are_no_news() -> None:
+    desk = desk_of(TEA)
+    before = desk.order
+    told(desk, LinesCancelled((CancelledLine("9", 1),)), LinesCancelled((CancelledLine("1", 0),)))
+    assert desk.order == before
+
+
+def test_what_never_left_is_released_and_what_had_left_is_stock_again_elsewhere() -> None:
+    desk = desk_of(COSTED)
+    desk.outlets = (
+        Outlet("erp", frozenset(["goods_returned", "lines_released"])),
+        Outlet("shop-1", frozenset(["goods_returned", "lines_released"]), own_orders=True),
+    )
+    told(desk, LinesCancelled((CancelledLine("1", 3, 1),)))
+    assert [(tell.connection, type(tell.telling).__name__) for tell in desk.tells] == [
+        ("erp", "GoodsReturned"),
+        ("erp", "LinesReleased"),
+    ]
+    released = desk.tells[1].telling
+    assert isinstance(released, LinesReleased)
+    assert released.lines == (Goods("1", "TEA", 2),)
+    assert desk.balance("inventory") == 333
+    assert desk.refund().amount == 9600
+
+
+def test_units_that_were_refunded_already_are_a_question_for_a_person() -> None:
+    desk = desk_of(TEA)
+    asked(desk, RefundIn(lines=(LinePick("1", 1),)))
+    told(desk, ONE)
+    assert [shown_state(r) for r in desk.order.refunds] == ["sending", "review"]
+    verdict = desk.refund().verdict
+    assert verdict and verdict.rule == "units-refunded-before"
+
+
+def test_nothing_is_left_to_ask_for_is_no_question() -> None:
+    desk = desk_of(TEA)
+    asked(desk, RefundIn(lines=(LinePick("1", 3),)))
+    told(desk, ONE)
+    assert len(desk.order.refunds) == 1
+
+
+MADE = RefundMade("sr-1", 3200, "EUR", lines=(RefundedLine("1", 1, 3200),))
+
+
+@pytest.mark.parametrize("order", list(permutations([0, 1, 2])))
+def test_edge_10_a_refund_of_the_shop_and_its_cancellation_pay_once_in_any_order(
+    order: tuple[int, ...],
+) -> None:
+    """The provider reports it too; the money left once, and it is for that unit. Where the
+    cancellation comes first nobody can know: amends pays, and what the shop paid besides is the
+    reported excess."""
+    news = (MADE, outside(3200), ONE)
+    desk = desk_of(TEA)
+    told(desk, *(news[n] for n in order))
+    (external,) = [r for r in desk.order.refunds if r.external]
+    assert external.breakdown.units == {"1": 1}
+    ours = [r for r in desk.order.refunds if not r.external]
+    knew = order.index(2) > order.index(1) and order.index(2) > order.index(0)
+    if knew:
+        assert ours == []
+    told(desk, *news)
+    assert len(desk.order.refunds) == 1 + len(ours), "told again, it is no news"
+
+
+def test_edge_10_the_next_refund_sees_what_the_shop_gave_back() -> None:
+    desk = desk_of(TEA)
+    told(desk, MADE, outside(3200))
+    assert desk.order.remaining == 6400
+    left = desk.tell(RefundRequested(RefundIn(lines=(LinePick("1", 3),))))
+    assert left.refused and left.refused.reason == "exceeds_quantity"
+
+
+def test_the_echo_of_our_own_refund_is_no_second_one() -> None:
+    desk = desk_of(COSTED)
+    refund = asked(desk, RefundIn(lines=(LinePick("1", 1),)))
+    told(desk, replace(MADE, mark=refund.id))
+    assert len(desk.order.refunds) == 1
+    assert desk.order.shop_refunds[0].ours == refund.id
+
+
+def test_a_mark_that_is_not_ours_is_not_believed() -> None:
+    desk = desk_of(TEA)
+    told(desk, replace(MADE, mark="rf_somebody"), outside(3200))
+    assert [r.external for r in desk.order.refunds] == [True]
+
+
+def test_the_provider_is_asked_about_money_that_only_the_shop_has_told_of() -> None:
+    desk = desk_of(TEA)
+    told(desk, MADE)
+    assert desk.order.refunds == ()
+    assert desk.payment().reread
+    desk.due_reread()
+    assert desk.order.refunds == ()
+
+
+def test_where_nothing_can_be_looked_up_the_shop_is_believed_if_it_names_the_refund() -> None:
+    """The provider's own news of it is the same one then, and would be a second one else."""
+    desk = Desk(terms={STRIPE: replace(TERMS, lookup=False)})
+    told(desk, MADE)
+    assert (desk.order.refunds, desk.raised()) == ((), ["shop_refund_unseen"])
+    told(desk, replace(MADE, refund="sr-2", psp_refund_id="re_9"), outside(3200))
+    assert [(r.external, r.amount) for r in desk.order.refunds] == [(True, 3200)]
+    assert desk.order.remaining == 7000
+
+
+def test_a_restock_without_money_is_only_goods() -> None:
+    desk = desk_of(COSTED)
+    told(desk, RefundMade("sr-2", 0, "EUR", lines=(RefundedLine("1", 1, 0, 1),)))
+    assert desk.order.refunds == ()
+    assert desk.balance("inventory") == 333
+
+
+def test_amounts_that_the_lines_do_not_explain_stay_unallocated() -> None:
+    desk = desk_of(TEA)
+    told(desk, replace(MADE, amount=4000), outside(4000))
+    (external,) = desk.order.refunds
+    assert (external.breakdown.unallocated, external.breakdown.total) == (800, 4000)
+
+
+def test_a_refund_of_the_shop_in_another_currency_is_a_persons() -> None:
+    desk = desk_of(TEA)
+    told(desk, replace(MADE, currency="USD"))
+    assert desk.raised() == ["currency_mismatch"]
