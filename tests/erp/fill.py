@@ -11,6 +11,7 @@ import datetime
 import json
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 from proteus import Model, config
 from trytond.modules.account.tests.tools import (
@@ -145,7 +146,7 @@ for name in ("Sales", "Stock", "Accounting"):
 clerk.save()
 key = saved("res.user.application", user=clerk, application="rest")
 
-with open(out, "w", encoding="utf-8") as file:
+with Path(out).open("w", encoding="utf-8") as file:
     json.dump(
         {
             "key": key.key,

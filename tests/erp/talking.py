@@ -91,11 +91,13 @@ def accepted(told: Telling, its: Settings) -> Accepted:
 
 
 def broken_off(told: Telling, its: Settings, after: int) -> bool:
-    """The conversation, dropped when so many requests were carried out; False: it ended before."""
+    """The conversation, dropped when so many requests that change something were carried out: after
+    one that only looks all is as it was before. False: it ended before."""
     talk = gateway.talk(told, its, NOW)
     try:
         request = next(talk)
-        for _ in range(after):
+        while after:
+            after -= request.method != "GET"
             request = talk.send(send(request))
     except StopIteration:
         return False
