@@ -69,7 +69,7 @@ BOUGHT = OrderIn(
     version=7,
     placed_at="2026-09-21T14:13:20.000Z",
     currency="EUR",
-    lines=(LineIn("1", 3, 8907, "MUG", "Mug", taxes=(TaxIn("VAT", 1422, "19"),)),),
+    lines=(LineIn("1", 3, 8907, "MUG", "Mug", taxes=(TaxIn("VAT", 1422, "0.19"),)),),
     tenders=(
         TenderIn(8907, connection="stripe-eu", psp_payment_id="pi_1", captured=8907, method="card"),
     ),
@@ -146,7 +146,7 @@ HEARING = Table(
             ),
             _bought(
                 tenders=(TenderIn(9996, "gift_card", captured=9996, reference="gc_1"),),
-                shipping=(ShippingIn("4", 589, "Parcel", (TaxIn("VAT", 94, "19"),), 700),),
+                shipping=(ShippingIn("4", 589, "Parcel", (TaxIn("VAT", 94, "0.19"),), 700),),
                 charges=(ChargeIn("9", "other", 500, "Wrap"),),
                 customer=CustomerIn("1", "ada@example.com", "Ada"),
             ),
@@ -156,7 +156,7 @@ HEARING = Table(
             order(
                 surcharges=[{"id": "9", "title": "", "total": -119, "net": -100, "taxes": NINETEEN}]
             ),
-            _bought(lines=_line_in(total=8788, taxes=(TaxIn("VAT", 1403, "19"),), subtotal=8907)),
+            _bought(lines=_line_in(total=8788, taxes=(TaxIn("VAT", 1403, "0.19"),), subtotal=8907)),
         ),
         _heard(
             "a line that was taken out", order(lines=[line(), line(id="2", placed=0)]), _bought()
