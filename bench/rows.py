@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench import policies, quotes, references, risk, services
+from bench import policies, quotes, references, risk, services, unavailable
 from bench.engines import bare_psp, engines
 from bench.growth import growth
 from bench.load import post_all, request
@@ -277,6 +277,8 @@ ROWS: dict[str, tuple[str, Callable[[Plan], Sequence[Row | Curve]]]] = {
     "webhooks-sqlite": ("sqlite", lambda plan: webhooks(plan, "sqlite")),
     "latency-postgresql": ("postgresql", lambda plan: latency(plan, "postgresql")),
     "latency-sqlite": ("sqlite", lambda plan: latency(plan, "sqlite")),
+    "out-of-stock-postgresql": ("postgresql", lambda plan: unavailable.rows(plan, "postgresql")),
+    "out-of-stock-sqlite": ("sqlite", lambda plan: unavailable.rows(plan, "sqlite")),
     "quote-p50": ("", quotes.latency),
     "policy": ("", policies.throughput),
     "risk-p50": ("", risk.latency),

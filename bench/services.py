@@ -26,7 +26,11 @@ from tests import postgres
 
 CONNECTIONS = 32
 AMOUNT = 3200  # of a refund: one of the three units of an order's line
-SECRETS = {"BENCH_KEY": "sk_test_sandbox", "BENCH_SECRET": "whsec_bench"}
+SECRETS = {
+    "BENCH_KEY": "sk_test_sandbox",
+    "BENCH_SECRET": "whsec_bench",
+    "BENCH_SHOP": "whsec_" + "YmVuY2gtc2hvcC1iZW5jaC1zaG9w",
+}
 START_S = 30.0
 SETTINGS = """\
 [store]
@@ -39,6 +43,10 @@ webhook_secrets = ["env:BENCH_SECRET"]
 base_url = "{psp}"
 rate = 0
 concurrency = 4096
+
+[connections.shop]
+gateway = "standard"
+webhook_secrets = ["env:BENCH_SHOP"]
 """
 
 
