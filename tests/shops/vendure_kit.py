@@ -285,7 +285,9 @@ class VendureShop:
 
     def order(self, code: str) -> Any:
         """The order as the Admin API has it."""
-        query = "query ($c: String!) { orders(options: {filter: {code: {eq: $c}}}) { items { %s } } }"
+        query = (
+            "query ($c: String!) { orders(options: {filter: {code: {eq: $c}}}) { items { %s } } }"
+        )
         (found,) = self.admin(query % _ORDER, c=code)["items"]
         return found
 
@@ -326,7 +328,9 @@ class VendureShop:
             i=given,
         )
 
-    def refund(self, code: str, amount: int, reason: str = "the shop's own", payment: int = 0) -> Any:
+    def refund(
+        self, code: str, amount: int, reason: str = "the shop's own", payment: int = 0
+    ) -> Any:
         """Refunds there: the payment handler is asked to pay."""
         given = {"paymentId": self.order(code)["payments"][payment]["id"], "amount": amount}
         given |= {"reason": reason, "lines": [], "shipping": 0, "adjustment": 0}
