@@ -15,6 +15,8 @@ READY := $(VENV)/ready
 # An independent look-alike of Stripe, from npm, that the gateway's tests talk to.
 MOCK_DIR := tests/gateways/stateful_mock
 MOCK := $(MOCK_DIR)/node_modules/ready
+# A real ERP, in an environment of its own: it is GPL, and is spoken to over HTTP only.
+TRYTON := $(VENV)/tryton/installed.txt
 JOBS ?= 2
 ARGS ?=
 PIP := -m pip --disable-pip-version-check -qq
@@ -33,7 +35,7 @@ demo: $(READY) ## Play the main job on a temporary database: refunds, lost answe
 	@$(BIN)/amends demo $(ARGS)
 
 .PHONY: test
-test: static $(MOCK) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
+test: static $(MOCK) $(TRYTON) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal $(ARGS)
 
 $(MOCK): $(MOCK_DIR)/package-lock.json
@@ -44,6 +46,15 @@ $(MOCK): $(MOCK_DIR)/package-lock.json
 	else
 	  echo "npm is not here: the tests against stripe-stateful-mock will be skipped" >&2
 	fi
+
+.PHONY: tryton
+tryton: $(TRYTON) ## Install a Tryton of its own for the tests of the ERP
+
+$(TRYTON): tests/erp/requirements.txt | $(READY)
+	@echo "Installing Tryton for the tests of the ERP"
+	(rm -rf $(VENV)/tryton && $(BIN)/python -m venv $(VENV)/tryton \
+	  && $(VENV)/tryton/bin/python $(PIP) $(INSTALL) -r $< && cp $< $@) \
+	  || { rm -rf $(VENV)/tryton; echo "Tryton did not install: its tests will be skipped" >&2; }
 
 # The exports are checked by hledger itself, a program of the system, where it can be had.
 .PHONY: hledger
@@ -133,6 +144,7 @@ lock: $(BIN)/python ## Pin what pyproject.toml asks for, with hashes, in locks/ 
 	$(VENV)/lock/bin/python $(PIP) $(INSTALL) -r locks/tools.txt
 	$(COMPILE) --output-file locks/tools.txt locks/tools.in
 	$(COMPILE) --extra oidc --extra postgres --extra risk --build-deps-for wheel --output-file locks/runtime.txt pyproject.toml
+	$(COMPILE) --output-file tests/erp/requirements.txt tests/erp/requirements.in
 	$(COMPILE) --extra oidc --extra postgres --extra risk --extra dev --build-deps-for editable \
 	  --constraint locks/runtime.txt --output-file locks/dev.txt pyproject.toml
 

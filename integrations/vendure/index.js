@@ -26,7 +26,7 @@ const {
   VendurePlugin,
 } = require('@vendure/core');
 const { snapshot } = require('./snapshot');
-const { guarded, Recorder, RecordResolver, schema } = require('./record');
+const { guarded, Recorder, resolvers, schema } = require('./record');
 
 const QUEUE = 'amends';
 const RETRIES = 1_000_000; // until amends takes it: about four months at a pause of ten seconds
@@ -177,7 +177,7 @@ Reflect.defineMetadata(
 VendurePlugin({
   imports: [PluginCommonModule],
   providers: [Recorder],
-  adminApiExtensions: { schema, resolvers: [RecordResolver] },
+  adminApiExtensions: { schema, resolvers },
   compatibility: '^3.7.0',
   configuration: config => {
     config.paymentOptions.paymentMethodHandlers.forEach(guarded);

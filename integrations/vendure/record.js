@@ -6,7 +6,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Injectable } = require('@nestjs/common');
-const { Args, Mutation, Query, Resolver } = require('@nestjs/graphql');
+const { Args, Mutation, Query, ResolveField, Resolver } = require('@nestjs/graphql');
 const { parse } = require('graphql');
 const {
   Allocation,
@@ -24,6 +24,7 @@ const {
   PaymentMethodService,
   PaymentService,
   Permission,
+  Refund,
   Release,
   RequestContext,
   Sale,
@@ -116,37 +117,41 @@ class Recorder {
     if (before.some(entry => entry.data.amends === input.mark)) return order;
     const back = await this.back(manager, order, input.returned);
     const released = await this.released(manager, order, input.released);
+    const restocked = back.map(({ orderLineId, quantity }) => ({ orderLineId, quantity }));
+    await this.fewer(ctx, order, [...back, ...released], { amends: input.mark, restocked });
     await this.stock.createCancellationsForOrderLines(ctx, back);
     await this.stock.createReleasesForOrderLines(ctx, released.filter(l => l.quantity > 0));
-    await this.fewer(ctx, order, [...back, ...released], input.mark);
     const empty = order.lines.every(line => line.quantity === 0);
     if (!empty || order.state === 'Cancelled') return order;
     return this.orders.transitionToState(ctx, order.id, 'Cancelled');
   }
 
-  /** The lines hold so many units `less`, the order's sums follow, and its history says why. */
-  async fewer(ctx, order, changes, mark) {
+  /** The lines hold so many units `less`, the order's sums follow, and its history says why: that
+   * first, so that nobody who looks meanwhile takes it for the shop's own doing. */
+  async fewer(ctx, order, changes, noted) {
     const lines = changes.filter(({ less }) => less > 0);
-    for (const { line, less } of lines) {
-      line.quantity -= less;
-      await this.connection.getRepository(ctx, OrderLine).update(line.id, { quantity: line.quantity });
-      await this.eventBus.publish(new OrderLineEvent(ctx, order, line, 'cancelled'));
-    }
-    this.calculator.calculateOrderTotals(order);
-    const { subTotal, subTotalWithTax, shipping, shippingWithTax } = order;
-    await this.connection.getRepository(ctx, Order)
-      .update(order.id, { subTotal, subTotalWithTax, shipping, shippingWithTax });
     await this.history.createHistoryEntryForOrder({
       ctx,
       orderId: order.id,
       type: 'ORDER_CANCELLATION',
       data: {
         lines: lines.map(({ orderLineId, less }) => ({ orderLineId, quantity: less })),
-        reason: mark,
+        reason: noted.amends,
         shippingCancelled: false,
-        amends: mark,
+        ...noted,
       },
     });
+    for (const { line, less } of lines) {
+      line.quantity -= less;
+      await this.connection.getRepository(ctx, OrderLine).update(line.id, { quantity: line.quantity });
+    }
+    this.calculator.calculateOrderTotals(order);
+    const { subTotal, subTotalWithTax, shipping, shippingWithTax } = order;
+    await this.connection.getRepository(ctx, Order)
+      .update(order.id, { subTotal, subTotalWithTax, shipping, shippingWithTax });
+    for (const { line } of lines) {
+      await this.eventBus.publish(new OrderLineEvent(ctx, order, line, 'cancelled'));
+    }
   }
 
   /** Returned units that do not count as on hand again yet. A line that is not sent whole keeps its
@@ -230,6 +235,20 @@ class RecordResolver {
   }
 }
 
+/** Which type of a union it is: Vendure's errors say so themselves. */
+function union(name, typeOf) {
+  class Union {
+    __resolveType(value) {
+      return value.__typename || typeOf(value);
+    }
+  }
+  const descriptor = Object.getOwnPropertyDescriptor(Union.prototype, '__resolveType');
+  Resolver(name)(Union);
+  Reflect.defineMetadata('design:paramtypes', [Object], Union.prototype, '__resolveType');
+  ResolveField()(Union.prototype, '__resolveType', descriptor);
+  return Union;
+}
+
 // As the decorators of TypeScript would, for there is no build step here.
 function injected(type, ...types) {
   Reflect.defineMetadata('design:paramtypes', types, type);
@@ -252,4 +271,10 @@ resolves('amends', Query, Allow(Permission.ReadOrder));
 resolves('amendsRefund', Mutation, Allow(Permission.UpdateOrder), Transaction());
 resolves('amendsGoods', Mutation, Allow(Permission.UpdateOrder), Transaction());
 
-module.exports = { guarded, Recorder, RecordResolver, schema };
+const resolvers = [
+  RecordResolver,
+  union('AmendsRefundResult', value => (value instanceof Refund ? 'Refund' : 'Payment')),
+  union('AmendsGoodsResult', () => 'Order'),
+];
+
+module.exports = { guarded, Recorder, resolvers, schema };

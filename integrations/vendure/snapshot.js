@@ -33,7 +33,7 @@ async function snapshot(connection, config, id, version) {
   const encode = value => `${config.entityOptions.entityIdStrategy.encodeId(value)}`;
   // What Vendure counts as on hand again after it was sold.
   const restocked = await unitsMoved(connection, Cancellation, order);
-  const ours = await unitsTakenByAmends(connection, order);
+  const ours = await unitsByAmends(connection, order);
   return {
     code: order.code,
     state: order.state,
@@ -45,7 +45,7 @@ async function snapshot(connection, config, id, version) {
       id: encode(line.id),
       ...lineOf(line, order),
       restocked: restocked(line),
-      cancelledByAmends: ours(line),
+      byAmends: ours(line),
     })),
     shipping: order.shippingLines.map(line => shippingOf(line, encode)),
     surcharges: order.surcharges.map(extra => ({
@@ -131,15 +131,13 @@ async function unitsMoved(connection, kind, order) {
   return line => units.get(`${line.id}`) || 0;
 }
 
-/** Units per line that amends had cancelled here (record.js): it need not be told of those. */
-async function unitsTakenByAmends(connection, order) {
-  const units = new Map();
-  for (const entry of await marked(connection, order)) {
-    for (const { orderLineId, quantity } of entry.data.lines) {
-      units.set(`${orderLineId}`, (units.get(`${orderLineId}`) || 0) + quantity);
-    }
-  }
-  return line => units.get(`${line.id}`) || 0;
+/** Units per line that amends had cancelled or restocked here (record.js): it knows of those. */
+async function unitsByAmends(connection, order) {
+  const entries = await marked(connection, order);
+  const units = (name, line) => sum(
+    entries.flatMap(entry => entry.data[name]).filter(l => `${l.orderLineId}` === `${line.id}`),
+    'quantity');
+  return line => ({ cancelled: units('lines', line), restocked: units('restocked', line) });
 }
 
 /** The cancellations of an order that amends made. */

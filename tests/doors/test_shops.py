@@ -10,8 +10,10 @@ import pytest
 
 from amends.core.orders import order_id
 from amends.core.requests import OrderKey
+from amends.gateways.spec import Failure, Request, Response
 from tests.gateways import shopify_table, woocommerce_table
 from tests.gateways.table import NOW_SECONDS
+from tests.gateways.test_shopify import PAID_BY
 
 from .conftest import Opening, Shop
 
@@ -69,6 +71,37 @@ async def test_a_shops_order_becomes_ours_and_its_repeat_nothing(
         name = order_id(OrderKey(connection, str(order["id"])))
         found = (await shop.call("GET", f"/v1/orders/{name}")).json()
         assert found["source"] == {"connection": connection, "order_id": str(order["id"])}
+
+
+class Shopify:
+    """Answers the one thing it is asked."""
+
+    def __init__(self, answer: Response | Failure) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    async def send(self, request: Request, timeout_seconds: float) -> Response | Failure:
+        assert request.url.startswith("https://example.myshopify.com/admin/api/")
+        self.asked += 1
+        return self.answer
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_what_a_message_leaves_out_is_asked_for_and_without_it_nothing_is_taken(
+    opening: Opening,
+) -> None:
+    shopify = Shopify(Failure(True, "no answer in time"))
+    async with opening(shopify, connections=CONNECTIONS) as shop:
+        order = shopify_table.order(transactions=None)
+        away = await hear(shop, "shop-1", order)
+        assert (away.status_code, away.json()["code"]) == (503, "sender_away")
+        paid = {"order": {"transactions": [PAID_BY]}}
+        shopify.answer = Response(200, {}, json.dumps({"data": paid}).encode())
+        assert (await hear(shop, "shop-1", order)).json() == {"received": True, "duplicate": False}
+        assert shopify.asked == 2
+        assert (await shop.call("GET", "/v1/payments/ch_1")).status_code == 200
 
 
 async def test_the_greeting_of_a_new_webhook_is_answered_200_and_believed_in_nothing(

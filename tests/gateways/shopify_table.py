@@ -46,7 +46,7 @@ SETTINGS = Settings(
 ORDER_ID = 820982911946154508  # more than 2^53
 SHOP = ("shop-1", str(ORDER_ID))
 LINE, OTHER = 487817672276298554, 487817672276298555
-UPDATED = 1_790_000_000_123_000
+UPDATED = 1_790_000_000_123_000  # and so many transactions, refunds and parcels
 
 
 def sign(raw: bytes, secret: str, seconds: int) -> dict[str, str]:
@@ -145,7 +145,7 @@ def transaction(**changes: Any) -> dict[str, Any]:
 OURS = OrderIn(
     source=OrderKey(*SHOP),
     currency="EUR",
-    version=UPDATED,
+    version=UPDATED + 1,
     placed_at="2026-09-20T13:00:00.000000Z",
     customer=CustomerIn("7", "jo@example.com", "Jo Doe", "DE", "2020-01-02T03:04:05.000000Z"),
     lines=(
@@ -233,7 +233,9 @@ OURS_FEWER = (
 )
 
 
-def _with(**changes: Any) -> OrderReported:
+def _with(happened: int = 1, **changes: Any) -> OrderReported:
+    """Ours with these changes, so many things having happened to it."""
+    changes["version"] = UPDATED + happened
     fields = {name: getattr(OURS, name) for name in OURS.__struct_fields__}
     return OrderReported(OrderIn(**{**fields, **changes}))
 
@@ -259,7 +261,7 @@ HEARING = Table(
             "an order whose payment is not in the message: it is refused with a sentence",
             "orders/create",
             order(transactions=None),
-            _with(tenders=(TenderIn(3890, connection="stripe-eu", captured=3890),)),
+            _with(0, tenders=(TenderIn(3890, connection="stripe-eu", captured=3890),)),
         ),
         _heard(
             "authorized, captured in two parts",
@@ -272,7 +274,7 @@ HEARING = Table(
                     transaction(id=14, kind="capture", amount="0.90", status="failure"),
                 ]
             ),
-            _with(tenders=(TenderIn(3890, "payment", "stripe-eu", "ch_1", captured=3800),)),
+            _with(4, tenders=(TenderIn(3890, "payment", "stripe-eu", "ch_1", captured=3800),)),
         ),
         _heard(
             "a gift card, store credit and a card",
@@ -287,11 +289,12 @@ HEARING = Table(
                 ]
             ),
             _with(
+                3,
                 tenders=(
                     TenderIn(2890, "payment", "stripe-eu", "ch_1", captured=2890),
                     TenderIn(600, "gift_card", captured=600, reference="9"),
                     TenderIn(400, "store_credit", captured=400, reference="13"),
-                )
+                ),
             ),
         ),
         _heard(
@@ -344,7 +347,7 @@ HEARING = Table(
                     {"status": "cancelled", "line_items": [{"id": OTHER, "quantity": 1}]},
                 ]
             ),
-            _with(delivery=DeliveryIn("2026-09-22T10:00:00.000000Z", "delivered")),
+            _with(3, delivery=DeliveryIn("2026-09-22T10:00:00.000000Z", "delivered")),
         ),
         _heard(
             "nobody paid yet",
@@ -380,14 +383,14 @@ HEARING = Table(
             "a unit that Shopify refunded is made good already",
             "orders/updated",
             order(line_items=FEWER, refunds=[refund()]),
-            _with(lines=OURS_FEWER),
+            _with(2, lines=OURS_FEWER),
             _made(lines=(RefundedLine(str(LINE), 1, 1250),)),
         ),
         _heard(
             "a unit that we told it of is ours",
             "orders/updated",
             order(line_items=FEWER, refunds=[refund(note="amends ret_1 (dlv_1)", transactions=[])]),
-            _with(lines=OURS_FEWER),
+            _with(2, lines=OURS_FEWER),
             _made(
                 amount=0,
                 psp_refund_id="",
@@ -404,11 +407,11 @@ HEARING = Table(
                     refund(transactions=[], refund_line_items=[refunded(restock_type="cancel")])
                 ],
             ),
-            _with(lines=OURS_FEWER),
+            _with(2, lines=OURS_FEWER),
             _made(
                 amount=0,
                 psp_refund_id="",
-                lines=(RefundedLine(str(LINE), 1, 1250, 1),),
+                lines=(RefundedLine(str(LINE), 1, 1250),),
             ),
             LinesCancelled((CancelledLine(str(LINE), 1),)),
         ),
@@ -430,6 +433,16 @@ HEARING = Table(
             "refunds/create",
             refund(transactions=[], refund_line_items=[refunded(restock_type="return")]),
             _made(amount=0, psp_refund_id="", lines=(RefundedLine(str(LINE), 1, back=1),)),
+        ),
+        _heard(
+            "the echo of goods we told of, which are booked already",
+            "refunds/create",
+            refund(
+                note="amends ret_1 (ord_1-m1)",
+                transactions=[],
+                refund_line_items=[refunded(restock_type="return")],
+            ),
+            _made(amount=0, psp_refund_id="", mark="ret_1"),
         ),
         _heard(
             "a refund that failed moved nothing",

@@ -126,6 +126,11 @@ def data(**held: Any) -> Response:
     return Response(200, {}, json.dumps({"data": held}).encode())
 
 
+def errors(*codes: str, **extensions: Any) -> Response:
+    said = [{"message": code, "extensions": {"code": code}} for code in codes]
+    return Response(200, {}, json.dumps({"errors": said, "extensions": extensions}).encode())
+
+
 def tell(telling: Any, party: Any, settings: Any = SETTINGS) -> Outcome:
     return play(shopify.talk(telling, settings, NOW), party)
 
@@ -159,6 +164,68 @@ def test_a_payment_that_is_not_named_is_refused_with_a_sentence_and_never_guesse
     assert caught.value.refusal.extra["pointer"] == "/tenders/0"
 
 
+PAID_BY = {
+    "id": "gid://shopify/OrderTransaction/11",
+    "kind": "SALE",
+    "status": "SUCCESS",
+    "gateway": "stripe",
+    "authorizationCode": "ch_1",
+    "receiptJson": '{"id": "ch_1"}',
+    "parentTransaction": None,
+    "amountSet": {"presentmentMoney": {"amount": "38.9", "currencyCode": "EUR"}},
+}
+
+
+def completed(body: Any, answer: Response | Failure, topic: str = "orders/create") -> Any:
+    talk = shopify.complete(dumps(body), named(topic), SETTINGS)
+    return play(talk, lambda request: answer)  # type: ignore[arg-type]
+
+
+def test_a_message_without_its_payments_asks_for_them() -> None:
+    answer = data(order={"transactions": [PAID_BY]})
+    whole = completed(order(transactions=None), answer)
+    facts = shopify.read(whole, named("orders/create"), SETTINGS).facts
+    assert facts == shopify.read(dumps(order()), named("orders/create"), SETTINGS).facts
+
+
+@pytest.mark.parametrize(
+    ("body", "topic"),
+    [
+        (order(), "orders/create"),
+        (order(transactions=None, financial_status="pending"), "orders/create"),
+        (order(transactions=None, payment_gateway_names=["cash"]), "orders/create"),
+        (order(transactions=None), "products/update"),
+        ({"id": 1}, "refunds/create"),
+    ],
+)
+def test_what_says_all_asks_nothing(body: Any, topic: str) -> None:
+    with pytest.raises(StopIteration) as over:
+        next(shopify.complete(dumps(body), named(topic), SETTINGS))
+    assert over.value.value == dumps(body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(503, {}, b""),
+        Response(500, {}, b""),
+        Response(200, {}, b"<html>"),
+        Failure(True, "timeout"),
+        errors("THROTTLED"),
+        errors("INTERNAL_SERVER_ERROR"),
+        data(order=None),
+    ],
+)
+def test_what_cannot_be_had_now_is_no_message(answer: Response | Failure) -> None:
+    assert isinstance(completed(order(transactions=None), answer), NotSent)
+
+
+@given(answer=st.binary(max_size=30) | st.just(b'{"data":{"order":{"transactions":[{"id":[]}]}}}'))
+def test_asking_never_raises(answer: bytes) -> None:
+    found = completed(order(transactions=None), Response(200, {}, answer))
+    assert isinstance(found, NotSent | bytes)
+
+
 @given(data=st.data())
 def test_whatever_it_is_made_of_an_order_comes_to_what_was_paid(data: Any) -> None:
     """Amounts are exact, and an order adds up whatever the shop's own rounding left."""
@@ -189,6 +256,23 @@ def test_whatever_it_is_made_of_an_order_comes_to_what_was_paid(data: Any) -> No
     check_order(fact.order)
     parts = sum(x.total for x in fact.order.lines) + sum(x.total for x in fact.order.charges)
     assert parts == total == fact.order.tenders[0].captured
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, ""),
+        ({"refund_transactions": "none"}, ""),
+        ({"refund_transactions": "None"}, "manual or none"),
+        ({"shop": "https://example.myshopify.com"}, "shop is"),
+        ({"shop": "evil.test/x.myshopify.com"}, "shop is"),
+        ({"location": "berlin"}, "number of a location"),
+    ],
+)
+def test_settings_that_could_not_work_are_said(values: dict[str, str], said: str) -> None:
+    found = shopify.trouble(replace(SETTINGS, values={**SETTINGS.values, **values}))
+    assert said in found
+    assert bool(found) is bool(said)
 
 
 # -- telling -----------------------------------------------------------------------------------
@@ -313,11 +397,6 @@ def answers(*, create: Response | Failure) -> Any:
     return lambda request: create if b"refundCreate" in request.body else party(request)
 
 
-def errors(*codes: str, **extensions: Any) -> Response:
-    said = [{"message": code, "extensions": {"code": code}} for code in codes]
-    return Response(200, {}, json.dumps({"errors": said, "extensions": extensions}).encode())
-
-
 def user_error(words: str) -> Response:
     return data(refundCreate={"refund": None, "userErrors": [{"field": None, "message": words}]})
 
@@ -358,11 +437,15 @@ def test_what_an_answer_means(answer: Response | Failure, outcome: Outcome) -> N
     assert tell(REFUND, answers(create=answer)) == outcome
 
 
-@pytest.mark.parametrize(
-    "answer", [Response(503, {}, b""), Failure(True, "timeout"), errors("INTERNAL_SERVER_ERROR")]
-)
+@pytest.mark.parametrize("answer", [Response(503, {}, b""), Failure(True, "timeout")])
 def test_what_only_looked_sent_nothing(answer: Response | Failure) -> None:
     assert isinstance(tell(REFUND, lambda request: answer), NotSent)
+
+
+@pytest.mark.parametrize("answer", [Response(500, {}, b""), errors("INTERNAL_SERVER_ERROR")])
+def test_what_may_be_of_this_order_alone_stops_no_other(answer: Response) -> None:
+    """NotSent would keep every telling of the connection waiting."""
+    assert isinstance(tell(REFUND, lambda request: answer), Unknown)
 
 
 def test_a_key_whose_first_try_failed_gets_another() -> None:

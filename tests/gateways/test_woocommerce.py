@@ -185,6 +185,12 @@ def test_whatever_it_is_made_of_an_order_comes_to_its_total(data: Any) -> None:
         assert sum(line.total for line in kept.lines) < come_to - total
 
 
+def test_the_key_is_not_sent_in_the_open() -> None:
+    assert woocommerce.trouble(SETTINGS) == ""
+    open_ = replace(SETTINGS, values={**SETTINGS.values, "store_url": "http://shop.example"})
+    assert "https" in woocommerce.trouble(open_)
+
+
 # -- telling -----------------------------------------------------------------------------------
 
 
@@ -297,6 +303,12 @@ def test_what_an_answer_means(answer: Response | Failure, outcome: Outcome) -> N
 )
 def test_what_only_looked_sent_nothing(answer: Response | Failure) -> None:
     assert isinstance(tell(REFUND, lambda request: answer), NotSent)
+
+
+def test_what_may_be_of_this_order_alone_stops_no_other() -> None:
+    """NotSent would keep every telling of the connection waiting."""
+    broken = problem(500, "internal_server_error", "A critical error on this website.")
+    assert isinstance(tell(REFUND, lambda request: broken), Unknown)
 
 
 @pytest.mark.parametrize(

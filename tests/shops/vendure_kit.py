@@ -239,6 +239,8 @@ class VendureShop:
         if process is not None:
             process.send_signal(how)
             process.wait(timeout=30)
+            assert process.stdin is not None
+            process.stdin.close()
 
     # -- customers -----------------------------------------------------------------------------
 
@@ -350,9 +352,14 @@ class VendureShop:
 
     def coupon(self, code: str, percent: int) -> None:
         """Gives so much off whole orders with this code."""
-        action = {"code": "order_percentage_discount", "arguments": []}
-        action["arguments"] = [{"name": "discount", "value": str(percent)}]  # type: ignore[assignment]
-        given = {"enabled": True, "couponCode": code, "conditions": [], "actions": [action]}
+        off = [{"name": "discount", "value": str(percent)}]
+        action = {"code": "order_percentage_discount", "arguments": off}
+        given: dict[str, Any] = {
+            "enabled": True,
+            "couponCode": code,
+            "conditions": [],
+            "actions": [action],
+        }
         given["translations"] = [{"languageCode": "en", "name": code}]
         self.admin(
             "mutation ($i: CreatePromotionInput!) { createPromotion(input: $i)"

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     AMOUNT_CHANGED = "amount_changed"
     RATE_LIMITED = "rate_limited"
     CERTIFICATE_AWAY = "certificate_away"
+    SENDER_AWAY = "sender_away"
     STORE_UNAVAILABLE = "store_unavailable"
     INTERNAL = "internal"
 
@@ -170,6 +171,7 @@ SENTENCES: dict[Reason, str] = {
     "that are undecided, or ended unpaid; decide those first, or ask for it anew.",
     Reason.RATE_LIMITED: "Too many requests at once; wait a moment and repeat with the same key.",
     Reason.CERTIFICATE_AWAY: "The certificate of the message cannot be had now; send it again.",
+    Reason.SENDER_AWAY: "What the message leaves out cannot be asked for now; send it again.",
     Reason.STORE_UNAVAILABLE: "The database is away; nothing was accepted. Repeat the request.",
     Reason.INTERNAL: "A defect in amends; nothing was accepted. It has been logged.",
 }

@@ -12,6 +12,7 @@ from amends.core.reasons import Refused
 from amends.doors import (
     bench_cli,
     commands_books,
+    commands_connections,
     commands_import,
     commands_people,
     commands_policy,
@@ -54,6 +55,7 @@ app.add_typer(commands_books.ledger_group, name="ledger")
 app.add_typer(commands_policy.policy_group, name="policy")
 app.add_typer(commands_risk.risk_group, name="risk")
 app.add_typer(commands_policy.stop_group, name="stop")
+app.add_typer(commands_connections.connections_group, name="connections")
 
 
 def _version(wanted: bool) -> None:

@@ -81,6 +81,7 @@ STATUS: dict[Reason, int] = {
     Reason.AMOUNT_CHANGED: 409,
     Reason.RATE_LIMITED: 429,
     Reason.CERTIFICATE_AWAY: 503,
+    Reason.SENDER_AWAY: 503,
     Reason.STORE_UNAVAILABLE: 503,
     Reason.INTERNAL: 500,
 }
@@ -95,6 +96,7 @@ _MORE: dict[Reason, tuple[tuple[str, str], ...]] = {
     Reason.TOO_LARGE: (("connection", "close"),),  # the rest of the body is not read
     Reason.RATE_LIMITED: (("retry-after", "1"),),
     Reason.CERTIFICATE_AWAY: (("retry-after", "60"),),
+    Reason.SENDER_AWAY: (("retry-after", "60"),),
     Reason.STORE_UNAVAILABLE: (("retry-after", "1"),),
 }
 HEADERS = {reason: (_TYPE, *_MORE.get(reason, ())) for reason in Reason}

@@ -30,6 +30,7 @@ CALLS = (
             Reason.SIGNATURE_INVALID,
             Reason.WRONG_MODE,
             Reason.CERTIFICATE_AWAY,
+            Reason.SENDER_AWAY,
         ),
     ),
 )

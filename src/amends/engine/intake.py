@@ -20,14 +20,27 @@ from amends.engine.asks import Ask, Told
 from amends.engine.certificates import CertificateAway
 from amends.engine.config import ConnectionConfig
 from amends.engine.wiring import Engine
-from amends.gateways.registry import CERTIFIED, HEARING, PINGS, PROVIDERS
-from amends.gateways.spec import Genuine, Message, NotGenuine, Settings, Unreadable
+from amends.gateways.registry import CERTIFIED, COMPLETES, HEARING, PINGS, PROVIDERS
+from amends.gateways.spec import (
+    Failure,
+    Genuine,
+    Message,
+    NotGenuine,
+    Response,
+    Settings,
+    Unreadable,
+)
+from amends.kernel.outcome import NotSent
 from amends.store.spec import Inbound, NoteText, Person
+
+COMPLETE_SECONDS = 3  # Shopify waits five for our answer
+COMPLETE_REQUESTS = 3  # of one message
 
 
 async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[str, str]) -> Told:
     """Take one webhook in. `headers` in lower case. Raises Refused (unknown connection, signature,
-    certificate, mode, malformed) and StoreUnavailable; nothing is acknowledged then."""
+    certificate, what it leaves out, mode, malformed) and StoreUnavailable; then nothing is
+    acknowledged."""
     known = engine.connections.get(connection)
     if known is None:
         raise Refused(Reason.UNKNOWN_CONNECTION)
@@ -38,8 +51,9 @@ async def receive(engine: Engine, connection: str, raw: bytes, headers: Mapping[
     verdict = await _verify(engine, known, raw, headers)
     if isinstance(verdict, NotGenuine):
         raise Refused(Reason.SIGNATURE_INVALID, f"Signature refused: {verdict.reason}.")
+    whole = await _completed(engine, settings, raw, headers)
     try:
-        message = HEARING[settings.gateway].read(raw, headers, settings)
+        message = HEARING[settings.gateway].read(whole, headers, settings)
     except Unreadable as error:
         raise Refused(Reason.MALFORMED, f"The message cannot be read: {error}") from None
     _check_mode(message, settings)
@@ -82,6 +96,28 @@ async def _verify(
         detail = f"The certificate of the message cannot be had now: {error}. Send it again later."
         raise Refused(Reason.CERTIFICATE_AWAY, detail) from None
     return certified.verify(raw, headers, settings.webhook_secrets, now, trust)
+
+
+async def _completed(
+    engine: Engine, settings: Settings, raw: bytes, headers: Mapping[str, str]
+) -> bytes:
+    """The message with what it leaves out, asked of its sender. Raises Refused(SENDER_AWAY)."""
+    completes = COMPLETES.get(settings.gateway)
+    if completes is None:
+        return raw
+    talk = completes.complete(raw, headers, settings)
+    answer: Response | Failure | None = None
+    for _ in range(COMPLETE_REQUESTS):
+        try:
+            request = next(talk) if answer is None else talk.send(answer)
+        except StopIteration as end:
+            found: bytes | NotSent = end.value
+            if isinstance(found, bytes):
+                return found
+            raise Refused(Reason.SENDER_AWAY, f"{found.reason}. Send it again later.") from None
+        answer = await engine.transport.send(request, COMPLETE_SECONDS)
+    talk.close()
+    raise Refused(Reason.SENDER_AWAY)
 
 
 async def _apart(

@@ -14,12 +14,14 @@ from amends.gateways import (
     stripe,
     subscriber,
     tryton,
+    vendure,
     woocommerce,
 )
 from amends.gateways.spec import (
     Capabilities,
     Certified,
     Checks,
+    Completes,
     Hearing,
     Inspects,
     Outlet,
@@ -39,8 +41,11 @@ HEARING: Mapping[str, Hearing] = {
     **PROVIDERS,
     "shopify": shopify,
     "standard": standard,
+    "vendure": vendure,
     "woocommerce": woocommerce,
 }
+
+COMPLETES: Mapping[str, Completes] = {"shopify": shopify}
 
 PINGS: Mapping[str, Pings] = {"woocommerce": woocommerce}
 
@@ -52,13 +57,18 @@ CHECKS: Mapping[str, Checks] = {
     "adyen": adyen,
     "mollie": mollie,
     "paypal": paypal,
+    "shopify": shopify,
     "smtp": smtp,
+    "tryton": tryton,
+    "vendure": vendure,
     "webhook": subscriber,
+    "woocommerce": woocommerce,
 }
 
 OUTLETS: Mapping[str, Outlet] = {
     "shopify": shopify,
     "tryton": tryton,
+    "vendure": vendure,
     "webhook": subscriber,
     "woocommerce": woocommerce,
 }
@@ -69,4 +79,4 @@ CAPABILITIES: Mapping[str, Capabilities] = {
     **{name: party.CAPABILITIES for name, party in HEARING.items()},
 }
 
-INSPECTS: Mapping[str, Inspects] = {}
+INSPECTS: Mapping[str, Inspects] = {"tryton": tryton, "vendure": vendure}

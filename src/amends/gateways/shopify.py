@@ -8,25 +8,35 @@ thing it is in `admin_graphql_api_id`.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
+
+import msgspec
 
 from amends.core.facts import Addressed
 from amends.gateways import shop_orders as shops
 from amends.gateways.codecs import Json, Malformed, text
-from amends.gateways.shopify_orders import order_facts, refund_facts, return_facts
-from amends.gateways.shopify_talk import talk
+from amends.gateways.shopify_orders import (
+    names_no_payment,
+    order_facts,
+    refund_facts,
+    return_facts,
+)
+from amends.gateways.shopify_talk import talk, transactions
 from amends.gateways.signatures import header, hmac_sha256, same, usable, wire_bytes
 from amends.gateways.spec import (
     Capabilities,
+    Completion,
     Genuine,
     Message,
     NotGenuine,
     Settings,
     Unreadable,
 )
+from amends.kernel.outcome import NotSent
 from amends.kernel.time import Instant
 
-__all__ = ["CAPABILITIES", "read", "talk", "verify"]
+__all__ = ["CAPABILITIES", "complete", "read", "talk", "trouble", "verify"]
 
 CAPABILITIES = Capabilities(
     name="shopify",
@@ -76,12 +86,41 @@ def read(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
     )
 
 
+def trouble(settings: Settings) -> str:
+    """What is wrong with a connection's settings, "" if nothing is."""
+    if not _SHOP.fullmatch(settings.values.get("shop", "")):
+        return "shop is the shop's name at Shopify, as in example.myshopify.com"
+    if settings.values.get("refund_transactions", "manual") not in ("manual", "none"):
+        return "refund_transactions is manual or none"
+    places = (settings.values.get("location", "1"), *settings.tables.get("locations", {}).values())
+    if not all(place.isascii() and place.isdigit() for place in places):
+        return "location, and each of locations, is the number of a location at Shopify"
+    return ""
+
+
+def complete(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Completion:
+    """The message of an order with its `transactions`: which payments it was paid by is only to be
+    asked for. Any other message as it is. Never raises."""
+    topic = header(headers, "x-shopify-topic")
+    try:
+        body = shops.exact_object(raw)
+    except Malformed:
+        return raw
+    if _READERS.get(topic, ("",))[0] != "Order" or not names_no_payment(body, settings):
+        return raw
+    found = yield from transactions(shops.shop_id(body, "id"), settings)
+    if isinstance(found, NotSent):
+        return found
+    return msgspec.json.encode({**body, "transactions": found})
+
+
 def _nothing(body: Json, settings: Settings) -> tuple[Addressed, ...]:
     """Stock levels name no order, nor does what becomes of goods that came back; fulfillments and
     edits say what the message of their order says too, and whole."""
     return ()
 
 
+_SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
 _Reader = Callable[[Json, Settings], tuple[Addressed, ...]]
 _READERS: dict[str, tuple[str, _Reader]] = {
     **{

@@ -34,7 +34,7 @@ _DONE = ("voided", "refunded")  # Shopify gave back, or released, all there was
 _TAKEN = ("paid", "partially_refunded", "refunded")
 _UNPAID = ("", "pending", "expired", "unpaid")
 _WENT = ("success", "pending")  # of a transaction that did or will do what it says
-_BACK = ("return", "cancel", "legacy_restock")
+_BACK = ("return", "legacy_restock")  # units that had left; a "cancel" never did
 _NOT_SENT = ("cancelled", "error", "failure")  # of a fulfillment
 _CREDITS = {"gift_card": "gift_card", "shopify_store_credit": "store_credit"}
 _TRACKING = {
@@ -84,11 +84,10 @@ def _order(body: Json, name: str, settings: Settings) -> Json | None:
     tenders = _tenders(body, coin, settings)
     if not tenders:
         return None
-    at = shops.moment(required_text(body, "updated_at"))
     order: Json = {
         "source": {"connection": settings.name, "order_id": name},
         "currency": coin.code,
-        "version": max(1, at),
+        "version": _version(body),
         "placed_at": shops.said_at(text(body, "created_at")),
         "prices_include_tax": flag(body, "taxes_included") or False,
         "customer": _customer(body, name),
@@ -103,6 +102,14 @@ def _order(body: Json, name: str, settings: Settings) -> Json | None:
         "delivery": _delivery(body),
     }
     return shops.balanced(order, _total(body, coin))
+
+
+def _version(body: Json) -> int:
+    """Its last change, in microseconds, which Shopify may tell in whole seconds: of two messages of
+    one second the one in which more has happened is the later."""
+    happened = ("transactions", "fulfillments", "refunds")
+    more = sum(len(shops.objects(body, key)) for key in happened)
+    return max(1, shops.moment(required_text(body, "updated_at"))) + min(more, 999)
 
 
 def _coin(body: Json) -> _Coin:
@@ -244,21 +251,32 @@ def _delivery(body: Json) -> Json | None:
 # -- how it was paid ---------------------------------------------------------------------------
 
 
+def names_no_payment(body: Json, settings: Settings) -> bool:
+    """Whether an order was paid by ways that are ours, and its message does not say by which
+    payments."""
+    if isinstance(body.get("transactions"), list) or "line_items" not in body:
+        return False
+    return text(body, "financial_status") not in _UNPAID and bool(_ways(body, settings))
+
+
+def _ways(body: Json, settings: Settings) -> list[str]:
+    """By Shopify's names."""
+    told = body.get("payment_gateway_names")
+    names = [n for n in told if isinstance(n, str)] if isinstance(told, list) else []
+    return [name for name in names if _ours(settings, name)]
+
+
 def _tenders(body: Json, coin: _Coin, settings: Settings) -> list[Json]:
     """The ways an order was paid that are ours; none if nobody paid it yet."""
     if isinstance(body.get("transactions"), list):
         return _by_transactions(shops.objects(body, "transactions"), coin.code, settings)
-    status = text(body, "financial_status")
-    told = body.get("payment_gateway_names")
-    names = [n for n in told if isinstance(n, str)] if isinstance(told, list) else []
-    if status in _UNPAID or not names:
+    if not names_no_payment(body, settings):
         return []
     # Which payment it was is not in the message: it stays unnamed, and the order says so.
+    names = _ways(body, settings)
     name = next((n for n in names if n not in _CREDITS), names[0])
-    if not _ours(settings, name):
-        return []
     total = _total(body, coin)
-    captured = total if status in _TAKEN else 0
+    captured = total if text(body, "financial_status") in _TAKEN else 0
     return [shops.tender(settings, _CREDITS.get(name, name), "", total, captured)]
 
 
@@ -349,9 +367,10 @@ def _refund_currency(refund: Json, went: list[Json], order: Json) -> str:
 
 
 def _refunded(refund: Json, coin: _Coin, included: bool | None) -> Iterable[RefundedLine]:
+    ours = bool(shops.marked(text(refund, "note")))  # booked already by who told Shopify
     for item in shops.objects(refund, "refund_line_items"):
         units = shops.count(item, "quantity")
-        back = units if text(item, "restock_type") in _BACK else 0
+        back = units if text(item, "restock_type") in _BACK and not ours else 0
         name = shops.required_id(item, "line_item_id", "refund_line_items.line_item_id")
         net = _money(item, "subtotal", coin)
         tax = _amount(item, "total_tax", coin)

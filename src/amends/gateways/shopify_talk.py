@@ -36,6 +36,7 @@ VERSION = "2026-10"
 
 _Documents = RefundRecorded | GoodsReturned | LinesReleased
 _Data: TypeAlias = Generator[Request, "Response | Failure", Json]
+_Paid: TypeAlias = list[Json] | NotSent
 
 _TEXT_MAX = 300  # characters of a party's sentence worth keeping
 
@@ -48,6 +49,14 @@ _LOOK = """query($id: ID!, $lines: [ID!]!) {
     transactions(first: 50) { id kind status gateway authorizationCode }
   }
   nodes(ids: $lines) { ... on LineItem { id refundableQuantity unfulfilledQuantity } }
+}"""
+_PAID = """query($id: ID!) {
+  order(id: $id) {
+    transactions(first: 100) {
+      id kind status gateway authorizationCode receiptJson parentTransaction { id }
+      amountSet { presentmentMoney { amount currencyCode } }
+    }
+  }
 }"""
 _CHECK = """query($id: ID!) {
   node(id: $id) { ... on Refund { id note transactions(first: 20) { nodes { id status } } } }
@@ -72,6 +81,53 @@ class _Ended(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__()
         self.outcome = outcome
+
+
+def transactions(order: str, settings: Settings) -> Generator[Request, Response | Failure, _Paid]:
+    """How an order was paid, in the words of its messages; NotSent where that cannot be had now.
+    Never raises."""
+    try:
+        name = {"id": _gid("Order", order)}
+        found = part((yield from _ask(_PAID, name, settings, writes=False)), "order")
+        if not isinstance(found.get("transactions"), list):
+            return NotSent("Shopify does not tell how the order was paid", alert=True)
+        return [_transaction(item) for item in shops.objects(found, "transactions")]
+    except _Ended as ended:
+        outcome = ended.outcome
+        return outcome if isinstance(outcome, NotSent) else NotSent(_reason(outcome), alert=True)
+    except (Malformed, Unwritable) as error:
+        return NotSent(f"Shopify's answer cannot be read: {error}"[:_TEXT_MAX], alert=True)
+
+
+def _reason(outcome: Outcome) -> str:
+    return outcome.text if isinstance(outcome, Declined) else getattr(outcome, "reason", "")
+
+
+def _transaction(item: Json) -> Json:
+    seen = part(part(item, "amountSet"), "presentmentMoney")
+    money = {"amount": seen.get("amount"), "currency_code": text(seen, "currencyCode")}
+    return {
+        "id": _number(item),
+        "parent_id": _number(part(item, "parentTransaction")),
+        "kind": text(item, "kind").lower(),
+        "status": text(item, "status").lower(),
+        "gateway": text(item, "gateway"),
+        "authorization": text(item, "authorizationCode"),
+        "amount_set": {"presentment_money": money},
+        "receipt": _receipt(text(item, "receiptJson")),
+    }
+
+
+def _number(item: Json) -> str:
+    return text(item, "id").rpartition("/")[2]
+
+
+def _receipt(raw: str) -> Json:
+    """What a provider said of a payment, of which the id of a gift card is read."""
+    try:
+        return json_object(raw.encode("utf-8", "replace"))
+    except Malformed:
+        return {}
 
 
 def talk(telling: Telling, settings: Settings, now: Instant) -> Talk:
@@ -251,8 +307,7 @@ def _words(answer: Json) -> str:
 def _ask(query: str, variables: Json, settings: Settings, *, writes: bool) -> _Data:
     """One request of the GraphQL API; gives the data of its answer. What only reads has changed
     nothing, whatever came of it. Ends the talk on anything else."""
-    shop = settings.values.get("shop", "").removeprefix("https://").rstrip("/")
-    base = settings.base_url or f"https://{shop}"
+    base = settings.base_url or f"https://{settings.values.get('shop', '')}"
     head = (
         ("Content-Type", "application/json"),
         ("X-Shopify-Access-Token", settings.values.get("access_token", "")),
@@ -262,7 +317,7 @@ def _ask(query: str, variables: Json, settings: Settings, *, writes: bool) -> _D
     body = json_object(_body(result, writes))
     errors = shops.objects(body, "errors")
     if errors or not isinstance(body.get("data"), dict):
-        raise _Ended(_failed(body, errors, writes))
+        raise _Ended(_failed(body, errors))
     return part(body, "data")
 
 
@@ -278,17 +333,17 @@ def _body(result: Response | Failure, writes: bool) -> bytes:
         raise _Ended(NotSent(status, retry_after=retry_after(result)))
     if result.status in (401, 402, 403, 404, 423):  # token, plan, scope, name of the shop, lock
         raise _Ended(NotSent(status, alert=True))
-    raise _Ended(Unknown(status) if writes else NotSent(status))
+    raise _Ended(Unknown(status) if writes or result.status == 500 else NotSent(status))
 
 
-def _failed(body: Json, errors: list[Json], writes: bool) -> Outcome:
+def _failed(body: Json, errors: list[Json]) -> Outcome:
     codes = {text(part(error, "extensions"), "code") for error in errors}
     words = "; ".join(text(error, "message") for error in errors)[:_TEXT_MAX] or "no data"
     if "THROTTLED" in codes:
         return NotSent(words, retry_after=_pause(body))
     if codes & _PERSON:
         return NotSent(words, alert=True)
-    return Unknown(words, alert=True) if writes else NotSent(words, alert=True)
+    return Unknown(words, alert=True)  # of this telling alone: others may go on
 
 
 def _pause(body: Json) -> int:

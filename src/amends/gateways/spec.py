@@ -178,6 +178,7 @@ class Provider(Hearing, Protocol):
 
 
 Talk: TypeAlias = Generator[Request, "Response | Failure", Outcome]
+Completion: TypeAlias = Generator[Request, "Response | Failure", bytes | NotSent]
 Inspection: TypeAlias = Generator[Request, "Response | Failure", tuple[str, ...]]
 
 
@@ -202,6 +203,16 @@ class Inspects(Protocol):
     def inspect(self, settings: Settings) -> Inspection:
         """The conversation that does; what is returned are sentences, each what is wrong and what
         to do about it. It changes nothing there. Never raises."""
+        ...
+
+
+class Completes(Protocol):
+    """A party whose messages leave out what they cannot be understood without."""
+
+    def complete(self, raw: bytes, headers: Mapping[str, str], settings: Settings) -> Completion:
+        """The conversation that asks for the rest of a genuine message; what is returned is the
+        message with it, to be read in its place. NotSent: it cannot be had now, and the message is
+        not taken, so that its sender repeats it. It changes nothing there. Never raises."""
         ...
 
 

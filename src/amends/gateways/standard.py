@@ -92,7 +92,7 @@ from amends.gateways.spec import (
 from amends.kernel.outcome import PaymentState
 from amends.kernel.time import Instant, parse_rfc3339
 
-__all__ = ["CAPABILITIES", "read", "verify"]
+__all__ = ["CAPABILITIES", "read", "sent_at", "verify"]
 
 CAPABILITIES = Capabilities(name="standard", provider=False)
 
@@ -171,7 +171,7 @@ def read(raw: bytes, headers: Mapping[str, str], settings: Settings) -> Message:
         facts = () if reader is None else _read_data(reader, kind, body, settings.name)
     except Malformed as error:
         raise Unreadable(str(error)) from error
-    return Message(id=name, type=kind, facts=facts, sent_at=_sent_at(body))
+    return Message(id=name, type=kind, facts=facts, sent_at=sent_at(body))
 
 
 _Reader = Callable[[Json, str], "Addressed | tuple[Addressed, ...]"]
@@ -188,7 +188,7 @@ def _read_data(reader: _Reader, kind: str, body: Json, connection: str) -> tuple
     return found if isinstance(found, tuple) else (found,)
 
 
-def _sent_at(body: Json) -> Instant:
+def sent_at(body: Json) -> Instant:
     """The body's timestamp; 0 if it says none that can be read."""
     try:
         return max(0, parse_rfc3339(text(body, "timestamp")))

@@ -14,19 +14,22 @@ from amends.core.outlets import Books, CreditNote, GoodsReturned, RefundPaid, Te
 from amends.gateways.codecs import Malformed
 from amends.gateways.spec import Capabilities, Failure, Request, Response, Settings, Talk
 from amends.gateways.tryton_goods import tell_goods_returned
+from amends.gateways.tryton_inspect import inspect
 from amends.gateways.tryton_moves import tell_books, tell_refund_paid
 from amends.gateways.tryton_notes import tell_credit_note
 from amends.gateways.tryton_rest import Erp, Stopped, company
 from amends.kernel.outcome import Declined, Outcome, Unknown
 from amends.kernel.time import Instant
 
+__all__ = ["CAPABILITIES", "inspect", "talk", "trouble"]
+
 CAPABILITIES = Capabilities(
     name="tryton",
     provider=False,
     settings=("api_key",),
-    secrets=("api_key",),
+    secrets=("api_key", "rpc_password"),
     optional=(
-        *("company", "party", "warehouse"),
+        *("company", "party", "warehouse", "rpc_user", "rpc_password"),
         *("sales_journal", "payment_journal", "journal"),
     ),
     tables=("accounts", "taxes", "products", "locations"),

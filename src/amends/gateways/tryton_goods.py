@@ -61,10 +61,10 @@ def _returned(
     """One shipment: found and finished, or made. Gives its number."""
     marked = [["reference", "=", key], ["company", "=", erp.of.id], ["state", "!=", "cancelled"]]
     found = yield from find(erp, SHIPMENT, marked, "state", "number", "warehouse.id")
-    warehouse = yield from _warehouse(erp)
-    place = yield from _place(erp, goods[0], warehouse)
+    house = yield from warehouse(erp)
+    place = yield from _place(erp, goods[0], house)
     if not found:
-        values = yield from _shipment(erp, told, goods, warehouse, place)
+        values = yield from _shipment(erp, told, goods, house, place)
         made = yield from create(erp, SHIPMENT, {**values, "reference": key})
         found = [(yield from get(erp, SHIPMENT, record_id(made), "state", "number"))]
     kept = next((its for its in found if text(its, "state") != "draft"), found[0])
@@ -84,7 +84,8 @@ def _returned(
     return text(kept, "number")
 
 
-def _warehouse(erp: Erp) -> Asks:
+def warehouse(erp: Erp) -> Asks:
+    """The warehouse goods come back to: the one that is named, or the only one. Raises Stopped."""
     said = erp.setting("warehouse")
     domain: list[object] = [["type", "=", "warehouse"]]
     if said:
@@ -93,7 +94,7 @@ def _warehouse(erp: Erp) -> Asks:
     return (yield from one(erp, "stock.location", domain, *_WAREHOUSE, missing=missing))
 
 
-def _place(erp: Erp, goods: Goods, warehouse: Json) -> Asks:
+def _place(erp: Erp, goods: Goods, house: Json) -> Asks:
     """Where goods go: where somebody said, where the settings say, or the default."""
     said = goods.location or erp.named("locations", goods.disposition)
     if said:
@@ -102,9 +103,9 @@ def _place(erp: Erp, goods: Goods, warehouse: Json) -> Asks:
         return (yield from one(erp, "stock.location", domain, *_PLACE, missing=missing))
     known = 0
     if goods.disposition == "restock":
-        known = link(warehouse, "storage_location")
+        known = link(house, "storage_location")
     elif goods.disposition == "write_off":
-        known = next((record_id(its) for its in rows(warehouse, "waste_locations")), 0)
+        known = next((record_id(its) for its in rows(house, "waste_locations")), 0)
     if not known:
         name = goods.disposition
         raise declined(
@@ -113,9 +114,7 @@ def _place(erp: Erp, goods: Goods, warehouse: Json) -> Asks:
     return (yield from get(erp, "stock.location", known, *_PLACE))
 
 
-def _shipment(
-    erp: Erp, told: GoodsReturned, goods: list[Goods], warehouse: Json, place: Json
-) -> Asks:
+def _shipment(erp: Erp, told: GoodsReturned, goods: list[Goods], house: Json, place: Json) -> Asks:
     """The fields of a shipment whose goods go to one place."""
     sold = yield from sale(erp, told.shop_order)
     customer = yield from get(erp, "party.party", sold.party, "customer_location.id")
@@ -124,14 +123,14 @@ def _shipment(
     for group in goods:
         move = yield from _move(erp, told, group, sold)
         move["from_location"] = link(customer, "customer_location")
-        move["to_location"] = link(warehouse, "input_location")
+        move["to_location"] = link(house, "input_location")
         moves.append(move)
     values: Json = {
         "company": erp.of.id,
         "customer": sold.party,
-        "warehouse": record_id(warehouse),
-        "warehouse_input": link(warehouse, "input_location"),
-        "warehouse_storage": link(warehouse, "storage_location") if waste else record_id(place),
+        "warehouse": record_id(house),
+        "warehouse_input": link(house, "input_location"),
+        "warehouse_storage": link(house, "storage_location") if waste else record_id(place),
         "moves": [["create", moves]],
     }
     if sold.address:

@@ -2,7 +2,8 @@
 
 A payment is what Tryton's wizard makes (`pay_invoice` of trytond-account-invoice 8.2): a posted move
 on the receivable account, added to the payments of the credit note and reconciled with it once they
-come to the same. Done record by record it needs no session and can be taken up where it was left.
+come to the same. Done record by record it can be taken up where it was left, which the wizard
+cannot; only the reconciliation is a wizard here too, since no field of REST makes one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from amends.gateways.tryton_rest import (
     declined,
     delete,
     find,
+    has_login,
     journal,
     link,
     money,
@@ -38,6 +40,7 @@ from amends.gateways.tryton_rest import (
     press,
     record_id,
     rows,
+    wizard,
     write,
 )
 from amends.kernel.money import major, proportion
@@ -46,7 +49,6 @@ from amends.kernel.time import day_of
 
 MOVE = "account.move"
 LINE = "account.move.line"
-RECONCILIATION = "account.move.reconciliation"
 
 _DUE = (
     *("debit", "credit", "amount_second_currency", "second_currency.id", "reconciliation.id"),
@@ -174,25 +176,25 @@ def _balance(lines: list[Json]) -> Decimal:
 
 
 def _settle(erp: Erp, note: Json, mine: Json) -> Does:
-    """Our line among the payments of the credit note, all of them reconciled if that is all."""
+    """Our line among the payments of the credit note, all of them reconciled if that is all. Without
+    a login Tryton or a person reconciles: that is a wizard, and no field of REST."""
     if link(mine, "reconciliation"):
         return
-    open_lines = [
+    paying = rows(note, "payment_lines")
+    if record_id(mine) not in [record_id(line) for line in paying]:
+        yield from write(erp, INVOICE, record_id(note), {"payment_lines": add([record_id(mine)])})
+    others = [
         line
-        for line in (*rows(note, "lines_to_pay"), *rows(note, "payment_lines"))
+        for line in (*rows(note, "lines_to_pay"), *paying)
         if not link(line, "reconciliation") and record_id(line) != record_id(mine)
     ]
-    if not _balance([*open_lines, mine]):
-        yield from _reconcile(erp, [*open_lines, mine])
-    elif record_id(mine) not in [record_id(line) for line in rows(note, "payment_lines")]:
-        yield from write(erp, INVOICE, record_id(note), {"payment_lines": add([record_id(mine)])})
+    if not _balance([*others, mine]) and has_login(erp):
+        yield from _reconcile(erp, [*others, mine])
 
 
 def _reconcile(erp: Erp, lines: list[Json]) -> Does:
     ids = [record_id(line) for line in lines]
-    today = yield from find(erp, LINE, [["id", "in", ids]], "date", limit=1, order="date")
-    values = {"company": erp.of.id, "date": today[0].get("date"), "lines": add(ids)}
-    yield from create(erp, RECONCILIATION, values)
+    yield from wizard(erp, "account.move.reconcile_lines", LINE, ids)
 
 
 def _reopen(erp: Erp, note: Json, mine: Json, told: RefundPaid) -> Does:
@@ -200,11 +202,18 @@ def _reopen(erp: Erp, note: Json, mine: Json, told: RefundPaid) -> Does:
     if link(mine, "reconciliation"):
         return
     paid = yield from _came_back(erp, note, mine, told)
-    if settled := link(paid, "reconciliation"):
-        yield from delete(erp, RECONCILIATION, settled)
+    if link(paid, "reconciliation"):
+        if not has_login(erp):
+            raise declined(
+                "login",
+                f"The payment of credit note {text(note, 'number')} is reconciled: set rpc_user "
+                "and rpc_password, or unreconcile it in Tryton.",
+            )
+        yield from wizard(erp, "account.move.unreconcile_lines", LINE, [record_id(paid)])
     remove: list[Any] = [["remove", [record_id(paid)]]]
     yield from write(erp, INVOICE, record_id(note), {"payment_lines": remove})
-    yield from _reconcile(erp, [paid, mine])
+    if has_login(erp):
+        yield from _reconcile(erp, [paid, mine])
 
 
 def _came_back(erp: Erp, note: Json, mine: Json, told: RefundPaid) -> Asks:

@@ -118,6 +118,55 @@ def press(erp: Erp, model: str, record: int, button: str, *fields: str) -> Asks:
     return _object((yield _request(erp, "POST", f"{model}/{record}/{button}?{asked}", {})), model)
 
 
+def call(
+    erp: Erp, model: str, method: str, body: Json
+) -> Generator[Request, Response | Failure, Any]:
+    """A method of a model that is open to everybody, and what it says."""
+    return _read((yield _request(erp, "POST", f"{model}/{method}", body)))
+
+
+def has_login(erp: Erp) -> bool:
+    """Whether the settings have a login, which wizards need."""
+    return bool(erp.setting("rpc_user") and erp.setting("rpc_password"))
+
+
+def wizard(erp: Erp, name: str, model: str, ids: list[int]) -> Does:
+    """A wizard that asks nothing, run over these records. Wizards are not in REST; this is the
+    `/rpc/` of Tryton's own clients, with a name and a password."""
+    context = {"company": erp.of.id, "active_model": model, "active_ids": ids, "active_id": ids[0]}
+    made = yield from _rpc(erp, f"wizard.{name}.create", {"company": erp.of.id})
+    if not isinstance(made, list) or len(made) < 2 or not isinstance(made[0], int):
+        raise Malformed(f"the wizard {name} is none")
+    done = yield from _rpc(erp, f"wizard.{name}.execute", made[0], {}, made[1], context)
+    yield from _rpc(erp, f"wizard.{name}.delete", made[0], context)
+    if isinstance(done, dict) and "view" in done:
+        raise declined("wizard", f"The wizard {name} asks a person: do it by hand in Tryton.")
+
+
+def signed_in(erp: Erp) -> Does:
+    """Raises Stopped if name and password of the settings are not right."""
+    yield from _rpc(erp, "model.res.user.get_preferences", True, {})
+
+
+def _rpc(erp: Erp, method: str, *params: Any) -> Generator[Request, Response | Failure, Any]:
+    login = f"{erp.setting('rpc_user')}:{erp.setting('rpc_password')}"
+    try:
+        head = (
+            ("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}"),
+            ("Content-Type", "application/json"),
+        )
+        body = msgspec.json.encode({"id": 1, "method": method, "params": params})
+    except UnicodeEncodeError as error:
+        raise declined("unwritable", "a setting holds half a character") from error
+    url = f"{erp.settings.base_url.rstrip('/')}/rpc/"
+    said = _object((yield Request("POST", url, head, body)), method)
+    if refused := said.get("error"):
+        words = refused[1] if isinstance(refused, list) and len(refused) > 1 else refused
+        told = [one for one in words if isinstance(one, str)] if isinstance(words, list) else []
+        raise declined("rpc", " ".join(told) or f"Tryton refused {method}")
+    return said.get("result")
+
+
 def _request(erp: Erp, method: Any, path: str, body: Json | None = None) -> Request:
     # What a form would warn of (a due date that has passed, taxes other than the product's) is as
     # it was sold; nobody sits there to say yes.
@@ -317,17 +366,30 @@ def journal(erp: Erp, setting: str, kind: str) -> Names:
     return record_id(found[0])
 
 
-def period(erp: Erp, day: str) -> Names:
-    """The period a day is in. Raises Stopped."""
+def today(erp: Erp) -> Generator[Request, Response | Failure, str]:
+    """The day it is in Tryton (YYYY-MM-DD). Raises Malformed."""
+    said = yield from call(erp, "ir.date", "today", {})
+    parts = [said.get(one) for one in ("year", "month", "day")] if isinstance(said, dict) else []
+    year, month, day = parts if len(parts) == 3 else (None, None, None)
+    if not (isinstance(year, int) and isinstance(month, int) and isinstance(day, int)):
+        raise Malformed("today is no day")
+    return f"{year:04}-{month:02}-{day:02}"
+
+
+def period(erp: Erp, day: str, state: str = "") -> Names:
+    """The period a day is in, in that state if one is asked for. Raises Stopped."""
     inside = [
         ["company", "=", erp.of.id],
         ["type", "=", "standard"],
         ["start_date", "<=", date(day)],
         ["end_date", ">=", date(day)],
     ]
+    if state:
+        inside.append(["state", "=", state])
     found = yield from find(erp, "account.period", inside, limit=1)
     if not found:
-        raise declined("period", f"Tryton has no fiscal year with a period for {day}.")
+        which = f"{state} period" if state else "period"
+        raise declined("period", f"Tryton has no fiscal year with a {which} for {day}.")
     return record_id(found[0])
 
 

@@ -27,7 +27,7 @@ from amends.gateways.woocommerce_orders import order_facts
 from amends.gateways.woocommerce_talk import talk
 from amends.kernel.time import Instant
 
-__all__ = ["CAPABILITIES", "ping", "read", "talk", "verify"]
+__all__ = ["CAPABILITIES", "ping", "read", "talk", "trouble", "verify"]
 
 CAPABILITIES = Capabilities(
     name="woocommerce",
@@ -56,6 +56,13 @@ def verify(
     if any(matches):
         return Genuine()
     return NotGenuine("X-WC-Webhook-Signature is missing or by no secret of this connection")
+
+
+def trouble(settings: Settings) -> str:
+    """What is wrong with a connection's settings, "" if nothing is."""
+    if not settings.values.get("store_url", "").startswith("https://"):
+        return "store_url begins with https://: the key goes with every request"
+    return ""
 
 
 def ping(raw: bytes, headers: Mapping[str, str]) -> bool:

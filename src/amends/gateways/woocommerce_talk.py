@@ -259,4 +259,6 @@ def _refused(result: Response, answer: Json, writes: bool) -> Outcome:
     if 300 <= status < 500 and status != 408:
         return NotSent(words, alert=True)  # no API there: the address, or permalinks
     reason = words if status != 200 else "an answer that is no JSON"
-    return Unknown(reason, alert=status < 300) if writes else NotSent(reason)
+    if writes or status == 500:  # of this order alone, or a defect: others may go on
+        return Unknown(reason, alert=status < 300)
+    return NotSent(reason)

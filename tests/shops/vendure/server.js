@@ -8,8 +8,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const crypto = require('node:crypto');
 const {
-  bootstrap, bootstrapWorker, ChannelService, DefaultJobQueuePlugin, DefaultLogger, LanguageCode,
-  LogLevel, mergeConfig, PaymentMethodHandler, RequestContextService,
+  bootstrap, ChannelService, DefaultJobQueuePlugin, DefaultLogger, JobQueueService,
+  LanguageCode, LogLevel, mergeConfig, PaymentMethodHandler, RequestContextService,
 } = require('@vendure/core');
 const { populate } = require('@vendure/core/cli');
 const { AmendsPlugin } = require('../../../integrations/vendure');
@@ -49,7 +49,12 @@ const config = mergeConfig({
     cookieOptions: { secret: 'test' },
   },
   dbConnectionOptions: {
-    type: 'better-sqlite3', database: path.join(dir, 'shop.sqlite'), synchronize: !port, logging: false,
+    type: 'better-sqlite3',
+    database: path.join(dir, 'shop.sqlite'),
+    synchronize: !port,
+    logging: false,
+    enableWAL: true,
+    prepareDatabase: db => db.pragma('synchronous = OFF'), // what is killed here is never the machine
   },
   paymentOptions: { paymentMethodHandlers: [handler] },
   importExportOptions: { importAssetsDir: dir },
@@ -93,11 +98,10 @@ async function bootstrapInEuro() {
 }
 
 async function open() {
+  // Jobs run in this process: two connections in one process would wait for each other's locks.
   const app = await bootstrap(config);
-  const worker = await bootstrapWorker(config);
-  await worker.startJobQueue();
+  await app.get(JobQueueService).start();
   const end = async () => {
-    await worker.app.close();
     await app.close();
     process.exit(0);
   };
