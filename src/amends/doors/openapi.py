@@ -200,6 +200,8 @@ def _refine(schemas: dict[str, Any]) -> None:
     schemas[TenderIn.__name__]["anyOf"] = [others, {"allOf": paid}]
     codes = [str(reason) for reason in Reason]
     schemas[shapes.Problem.__name__]["properties"]["code"] = {"type": "string", "enum": codes}
+    counts = schemas[shapes_goods.CountsIn.__name__]["properties"]
+    counts["at"] = {"type": "string", "format": "date-time"}
     line, article = _given("id", type="string"), _given("sku", type="string")
     schemas[shapes_goods.InspectedIn.__name__]["oneOf"] = [line, article]
     refund = schemas[RefundIn.__name__]

@@ -103,3 +103,66 @@ class ShopRefund(msgspec.Struct):
     amount: int
     by: Literal["amends", "shop"]
     refund: str | None
+
+
+class Told(msgspec.Struct):
+    """One telling to one connection. `reference` is what came of it there, `detail` why it is not
+    done yet."""
+
+    order: str
+    number: int
+    connection: str
+    kind: str
+    key: str
+    state: Literal["open", "done", "stuck", "dropped"]
+    attempts: int
+    at: When
+    ended_at: When | None
+    reference: str | None
+    detail: str | None
+
+
+class ToldPage(msgspec.Struct):
+    """A page."""
+
+    items: list[Told]
+    next: str | None
+
+
+class CountIn(_Body, frozen=True):
+    """Units of an article that were found at a location since the count before."""
+
+    sku: Name
+    units: Annotated[int, Meta(ge=0, le=1_000_000_000)]
+    location: Annotated[str, Meta(max_length=255)] = ""
+
+
+class CountsIn(_Body, frozen=True):
+    """What was counted `at` an instant. Counts of the same article, place and instant are one, so
+    that a repeat changes nothing."""
+
+    at: Annotated[str, Meta(max_length=40)]
+    counts: Annotated[tuple[CountIn, ...], Meta(min_length=1, max_length=1000)]
+
+
+class CountsTaken(msgspec.Struct):
+    """How many counts were new."""
+
+    new: int
+
+
+class Shelf(msgspec.Struct):
+    """Units of an article at a location: booked back, counted (null: nobody did), and `ghost`: how
+    many of those that were booked back are not there (less than 0: more are there)."""
+
+    sku: str
+    location: str
+    booked: int
+    counted: int | None
+    ghost: int | None
+
+
+class StockReport(msgspec.Struct):
+    """By article and location."""
+
+    items: list[Shelf]

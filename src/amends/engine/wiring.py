@@ -107,6 +107,7 @@ class Engine:
             self.clock,
             self.holder,
             mailers(store, self.connections, config.path.parent, self.clock),
+            self.new_id,
         )
         self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
         self._closed: Mapping[str, str] = {}  # what it does not know of, the database refuses
