@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from amends.core.events import Event, link
+from amends.core.events import Event, EventType, link
 from amends.engine.notify import Health
 from amends.kernel.time import Instant
 from amends.store.records import Head
@@ -52,7 +52,7 @@ async def _set(
     key, body = PREFIX + name, {"key": PREFIX + name, "value": state}
 
     def make(head: Head) -> Event:
-        what = "setting.changed"
+        what: EventType = "setting.changed"
         return link(head.stream, head.seq + 1, head.hash, now, what, actor, new_id(), "", body)
 
     return await store.set_setting(key, value, now, actor, make) is not None
