@@ -139,7 +139,9 @@ async def test_bean_check_believes_the_folder_and_no_other_cent(tmp_path: Path) 
     for name in names[:3]:
         file = tmp_path / "drop" / name
         text = file.read_text()
-        file.write_text(re.sub(r"(\d)( EUR\n)", lambda m: f"{(int(m[1]) + 1) % 10}{m[2]}", text, 1))
+        file.write_text(
+            re.sub(r"(\d)( EUR\n)", lambda m: f"{(int(m[1]) + 1) % 10}{m[2]}", text, count=1)
+        )
         assert bean_check(tmp_path / "drop" / MAIN).returncode != 0, name
         file.write_text(text)
 
