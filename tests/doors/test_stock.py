@@ -19,7 +19,9 @@ async def test_what_is_back_is_held_against_what_was_counted(shop: Shop) -> None
     later = "/v1/stock/report?since=2020-11-03T00:00:00Z&until=2099-01-01T00:00:00Z"
     (shelf,) = (await shop.call("GET", later)).json()["items"]
     assert shelf == {**whole, "counted": None, "ghost": None}
-    body["counts"] = [count, count]
-    assert await shop.code("POST", "/v1/stock/counts", body) == "422 validation"
+    body |= {"at": "2020-11-04T18:00:00Z", "counts": [count, count]}  # in two boxes
+    assert (await shop.call("POST", "/v1/stock/counts", body)).json() == {"new": 1}
+    (shelf,) = (await shop.call("GET", later)).json()["items"]
+    assert shelf["counted"] == 4
     assert await shop.code("POST", "/v1/stock/counts", {**body, "at": "x"}) == "422 validation"
     assert await shop.code("GET", "/v1/stock/report?since=now") == "422 validation"

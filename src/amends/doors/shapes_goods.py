@@ -138,8 +138,8 @@ class CountIn(_Body, frozen=True):
 
 
 class CountsIn(_Body, frozen=True):
-    """What was counted `at` an instant. Counts of the same article, place and instant are one, so
-    that a repeat changes nothing."""
+    """What was counted `at` an instant. What is said of an article and a place is added up,
+    and taken in once for an instant, so that a repeat changes nothing."""
 
     at: Annotated[str, Meta(max_length=40)]
     counts: Annotated[tuple[CountIn, ...], Meta(min_length=1, max_length=1000)]

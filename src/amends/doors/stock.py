@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
-from amends.core.reasons import Reason, Refused
 from amends.doors import shapes, shapes_goods
 from amends.doors.calls import Asked, Call, Query, decode, fine
 from amends.doors.pages import instant
@@ -18,10 +19,10 @@ _TIME = {"type": "string", "format": "date-time"}
 
 async def count(asked: Asked) -> Rendered:
     said = decode(_COUNTS, asked.body)
-    counts = [Counted(one.sku, one.location, one.units) for one in said.counts]
-    if len({(one.sku, one.location) for one in counts}) < len(counts):
-        detail = "An article is counted twice at the same place."
-        raise Refused(Reason.VALIDATION, detail, pointer="/counts")
+    units = Counter[tuple[str, str]]()
+    for one in said.counts:
+        units[one.sku, one.location] += one.units
+    counts = [Counted(sku, place, found) for (sku, place), found in units.items()]
     at = instant(said.at, "at")
     new = await stocktaking.count(asked.engine, asked.actor, at, counts)
     return fine({"new": new})
