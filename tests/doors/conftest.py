@@ -40,7 +40,8 @@ ENVIRONMENT = {
 
 
 def settings(sandbox_url: str, **sections: Any) -> dict[str, Any]:
-    """amends.toml, as Python."""
+    """amends.toml, as Python; further `connections` besides those of every test."""
+    more = sections.pop("connections", {})
     return {
         "store": {"url": "sqlite:///amends.db"},
         "connections": {
@@ -51,6 +52,7 @@ def settings(sandbox_url: str, **sections: Any) -> dict[str, Any]:
                 "base_url": f"{sandbox_url}/stripe",
             },
             "shop-1": {"gateway": "standard", "webhook_secrets": ["env:SHOP_SECRET"]},
+            **more,
         },
         **sections,
     }

@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 from amends.core.chart import CHART, Name
-from amends.doors import cli, journal
+from amends.doors import cli
+from amends.engine import journal
 from amends.sim.play.room import room
 from amends.sim.play.run import play
 from amends.sim.play.trouble import PROFILES

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from amends.core.chart import Name
-from amends.doors.journal import ledger_account
+from amends.engine.journal import ledger_account
 from amends.engine.proof import prove
 
 from .conftest import Shop, order_body

@@ -102,7 +102,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.UNKNOWN_ORDER: "No such order is known here; report the order first.",
     Reason.UNKNOWN_PAYMENT: "No order here was paid by this payment; report the order first.",
     Reason.UNKNOWN_REFUND: "No such refund is known here.",
-    Reason.UNKNOWN_RETURN: "No goods have come back under that return; report them as received.",
+    Reason.UNKNOWN_RETURN: "No such return is known here; authorize it, or report what came.",
     Reason.UNKNOWN_QUOTE: "No such quote is known here; ask for a quote again.",
     Reason.UNKNOWN_CURRENCY: "The currency is not one of ISO 4217; say its code in capitals.",
     Reason.OTHER_CURRENCY: "A refund is paid in the currency of its order; leave the other out.",

@@ -14,6 +14,7 @@ from amends.doors import (
     commands_books,
     commands_connections,
     commands_import,
+    commands_outlets,
     commands_people,
     commands_policy,
     commands_refund,
@@ -52,6 +53,8 @@ app.add_typer(commands_setup.key_group, name="key")
 app.add_typer(commands_people.user_group, name="user")
 app.add_typer(commands_books.audit_group, name="audit")
 app.add_typer(commands_books.ledger_group, name="ledger")
+app.add_typer(commands_outlets.outbox_group, name="outbox")
+app.add_typer(commands_outlets.stock_group, name="stock")
 app.add_typer(commands_policy.policy_group, name="policy")
 app.add_typer(commands_risk.risk_group, name="risk")
 app.add_typer(commands_policy.stop_group, name="stop")

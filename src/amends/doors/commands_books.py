@@ -14,7 +14,6 @@ from rich.table import Table
 
 from amends.core.chart import Names
 from amends.core.reasons import Reason, Refused
-from amends.doors import journal
 from amends.doors.shell import (
     DEFAULT_CONFIG,
     AsJson,
@@ -29,7 +28,7 @@ from amends.doors.shell import (
     show_json,
     who,
 )
-from amends.engine import actions, proof, queries
+from amends.engine import actions, journal, proof, queries
 from amends.engine.actions import Caller
 from amends.engine.asks import Told
 from amends.engine.audit import Report, verify

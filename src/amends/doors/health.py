@@ -9,6 +9,7 @@ from amends.doors import shapes
 from amends.doors.calls import Asked, Call, fine
 from amends.doors.meter import CONTENT_TYPE, Meter
 from amends.doors.problems import refuse
+from amends.engine import endpoints, tellings
 from amends.engine.asks import Rendered
 from amends.store.spec import StoreUnavailable
 
@@ -27,12 +28,13 @@ async def ready(asked: Asked) -> Rendered:
 
 def _metrics(meter: Meter) -> Callable[[Asked], Awaitable[Rendered]]:
     async def run(asked: Asked) -> Rendered:
-        rows: dict[str, int] | None
+        engine, kind = asked.engine, (("content-type", CONTENT_TYPE),)
         try:
-            rows = await asked.engine.store.counts(asked.engine.clock.now())
-        except StoreUnavailable:
-            rows = None  # told as amends_store_up 0: a scrape must work when the database does not
-        return Rendered(200, meter.text(rows), (("content-type", CONTENT_TYPE),))
+            rows = await engine.store.counts(engine.clock.now())
+            lanes, off = await tellings.lanes(engine), await endpoints.disabled(engine.store)
+        except StoreUnavailable:  # told as amends_store_up 0: a scrape must work all the same
+            return Rendered(200, meter.text(None), kind)
+        return Rendered(200, meter.text(rows, lanes, off), kind)
 
     return run
 

@@ -6,7 +6,7 @@ rows by state are counted in the database at each scrape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import (
@@ -18,6 +18,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from amends.engine.wiring import Engine
+from amends.kernel.time import SECOND, Instant
+from amends.store.outbox_spec import Lane
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0, 30.0)
@@ -53,10 +55,17 @@ class Meter:
         bound[0].observe(seconds)
         bound[1].inc()
 
-    def text(self, rows: Mapping[str, int] | None) -> bytes:
-        """Everything; `rows` are the counts of the database, None while it is away."""
+    def text(
+        self,
+        rows: Mapping[str, int] | None,
+        lanes: Iterable[Lane] = (),
+        disabled: Collection[str] = (),
+    ) -> bytes:
+        """Everything; `rows` are the counts of the database, None while it is away; `lanes` what is
+        still to be told by connection, and `disabled` the endpoints that are."""
         state = CollectorRegistry()
         state.register(_State(self._engine, rows))
+        state.register(_Lanes(lanes, disabled, self._engine.clock.now()))
         return generate_latest(self._registry) + generate_latest(state)
 
 
@@ -99,3 +108,25 @@ class _State(Collector):
         yield GaugeMetricFamily("amends_store_up", "1 if the database answers.", 0 if away else 1)
         for name, count in sorted((self._rows or {}).items()):
             yield GaugeMetricFamily(f"amends_{name}", f"Rows: {name.replace('_', ' ')}.", count)
+
+
+class _Lanes(Collector):
+    """What others are still to be told."""
+
+    def __init__(self, lanes: Iterable[Lane], disabled: Collection[str], now: Instant) -> None:
+        self._lanes, self._disabled, self._now = lanes, disabled, now
+
+    def collect(self) -> Iterable[Metric]:
+        words = "Tellings that are not done, by connection and state."
+        rows = GaugeMetricFamily("amends_deliveries", words, labels=["connection", "state"])
+        words = "Seconds since the oldest telling that is not done was decided, by connection."
+        ages = GaugeMetricFamily("amends_deliveries_oldest_seconds", words, labels=["connection"])
+        words = "1 if nothing is sent to the endpoint until a person enables it."
+        off = GaugeMetricFamily("amends_endpoint_disabled", words, labels=["connection"])
+        for lane in self._lanes:
+            rows.add_metric([lane.connection, "open"], lane.open)
+            rows.add_metric([lane.connection, "stuck"], lane.stuck)
+            age = max(0, self._now - lane.oldest) // SECOND if lane.oldest else 0
+            ages.add_metric([lane.connection], age)
+            off.add_metric([lane.connection], 1 if lane.connection in self._disabled else 0)
+        yield from (rows, ages, off)

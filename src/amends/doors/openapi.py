@@ -15,7 +15,7 @@ import msgspec
 from amends import __version__
 from amends.core.reasons import SENTENCES, Reason
 from amends.core.requests import OrderIn, RefundIn, TenderIn
-from amends.doors import shapes
+from amends.doors import shapes, shapes_goods
 from amends.doors.calls import BODY_MAX, KEY_MAX, WAIT_MAX, Call
 from amends.doors.problems import STATUS
 from amends.kernel.currency import EXPONENT
@@ -49,6 +49,10 @@ LINKS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("readRefund", "readTimeline"),
             *("approveRefund", "declineRefund", "cancelRefund", "retryRefund"),
         ),
+    ),
+    "authorizeReturn": (
+        "return",
+        ("shipReturn", "receiveReturn", "inspectReturn", "cancelReturn"),
     ),
 }
 _VAT = {"name": "VAT", "rate": "0.20"}
@@ -84,6 +88,10 @@ EXAMPLES: dict[str, Any] = {
         "reason": "return",
         "lines": [{"id": "1", "quantity": 1}],
         "note": "seal was broken",
+    },
+    "ReturnIn": {
+        "order": {"connection": "shop-1", "order_id": "1001"},
+        "lines": [{"id": "1", "quantity": 1}],
     },
     "QuoteIn": {
         "order": {"connection": "shop-1", "order_id": "1001"},
@@ -192,6 +200,10 @@ def _refine(schemas: dict[str, Any]) -> None:
     schemas[TenderIn.__name__]["anyOf"] = [others, {"allOf": paid}]
     codes = [str(reason) for reason in Reason]
     schemas[shapes.Problem.__name__]["properties"]["code"] = {"type": "string", "enum": codes}
+    counts = schemas[shapes_goods.CountsIn.__name__]["properties"]
+    counts["at"] = {"type": "string", "format": "date-time"}
+    line, article = _given("id", type="string"), _given("sku", type="string")
+    schemas[shapes_goods.InspectedIn.__name__]["oneOf"] = [line, article]
     refund = schemas[RefundIn.__name__]
     without = {name: field for name, field in refund["properties"].items() if name != "quote"}
     by_order = _given("order", anyOf=[{"type": "string"}, {"type": "object"}])

@@ -10,7 +10,18 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from amends.core.reasons import Reason
-from amends.doors import books, health, orders, policies, refunds, reviews, webhooks
+from amends.doors import (
+    books,
+    deliveries,
+    health,
+    orders,
+    policies,
+    refunds,
+    returns,
+    reviews,
+    stock,
+    webhooks,
+)
 from amends.doors.calls import Asked, Call, bind, encode
 from amends.doors.console import routes as console
 from amends.doors.keys import Keys
@@ -23,8 +34,8 @@ from amends.engine.wiring import Engine
 log = structlog.get_logger()
 
 CALLS = (
-    *(*orders.CALLS, *refunds.CALLS, *reviews.CALLS, *policies.CALLS),
-    *(*books.CALLS, *webhooks.CALLS),
+    *(*orders.CALLS, *refunds.CALLS, *returns.CALLS, *reviews.CALLS, *policies.CALLS),
+    *(*books.CALLS, *deliveries.CALLS, *stock.CALLS, *webhooks.CALLS),
 )
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from amends.core.order import TenderKind
 from amends.core.requests import ChargeKind, FeeKind, IfLost, PayoutWay
+from amends.doors.shapes_goods import CancelledLine, Return, ShopRefund
 from amends.doors.shapes_told import Delivery, Signals, When
 
 READ = ("read", "orders:write", "refunds:write", "refunds:approve")
@@ -395,6 +396,10 @@ class Order(msgspec.Struct):
     customer_since: When | msgspec.UnsetType = msgspec.UNSET
     signals: Signals | msgspec.UnsetType = msgspec.UNSET
     delivery: Delivery | msgspec.UnsetType = msgspec.UNSET
+    expires_at: When | msgspec.UnsetType = msgspec.UNSET
+    returns: list[Return] | msgspec.UnsetType = msgspec.UNSET
+    cancelled_lines: list[CancelledLine] | msgspec.UnsetType = msgspec.UNSET
+    shop_refunds: list[ShopRefund] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrderItem(msgspec.Struct):

@@ -13,12 +13,13 @@ import msgspec
 from amends.core.history import UNKNOWN, History
 from amends.core.order import FAILED, Order, Refund, amount_succeeded, partly_failed, shown_state
 from amends.core.reasons import Reason, Refused
-from amends.engine import queries
+from amends.engine import endpoints, queries, tellings
 from amends.engine.audit import Report, verify
 from amends.engine.views import event_view, order_view, refund_view
 from amends.engine.wiring import Engine
 from amends.gateways.registry import CAPABILITIES
 from amends.kernel.time import DAY, Instant
+from amends.store.outbox_spec import Lane
 from amends.store.pages_spec import DayRow
 
 DAYS = 30  # of the overview
@@ -160,6 +161,7 @@ class RefundPage(msgspec.Struct, frozen=True):
     customer: dict[str, str] | None
     past: History
     others: tuple[Other, ...]
+    told: list[dict[str, Any]]
 
 
 async def refund_page(engine: Engine, refund_id: str) -> RefundPage:
@@ -184,7 +186,15 @@ async def refund_page(engine: Engine, refund_id: str) -> RefundPage:
         customer=await _person(engine, order),
         past=await _past(engine, order),
         others=tuple(o for o in await _refunds_of(engine, order) if o.order != order.id)[:OTHERS],
+        told=await _told(engine, order.id),
     )
+
+
+async def _told(engine: Engine, order_id: str) -> list[dict[str, Any]]:
+    """The newest of what others are told of an order."""
+    found: list[dict[str, Any]]
+    found = (await tellings.page(engine, {"order": order_id}, "", SHOWN))["items"]
+    return found
 
 
 class Other(msgspec.Struct, frozen=True):
@@ -303,6 +313,7 @@ class OrderPage(msgspec.Struct, frozen=True):
     more_entries: bool
     customer: dict[str, str] | None
     paid_back: int
+    told: list[dict[str, Any]]
 
 
 async def order_page(engine: Engine, order_id: str) -> OrderPage:
@@ -321,6 +332,7 @@ async def order_page(engine: Engine, order_id: str) -> OrderPage:
         more_entries=bool(entries.next),
         customer=await _person(engine, order),
         paid_back=sum(amount_succeeded(refund) for refund in order.refunds),
+        told=await _told(engine, order.id),
     )
 
 
@@ -404,11 +416,15 @@ class Link(msgspec.Struct, frozen=True):
     concurrency: int
     rate: int
     held_back: bool  # its breaker is open
+    told: Lane | None  # where it is told anything
+    disabled: str  # why nothing is sent to a subscriber, "" if it is
 
 
 async def connections(engine: Engine) -> list[Link]:
     """Every configured connection."""
     heard = {one.connection: one for one in await engine.store.heard()}
+    lanes = {lane.connection: lane for lane in await tellings.lanes(engine)}
+    disabled = await endpoints.disabled(engine.store)
     made = []
     for name, connection in sorted(engine.connections.items()):
         news, limit = heard.get(name), engine.limits.get(name)
@@ -423,6 +439,8 @@ async def connections(engine: Engine) -> list[Link]:
                 tuple(sorted((what, n) for (whose, what), n in counted if whose == name)),
                 *((limit.in_flight, limit.concurrency, limit.rate) if limit else (0, 0, 0)),
                 limit is not None and limit.open,
+                lanes.get(name),
+                disabled[name].why if name in disabled else "",
             )
         )
     return made

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
 
 from amends.core.outlets import Telling
+from amends.engine import endpoints
+from amends.engine.clock import SystemIds
 from amends.engine.config import ConnectionConfig
 from amends.engine.http import Transport
 from amends.engine.limits import Limit
-from amends.engine.notify import Health, after, next_try
+from amends.engine.notify import Health, after, enabled, next_try
 from amends.gateways.registry import OUTLETS
 from amends.gateways.spec import Failure, Response, Settings, Talk
 from amends.gateways.subscriber import disable_after, schedule
@@ -38,6 +40,7 @@ REQUESTS_MAX = 100  # of one conversation
 PERIOD = 1 * SECOND  # the longest sleep: other processes' tellings are found this often
 AT_ONCE = 8  # conversations with one party that can have several
 WRITER = 5 * SECOND  # how often a process asks to be a party's one writer
+LOOK = 5 * SECOND  # how often the settings are read for which endpoints are disabled
 LATER = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
 AWAY = (1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND)
 
@@ -59,8 +62,10 @@ class Outbox:
         clock: Clock,
         holder: str,
         senders: Mapping[str, Sender] | None = None,
+        new_id: Callable[[], str] | None = None,
     ) -> None:
-        """`senders` by gateway."""
+        """`senders` by gateway; `new_id` names what goes on the trail."""
+        self._new_id = new_id or SystemIds().new
         self._store, self._transport, self._clock = store, transport, clock
         self._holder, self._senders = holder, senders or {}
         self._connections = {
@@ -83,6 +88,8 @@ class Outbox:
             for name, c in self._connections.items()
             if c.settings.gateway == "webhook"
         }
+        self._shut: list[str] = []  # disabled here, and not stored yet
+        self._looked_at: Instant | None = None
         self._wake = asyncio.Event()
         self._stopping = False
         self.outcomes: Counter[tuple[str, str]] = Counter()  # by connection and kind of outcome
@@ -111,6 +118,7 @@ class Outbox:
         while not self._stopping and self._connections:
             try:
                 await self._settle()
+                await self.look()
                 if not await self.claim():
                     await self._rest()
             except StoreUnavailable as error:
@@ -142,13 +150,28 @@ class Outbox:
             self._wake.clear()
 
     async def _settle(self) -> None:
-        """Store what came of conversations that have ended."""
+        """Store what came of conversations that have ended, and which endpoints were disabled."""
+        while self._shut:
+            name = self._shut[0]
+            health = self._endpoints[name].health
+            await endpoints.disable(self._store, self._new_id, health)
+            self._shut.pop(0)
         ended, self._ended = self._ended, []
         try:
             await self._store.came(self._holder, ended, self._clock.now())
         except StoreUnavailable:
             self._ended = ended + self._ended
             raise
+
+    async def look(self) -> None:
+        """Which endpoints are disabled, by whichever process or person."""
+        now = self._clock.monotonic()
+        if not self._endpoints or now - (self._looked_at or now - LOOK) < LOOK:
+            return
+        self._looked_at = now
+        known = await endpoints.disabled(self._store)
+        for name, endpoint in self._endpoints.items():
+            endpoint.learn(known.get(name))
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -234,7 +257,10 @@ class Outbox:
         now, name = self._clock.now(), due.connection
         endpoint = self._endpoints.get(name)
         if endpoint is not None:
-            return endpoint.came(due, outcome, now)
+            came = endpoint.came(due, outcome, now)
+            if endpoint.is_news:
+                self._shut.append(name)
+            return came
         if isinstance(outcome, NotSent):
             self._away[name] += 1
             step = AWAY[min(self._away[name], len(AWAY)) - 1]
@@ -254,16 +280,25 @@ class Outbox:
 
 class Endpoint:
     """A subscriber's endpoint: how it does, as far as this process has seen, and when an event that
-    it did not take is sent again. One that is disabled keeps what is open until it is enabled."""
+    it did not take is sent again. One that is disabled, here (`is_news`, with the event that ended
+    it) or by another process, keeps what is open until a person enables it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.health = Health(settings.name)
+        self.health, self.is_news = Health(settings.name), False
         self._pauses, self._patience = schedule(settings), disable_after(settings)
+
+    def learn(self, stored: Health | None) -> None:
+        """What the database knows of it, which is what counts."""
+        if stored is not None:
+            self.health = stored
+        elif self.health.disabled_at:
+            self.health = enabled(self.health)
 
     def came(self, due: Due, outcome: Outcome, now: Instant) -> Came:
         """What becomes of an event."""
         before, self.health = self.health, after(self.health, outcome, now, self._patience)
-        if self.health.disabled_at and not before.disabled_at:
+        self.is_news = bool(self.health.disabled_at and not before.disabled_at)
+        if self.is_news:
             log.error("an endpoint was disabled", connection=due.connection, why=self.health.why)
         if isinstance(outcome, Accepted):
             return Came(due.order, due.number, "done", now, outcome.reference)

@@ -29,6 +29,7 @@ from amends.core.outside import WHY
 from amends.core.parties import Party
 from amends.core.period import Period
 from amends.core.quote import Quote, fits
+from amends.core.reasons import Reason, Refused
 from amends.core.shares import Breakdown, LineShare, Lost
 from amends.core.signals import NO_DELIVERY, NO_SIGNALS
 from amends.kernel.time import Instant, rfc3339
@@ -106,7 +107,64 @@ def order_view(order: Order) -> dict[str, Any]:
         ],
         "tenders": [_tender_view(payment) for payment in order.payments],
         **_told_view(order),
+        **_goods_view(order),
     }
+
+
+def _goods_view(order: Order) -> dict[str, Any]:
+    """What is known of its goods, and of its shop's refunds; nothing where that is nothing."""
+    found: dict[str, Any] = {
+        "returns": [return_view(order, name) for name in returns_of(order)],
+        "cancelled_lines": [
+            {"id": one.line, "quantity": one.units, "restocked": one.back}
+            for one in order.cancelled_lines
+        ],
+        "shop_refunds": [
+            {
+                "id": one.id,
+                "amount": one.amount,
+                "by": "amends" if one.ours else "shop",
+                "refund": one.ours or one.refund or None,
+            }
+            for one in order.shop_refunds
+        ],
+        "expires_at": when(order.expires_at),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def returns_of(order: Order) -> tuple[str, ...]:
+    """The names of its returns: those that were authorized, and others that have come."""
+    came = (receipt.id for receipt in order.receipts if receipt.id)
+    return tuple(dict.fromkeys([*(one.id for one in order.returns), *came]))
+
+
+def return_view(order: Order, return_id: str) -> dict[str, Any]:
+    """`GET /v1/returns/{id}`. Raises Refused(UNKNOWN_RETURN)."""
+    asked = next((one for one in order.returns if one.id == return_id), None)
+    came = next((one for one in order.receipts if one.id == return_id), None)
+    if asked is None and came is None:
+        raise Refused(Reason.UNKNOWN_RETURN)
+    here = [(name, units) for name, units, _ in came.lines] if came else []
+    return {
+        "id": return_id,
+        "order": order.id,
+        "state": asked.state if asked else "received",
+        "at": when(asked.at) if asked else None,
+        "lines": _units_view(asked.lines if asked else ()),
+        "received": _units_view(here),
+        "to_inspect": _units_view(came.held if came else ()),
+    }
+
+
+def _units_view(lines: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"id": name, "quantity": units} for name, units in lines]
+
+
+def parked_return_view(order: Order, return_id: str) -> dict[str, Any]:
+    """What a caller is told of a return whose order waits for a person."""
+    none: dict[str, Any] = {"lines": [], "received": [], "to_inspect": []}
+    return {"id": return_id, "order": order.id, "state": "parked", "at": None, **none}
 
 
 def _told_view(order: Order) -> dict[str, Any]:

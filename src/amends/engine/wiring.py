@@ -24,11 +24,12 @@ from amends.engine.config import Config, ConnectionConfig, amounts
 from amends.engine.daybooks import tell_days
 from amends.engine.deliver import LEASE_US, Deliverer
 from amends.engine.drift import Drift, drifted
+from amends.engine.drop import droppers
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
 from amends.engine.mail import mailers
 from amends.engine.notify import subscribers
-from amends.engine.outbox import Outbox
+from amends.engine.outbox import Outbox, Sender
 from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
 from amends.engine.sweep import Sweeper
@@ -106,12 +107,18 @@ class Engine:
             self.transport,
             self.clock,
             self.holder,
-            mailers(store, self.connections, config.path.parent, self.clock),
+            self._senders(),
+            self.new_id,
         )
         self._waiters: dict[str, list[asyncio.Future[Order | None]]] = {}
         self._closed: Mapping[str, str] = {}  # what it does not know of, the database refuses
         self.hurried = asyncio.Event()  # whoever keeps a connection open ends it
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _senders(self) -> dict[str, Sender]:
+        folder, books = self.config.path.parent, self.config.ledger.functional_currency
+        mails = mailers(self.store, self.connections, folder, self.clock)
+        return {**mails, **droppers(self.connections, folder, books, self.config.accounts)}
 
     # -- what a fold needs (World) -------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from amends.gateways import (
     adyen,
+    files,
     mollie,
     paypal,
     shopify,
@@ -55,6 +56,7 @@ CERTIFIED: Mapping[str, Certified] = {"paypal": paypal}
 
 CHECKS: Mapping[str, Checks] = {
     "adyen": adyen,
+    "files": files,
     "mollie": mollie,
     "paypal": paypal,
     "shopify": shopify,
@@ -75,6 +77,7 @@ OUTLETS: Mapping[str, Outlet] = {
 
 CAPABILITIES: Mapping[str, Capabilities] = {
     **{name: party.CAPABILITIES for name, party in OUTLETS.items()},
+    "files": files.CAPABILITIES,  # told by engine/drop.py
     "smtp": smtp.CAPABILITIES,  # told by engine/mail.py: a mail is no request
     **{name: party.CAPABILITIES for name, party in HEARING.items()},
 }

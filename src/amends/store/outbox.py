@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from msgspec.structs import replace
 from sqlalchemy import and_, func, insert, or_, select, text, tuple_, update
 
 from amends.core.outlets import (
@@ -16,12 +17,14 @@ from amends.core.outlets import (
 )
 from amends.kernel.time import Instant
 from amends.store import rows
-from amends.store.outbox_spec import Came, Counted, Due, State
+from amends.store.desk_spec import Make
+from amends.store.outbox_spec import Came, Counted, Due, Lane, State
 from amends.store.reads import decode_cursor, literal, page_of
 from amends.store.records import Page
 from amends.store.schema import deliveries, entries, postings, stock_counts, stock_moves
 from amends.store.signins import SigningIn
 
+STREAM = "system:outlets"
 _MONEY = ("credit_note", "refund_paid")
 _READY = """
     SELECT d.order_id, d.number, d.connection, d.doc, d.attempts, d.at FROM deliveries AS d
@@ -43,11 +46,19 @@ _CAME = text(
     " WHERE order_id = :order_id AND number = :number AND state = 'open'"
     " AND (lease_holder = :holder OR CAST(:state AS text) = 'done')"
 )
+_COUNT = text(
+    "INSERT INTO stock_counts (sku, location, at, units, actor)"
+    " VALUES (:sku, :location, :at, :units, :actor) ON CONFLICT (sku, location, at) DO NOTHING"
+)
 _SHOWN = (
     *("order_id", "number", "connection", "kind", "key", "state", "attempts", "at", "ended_at"),
     *("reference", "detail"),
 )
 _FILTERS = {"order": "order_id", "connection": "connection", "state": "state", "kind": "kind"}
+
+
+def _item(row: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(("order", *_SHOWN[1:]), row, strict=True))
 
 
 class Told(SigningIn):
@@ -139,8 +150,7 @@ class Told(SigningIn):
         if cursor:
             query = query.where(key < tuple_(*decode_cursor(cursor, (int, str, int))))
         order = (d.at.desc(), d.order_id.desc(), d.number.desc())
-        found = await self.fetch(query.order_by(*order).limit(limit + 1))
-        items = [dict(zip(("order", *_SHOWN[1:]), row, strict=True)) for row in found]
+        items = [_item(row) for row in await self.fetch(query.order_by(*order).limit(limit + 1))]
         return page_of(items, [(i["at"], i["order"], i["number"]) for i in items], limit)
 
     async def tell_doc(self, order: str, number: int) -> Telling | None:
@@ -149,7 +159,15 @@ class Told(SigningIn):
         found = await self.fetch(query)
         return decode_telling(found[0][0]) if found else None
 
-    async def move_tell(self, order: str, number: int, to: State, now: Instant) -> bool:
+    async def tell_row(self, order: str, number: int) -> dict[str, Any] | None:
+        d = deliveries.c
+        query = select(*(d[name] for name in _SHOWN))
+        found = await self.fetch(query.where(d.order_id == order, d.number == number))
+        return _item(found[0]) if found else None
+
+    async def move_tell(
+        self, order: str, number: int, to: State, now: Instant, make: Make | None = None
+    ) -> bool:
         d = deliveries.c
         mine = and_(d.order_id == order, d.number == number)
         if to == "open":
@@ -160,7 +178,37 @@ class Told(SigningIn):
             values = {"state": "dropped", "ended_at": now}
         async with self.writing() as connection:
             query = update(deliveries).where(where).values(lease_holder="", **values)
-            return (await connection.execute(query)).rowcount == 1
+            if (await connection.execute(query)).rowcount != 1:
+                return False
+            if make is not None:
+                await self.append_event(connection, STREAM, make)
+        return True
+
+    async def replay_tells(
+        self, connection: str, since: Instant, until: Instant, now: Instant, make: Make
+    ) -> int:
+        d = deliveries.c
+        ended = or_(d.state == "done", d.state == "dropped")
+        where = and_(d.connection == connection, d.kind == "event", d.at >= since, d.at < until)
+        again = update(deliveries).where(where, ended)
+        again = again.values(state="open", ready_at=now, ended_at=0, lease_holder="")
+        async with self.writing() as writer:
+            count = (await writer.execute(again)).rowcount
+            if count:
+                await self.append_event(writer, STREAM, make)
+        return count
+
+    async def lanes(self) -> list[Lane]:
+        d = deliveries.c
+        found: dict[str, Lane] = {}
+        for state in ("open", "stuck"):
+            query = select(d.connection, func.count(), func.min(d.at))
+            query = query.where(text(f"state = '{state}'")).group_by(d.connection)
+            for name, count, first in await self.fetch(query):
+                lane = found.get(name, Lane(name))
+                oldest = min(at for at in (lane.oldest, first) if at)
+                found[name] = replace(lane, **{state: int(count)}, oldest=oldest)
+        return [found[name] for name in sorted(found)]
 
     async def told_between(self, entity: str, since: Instant, until: Instant) -> list[Telling]:
         d = deliveries.c
@@ -211,14 +259,16 @@ class Told(SigningIn):
             for key in sorted(booked.keys() | found.keys())
         ]
 
-    async def add_counts(self, at: Instant, actor: str, counts: Sequence[Counted]) -> None:
+    async def add_counts(self, at: Instant, actor: str, counts: Sequence[Counted]) -> int:
         values = [
             {"sku": c.sku, "location": c.location, "at": at, "units": c.units, "actor": actor}
             for c in counts
         ]
-        if values:
-            async with self.writing() as connection:
-                await connection.execute(insert(stock_counts), values)
+        new = 0
+        async with self.writing() as connection:
+            for row in values:
+                new += (await connection.execute(_COUNT, row)).rowcount
+        return new
 
     async def hold_writer(self, name: str) -> bool:
         """A SQLite file has one server, which is the one writer of everything."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from amends.core.outlets import Telling
 from amends.kernel.time import Instant
+from amends.store.desk_spec import Make
 from amends.store.records import Page
 
 State = Literal["open", "done", "stuck", "dropped"]
@@ -44,6 +45,16 @@ class Counted(msgspec.Struct, frozen=True):
     units: int
 
 
+class Lane(msgspec.Struct, frozen=True):
+    """What one connection has not been told: `stuck` of it waits for a person, and `oldest` is when
+    the first of it was decided (0: there is none)."""
+
+    connection: str
+    open: int = 0
+    stuck: int = 0
+    oldest: Instant = 0
+
+
 class Outbox(Protocol):
     """Tellings: one row each, of one order (or stream) to one connection. An `ordered` one is never
     claimed while one before it, of the same order and connection, is open or stuck."""
@@ -76,9 +87,27 @@ class Outbox(Protocol):
 
     async def tell_doc(self, order: str, number: int) -> Telling | None: ...
 
-    async def move_tell(self, order: str, number: int, to: State, now: Instant) -> bool:
+    async def tell_row(self, order: str, number: int) -> dict[str, Any] | None:
+        """One, as in `tells`."""
+        ...
+
+    async def move_tell(
+        self, order: str, number: int, to: State, now: Instant, make: Make | None = None
+    ) -> bool:
         """Open one that is stuck, done or dropped again ("open"), or give up one that is open or
-        stuck ("dropped"). False if it is none of these, or not there."""
+        stuck ("dropped"); with the event that tells of it in `system:outlets`. False if it is none
+        of these, or not there."""
+        ...
+
+    async def replay_tells(
+        self, connection: str, since: Instant, until: Instant, now: Instant, make: Make
+    ) -> int:
+        """Open all events again that are done or dropped and were decided from `since` to before
+        `until`; how many. None: nothing is written."""
+        ...
+
+    async def lanes(self) -> list[Lane]:
+        """Of each connection that has not been told everything."""
         ...
 
     async def told_between(self, entity: str, since: Instant, until: Instant) -> list[Telling]:
@@ -97,7 +126,9 @@ class Outbox(Protocol):
         """By article and location: units booked back as `restock` and counted, in that time."""
         ...
 
-    async def add_counts(self, at: Instant, actor: str, counts: Sequence[Counted]) -> None: ...
+    async def add_counts(self, at: Instant, actor: str, counts: Sequence[Counted]) -> int:
+        """Those of that instant that are not there yet; how many are new."""
+        ...
 
     async def hold_writer(self, name: str) -> bool:
         """Be the one writer of a connection among all processes, until `close` or the database is

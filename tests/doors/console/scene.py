@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from amends.core.outlets import Goods, GoodsReturned, Tell
 from amends.core.requests import RefundIn
 from amends.engine import actions, review_desk
 from amends.engine.actions import Caller
 from amends.kernel.time import DAY, HOUR, MINUTE, Instant
+from amends.store.outbox_spec import Came
 from amends.store.spec import Batch, Inbound
 from tests.doors.console.world import World
 
@@ -117,6 +119,7 @@ def furnish(world: World) -> Scene:
     clock.back = 0
     order = world.do(engine.store.refund_order(reviews[0]))
     assert order is not None
+    world.do(_tellings(world, order))
     return Scene(paid, reviews[0], failed, order, "c-117")
 
 
@@ -144,6 +147,24 @@ async def _messages(world: World) -> None:
         batch.inbox[where, name] = row
     async with world.engine.store.turn() as turn:
         await turn.write(batch)
+
+
+async def _tellings(world: World, order: str) -> None:
+    """One that an ERP has taken, one that it refuses, and one that waits for that."""
+    store, now = world.engine.store, world.engine.clock.now()
+    batch, goods = Batch(), (Goods("1", "SKU-TEA", 1, location="berlin"),)
+    for number in (901, 902, 903):
+        key = f"{order}-m{number}"
+        telling = GoodsReturned(key=key, at=now, order=order, return_id="R-1", lines=goods)
+        batch.tells.append(Tell(order, number, "erp", telling))
+    async with store.turn() as turn:
+        await turn.write(batch)
+    for came in (
+        Came(order, 901, "done", now, "CRS-2026-0017"),
+        Came(order, 902, "stuck", now, "", "closed: The period 2026-10 is closed."),
+    ):
+        await store.claim_tells("scene", now, now + MINUTE, {"erp": 1})
+        await store.came("scene", [came], now)
 
 
 def _waiting(world: World, prng: Random, clock: Shifted, n: int, actor: str) -> str:

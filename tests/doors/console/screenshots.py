@@ -40,6 +40,7 @@ def pages(scene: Scene) -> dict[str, str]:
         "risk": f"/console/risk?refund={scene.review}",
         "ledger": "/console/ledger",
         "connections": "/console/connections",
+        "deliveries": "/console/deliveries",
         "audit": "/console/audit?stream=system:people",
         "people": "/console/people",
     }

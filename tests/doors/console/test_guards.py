@@ -122,11 +122,12 @@ ROLE_OF = {
         POST /theme; GET /static/{name}""",
     "viewer": """POST /sign-out; GET ; GET /refunds; GET /refunds/{refund}; GET /orders/{order};
         GET /search; GET /reviews; GET /reviews/{refund}; GET /policies; GET /policies/{name};
-        GET /risk; GET /ledger; GET /connections; GET /audit; GET /events""",
+        GET /risk; GET /ledger; GET /connections; GET /deliveries; GET /audit; GET /events""",
     "agent": """GET /customers; POST /refunds/{refund}/cancel; POST /refunds/{refund}/retry;
         POST /refunds/{refund}/case""",
     "reviewer": """POST /refunds/{refund}/approve; POST /refunds/{refund}/decline;
-        POST /refunds/{refund}/payout; POST /reviews""",
+        POST /refunds/{refund}/payout; POST /reviews; POST /connections/{connection}/enable;
+        POST /deliveries/{order}/{number}/retry; POST /deliveries/{order}/{number}/drop""",
     "finance": """POST /policies/{name}/drop; GET /policy; POST /policy/check; POST /policy/draft;
         POST /policy/shadow; POST /policy/try; POST /policy/replay; POST /stops;
         POST /stops/{name}/lift; POST /risk/drift; POST /audit/verify""",

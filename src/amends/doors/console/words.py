@@ -67,7 +67,13 @@ EVENTS = {
     "dispute.updated": "Dispute",
     "fraud.warned": "Fraud warning",
     "lines.unavailable": "Lines cannot be delivered",
+    "lines.cancelled": "Lines cancelled by the shop",
+    "shop.refunded": "Refund in the shop",
+    "return.authorized": "Return authorized",
+    "return.shipped": "Return is on its way",
     "return.received": "Goods came back",
+    "return.inspected": "Goods were looked at",
+    "return.cancelled": "Return cancelled",
     "exception.raised": "Something a person should know",
     "ledger.written_off": "Difference written off",
     "ledger.reversed": "Write-off taken back",
@@ -81,6 +87,9 @@ EVENTS = {
     "key.revoked": "API key revoked",
     "setting.changed": "Setting changed",
     "period.closed": "Books closed for a month",
+    "delivery.retried": "Told again to another party",
+    "delivery.dropped": "Given up to tell another party",
+    "delivery.replayed": "Events sent again to a subscriber",
     "user.added": "User added",
     "user.changed": "User changed",
     "sign_in.done": "Signed in",
@@ -153,6 +162,9 @@ VERBS = {
     "drop": "The draft is gone.",
     "stop": "Stopped: nothing like it leaves by itself from now on.",
     "lift": "Lifted: refunds go on.",
+    "told": "It is told again; what comes after it for the same order follows.",
+    "given_up": "Given up: what comes after it for the same order goes on.",
+    "endpoint": "Sent to again: what is open follows.",
 }
 
 

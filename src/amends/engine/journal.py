@@ -162,18 +162,25 @@ class Beancount:
         names = [ledger_account(posting["account"], self._names) for posting in item["postings"]]
         fresh = [name for name in dict.fromkeys(names) if name not in self._open]
         self._open.update(fresh)
-        lines = [f"{day} open {name}" for name in fresh]
+        for name, posting in zip(names, item["postings"], strict=True):
+            for amount, currency, _ in _amounts(posting, item):
+                self._totals.add(day, name, currency, amount)
+        return "".join(f"{day} open {name}\n" for name in fresh) + self.transaction(item)
+
+    def transaction(self, item: Item) -> str:
+        """An entry alone, for a file that opens its accounts itself."""
         links = "".join(f" ^{item[name]}" for name in ("refund", "order") if item[name])
-        lines += ["", f"{day} * {_quoted(item['kind'])} {_quoted(item['refund'])}{links}"]
+        head = f"{item['posted_on']} * {_quoted(item['kind'])} {_quoted(item['refund'])}{links}"
+        lines = ["", head]
         lines += [
             f"  {name}: {_quoted(item[name])}"
             for name in ("order", "leg", "psp_refund_id", "entity")
         ]
         lines += [f"  document_date: {item['document_date']}"]
         lines += [f"  number: {item['number']}"]
-        for name, posting in zip(names, item["postings"], strict=True):
+        for posting in item["postings"]:
+            name = ledger_account(posting["account"], self._names)
             for amount, currency, price in _amounts(posting, item):
-                self._totals.add(day, name, currency, amount)
                 lines += [f"  {name}  {major(amount, currency)} {currency}{price}"]
         return "\n".join(lines) + "\n"
 
