@@ -111,6 +111,10 @@ def simulate(
     show_timeline: Annotated[
         bool, typer.Option("--timeline", help="Print all that happens in a single seed.")
     ] = False,
+    partners: Annotated[
+        bool,
+        typer.Option(help="Whether an ERP and a shop's books are told what happens."),
+    ] = True,
     abusers: Abusers = 0,
     draft: Draft = None,
     as_json: AsJson = False,
@@ -149,6 +153,7 @@ def simulate(
         _providers(providers),
         asking,
         str(Path(keep).resolve()) if keep else "",
+        partners,
     )
     games = [msgspec.structs.replace(usual, seed=number) for number in numbers]
     bad = _run(games, jobs, show_timeline, as_json)

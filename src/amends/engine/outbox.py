@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from amends.core.outlets import Telling
+from amends.core.outlets import Happened, Telling
 from amends.engine.config import ConnectionConfig
 from amends.engine.http import Transport
 from amends.engine.limits import Limit
@@ -156,7 +156,7 @@ class Outbox:
         """Lease what is due, as far as there is room, and begin to tell it; whether there was
         any."""
         room = {
-            name: n
+            name: 1 if self._away[name] else n  # who cannot be reached is tried with one
             for name, limit in self._limits.items()
             if (n := limit.free()) and not self._is_off(name)
         }
@@ -233,14 +233,15 @@ class Outbox:
         """What becomes of the telling: done, a person's, or again."""
         now, name = self._clock.now(), due.connection
         endpoint = self._endpoints.get(name)
-        if endpoint is not None:
+        if not isinstance(outcome, NotSent):
+            self._away[name] = 0
+        if endpoint is not None and isinstance(due.telling, Happened):
             return endpoint.came(due, outcome, now)
         if isinstance(outcome, NotSent):
             self._away[name] += 1
             step = AWAY[min(self._away[name], len(AWAY)) - 1]
             self._limits[name].pause(max(step, outcome.retry_after))
             return Came(due.order, due.number, "open", due.at, detail=outcome.reason)
-        self._away[name] = 0
         self.answered_at[name] = now
         if isinstance(outcome, Accepted):
             return Came(due.order, due.number, "done", now, outcome.reference)
