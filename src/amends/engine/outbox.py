@@ -39,7 +39,11 @@ PERIOD = 1 * SECOND  # the longest sleep: other processes' tellings are found th
 AT_ONCE = 8  # conversations with one party that can have several
 WRITER = 5 * SECOND  # how often a process asks to be a party's one writer
 LATER = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
-AWAY = (1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND)
+AWAY = (  # half an hour of half minutes, then less often: it may be a day
+    *(1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND),
+    *(30 * SECOND,) * 60,
+    5 * MINUTE,
+)
 
 
 class Sender(Protocol):
@@ -240,7 +244,7 @@ class Outbox:
         if isinstance(outcome, NotSent):
             self._away[name] += 1
             step = AWAY[min(self._away[name], len(AWAY)) - 1]
-            self._limits[name].pause(max(step, outcome.retry_after))
+            self._limits[name].pause(max(step, outcome.retry_after), AWAY[-1])
             return Came(due.order, due.number, "open", due.at, detail=outcome.reason)
         self.answered_at[name] = now
         if isinstance(outcome, Accepted):

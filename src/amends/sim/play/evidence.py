@@ -105,9 +105,16 @@ def _within(column: ColumnElement[str], part: tuple[str, str]) -> list[ColumnEle
     return [column >= first, *([column < end] if end else [])]
 
 
-async def next_due(store: Any, partners: Sequence[str]) -> int | None:
-    """When the next effect is due, or something to be told to one of these."""
-    found = [await store.next_due(), await store.next_tell(partners)]
+async def next_due(store: Any) -> int | None:
+    """When the next effect is due, or something to be told that waits for no person."""
+    d, before = deliveries.c, deliveries.alias()
+    held = (
+        select(before.c.number)
+        .where(before.c.order_id == d.order_id, before.c.number < d.number)
+        .where(before.c.connection == d.connection, before.c.state == "stuck")
+    )
+    first = select(func.min(d.ready_at)).where(d.state == "open", ~held.exists())
+    found = [await store.next_due(), *(await store.fetch(first))[0]]
     return min((at for at in found if at is not None), default=None)
 
 

@@ -71,7 +71,11 @@ class Partner:
     def _down(self) -> bool:
         """The day as the month ends, on which nothing is booked."""
         begins, lasts = DOWN_S
-        here = "partner_down" not in self._troubles.profile.without and self._troubles.on
+        here = (
+            self.name == "erp"
+            and "partner_down" not in self._troubles.profile.without
+            and self._troubles.on
+        )
         down = here and bool(self._troubles.profile.world)
         return down and begins <= self._loop.time() < begins + lasts
 

@@ -490,7 +490,7 @@ class World:
         if busy or any(at < self.providers[0].now() + 60 for at in changes):
             await asyncio.sleep(max(0.5, patience))
             return False
-        due = self.bridge.run(next_due(self.store, [partner.name for partner in self.partners]))
+        due = self.bridge.run(next_due(self.store))
         now = (START + self.loop.time()) * SECOND
         if due is None or due > now + SOON_S * SECOND:
             return True
