@@ -276,6 +276,7 @@ class World:
                 "entry": entry.number,
                 "line": line,
                 "account": posting.account,
+                "currency": entry.currency,
                 "amount": posting.amount,
                 "functional": posting.functional,
             }

@@ -78,7 +78,7 @@ def test_it_is_told_the_telling_under_its_own_name() -> None:
     message = json.loads(request.body)
     assert dict(request.headers)["webhook-id"] == "ord_1-2-3"
     assert message["type"] == "erp.refund_paid"
-    assert message["timestamp"] == "2026-09-21T14:13:20Z"
+    assert message["timestamp"] == "2026-09-21T14:13:20.000000Z"
     assert (message["data"]["note"], message["data"]["amount"]) == ("ord_1-2", 500)
     assert message["data"]["booked"][1]["account"] == "clearing:stripe-eu"
 
