@@ -17,6 +17,9 @@ MOCK_DIR := tests/gateways/stateful_mock
 MOCK := $(MOCK_DIR)/node_modules/ready
 # A real ERP, in an environment of its own: it is GPL, and is spoken to over HTTP only.
 TRYTON := $(VENV)/tryton/installed.txt
+# A real shop that runs our plugin.
+VENDURE_DIR := tests/shops/vendure
+VENDURE := $(VENDURE_DIR)/node_modules/ready
 JOBS ?= 2
 ARGS ?=
 PIP := -m pip --disable-pip-version-check -qq
@@ -35,7 +38,7 @@ demo: $(READY) ## Play the main job on a temporary database: refunds, lost answe
 	@$(BIN)/amends demo $(ARGS)
 
 .PHONY: test
-test: static $(MOCK) $(TRYTON) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
+test: static $(MOCK) $(TRYTON) $(VENDURE) hledger chromium ## Everything: formatting, lint, types, floors, and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal $(ARGS)
 
 $(MOCK): $(MOCK_DIR)/package-lock.json
@@ -55,6 +58,14 @@ $(TRYTON): tests/erp/requirements.txt | $(READY)
 	(rm -rf $(VENV)/tryton && $(BIN)/python -m venv $(VENV)/tryton \
 	  && $(VENV)/tryton/bin/python $(PIP) $(INSTALL) -r $< && cp $< $@) \
 	  || { rm -rf $(VENV)/tryton; echo "Tryton did not install: its tests will be skipped" >&2; }
+$(VENDURE): $(VENDURE_DIR)/package-lock.json
+	@if command -v npm >/dev/null; then
+	  echo "Installing Vendure for the tests of shops (168 MB, about a minute)"
+	  (cd $(VENDURE_DIR) && npm ci --silent --no-audit --no-fund && touch node_modules/ready) \
+	    || echo "Vendure did not install: its tests will be skipped" >&2
+	else
+	  echo "npm is not here: the tests against Vendure will be skipped" >&2
+	fi
 
 # The exports are checked by hledger itself, a program of the system, where it can be had.
 .PHONY: hledger

@@ -17,7 +17,7 @@ from amends.gateways.spec import Settings
 from amends.store.spec import Person
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "images" / "mails"
-WIDTHS = {390: 820, 700: 720}  # and how high the longest mail is there
+WIDTHS = {390: 900, 700: 780}  # and how high the longest mail is there
 SHOP = Settings(
     name="mail",
     gateway="smtp",

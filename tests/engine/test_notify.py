@@ -34,7 +34,7 @@ from amends.kernel.time import DAY, HOUR, SECOND
 from tests.core.desk import STRIPE, Desk, contract_order
 
 ALL = frozenset(PUBLISHED)
-OF_ORDERS = ("order", "refund", "leg", "payment", "dispute", "fraud", "lines", "return")
+OF_ORDERS = ("order", "refund", "leg", "payment", "dispute", "fraud", "lines", "return", "shop")
 
 
 class Told(Desk):

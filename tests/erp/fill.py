@@ -11,6 +11,7 @@ import datetime
 import json
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 from proteus import Model, config
 from trytond.modules.account.tests.tools import (
@@ -54,7 +55,7 @@ accounts = get_accounts(company)
 
 categories = {}
 taxes = {}
-for rate in ("0.20", "0.10"):
+for rate in ("0.20", "0.10", "0.19"):
     tax = create_tax(Decimal(rate))
     tax.name = tax.description = f"VAT {rate}"
     tax.save()
@@ -71,6 +72,7 @@ for code, kind, price, rate in (
     ("TEA", "goods", "27.60", "0.20"),
     ("MUG", "goods", "10.00", "0.10"),
     ("PARCEL", "service", "5.00", "0.20"),
+    ("MUG-01", "goods", "24.95", "0.19"),
 ):
     template = Model.get("product.template")(
         name=code.title(), default_uom=unit, type=kind, salable=True, list_price=Decimal(price)
@@ -87,7 +89,7 @@ waste = saved("stock.location", name="Waste", code="WASTE", type="lost_found")
 warehouse.waste_locations.append(waste)
 warehouse.save()
 count = Model.get("stock.inventory")(location=storage)
-for code in ("TEA", "MUG"):
+for code in ("TEA", "MUG", "MUG-01"):
     count.lines.new(product=products[code]).quantity = 100.0
 count.click("confirm")
 
@@ -144,7 +146,7 @@ for name in ("Sales", "Stock", "Accounting"):
 clerk.save()
 key = saved("res.user.application", user=clerk, application="rest")
 
-with open(out, "w", encoding="utf-8") as file:
+with Path(out).open("w", encoding="utf-8") as file:
     json.dump(
         {
             "key": key.key,

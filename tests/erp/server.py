@@ -1,7 +1,7 @@
 """A real Tryton for tests: its own environment, its own process on 127.0.0.1, its own database.
 
 `make tryton` installs it in our environment's folder; where it is not, the tests skip. Filling a
-database takes half a minute, so a filled one is kept for a day, and copied.
+database takes half a minute, so a filled one is kept for a month, and copied.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
+
+from tests import postgres
 
 HERE = Path(__file__).resolve().parent
 HOME = Path(sys.prefix) / "tryton"
@@ -46,31 +48,51 @@ def missing() -> str:
 
 
 def template(database: str = "") -> tuple[Path, dict[str, object]]:
-    """The folder of a filled database and what is in it; made if need be. `database` is the URL of
-    an empty PostgreSQL database, which is filled itself."""
+    """The folder of what was filled once, and what is in it; made if need be. `database` is the URL
+    of an empty PostgreSQL database, which is filled from it."""
     words = b"".join((HERE / name).read_bytes() for name in ("fill.py", "requirements.txt"))
-    # An invoice is of today, and so is the fiscal year: a filled database is for one day.
-    mark = hashlib.sha256(words + time.strftime("%Y-%m-%d").encode()).hexdigest()[:16]
+    # Its fiscal year begins half a year ago and goes on for five months.
+    mark = hashlib.sha256(words + time.strftime("%Y-%m").encode()).hexdigest()[:16]
     kept = HOME / f"filled-{mark}"
+    facts = kept / ("postgres.json" if database else "sqlite.json")
     with (HOME / "filling.lock").open("w") as lock:  # one of several test processes fills it
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not database and (kept / "facts.json").exists():
-            return kept, json.loads((kept / "facts.json").read_text())
-        return kept, _filled(kept, database)
+        if not facts.exists():
+            for old in HOME.glob("filled-*"):
+                if old != kept:
+                    shutil.rmtree(old)
+            kept.mkdir(exist_ok=True)
+            said = _filled(kept, database)
+            facts.write_text(json.dumps(said))
+            return kept, said
+    if database:
+        _run(postgres.installed() / "pg_restore", "--dbname", database, kept / "erp.dump")
+    found: dict[str, object] = json.loads(facts.read_text())
+    return kept, found
 
 
 def _filled(kept: Path, database: str) -> dict[str, object]:
-    folder = Path(tempfile.mkdtemp(prefix="filling-", dir=HOME))
-    try:
+    """Fills a database and keeps it."""
+    with tempfile.TemporaryDirectory(prefix="amends-filling-") as name:
+        folder = Path(name)
         facts = _fill(folder, database)
-        if not database:
-            for old in HOME.glob("filled-*"):
-                shutil.rmtree(old, ignore_errors=True)
-            (folder / "facts.json").write_text(json.dumps(facts))
-            folder.rename(kept)
+        if database:
+            dump = ("--format", "custom", "--file", kept / "erp.dump")
+            _run(postgres.installed() / "pg_dump", "--dbname", database, *dump)
+        else:  # in WAL mode the file alone is not all there is
+            (kept / "erp.template").unlink(missing_ok=True)
+            with closing(sqlite3.connect(folder / "erp.sqlite")) as connection:
+                connection.execute(f"VACUUM INTO '{kept / 'erp.template'}'")
         return facts
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(*command: str | Path, environment: dict[str, str] | None = None) -> None:
+    """A short command. Raises RuntimeError with what it said."""
+    words = [str(word) for word in command]
+    bare = environment or {"PATH": os.defpath}
+    done = subprocess.run(words, check=False, env=bare, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise RuntimeError(f"{words[0]} exited {done.returncode}:\n{done.stderr[-3000:]}")
 
 
 def _fill(folder: Path, database: str) -> dict[str, object]:
@@ -79,32 +101,25 @@ def _fill(folder: Path, database: str) -> dict[str, object]:
     if not database:
         (folder / "erp.sqlite").touch()
     environment = _environment(folder)
-    admin = [str(BIN / "trytond-admin"), "-c", str(config), "-d", name]
-    for command in (
-        [*admin, "--all", "-p", "--email", "erp@example.com"],
-        [*admin, "-u", *MODULES, "--activate-dependencies"],
-        [
-            *(str(BIN / "python"), str(HERE / "fill.py"), str(config)),
-            *(database or "sqlite:///erp", PASSWORD, str(folder / "out.json")),
-        ],
-    ):
-        done = subprocess.run(
-            command, check=False, env=environment, capture_output=True, text=True, timeout=300
-        )
-        if done.returncode:
-            raise RuntimeError(f"{command[0]} exited {done.returncode}:\n{done.stderr[-3000:]}")
-    if not database:
-        with sqlite3.connect(folder / "erp.sqlite") as connection:
-            connection.execute(f"VACUUM INTO '{folder / 'erp.template'}'")
-        connection.close()
+    # What fill.py imports of trytond looks for its database there before it has read the file.
+    environment["TRYTOND_CONFIG"] = str(config)
+    environment["TRYTOND_DATABASE_URI"] = _uri(database)
+    admin = (BIN / "trytond-admin", "-c", config, "-d", name)
+    _run(*admin, "--all", "-p", "--email", "erp@example.com", environment=environment)
+    _run(*admin, "-u", *MODULES, "--activate-dependencies", environment=environment)
+    fill = (BIN / "python", HERE / "fill.py", config, database or "sqlite:///erp")
+    _run(*fill, PASSWORD, folder / "out.json", environment=environment)
     facts: dict[str, object] = json.loads((folder / "out.json").read_text())
     return facts
 
 
+def _uri(database: str) -> str:
+    return database.rpartition("/")[0] + "/" if database else "sqlite://"
+
+
 def _config(folder: Path, database: str) -> Path:
-    uri = database.rpartition("/")[0] + "/" if database else "sqlite://"
     path = folder / "trytond.conf"
-    path.write_text(f"[database]\nuri = {uri}\npath = {folder}\nlist = False\n")
+    path.write_text(f"[database]\nuri = {_uri(database)}\npath = {folder}\nlist = False\n")
     return path
 
 

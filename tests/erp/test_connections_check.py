@@ -34,9 +34,7 @@ def test_each_wrong_setting_says_what_to_do(tryton: Tryton) -> None:
         products={"TEA": "COFFEE"},
         locations={"refurbish": "WORKSHOP"},
     )
-    its = with_values(
-        its, warehouse="Moon", party="Nobody", journal="X", rpc_password="wrong"
-    )
+    its = with_values(its, warehouse="Moon", party="Nobody", journal="X", rpc_password="wrong")
     said = driven(gateway.inspect(its))
     for words in (
         "sales_returns is to be '9.9.9'",

@@ -135,14 +135,16 @@ def test_told_twice_it_is_there_once(tryton: Tryton) -> None:
 def test_broken_off_anywhere_and_begun_anew_there_is_one_of_each(tryton: Tryton) -> None:
     """A crash after every request of a credit note, its payment, and goods that came back."""
     its = settings(tryton)
-    told = note(part(2300, (*VAT, 460)))
-    after = 0
-    while broken_off(told, its, after):
+    after = 1
+    broken = True
+    while broken:
+        told = note(part(2300, (*VAT, 460)))
+        broken = broken_off(told, its, after)
         accepted(told, its)
         (made,) = notes(its, told.key)
         assert made["state"] == "posted"
         payment = paid(told.key, 2760)
-        broken_off(payment, its, after)
+        broken |= broken_off(payment, its, after)
         accepted(payment, its)
         moves = find(its, "account.move", [["description", "=", payment.key]], "state")
         assert [move["state"] for move in moves] == ["posted"]
@@ -151,12 +153,11 @@ def test_broken_off_anywhere_and_begun_anew_there_is_one_of_each(tryton: Tryton)
             key=key(), at=NOW, return_id="r", shop_order="1002", lines=(Goods("1", "TEA", 1),)
         )
         before = on_hand(its, "TEA", "STO")
-        broken_off(goods, its, after)
+        broken |= broken_off(goods, its, after)
         accepted(goods, its)
         assert on_hand(its, "TEA", "STO") == before + 1
-        told = note(part(2300, (*VAT, 460)))
         after += 1
-    assert after > 8
+    assert after > 5
 
 
 def test_a_payment_pays_in_parts(tryton: Tryton) -> None:
@@ -187,9 +188,8 @@ def test_a_late_failure_opens_the_credit_note_again(tryton: Tryton) -> None:
     accepted(told, its)
     accepted(paid(told.key, 2760), its)
     back = paid(told.key, 2760, back=True)
-    for after in range(4, 40):
-        if not broken_off(back, its, after):
-            break
+    for after in range(1, 9):
+        broken_off(back, its, after)
     accepted(back, its)
     accepted(back, its)
     (made,) = notes(its, told.key)

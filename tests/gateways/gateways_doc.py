@@ -39,6 +39,7 @@ WORDS: dict[str, str] = {
     "settings": "settings of a connection",
     "secrets": "of them secret",
     "optional": "settings that may be left out",
+    "lists": "settings that are lists, and may be left out",
     "tables": "settings that are tables, and may be left out",
     "takes": "is told of",
     "own_orders": "only of orders that are its own",

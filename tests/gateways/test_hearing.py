@@ -23,6 +23,7 @@ from tests.gateways import (
     shopify_table,
     standard_table,
     stripe_table,
+    vendure_table,
     woocommerce_table,
 )
 from tests.gateways.table import NOW, NOW_SECONDS, Table, dumps
@@ -35,6 +36,7 @@ TABLES: dict[str, Table] = {
     "shopify": shopify_table.HEARING,
     "standard": standard_table.HEARING,
     "woocommerce": woocommerce_table.HEARING,
+    "vendure": vendure_table.HEARING,
 }
 
 # Official payloads that hold a signature need their own keys: `test_adyen_webhooks` reads those.

@@ -111,12 +111,12 @@ def order(**changes: Any) -> dict[str, Any]:
 LINES = (
     LineIn(
         *("315", 2, 600, "W-1", "Woo Single #1"),
-        taxes=(TaxIn("State Tax", 45, "7.5"),),
+        taxes=(TaxIn("State Tax", 45, "0.075"),),
         subtotal=600,
     ),
     LineIn(
         *("316", 1, 1000, "", "Ship Your Idea – Black"),
-        taxes=(TaxIn("State Tax", 90, "7.5"),),
+        taxes=(TaxIn("State Tax", 90, "0.075"),),
         subtotal=1200,
         discounts=(DiscountIn(200, title="Coupons"),),
     ),
@@ -182,13 +182,13 @@ HEARING = Table(
                 lines=(
                     LineIn(
                         *("315", 2, 600, "W-1", "Woo Single #1"),
-                        taxes=(TaxIn("State Tax", 45, "7.5"),),
+                        taxes=(TaxIn("State Tax", 45, "0.075"),),
                         fulfilled=2,
                         subtotal=600,
                     ),
                     LineIn(
                         *("316", 1, 1000, "", "Ship Your Idea – Black"),
-                        taxes=(TaxIn("State Tax", 90, "7.5"),),
+                        taxes=(TaxIn("State Tax", 90, "0.075"),),
                         fulfilled=1,
                         subtotal=1200,
                         discounts=(DiscountIn(200, title="Coupons"),),
@@ -234,13 +234,13 @@ HEARING = Table(
                 lines=(
                     LineIn(
                         *("315", 2, 554, "W-1", "Woo Single #1"),
-                        taxes=(TaxIn("State Tax", 45, "7.5"),),
+                        taxes=(TaxIn("State Tax", 45, "0.075"),),
                         subtotal=600,
                         discounts=(DiscountIn(46, title=OFF),),
                     ),
                     LineIn(
                         *("316", 1, 923, "", "Ship Your Idea – Black"),
-                        taxes=(TaxIn("State Tax", 90, "7.5"),),
+                        taxes=(TaxIn("State Tax", 90, "0.075"),),
                         subtotal=1200,
                         discounts=(DiscountIn(200, title="Coupons"), DiscountIn(77, title=OFF)),
                     ),

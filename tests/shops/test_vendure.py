@@ -166,8 +166,8 @@ def test_an_order_is_read_as_it_was_bought(shop: VendureShop, pay: Pay, heard: H
         ("BOOK-01", "Book", 1, 1069, 0),
     ]
     assert [(x.rate, x.amount) for line in order.lines for x in line.taxes] == [
-        ("19", 1422),
-        ("7", 70),
+        ("0.19", 1422),
+        ("0.07", 70),
     ]
     assert [(x.total, x.taxes[0].amount) for x in order.shipping] == [(589, 94)]
     assert [(t.connection, t.psp_payment_id, t.amount, t.captured) for t in order.tenders] == [

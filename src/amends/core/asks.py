@@ -44,6 +44,7 @@ from amends.core.requests import LinePick, RefundIn
 from amends.core.reviews import RECEIPT_FOR, REVIEW_FOR, set_deadline, tell_requested
 from amends.core.risk import Features, texts
 from amends.core.seen import goods_state, seen
+from amends.core.stock import shipped
 from amends.core.tallies import tell_asked
 from amends.core.work import Work
 from amends.kernel.canon import digest
@@ -86,7 +87,8 @@ def _not_back(work: Work, found: Weighed) -> bool:
         return found.seen.values["goods.state"] in ("awaited", "part")
     reason = str(found.seen.values["refund.reason"])
     units = found.quote.breakdown.units
-    return goods_state(work.order, reason, units, so_far=so_far) in ("awaited", "part")
+    state = goods_state(work.order, reason, units, shipped(work.order), so_far=so_far)
+    return state in ("awaited", "part")
 
 
 def _json(values: Sequence[Any]) -> str:

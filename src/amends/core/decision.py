@@ -78,7 +78,10 @@ class Terms(msgspec.Struct, frozen=True):
         return next((a for a in self.arrivals if not a.ways or way in a.ways), None)
 
     def method(self, name: str) -> Method:
-        return next((m for m in self.methods if name.startswith(m.prefix)), ANY_METHOD)
+        for method in self.methods:
+            if name.startswith(method.prefix):
+                return method
+        return ANY_METHOD
 
 
 CARD = Card()

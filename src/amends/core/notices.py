@@ -100,7 +100,7 @@ def _notice(
 ) -> Notice:
     """`key` names the attempt, so that what is tried again after a failure is told again."""
     of = legs[0] if legs else None
-    titles = {line.id: line.title for line in order.lines}
+    titles = {line.id: line.title or line.sku for line in order.lines}
     parts = refund.breakdown.lines
     payment = order.payment(of.payment) if of else None
     money = payment is not None and payment.is_money

@@ -468,6 +468,17 @@ def psp_ids(payment: Payment) -> frozenset[str]:
     return frozenset(name for name in (*known, *captures) if name)
 
 
+def same_ids(one: Payment, other: Payment) -> bool:
+    """Whether a provider knows both by the same ids, as far as is told without making sets."""
+    return (
+        one.psp_payment_id == other.psp_payment_id
+        and one.charge == other.charge
+        and one.authorization == other.authorization
+        and one.psp_order == other.psp_order
+        and one.captures == other.captures
+    )
+
+
 def taken(payment: Payment) -> int:
     """What left or is set aside to leave this payment, by whoever's hand."""
     return (

@@ -184,7 +184,8 @@ def claim_lapsed(order: Order, before: Refund, stands: Breakdown, at: Instant) -
 def _claimed(order: Order, kind: EntryKind, refund: Refund, parts: Breakdown, at: Instant) -> Entry:
     """The step from what is claimed to a claim for other parts of the same refund."""
     before = claimed_parts(refund)
-    was, now = dict(_returned(before)), dict(_returned(parts))
+    was = dict(_returned(before)) if refund.claimed else {}
+    now = dict(_returned(parts))
     lines = [(account, now.get(account, 0) - was.get(account, 0)) for account in {**was, **now}]
     owed = (before.total, parts.total)
     lines.append(("refunds_payable", owed[0] - owed[1]))

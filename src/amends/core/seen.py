@@ -117,33 +117,46 @@ def _of_request(order: Order, request: RefundIn, quote: Quote, amount: int) -> d
         "refund.ad_hoc": request.amount is not None,
         "refund.whole": quote.amount == order.remaining,
         "refund.compensation": request.goodwill == "compensation",
-        "goods.state": _goods(order, request, quote.breakdown),
+        "goods.state": _goods(order, request, quote.breakdown, units, sent),
         "goods.shipped": any(sent[line.id] for line in asked),
     }
 
 
-def _goods(order: Order, request: RefundIn, parts: Breakdown) -> str:
+def _goods(
+    order: Order,
+    request: RefundIn,
+    parts: Breakdown,
+    units: Mapping[str, int],
+    sent: Mapping[str, int],
+) -> str:
     """As `goods_state`; "not_said" where goods are with the customer and neither units nor lines
     are named: money that waits for goods would leave without them."""
-    state = goods_state(order, request.reason, parts.units)
-    vague = not request.by_parts and not any(parts.units.values())
+    if request.reason not in WITH_CUSTOMER:
+        return "not_needed"
+    vague = not request.by_parts and not any(units.values())
     vague = vague and bool(parts.lines or parts.unallocated)
-    vague = vague and (not order.lines or any(shipped(order).values()))
-    return "not_said" if vague and request.reason in WITH_CUSTOMER else state
+    vague = vague and (not order.lines or any(sent.values()))
+    return "not_said" if vague else goods_state(order, request.reason, units, sent)
 
 
 def goods_state(
-    order: Order, reason: str, units: Mapping[str, int], of: str = "", so_far: str = ""
+    order: Order,
+    reason: str,
+    units: Mapping[str, int],
+    sent: Mapping[str, int],
+    of: str = "",
+    so_far: str = "",
 ) -> str:
     """Whether the units that a refund is for are back: "not_needed", "awaited", "part" or
     "received". Units that were never shipped are refunded first; of those that came back each
     counts for one refund, the earlier ones first, and for none whose goods stay with the customer.
-    `of`: the refund, where it is one of the order's: those after it are not counted. `so_far`: what
-    counts as back (see stock.back)."""
+    `sent` is what was `shipped`; `of`: the refund, where it is one of the order's: those after it
+    are not counted. `so_far`: what counts as back (see stock.back)."""
     if reason not in WITH_CUSTOMER or not any(units.values()):
         return "not_needed"
-    sent, here = shipped(order), back(order, so_far)
-    before, stays = Counter[str](), Counter[str]()
+    here = back(order, so_far)
+    before: Counter[str] = Counter()
+    stays: Counter[str] = Counter()
     for refund in order.refunds:
         if refund.id == of:
             break
@@ -167,7 +180,8 @@ def goods_state(
 def awaits_return(order: Order, refund: Refund) -> bool:
     """Whether units of a refund are still to come back."""
     units = refund.breakdown.units
-    state = goods_state(order, refund.reason, units, refund.id, refund.awaits_for)
+    sent = shipped(order)
+    state = goods_state(order, refund.reason, units, sent, refund.id, refund.awaits_for)
     return state in ("awaited", "part")
 
 

@@ -99,7 +99,7 @@ class Breakdown(_Part, frozen=True):
     @property
     def units(self) -> Counter[str]:
         """Units by line. A line may be in it more than once, with units and with an amount."""
-        found = Counter[str]()
+        found: Counter[str] = Counter()
         for part in self.lines:
             found[part.id] += part.quantity
         return found
@@ -107,9 +107,15 @@ class Breakdown(_Part, frozen=True):
     @property
     def held(self) -> tuple[Fee | Lost, ...]:
         """What is kept back (negative: given back again)."""
+        if not self.lost:
+            return self.fees
         return (*self.fees, *(lost for lost in self.lost if not lost.waived))
 
     @property
     def total(self) -> int:
-        given = sum(part.gross for part in self.parts) + self.unallocated + self.compensation
-        return given - sum(part.gross for part in self.held)
+        amount = self.unallocated + self.compensation
+        for part in self.parts:  # plain loops: this is asked for all the time
+            amount += part.gross
+        for kept in self.held:
+            amount -= kept.gross
+        return amount

@@ -230,7 +230,7 @@ def _sum(lines: Iterable[tuple[str, int]]) -> Counter[str]:
 def shipped(order: Order) -> dict[str, int]:
     """Units that left, by line: as the shop says it, else all that it could deliver. Of access
     nothing does."""
-    short = Counter[str]()
+    short: Counter[str] = Counter()
     for refund in order.refunds:
         if refund.reason == "out_of_stock" and counts(refund):
             short.update(refund.breakdown.units)

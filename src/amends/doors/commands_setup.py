@@ -79,6 +79,29 @@ key = "file:console.key"                  # protects its secrets; made by `amend
 # [connections.shop-1]
 # gateway = "standard"                    # any sender of Standard Webhooks
 # webhook_secrets = ["env:SHOP_SECRET"]
+#
+# [connections.shopify-eu]
+# gateway = "shopify"
+# shop = "example.myshopify.com"
+# access_token = "env:SHOPIFY_TOKEN"
+# webhook_secrets = ["env:SHOPIFY_SECRET"]
+# payments = { stripe = "stripe-eu" }     # what the shop calls each of your payment connections
+#
+# [connections.vendure-eu]
+# gateway = "vendure"
+# base_url = "https://shop.example.com"
+# username = "amends"
+# password = "env:VENDURE_PASSWORD"
+# webhook_secrets = ["env:VENDURE_SECRET"]
+# payments = { stripe = "stripe-eu" }
+#
+# [connections.woo-eu]
+# gateway = "woocommerce"
+# store_url = "https://shop.example"
+# consumer_key = "env:WOO_KEY"
+# consumer_secret = "env:WOO_SECRET"
+# webhook_secrets = ["env:WOO_WEBHOOK"]
+# payments = { stripe = "stripe-eu" }
 """
 
 key_group = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")

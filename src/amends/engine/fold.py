@@ -31,7 +31,7 @@ from amends.core.facts import (
     Unparked,
 )
 from amends.core.history import History
-from amends.core.order import Order, psp_ids
+from amends.core.order import Order, psp_ids, same_ids
 from amends.core.orders import order_id
 from amends.core.reasons import SENTENCES, Reason, Refusal, Refused
 from amends.core.requests import OrderKey, PspIn
@@ -349,9 +349,12 @@ class Fold:
 
     def _alias(self, before: Order | None, order: Order) -> None:
         """Further ids the providers know its payments by, where they are new: messages name any."""
-        known = {p.id: psp_ids(p) for p in before.payments} if before else {}
+        known = {p.id: p for p in before.payments} if before else {}
         for payment in order.payments:
-            fresh = psp_ids(payment) - known.get(payment.id, frozenset((payment.psp_payment_id,)))
+            was = known.get(payment.id)
+            if was is not None and same_ids(was, payment):
+                continue
+            fresh = psp_ids(payment) - (psp_ids(was) if was else {payment.psp_payment_id})
             for psp_id in fresh:
                 self.batch.aliases[(payment.connection, psp_id)] = order.id
 

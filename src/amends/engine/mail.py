@@ -46,6 +46,7 @@ _SPOKEN = {  # where there is no doubt; elsewhere it is the connection's languag
     **dict.fromkeys(("AU", "GB", "IE", "NZ", "US"), "en"),
 }
 _ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
+_CODE = re.compile(r"([A-Z])(\d)")
 _TEXT_MAX = 300
 _ANYBODY = Person("main", "c-1", "customer@example.com", "", "", 0)
 
@@ -104,7 +105,8 @@ class Mails:
         values["details"] = self._details(values, language)
         message = EmailMessage(policy=WIRE)
         message["From"] = self._sender
-        message["To"] = Address(_plain(person.name), addr_spec=address(person.email).addr_spec)
+        to = address(person.email)
+        message["To"] = Address(_plain(person.name), username=to.username, domain=to.domain)
         if self._reply_to:
             message["Reply-To"] = address(self._reply_to)
         message["Subject"] = subject
@@ -112,11 +114,11 @@ class Mails:
         name = sha256(notice.key.encode()).hexdigest()[:32]
         message["Message-ID"] = f"<{name}@{self._sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office notes back
-        message["Content-Language"] = language
         plain = self._texts.get_template("layout.txt").render(values).strip() + "\n"
         page = self._pages.get_template("layout.html").render(values)
         message.set_content(plain, cte="quoted-printable")
         message.add_alternative(page, subtype="html", cte="quoted-printable")
+        message["Content-Language"] = language
         return message
 
     def _values(self, notice: Notice, person: Person, language: str) -> dict[str, Any]:
@@ -151,9 +153,10 @@ class Mails:
 
 def amount_text(minor: int, currency: str, locale: Locale) -> str:
     """An amount as people write it there, with as many decimals as it has."""
-    return format_currency(
+    text = format_currency(
         Decimal(major(minor, currency)), currency, locale=locale, currency_digits=True
     )
+    return _CODE.sub("\\1\u00a0\\2", text)  # as CLDR has it: a code is set apart from the digits
 
 
 def _locale(language: str, country: str) -> Locale:
@@ -254,6 +257,8 @@ async def _envelope(
         await client.connect()
         sender, to = message["From"].addresses[0], message["To"].addresses[0]
         wide = not (sender.addr_spec.isascii() and to.addr_spec.isascii())
+        if wide:
+            await client.ehlo()
         if wide and not client.supports_extension("smtputf8"):
             return Declined("bad_address", "The mail server takes no such address.")
         options, encoding = (["SMTPUTF8"], "utf-8") if wide else ([], "ascii")

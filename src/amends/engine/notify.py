@@ -85,8 +85,13 @@ TABLE: dict[EventType, tuple[Published, Data]] = {
     "payment.updated": ("payment.updated", _payment),
     "dispute.updated": ("dispute.updated", _dispute),
     "fraud.warned": ("fraud.warned", _plain),
+    "return.authorized": ("return.authorized", _plain),
+    "return.shipped": ("return.shipped", _plain),
     "return.received": ("return.received", _plain),
+    "return.inspected": ("return.inspected", _plain),
+    "return.cancelled": ("return.cancelled", _plain),
     "lines.unavailable": ("lines.unavailable", _plain),
+    "lines.cancelled": ("lines.cancelled", _plain),
     "exception.raised": ("exception.raised", _plain),
 }
 # Told by the state of the refund, or of nobody's concern outside.
@@ -95,7 +100,7 @@ UNTOLD: frozenset[EventType] = frozenset(
         *("refund.requested", "refund.approved", "refund.declined", "refund.canceled"),
         *("refund.retried", "refund.paid_outside", "refund.adopted", "refund.reallocated"),
         *("leg.sending", "leg.looking", "leg.moved", "leg.news"),
-        *("ledger.written_off", "ledger.reversed"),
+        *("ledger.written_off", "ledger.reversed", "shop.refunded"),
     )
 )
 _STATES: dict[str, Published] = {

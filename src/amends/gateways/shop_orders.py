@@ -8,6 +8,7 @@ each of those names stands for; what it does not name is looked for under that v
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -230,3 +231,12 @@ def bears(note: str, telling: Telling, part: str = "") -> bool:
 def decimal(amount: int, currency: str) -> str:
     """An amount as shops take it: "12.50", "1250" for a currency without decimals."""
     return major(amount, currency)
+
+
+def fraction(percent: object) -> str:
+    """A rate as everywhere here, "0.19", of what is said in per cent; "" if that is none."""
+    try:
+        rate = Decimal(str(percent)).scaleb(-2)
+    except InvalidOperation:
+        return ""
+    return format(rate.normalize(), "f")[:40] if rate.is_finite() else ""

@@ -1,9 +1,9 @@
 """Tryton: credit notes, their payments, goods that came back and account moves, through the REST
 user application of trytond 8.
 
-Tryton knows no idempotency, so whatever is made carries our key, as reference or description, and is
-looked for before it is made; one telling at a time. Needed there: the modules account_invoice, sale
-and stock, and a user application `rest` of a user with Accounting, Sales and Stock.
+Tryton knows no idempotency, so whatever is made carries our key, as reference or description, and
+is looked for before it is made; one telling at a time. Needed there: the modules account_invoice,
+sale and stock, and a user application `rest` of a user with Accounting, Sales and Stock.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def _tell(erp: Erp, telling: Telling) -> Generator[Request, Response | Failure, 
 
 
 def trouble(settings: Settings) -> str:
-    """Why a connection with these settings could not work, as what to do about it; "" if it could."""
+    """Why a connection with these settings could not work, as what to do about it; "" if it
+    could."""
     if not settings.base_url:
         return 'base_url must say where Tryton is, with its database: "https://erp.example/DB"'
     return ""

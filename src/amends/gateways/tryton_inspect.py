@@ -28,7 +28,7 @@ from amends.kernel.outcome import Declined
 
 Finds = Generator[Request, Response | Failure, Any]
 
-_NEEDED = {  # what the user must be allowed to do, by model, and in which of Tryton's groups that is
+_NEEDED = {  # the group that has the rights, by what they are rights to
     INVOICE: "Accounting",
     MOVE: "Accounting",
     SHIPMENT: "Stock",
@@ -77,7 +77,8 @@ def _lacking(given: Json) -> Iterator[str]:
         wanted = ("read",) if model in _READ_ONLY else ("read", "create", "write")
         lacking = [right for right in wanted if not rights.get(right)]
         if lacking:
-            yield f"The user of api_key may not {' or '.join(lacking)} {model}: add it to the group {group}."
+            what = f"{' or '.join(lacking)} {model}"
+            yield f"The user of api_key may not {what}: add it to the group {group}."
 
 
 def _accounts(erp: Erp) -> Finds:
@@ -88,8 +89,8 @@ def _accounts(erp: Erp) -> Finds:
     wrong = list(_not_there("accounts", mapped, found, "account", lambda its: link(its, "type")))
     if not any(name.partition(":")[0] == "clearing" for name in mapped):
         wrong.append(
-            "No account for what providers hold, so payments of credit notes would wait: accounts = {"
-            ' clearing = "code" }.'
+            "No account for what providers hold, so payments of credit notes would wait: "
+            'accounts = { clearing = "code" }.'
         )
     return wrong
 

@@ -1,8 +1,8 @@
 """Account moves in Tryton: payments of credit notes, their coming back, and what a day booked.
 
-A payment is what Tryton's wizard makes (`pay_invoice` of trytond-account-invoice 8.2): a posted move
-on the receivable account, added to the payments of the credit note and reconciled with it once they
-come to the same. Done record by record it can be taken up where it was left, which the wizard
+A payment is what Tryton's wizard makes (`pay_invoice` of trytond-account-invoice 8.2): a posted
+move on the receivable account, added to the payments of the credit note and reconciled with it once
+they come to the same. Done record by record it can be taken up where it was left, which the wizard
 cannot; only the reconciliation is a wizard here too, since no field of REST makes one.
 """
 
@@ -40,6 +40,7 @@ from amends.gateways.tryton_rest import (
     press,
     record_id,
     rows,
+    through,
     wizard,
     write,
 )
@@ -83,7 +84,7 @@ def posted_move(erp: Erp, key: str, values: Json) -> Asks:
 def tell_refund_paid(erp: Erp, told: RefundPaid) -> Generator[Request, Response | Failure, Outcome]:
     """The payment, on the credit note; or its coming back, which leaves the credit note open."""
     note = yield from _note(erp, told.note)
-    if (code := text(note.get("currency") or {}, "code")) != told.currency:
+    if (code := text(through(note, "currency"), "code")) != told.currency:
         raise declined("currency", f"The credit note is in {code}, the payment in {told.currency}.")
     values = yield from _payment(erp, told, note)
     move = yield from posted_move(erp, told.key, values)
@@ -119,7 +120,7 @@ def _payment(erp: Erp, told: RefundPaid, note: Json) -> Asks:
     if told.currency != erp.of.currency:
         second = {"second_currency": (yield from currency(erp, told.currency))}
     receivable = {"account": link(note, "account")}
-    if (note.get("account") or {}).get("party_required"):
+    if through(note, "account").get("party_required"):
         receivable["party"] = link(note, "party")
     words = " ".join(filter(None, (told.refund, told.reference)))
     lines = []
@@ -176,8 +177,8 @@ def _balance(lines: list[Json]) -> Decimal:
 
 
 def _settle(erp: Erp, note: Json, mine: Json) -> Does:
-    """Our line among the payments of the credit note, all of them reconciled if that is all. Without
-    a login Tryton or a person reconciles: that is a wizard, and no field of REST."""
+    """Our line among the payments of the credit note, all of them reconciled if that is all.
+    Without a login Tryton or a person reconciles: that is a wizard, and no field of REST."""
     if link(mine, "reconciliation"):
         return
     paying = rows(note, "payment_lines")

@@ -1,9 +1,9 @@
 """Credit notes in Tryton: a customer invoice of negative amounts, exact to the minor unit.
 
 Tryton computes taxes from its own rates. An invoice that comes with its taxes keeps their amounts
-as long as their bases are those of its lines (`update_taxes` of trytond-account-invoice 8.2), so the
-taxes as they were charged stand on it, and the tax report has base and tax. A tax that Tryton would
-not compute on that day (its rate has ended, it is a group) goes on it as one entered by hand.
+as long as their bases are those of its lines (`update_taxes` of trytond-account-invoice 8.2), so
+the taxes as they were charged stand on it, and the tax report has base and tax. A tax that Tryton
+would not compute on that day (its rate has ended, it is a group) goes on it as one entered by hand.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def get(erp: Erp, model: str, record: int, *fields: str) -> Asks:
 
 
 def create(erp: Erp, model: str, values: Json) -> Asks:
-    """A new record. Tryton runs no on_change for it: all that a form would fill in is in `values`."""
+    """A new record. Tryton runs no on_change for it: what a form would fill in is in `values`."""
     return _object((yield _request(erp, "POST", f"{model}?f=id", values)), model)
 
 
@@ -199,7 +199,7 @@ def _packed(value: Any) -> str:
 
 
 def _read(answer: Response | Failure) -> Any:
-    """What was answered, decoded. Raises Stopped for anything else than an answer, and Malformed."""
+    """What was answered, decoded. Raises Stopped for anything but an answer, and Malformed."""
     if isinstance(answer, Failure):
         known = Unknown(answer.reason) if answer.sent else NotSent(answer.reason)
         raise Stopped(known)

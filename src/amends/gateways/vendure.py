@@ -44,6 +44,7 @@ from amends.gateways.codecs import (
     text,
     whole,
 )
+from amends.gateways.shop_orders import fraction
 from amends.gateways.signatures import header
 from amends.gateways.spec import (
     Capabilities,
@@ -218,7 +219,7 @@ def _taxes(item: Json, tax: int) -> list[Json]:
     if tax < 0:
         raise Malformed("an item's net is more than its total")
     return [
-        {"name": text(one, "name") or "tax", "rate": text(one, "rate"), "amount": amount}
+        {"name": text(one, "name") or "tax", "rate": fraction(text(one, "rate")), "amount": amount}
         for one, amount in zip(rates, allocate(tax, weights), strict=True)
     ]
 

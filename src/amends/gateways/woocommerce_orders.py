@@ -112,11 +112,11 @@ def _tenders(body: Json, total: int, settings: Settings) -> list[Json]:
 
 
 def _rates(body: Json) -> dict[str, tuple[str, str]]:
-    """The name and percentage of each tax rate of the order."""
+    """The name of each tax rate of the order, and the rate as everywhere here ("0.19")."""
     return {
         shops.shop_id(tax, "rate_id"): (
             (shops.title(tax, "label") or shops.title(tax, "rate_code"))[:255],
-            str(tax.get("rate_percent") or "")[:40],
+            shops.fraction(tax.get("rate_percent")),
         )
         for tax in shops.objects(body, "tax_lines")
     }
