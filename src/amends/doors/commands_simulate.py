@@ -66,6 +66,10 @@ Workers = Annotated[
         max=4,
     ),
 ]
+Told = Annotated[
+    bool,
+    typer.Option("--partners/--no-partners", help="An ERP and a shop's books are told."),
+]
 Abusers = Annotated[
     int,
     typer.Option(
@@ -111,10 +115,7 @@ def simulate(
     show_timeline: Annotated[
         bool, typer.Option("--timeline", help="Print all that happens in a single seed.")
     ] = False,
-    partners: Annotated[
-        bool,
-        typer.Option(help="Whether an ERP and a shop's books are told what happens."),
-    ] = True,
+    partners: Told = True,
     abusers: Abusers = 0,
     draft: Draft = None,
     as_json: AsJson = False,
