@@ -5,7 +5,7 @@ for a day as the month ends, and refuse at times what lies in a period they have
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,7 +135,7 @@ def _response(answer: Answer) -> Response:
     return Response(answer.status, dict(answer.headers), answer.body)
 
 
-def partner_of(partners: list[Partner], request: Request) -> Partner | None:
+def partner_of(partners: Sequence[Partner], request: Request) -> Partner | None:
     """Whom a request is for, None for none of them."""
     path = urlsplit(request.url).path
     return next((p for p in partners if path == f"{BASE}{p.name}"), None)
