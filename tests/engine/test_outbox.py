@@ -165,6 +165,11 @@ async def test_while_it_is_away_it_is_asked_now_and_then_not_all_the_time(
         await tell(node.engine.outbox)
         lab.clock.forward(SECOND)
     assert 15 < plain.asked - asked < 40, "one at a time, at last every half minute"
+    asked = plain.asked
+    for _ in range(1440):
+        await tell(node.engine.outbox)
+        lab.clock.forward(MINUTE)
+    assert 288 <= plain.asked - asked < 360, "… of the first half hour, then every five"
 
 
 async def test_an_answer_that_was_lost_makes_nothing_twice(lab: Lab, plain: Erp) -> None:

@@ -18,8 +18,14 @@ def returned(w: World) -> None:
     told = [Return("1", name, "ret-1", [("L1", 1)]) for name in ("msg_r", "msg_s")]
     w.journal.returns = told
     restock(w, 451)
+    move(w, 1)
     w.story["ord_1"].append(("return.received", BACK, ()))
     w.seal_last()
+
+
+def move(w: World, units: int, line: str = "L1") -> None:
+    place = {"order_id": "ord_1", "line": line, "sku": "S1", "disposition": "restock"}
+    w.rows["stock_moves"].append(place | {"units": units})
 
 
 def restock(w: World, cost: int, refund: str = "") -> None:
@@ -38,6 +44,7 @@ def too_many(w: World) -> None:
     returned(w)
     w.journal.returns.append(Return("1", "msg_t", "", [("L1", 3)]))
     restock(w, 450)
+    move(w, 1)
     w.story["ord_1"].append(("return.received", {"lines": [["L1", 3]]}, ()))
     w.seal_last()
     told = {"what": "returned_beyond_shipped", "line": "L1", "units": 2}
@@ -97,6 +104,18 @@ WRONG_GOODS: dict[str, tuple[Change, str]] = {
     "goods that never left": (
         _again(lambda w: w.journal.reports["1"]["lines"][0].update(fulfilled=1), too_many),
         "I8: goods that had cost 451 came back, the books say 901",
+    ),
+    "moved into stock twice": (
+        _again(lambda w: move(w, 1)),
+        "I8: 2 units of line L1 were moved into stock, 1 to 1 came back",
+    ),
+    "moved into stock, and nothing came": (
+        lambda w: move(w, 1, "L2"),
+        "I8: 1 units of line L2 were moved into stock, 0 to 0 came back",
+    ),
+    "back and not moved": (
+        _again(lambda w: w.rows["stock_moves"].clear()),
+        "I8: 0 units of line L1 were moved into stock, 1 to 1 came back",
     ),
     "nobody told of one too many": (
         _again(_untold, too_many),

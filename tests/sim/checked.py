@@ -48,8 +48,11 @@ class World:
             "people": [{"id": "cus_1", "name": ADA}],
             "notes": [],
             "documents_due": [],
+            "deliveries": [],
+            "stock_moves": [],
             "periods": [],
         }
+        self.partners: list[Doc] = []
         self.hear("evt_1", "re_e", "succeeded")
         self.movements = [
             _movement("pi_1", "re_a", 3000),
@@ -180,6 +183,12 @@ class World:
         kind, said, _ = self.story["ord_1"][-1]
         self.story["ord_1"][-1] = (kind, said, (len(self.booked["ord_1"]),))
 
+    def told(self, key: str, kind: str, state: str = "done", **changed: Any) -> None:
+        """Something of order 1 that is told to the ERP."""
+        number = len(self.rows["deliveries"]) + 1
+        row = {"order_id": "ord_1", "number": number, "connection": "erp", "key": key}
+        self.rows["deliveries"].append(row | {"kind": kind, "state": state, "detail": ""} | changed)
+
     def in_dollars(self, numerator: int, denominator: int) -> None:
         """Order 1 was paid in another currency than the books'."""
         rate = {"base": "USD", "quote": "EUR", "numerator": numerator, "denominator": denominator}
@@ -198,7 +207,7 @@ class World:
             self.rows[table] = [row for o in self.orders.values() for row in _rows(o, table)]
         orders = list(self.orders.values())
         there = (self.movements, self.provider, self.disputes, self.warnings)
-        return Snapshot(AT, orders, self.rows, *there)
+        return Snapshot(AT, orders, self.rows, *there, self.partners)
 
     def _seal(self, order_id: str) -> None:
         order = self.orders[order_id]
@@ -267,6 +276,7 @@ class World:
                 "entry": entry.number,
                 "line": line,
                 "account": posting.account,
+                "currency": entry.currency,
                 "amount": posting.amount,
                 "functional": posting.functional,
             }

@@ -51,6 +51,7 @@ from amends.store import rows, sqlite
 from amends.store.postgres import PostgresStore, PostgresTurn
 from amends.store.spec import Retry, StoreUnavailable
 from tests import postgres
+from tests.sim import mutations_of_partners as of_partners
 from tests.sim import mutations_of_small as of_small
 from tests.sim.mutations_of_amounts import (
     any_goods,
@@ -545,6 +546,7 @@ MUTATIONS: dict[str, Mutation] = {
         of_small.one_of_them_forgotten,
         "small amounts",
     ),
+    **{name: Mutation(*found) for name, found in of_partners.TOLD.items()},
 }
 
 

@@ -16,7 +16,16 @@ from sqlalchemy import text
 from amends.sim.play.play import World
 from amends.sim.play.run import play
 from amends.sim.play.strikes import Strikes
-from amends.sim.play.trouble import REQUEST, SHOP, SILENCE, STATEMENT, WEBHOOK, WORLD, Profile
+from amends.sim.play.trouble import (
+    PARTNER,
+    REQUEST,
+    SHOP,
+    SILENCE,
+    STATEMENT,
+    WEBHOOK,
+    WORLD,
+    Profile,
+)
 from amends.sim.play.wish import Wish
 
 HOUR_S = 3600.0
@@ -35,6 +44,12 @@ def _only(*kinds: str, **chances: float) -> Profile:
 PLAIN = ("honest", "impatient", "returner", "racer", "abuser", "bounced")
 WORLDS: dict[str, dict[str, Any]] = {
     "quiet": {"profile": _only(), "days": 6.0, "orders": 40},
+    "told": {
+        "profile": _only(*PARTNER, request=0.4),
+        "days": 4.0,
+        "orders": 30,
+        "partners": True,
+    },
     "late requests": {
         "profile": _only("slow_request", "bad_signature", request=0.4, webhook=0.9),
         "personas": PLAIN,

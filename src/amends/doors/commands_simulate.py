@@ -66,6 +66,10 @@ Workers = Annotated[
         max=4,
     ),
 ]
+Told = Annotated[
+    bool,
+    typer.Option("--partners/--no-partners", help="An ERP and a shop's books are told."),
+]
 Abusers = Annotated[
     int,
     typer.Option(
@@ -111,6 +115,7 @@ def simulate(
     show_timeline: Annotated[
         bool, typer.Option("--timeline", help="Print all that happens in a single seed.")
     ] = False,
+    partners: Told = True,
     abusers: Abusers = 0,
     draft: Draft = None,
     as_json: AsJson = False,
@@ -149,6 +154,7 @@ def simulate(
         _providers(providers),
         asking,
         str(Path(keep).resolve()) if keep else "",
+        partners,
     )
     games = [msgspec.structs.replace(usual, seed=number) for number in numbers]
     bad = _run(games, jobs, show_timeline, as_json)

@@ -63,9 +63,9 @@ class Limit:
             self._closed_until = self._clock.monotonic() + pause
             self._opened += 1
 
-    def pause(self, duration: int) -> None:
+    def pause(self, duration: int, most: int = 30 * SECOND) -> None:
         """The party asked for a pause (Retry-After): nobody of this process starts before it."""
-        until = self._clock.monotonic() + min(duration, 30 * SECOND)
+        until = self._clock.monotonic() + min(duration, most)
         self._closed_until = max(self._closed_until, until)
 
     def wakes_in(self) -> int:

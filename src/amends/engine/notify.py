@@ -19,7 +19,7 @@ from amends.core.decision import Decision
 from amends.core.events import Event, EventType
 from amends.core.order import Order, Refund, shown_state
 from amends.core.outlets import Happened, Tell
-from amends.core.published import PUBLISHED, VERSION, Published, wants
+from amends.core.published import PUBLISHED, VERSION, Published, kinds_asked_for, wants
 from amends.engine.views import order_view, payment_view, refund_view, when
 from amends.gateways.spec import Settings
 from amends.kernel.outcome import Accepted, Declined, Outcome
@@ -38,6 +38,11 @@ def subscribers(settings: Mapping[str, Settings]) -> Subscribers:
         for name, one in settings.items()
         if one.gateway == "webhook"
     }
+
+
+def kinds_told(settings: Settings) -> frozenset[str]:
+    """The kinds of tellings a subscriber takes: events, and what else it asks for by name."""
+    return kinds_asked_for(settings.lists.get("events", ())) | {"event"}
 
 
 # -- what is published -----------------------------------------------------------------------------

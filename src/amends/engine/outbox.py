@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from amends.core.outlets import Telling
+from amends.core.outlets import Happened, Telling
 from amends.engine import endpoints
 from amends.engine.clock import SystemIds
 from amends.engine.config import ConnectionConfig
@@ -42,7 +42,11 @@ AT_ONCE = 8  # conversations with one party that can have several
 WRITER = 5 * SECOND  # how often a process asks to be a party's one writer
 LOOK = 5 * SECOND  # how often the settings are read for which endpoints are disabled
 LATER = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
-AWAY = (1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND)
+AWAY = (  # half an hour of half minutes, then less often: it may be a day
+    *(1 * SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND),
+    *(30 * SECOND,) * 60,
+    5 * MINUTE,
+)
 
 
 class Sender(Protocol):
@@ -179,7 +183,7 @@ class Outbox:
         """Lease what is due, as far as there is room, and begin to tell it; whether there was
         any."""
         room = {
-            name: n
+            name: 1 if self._away[name] else n  # who cannot be reached is tried with one
             for name, limit in self._limits.items()
             if (n := limit.free()) and not self._is_off(name)
         }
@@ -256,7 +260,9 @@ class Outbox:
         """What becomes of the telling: done, a person's, or again."""
         now, name = self._clock.now(), due.connection
         endpoint = self._endpoints.get(name)
-        if endpoint is not None:
+        if not isinstance(outcome, NotSent):
+            self._away[name] = 0
+        if endpoint is not None and isinstance(due.telling, Happened):
             came = endpoint.came(due, outcome, now)
             if endpoint.is_news:
                 self._shut.append(name)
@@ -264,9 +270,8 @@ class Outbox:
         if isinstance(outcome, NotSent):
             self._away[name] += 1
             step = AWAY[min(self._away[name], len(AWAY)) - 1]
-            self._limits[name].pause(max(step, outcome.retry_after))
+            self._limits[name].pause(max(step, outcome.retry_after), AWAY[-1])
             return Came(due.order, due.number, "open", due.at, detail=outcome.reason)
-        self._away[name] = 0
         self.answered_at[name] = now
         if isinstance(outcome, Accepted):
             return Came(due.order, due.number, "done", now, outcome.reference)

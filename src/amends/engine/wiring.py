@@ -28,7 +28,7 @@ from amends.engine.drop import droppers
 from amends.engine.http import HttpTransport, Transport
 from amends.engine.limits import Limit
 from amends.engine.mail import mailers
-from amends.engine.notify import subscribers
+from amends.engine.notify import kinds_told, subscribers
 from amends.engine.outbox import Outbox, Sender
 from amends.engine.rates import configured, daily
 from amends.engine.seals import Sealer, Unsealable
@@ -304,8 +304,11 @@ def _able(connection: ConnectionConfig) -> Capabilities:
 def _outlets(connections: Mapping[str, ConnectionConfig]) -> Iterator[Outlet]:
     for name, connection in connections.items():
         able = _able(connection)
-        if able.takes:
-            yield Outlet(name, frozenset(able.takes), connection.entity, able.own_orders)
+        takes = frozenset(able.takes)
+        if connection.settings.gateway == "webhook":
+            takes = kinds_told(connection.settings)
+        if takes:
+            yield Outlet(name, takes, connection.entity, able.own_orders)
 
 
 def _terms(connection: ConnectionConfig) -> Terms:

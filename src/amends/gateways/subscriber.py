@@ -3,19 +3,26 @@
 One request for each event: the body as it was stored with the change, signed with every secret of
 the connection, newest first, so that either side of a rotation finds one it knows. The id is the
 same over all tries. Any 2xx is an answer; 410 means that nobody listens there any more.
+
+An ERP, a shop or a warehouse that we have no gateway for is told the same way, where the connection
+asks for it by name (`published.TOLD`): `data` is the telling. That is not dropped after some tries:
+it stays in its place, and those of one order come in order. 409 and 422 refuse one for good, with
+the sentence in the body; a person is asked.
 """
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from amends.core.outlets import Happened, Telling
-from amends.core.published import unheard
+import msgspec
+
+from amends.core.outlets import Happened, Telling, kind_of
+from amends.core.published import TOLD, VERSION, unheard
 from amends.gateways.signatures import webhook_key, webhook_signature, webhook_signed
 from amends.gateways.spec import Capabilities, Failure, Request, Response, Settings, Talk
 from amends.gateways.wire import retry_after
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
-from amends.kernel.time import DAY, SECOND, Instant, parse_duration
+from amends.kernel.time import DAY, SECOND, Instant, parse_duration, rfc3339
 
 __all__ = ["CAPABILITIES", "disable_after", "schedule", "talk", "trouble"]
 
@@ -25,7 +32,7 @@ CAPABILITIES = Capabilities(
     settings=("url",),
     optional=("allow_private", "disable_after", "schedule"),
     lists=("events",),
-    takes=("event",),
+    takes=("event", *TOLD),
 )
 
 # Standard Webhooks' recommendation, after the first try at once.
@@ -33,17 +40,20 @@ SCHEDULE = "5s 5m 30m 2h 5h 10h 14h 20h 24h"
 DISABLE_AFTER = "5d"
 _KEY_BYTES = range(24, 65)  # the specification: between 192 and 512 bits
 _TRIES_MAX = 50
+_REFUSALS = (409, 422)  # of what is no event
+_SENTENCE_MAX = 500  # bytes of what a refusal says
 _PAUSE_MAX = DAY  # a pause that a stranger asks for is no longer
 
 
 def talk(telling: Telling, settings: Settings, now: Instant) -> Talk:
     """One request, and what its answer means; see `spec.Outlet`."""
-    if not isinstance(telling, Happened):
-        return Declined("not_an_event", "A subscriber is told events only.")
+    event = isinstance(telling, Happened)
+    if not event and kind_of(telling) not in TOLD:
+        return Declined("not_an_event", "No subscriber is told this.")
     if not telling.key.isascii() or not telling.key.isprintable() or not telling.key:
         return Declined("unwritable", f"{telling.key!r} is no id that a header could carry.")
     try:
-        body = telling.body.encode()
+        body = telling.body.encode() if isinstance(telling, Happened) else _told(telling)
     except UnicodeEncodeError:
         return Declined("unwritable", "The event holds half a character, which no UTF-8 can say.")
     stamp = str(now // SECOND)
@@ -61,10 +71,17 @@ def talk(telling: Telling, settings: Settings, now: Instant) -> Talk:
         body,
         public=not _private(settings),
     )
-    return _outcome(result)
+    return _outcome(result, event)
 
 
-def _outcome(result: Response | Failure) -> Outcome:
+def _told(telling: Telling) -> bytes:
+    """The body of what is no event of the trail."""
+    name, at = TOLD[kind_of(telling)], rfc3339(telling.at)
+    whole = {"type": name, "timestamp": at, "version": VERSION, "data": telling}
+    return msgspec.json.encode(whole)
+
+
+def _outcome(result: Response | Failure, event: bool) -> Outcome:
     """What it knows of the event is not ours to ask: without a 2xx it is told again."""
     if isinstance(result, Failure):
         return Unknown(result.reason) if result.sent else NotSent(result.reason)
@@ -73,6 +90,9 @@ def _outcome(result: Response | Failure) -> Outcome:
         return Accepted()
     if status == 410:
         return Declined("gone", "The endpoint answered 410: nobody listens there any more.")
+    if not event and status in _REFUSALS:
+        said = result.body[:_SENTENCE_MAX].decode("utf-8", "replace").strip()
+        return Declined(f"answered_{status}", said or f"The endpoint answered {status}.")
     pause = min(retry_after(result), _PAUSE_MAX)
     if status in (429, 503) and pause:
         return NotSent(f"answered {status}", retry_after=pause)

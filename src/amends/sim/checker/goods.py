@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from amends.sim.checker.parts import current_report
-from amends.sim.checker.spec import Return, Violation
+from amends.sim.checker.spec import Return, Row, Violation
 from amends.sim.checker.view import Case
 
 Found = Iterator[Violation]
@@ -37,17 +38,10 @@ def each_unit_comes_back_once(case: Case, returns: list[Return]) -> Found:
     told = sum(event.type == "return.received" for event in case.events)
     if told != len(parcels):
         yield case.wrong("I8", f"{len(parcels)} parcels came back, {told} are on the trail")
-    units: Counter[str] = Counter()
-    for parcel in parcels:
-        for line, quantity in parcel.lines:
-            units[line] += quantity
-    short, beyond = _out_of_stock(case), _beyond(case)
+    units, left, beyond = _units(parcels), _left(case, report), _beyond(case)
     least = most = 0
-    left: dict[str, tuple[int, int]] = {}  # by line: at least and at most so many units
     for line in report["lines"]:
-        whole, said, cost = line["quantity"], line.get("fulfilled", 0), line.get("cost", 0)
-        name = line["id"]
-        left[name] = (said, said) if said else (max(0, whole - short[name]), whole)
+        whole, cost, name = line["quantity"], line.get("cost", 0), line["id"]
         here = [min(units[name], n) for n in left[name]]
         low, high = ((2 * cost * n + whole) // (2 * whole) for n in here)  # half up
         least, most = least + low, most + high
@@ -60,6 +54,45 @@ def each_unit_comes_back_once(case: Case, returns: list[Return]) -> Found:
         if not max(0, units[name] - high) <= beyond[name] <= max(0, units[name] - low):
             what = f"{units[name]} of line {name} came back, {high} had left"
             yield case.wrong("I8", f"{what}, a person was told of {beyond[name]} too many")
+
+
+def moved(rows: list[Row]) -> dict[str, Counter[str]]:
+    """By order and line, the units that were moved back."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        found[row["order_id"]][row["line"]] += row["units"]
+    return found
+
+
+def moves_are_the_parcels(case: Case, returns: list[Return], moves: Counter[str]) -> Found:
+    """What keepers of stock are told came back of a line is what did: each unit once, and none that
+    had not left."""
+    report = current_report(case)
+    if report is None or case.order.parked:
+        return
+    units, left = _units(_parcels(returns)), _left(case, report)
+    for name in sorted(units | moves):
+        least, most = (min(units[name], n) for n in left.get(name, (0, 0)))
+        if not least <= moves[name] <= most:
+            what = f"{moves[name]} units of line {name} were moved into stock"
+            yield case.wrong("I8", f"{what}, {least} to {most} came back")
+
+
+def _units(parcels: list[Return]) -> Counter[str]:
+    units: Counter[str] = Counter()
+    for parcel in parcels:
+        for line, quantity in parcel.lines:
+            units[line] += quantity
+    return units
+
+
+def _left(case: Case, report: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """By line: at least and at most so many units had left."""
+    short, found = _out_of_stock(case), {}
+    for line in report["lines"]:
+        whole, said, name = line["quantity"], line.get("fulfilled", 0), line["id"]
+        found[name] = (said, said) if said else (max(0, whole - short[name]), whole)
+    return found
 
 
 def _parcels(returns: list[Return]) -> list[Return]:

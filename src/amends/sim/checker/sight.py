@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from amends.sim.checker import books, goods, ledger, promises, small, trail
+from amends.sim.checker import books, goods, ledger, partners, promises, small, trail
 from amends.sim.checker.spec import Journal, Row, Snapshot, Violation
 from amends.sim.checker.view import Case
 
@@ -21,6 +21,7 @@ class Sight:
         self._asks = promises.by_number(journal.asks)
         self._returns = promises.by_number(journal.returns)
         self._books = books.Books(journal)
+        self._partners = partners.Partners()
         self._personal = promises.by_beginning(journal.personal)
         self._numbers: set[str] = set()  # of orders
         self._messages: Counter[tuple[str, str]] = Counter()
@@ -39,6 +40,8 @@ class Sight:
             for row in snapshot.rows["payment_refs"]
         }
         yield from self._books.see(snapshot, known)
+        self._partners.see(snapshot, known)
+        moved = goods.moved(snapshot.rows["stock_moves"])
         notes, due = (_by_order(snapshot.rows[name]) for name in ("credit_notes", "documents_due"))
         inbox, stored = defaultdict(list), set()
         for row in snapshot.rows["inbox"]:
@@ -54,7 +57,9 @@ class Sight:
             yield from promises.payments_are_found(case, refs)
             yield from promises.asks_are_on_disk(case, asks, stored)
             yield from promises.fees_are_those_asked(case, asks)
-            yield from goods.each_unit_comes_back_once(case, self._returns.get(number, []))
+            returns = self._returns.get(number, [])
+            yield from goods.each_unit_comes_back_once(case, returns)
+            yield from goods.moves_are_the_parcels(case, returns, moved[case.order.id])
             yield from small.nothing_rests_held(case, self._journal.minimum)
             yield from small.nothing_small_leaves_alone(case, self._journal.minimum)
             own = notes[case.order.id], due[case.order.id]
@@ -71,6 +76,7 @@ class Sight:
         yield from promises.messages_are_on_disk(self._messages, self._journal, shop, psps)
         yield from promises.orders_are_on_disk(self._numbers, self._journal)
         yield from self._books.whole(ended=share > 0)
+        yield from self._partners.whole(ended=share > 0)
         if share:
             yield from promises.messages_are_matched(self._waiting, self._references)
             yield from promises.most_succeeded(self._paid, self._asks, share)

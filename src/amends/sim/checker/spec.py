@@ -20,10 +20,13 @@ class Snapshot(msgspec.Struct):
 
     `orders` holds the parsed `orders.state` of every order; `rows` every row of payments, refunds,
     legs, events, entries, postings, effects, inbox, idempotency, payment_refs, people, notes,
-    credit_notes, documents_due and periods, column name -> value as stored. `movements` and
-    `provider_payments` are the items of the look-alike's `GET /control/refunds` and `payments`.
+    credit_notes, documents_due, deliveries (without their text), stock_moves and periods, column
+    name -> value as stored. `movements` and `provider_payments` are the items of the look-alike's
+    `GET /control/refunds` and `payments`.
     `provider_disputes` have id, psp_payment_id, status and withdrawn (what is held now, without
-    fees), `provider_warnings` (of fraud) id and psp_payment_id.
+    fees), `provider_warnings` (of fraud) id and psp_payment_id. `partners`, in the
+    first part, are those who are told: what each took (id, type) in turn, its accounts, stock,
+    refunds and access, and what it complains of.
     """
 
     at: int
@@ -33,6 +36,7 @@ class Snapshot(msgspec.Struct):
     provider_payments: list[dict[str, Any]]
     provider_disputes: list[dict[str, Any]] = []
     provider_warnings: list[dict[str, Any]] = []
+    partners: list[dict[str, Any]] = []
 
 
 class Ask(msgspec.Struct):

@@ -273,8 +273,11 @@ def reachable(case: Case, leg: Leg, was: str) -> bool:
 
 def asked_once_made_once(case: Case, asks: list[Ask], inbox: list[Row]) -> Found:
     """I9: each refund is of a request of its own, and a request that was refused excuses none.
-    What pays for one that failed, or for what was held, was not asked for."""
-    requested = [e for e in case.events if _was_asked(e, combining(case))]
+    What pays for one that failed, or for what was held, was not asked for, nor what came in after
+    the order was cancelled."""
+    late = _came_too_late(case)
+    asked = [e for e in case.events if _was_asked(e, combining(case))]
+    requested = [e for e in asked if e.row["fact"] not in late]
     by_call = {
         str(e.body.get("refund")) for e in requested if not e.row["actor"].startswith("connection:")
     }
@@ -317,16 +320,27 @@ def by_shop(case: Case) -> tuple[list[Event], list[Event]]:
     what it cannot deliver, which stand on the trail under the same fact."""
     told = ("order.cancelled", "lines.unavailable")
     news = {event.row["fact"] for event in case.events if event.type in told}
-    together = combining(case)
+    together, late = combining(case), _came_too_late(case)
     asked: list[Event] = []
     by_news: list[Event] = []
     for event in case.events:
-        if not event.row["actor"].startswith("connection:"):
+        if not event.row["actor"].startswith("connection:") or event.row["fact"] in late:
             continue
         refused = event.type == "refund.refused" and event.body.get("asked") == "RefundRequested"
         if refused or _was_asked(event, together):
             (by_news if event.row["fact"] in news else asked).append(event)
     return asked, by_news
+
+
+def _came_too_late(case: Case) -> set[str]:
+    """The facts that told of more captured after the order was cancelled, which is given back by
+    itself. What somebody asked for is no such fact."""
+    late, cancelled = set(), False
+    for event in case.events:
+        if cancelled and event.type == "payment.updated":
+            late.add(str(event.row["fact"]))
+        cancelled = cancelled or event.type == "order.cancelled"
+    return late
 
 
 def _was_asked(event: Event, together: set[str]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+from amends.sim.play.node import Node
 from amends.sim.play.people import HOUR, short
 
 if TYPE_CHECKING:
@@ -34,6 +36,17 @@ class Desk:
                 self.world.declined.add(refund)
                 self._excuse(number, refund)
             await self._act(tries, number, what, refund)
+        await self._tell_again()
+
+    async def _tell_again(self) -> None:
+        """What a partner refused is told again, once its period is open."""
+        stuck = self.world.stuck()
+        for partner in self.world.partners if stuck else ():
+            partner.reopen()
+        for order, number in stuck:
+            prng = self.world.troubles.prng("", "desk-tells")
+            again = partial(Node.tell_again, order=order, number=number)
+            await self.world.answered("", prng, again)
 
     def _excuse(self, number: str, refund: str) -> None:
         """A request by message was told no id: the first of its order that may be meant."""

@@ -13,15 +13,17 @@ from sqlalchemy import ColumnElement, func, select
 
 from amends.sim.checker.spec import Row, Snapshot
 from amends.sim.wire import World
-from amends.store.schema import entries, events, metadata, orders, refunds
+from amends.store.schema import deliveries, entries, events, metadata, orders, refunds
 
 # Those that name the order of each row, and the column that does.
 OF_ORDERS = {
     **dict.fromkeys(("payments", "refunds", "legs", "entries", "postings"), "order_id"),
     **dict.fromkeys(("effects", "inbox", "payment_refs", "notes"), "order_id"),
     **dict.fromkeys(("credit_notes", "documents_due"), "order_id"),
+    **dict.fromkeys(("deliveries", "stock_moves"), "order_id"),
     "events": "stream",
 }
+UNREAD = {"deliveries": ("doc",)}  # what was told is looked at where it was told
 OTHERS = ("idempotency", "people", "periods")  # with the first part
 TABLES = (*OF_ORDERS, *OTHERS)
 AT_ONCE = 2000  # orders in a part
@@ -36,6 +38,7 @@ class Truth(msgspec.Struct):
     disputes: dict[str, list[Row]]
     warnings: dict[str, list[Row]]
     balances: list[Row]
+    partners: list[Row] = []  # what those know who are told
 
     def of(self, what: str, payments: Iterable[str]) -> list[Row]:
         """Rows of these payments."""
@@ -84,13 +87,14 @@ async def snapshot(store: Any, part: tuple[str, str], told: Truth, at: int) -> S
         provider_payments=told.of("payments", paid),
         provider_disputes=told.of("disputes", paid),
         provider_warnings=told.of("warnings", paid),
+        partners=[] if part[0] else told.partners,
     )
 
 
 async def _rows(store: Any, name: str, part: tuple[str, str] = ("", "")) -> list[Row]:
     table = metadata.tables[name]
-    names = [column.name for column in table.columns]
-    query = select(table).order_by(*table.primary_key.columns)
+    names = [column.name for column in table.columns if column.name not in UNREAD.get(name, ())]
+    query = select(*(table.c[column] for column in names)).order_by(*table.primary_key.columns)
     if name in OF_ORDERS:
         query = query.where(*_within(table.c[OF_ORDERS[name]], part))
     return [dict(zip(names, row, strict=True)) for row in await store.fetch(query)]
@@ -99,6 +103,26 @@ async def _rows(store: Any, name: str, part: tuple[str, str] = ("", "")) -> list
 def _within(column: ColumnElement[str], part: tuple[str, str]) -> list[ColumnElement[bool]]:
     first, end = part
     return [column >= first, *([column < end] if end else [])]
+
+
+async def next_due(store: Any) -> int | None:
+    """When the next effect is due, or something to be told that waits for no person."""
+    d, before = deliveries.c, deliveries.alias()
+    held = (
+        select(before.c.number)
+        .where(before.c.order_id == d.order_id, before.c.number < d.number)
+        .where(before.c.connection == d.connection, before.c.state == "stuck")
+    )
+    first = select(func.min(d.ready_at)).where(d.state == "open", ~held.exists())
+    found = [await store.next_due(), *(await store.fetch(first))[0]]
+    return min((at for at in found if at is not None), default=None)
+
+
+async def stuck(store: Any) -> list[tuple[str, int]]:
+    """(order or stream, number) of what somebody refused to be told."""
+    place = deliveries.c.order_id, deliveries.c.number
+    query = select(*place).where(deliveries.c.state == "stuck").order_by(*place)
+    return [(row[0], row[1]) for row in await store.fetch(query)]
 
 
 async def states(store: Any) -> dict[str, int]:

@@ -28,7 +28,8 @@ class Game(msgspec.Struct, frozen=True):
     these kinds of faults. `server` is the URL of a PostgreSQL that may make databases, "" a SQLite
     file. `workers` processes send; 0 is what the seed has by itself. Each payment is at one of
     `providers`. `asking`: the share of orders of which anybody asks anything. `keep`: a folder for
-    database and settings that stay; "" is a temporary one."""
+    database and settings that stay; "" is a temporary one. `partners`: an ERP and a shop's
+    books are told what happens."""
 
     seed: int
     days: float = DAYS
@@ -41,6 +42,7 @@ class Game(msgspec.Struct, frozen=True):
     providers: tuple[str, ...] = PROVIDERS
     asking: float = 1.0
     keep: str = ""
+    partners: bool = True
 
     @property
     def usual_workers(self) -> int:
@@ -71,6 +73,7 @@ class Game(msgspec.Struct, frozen=True):
                     asking=self.asking,
                     chronicle=self.orders <= TOLD_MOST or bool(self.only),
                     keep=bool(self.keep),
+                    partners=self.partners,
                 )
             )
             if self.keep:
@@ -94,6 +97,8 @@ class Game(msgspec.Struct, frozen=True):
             found += ["--only", ",".join(self.only)]
         if self.providers != PROVIDERS:
             found += ["--providers", ",".join(self.providers)]
+        if not self.partners:
+            found += ["--no-partners"]
         if self.asking != 1:
             found += ["--asking", f"{self.asking:g}"]
         if self.server:

@@ -16,6 +16,7 @@ from amends.gateways.spec import Failure, Request, Response
 from amends.sim import wire
 from amends.sim.play.node import START
 from amends.sim.play.parties import Party
+from amends.sim.play.partners import Partner, partner_of
 from amends.sim.play.trouble import Troubles
 
 WAY_S = (0.004, 0.060)  # one way over the wire
@@ -273,8 +274,8 @@ async def _pass(where: str) -> None:
 class Wire:
     """One process's way to the providers: what its engine takes for the network."""
 
-    def __init__(self, providers: Sequence[Provider]) -> None:
-        self._providers = providers
+    def __init__(self, providers: Sequence[Provider], partners: Sequence[Partner] = ()) -> None:
+        self._providers, self._partners = providers, partners
         self.numbers: list[str] = []  # orders whose requests are out
         self.passing: Callable[[str], Coroutine[Any, Any, None]] = _pass
 
@@ -283,6 +284,12 @@ class Wire:
         return next(p for p in self._providers if path.startswith(f"{p.party.base_path}/"))
 
     async def send(self, request: Request, timeout_seconds: float) -> Response | Failure:
+        partner = partner_of(self._partners, request)
+        if partner is not None:
+            await self.passing("send")
+            told = await partner.carry(request, timeout_seconds)
+            await self.passing("sent")
+            return told
         provider = self._provider(request)
         number = provider.number(request)
         self.numbers.append(number)

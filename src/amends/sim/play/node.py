@@ -112,6 +112,7 @@ class Node:
         clock = SimClock(skew_us)
         self.engine = Engine(config, bridged, clock=clock, ids=ids, transport=wire, sends=sends)
         self.engine.sweeper.period = 365 * DAY  # `stir` wakes it when there is a reason
+        self.engine.outbox.period = 365 * DAY
         self._every = (300,) if alone else (60, 300)
         self._stirs: set[int] = set()
         self.tired_s = 0.0  # falls asleep after its next commit, for so long
@@ -162,13 +163,15 @@ class Node:
         self._stirs.discard(second)
         if self.alive:
             self.engine.sweeper.wake()
+            self.engine.outbox.wake()
 
     async def kill(self) -> None:
         """The process is gone at once: its transactions are undone, its callers hear nothing."""
         if not self.alive:
             return
         self.gone.set_result(None)
-        own = {*self.engine._tasks, *self.engine.deliverer._tasks, *self._unheard}
+        sent = {*self.engine.deliverer._tasks, *self.engine.outbox._tasks}
+        own = {*self.engine._tasks, *sent, *self._unheard}
         tasks = sorted(own, key=_number)
         for task in tasks:
             task.cancel()
@@ -177,7 +180,9 @@ class Node:
     @property
     def quiet(self) -> bool:
         """Whether nothing is queued, being turned or on the wire here."""
-        return self.engine.turner.idle and not self.engine.deliverer._tasks
+        outbox = self.engine.outbox
+        telling = bool(outbox._tasks or outbox._ended)
+        return self.engine.turner.idle and not self.engine.deliverer._tasks and not telling
 
     # -- doors ---------------------------------------------------------------------------------
 
@@ -250,6 +255,17 @@ class Node:
             (result,) = told.results
             answer = render(result)
             return answer.status, json.loads(answer.body)
+
+        return await self._answer(_said(do()))
+
+    async def tell_again(self, order: str, number: int) -> tuple[int, Any]:
+        """What a person does with a telling that was refused, once that is mended."""
+
+        async def do() -> tuple[int, Any]:
+            now = self.engine.clock.now()
+            moved = await self.engine.store.move_tell(order, number, "open", now)
+            self.engine.outbox.wake()
+            return 200, {"moved": moved}
 
         return await self._answer(_said(do()))
 

@@ -21,11 +21,12 @@ from amends.sim.play.books import Bookkeeper
 from amends.sim.play.bridge import Bridge
 from amends.sim.play.crowd import crowd
 from amends.sim.play.desk import Desk
-from amends.sim.play.evidence import in_review, ranges, snapshot, truth
+from amends.sim.play.evidence import in_review, next_due, ranges, snapshot, stuck, truth
 from amends.sim.play.hooks import Hooks
 from amends.sim.play.network import Provider, Wire
 from amends.sim.play.node import START, Gone, Node, Numbers, prng_of
 from amends.sim.play.parties import WHSEC, Word, parties
+from amends.sim.play.partners import ASKS_FOR, Partner
 from amends.sim.play.people import Call
 from amends.sim.play.reports import Reports
 from amends.sim.play.story import SHOP
@@ -66,6 +67,10 @@ class World:
         self.violations: list[tuple[float, str, str, str]] = []
         self.providers = [
             Provider(party, self.troubles, self.say, self._deliver, self.ended) for party in here
+        ]
+        start = self.providers[0].start
+        self.partners = [
+            Partner(name, self.troubles, self.say, start) for name in ASKS_FOR if wish.partners
         ]
         self.troubles.now = self.loop.time
         self.hooks = Hooks(self)
@@ -170,6 +175,10 @@ class World:
         """(refund, order number) of all that waits for a person."""
         return self.bridge.run(in_review(self.store))
 
+    def stuck(self) -> list[tuple[str, int]]:
+        """(order or stream, number) of all tellings that wait for a person."""
+        return self.bridge.run(stuck(self.store)) if self.partners else []
+
     def is_by_hand(self, number: str, refund: str) -> bool:
         """Whether a person is to pay some of it by other means."""
         order = self.bridge.run(self.store.order(order_id(OrderKey(SHOP, number))))
@@ -218,7 +227,7 @@ class World:
             self._point,
             self._told,
             self.ids,
-            Wire(self.providers),
+            Wire(self.providers, self.partners),
             prng,
             skew,
             sends,
@@ -404,6 +413,9 @@ class World:
                 node.stir()
             await desk.look()
             await asyncio.sleep(2 * 86400)
+        for node in self.nodes:  # the last day's books
+            node.stir()
+        await asyncio.sleep(900)
         await self.calm(check=False)
         await self._check(final=True)
 
@@ -438,6 +450,8 @@ class World:
         for provider in self.providers:
             provider.outage_until = 0.0
             provider.break_silence()
+        for partner in self.partners:
+            partner.mend()
         began = self.loop.time()
         while not await self._is_quiet((self.loop.time() - began) / 50):
             for provider in self.providers:
@@ -476,7 +490,7 @@ class World:
         if busy or any(at < self.providers[0].now() + 60 for at in changes):
             await asyncio.sleep(max(0.5, patience))
             return False
-        due = self.bridge.run(self.store.next_due())
+        due = self.bridge.run(next_due(self.store))
         now = (START + self.loop.time()) * SECOND
         if due is None or due > now + SOON_S * SECOND:
             return True
@@ -501,6 +515,7 @@ class World:
     def _parts(self) -> Iterator[Snapshot]:
         """All there is, a range of orders at a time."""
         told = truth([provider.world for provider in self.providers])
+        told.partners = [partner.erp.truth() for partner in self.partners]
         at = round((START + self.loop.time()) * SECOND)
         for part in self.bridge.run(ranges(self.store)):
             yield self.bridge.run(snapshot(self.store, part, told, at))

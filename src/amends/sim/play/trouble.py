@@ -52,6 +52,16 @@ OWN = (  # what only some providers have; see `Party.own`
     "foreign_item",  # another account's item in one message with ours, signed by the same key
     "bad_item",  # an item that nobody signed in one message with ours
 )
+PARTNER = (  # on a message to whoever is told of refunds and goods
+    "partner_lost_request",
+    "partner_lost_answer",  # it was taken, the connection breaks
+    "partner_slow",  # it is taken after we stopped to listen
+    "partner_twice",  # it arrives twice
+    "partner_locked",  # 500: whoever was first holds the lock
+    "partner_away",  # 503 for a while
+    "partner_down",  # the day as a month ends
+    "period_closed",  # refused, until somebody there opens the period again
+)
 GROUPS: dict[str, tuple[str, ...]] = {
     "request": (*REQUEST, SILENCE),
     "webhook": WEBHOOK,
@@ -60,6 +70,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "world": WORLD,
     "story": STORY,
     "own": OWN,
+    "partner": PARTNER,
 }
 KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 
@@ -142,6 +153,10 @@ class Troubles:
 
     def shop(self, number: str) -> str:
         return self._draw(number, "shop", self.profile.shop, SHOP)
+
+    def partner(self, message: str) -> str:
+        """What strikes a message to somebody who is told, "" for nothing."""
+        return self._draw(message, "partner", self.profile.request, PARTNER[:-2] + PARTNER[-1:])
 
     def own(self, number: str, kinds: tuple[str, ...], share: float = 1.0) -> str:
         """Which of the kinds that are a provider's own strikes, "" for nothing; `share` of the

@@ -8,6 +8,7 @@ import msgspec
 
 from amends.engine import config
 from amends.sim.play.parties import WHSEC, parties
+from amends.sim.play.partners import connections
 from amends.sim.play.story import SHOP
 from amends.sim.play.trouble import Profile
 
@@ -21,7 +22,8 @@ class Wish(msgspec.Struct, frozen=True):
     their stories are as they were. `lenient`: the providers pay whatever they are asked.
     `providers`: each payment is at one of them. `asking`: the share of orders of which somebody
     ever asks anything; 1 is all. `chronicle`: tell all that happens. `keep`: leave what the
-    providers say in the folder. `hold`: small amounts are held, whatever the seed."""
+    providers say in the folder. `hold`: small amounts are held, whatever the seed.
+    `partners`: an ERP and a shop's books are told what happens."""
 
     seed: int
     store: str  # URL of an empty, migrated database
@@ -38,6 +40,7 @@ class Wish(msgspec.Struct, frozen=True):
     chronicle: bool = True
     keep: bool = False
     hold: bool = False
+    partners: bool = False
 
     @property
     def books_captures(self) -> bool:
@@ -101,6 +104,7 @@ def settings(wish: Wish) -> config.Config:
     secrets.mkdir(parents=True, exist_ok=True)
     (secrets / "shop").write_text(WHSEC)
     shop = {"gateway": "standard", "webhook_secrets": [f"file:{secrets / 'shop'}"]}
+    told = connections(wish.folder) if wish.partners else {}
     raw = {
         "store": {"url": wish.store},
         "policy": {
@@ -116,6 +120,6 @@ def settings(wish: Wish) -> config.Config:
             "captures": wish.books_captures,
         },
         "audit": {"dir": str(wish.folder / "audit")},
-        "connections": {**accounts, SHOP: shop},
+        "connections": {**accounts, SHOP: shop, **told},
     }
     return config.parse(raw, wish.folder / "amends.toml")
