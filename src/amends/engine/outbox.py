@@ -86,6 +86,7 @@ class Outbox:
         self._ended: list[Came] = []
         self._away: Counter[str] = Counter()  # fruitless conversations in a row
         self._asked_at: dict[str, Instant] = {}
+        self._first: Instant | None = None  # when the next is ready, as it was seen last
         self._writer: set[str] = set()
         self._endpoints = {
             name: Endpoint(c.settings)
@@ -137,9 +138,8 @@ class Outbox:
 
     async def _rest(self) -> None:
         waits = [self.period, *(w for x in self._limits.values() if (w := x.wakes_in()))]
-        first = await self._store.next_tell(list(self._connections))
-        if first is not None and first > self._clock.now():
-            waits.append(first - self._clock.now())
+        if self._first is not None and self._first > self._clock.now():
+            waits.append(self._first - self._clock.now())
         if not self._ended:
             await self._wait(min(waits))
 
@@ -191,7 +191,10 @@ class Outbox:
             if not await self._is_writer(name):
                 del room[name]
         now = self._clock.now()
-        found = await self._store.claim_tells(self._holder, now, now + LEASE, room) if room else []
+        self._first = await self._store.next_tell(list(room)) if room else None
+        if self._first is None or self._first > now:
+            return False  # seen without the write lock: most of the time nothing is due
+        found = await self._store.claim_tells(self._holder, now, now + LEASE, room)
         until = self._clock.monotonic() + LEASE
         for due in found:
             self._limits[due.connection].take()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from msgspec.structs import replace
-from sqlalchemy import and_, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import and_, func, insert, or_, select, text, tuple_, union_all, update
 
 from amends.core.outlets import (
     CreditNote,
@@ -71,8 +71,6 @@ class Told(SigningIn):
     ) -> list[Due]:
         ready = text(_READY + self.skip_locked)
         lanes = [(name, most) for name, most in sorted(limits.items()) if most > 0]
-        if not await self._any_ready([name for name, _ in lanes], now):
-            return []
         found: list[Due] = []
         async with self.writing() as connection:
             for name, most in lanes:
@@ -87,11 +85,6 @@ class Told(SigningIn):
             if leases:
                 await connection.execute(_LEASE, leases)
         return found
-
-    async def _any_ready(self, names: Sequence[str], now: Instant) -> bool:
-        """Looked at first, without the write lock: most of the time nothing is due."""
-        first = await self.next_tell(names)
-        return first is not None and first <= now
 
     async def came(self, holder: str, outcomes: Sequence[Came], now: Instant) -> None:
         values = [
@@ -113,11 +106,16 @@ class Told(SigningIn):
 
     async def next_tell(self, connections: Sequence[str]) -> Instant | None:
         d = deliveries.c
-        firsts = []
-        for name in connections:
-            one = select(func.min(d.ready_at)).where(d.connection == name, text("state = 'open'"))
-            firsts += [found for (found,) in await self.fetch(one) if found is not None]
-        return min(firsts, default=None)
+        ones = [
+            select(func.min(d.ready_at).label("first")).where(
+                d.connection == name, text("state = 'open'")
+            )
+            for name in connections
+        ]
+        if not ones:
+            return None
+        found = await self.fetch(union_all(*ones))
+        return min((first for (first,) in found if first is not None), default=None)
 
     async def add_tells(
         self, stream: str, connection: str, tellings: Sequence[tuple[int, Telling]]
