@@ -172,3 +172,20 @@ def test_a_refund_of_the_shop_in_another_currency_is_a_persons() -> None:
     desk = desk_of(TEA)
     told(desk, replace(MADE, currency="USD"))
     assert desk.raised() == ["currency_mismatch"]
+
+
+def test_edge_10_units_of_a_refund_that_is_not_seen_yet_are_not_refunded_again() -> None:
+    """One message of a shop tells its refund and what it cancelled; its provider is still to be
+    asked about the money."""
+    desk = desk_of(TEA)
+    made = RefundMade("gid-1", 3200, "EUR", lines=(RefundedLine("1", 1, 3200),))
+    told(desk, made, ONE)
+    assert amounts(desk) == []
+    told(desk, outside(3200))
+    assert amounts(desk) == [3200]
+
+
+def test_a_refund_of_no_lines_that_is_not_seen_yet_may_be_for_what_was_cancelled() -> None:
+    desk = desk_of(TEA)
+    told(desk, RefundMade("gid-1", 3200, "EUR"), ONE)
+    assert [refund.stage for refund in desk.order.refunds] == ["review"]

@@ -95,14 +95,17 @@ def _release(work: Work, fresh: list[CancelledLine]) -> None:
 
 def _make_good(work: Work, reason: RefundReason) -> None:
     """Ask for the money of what was cancelled and not given back. Units that the shop's own refunds
-    name are given back; where others were refunded of the line it may be for the same, so a person
-    looks."""
+    name are given back, seen at the provider or not yet; where others were refunded of the line, or
+    the shop does not say of what, it may be for the same, so a person looks."""
     order = work.order
     refunded, by_shop = Counter[str](), Counter[str]()
     for refund in order.refunds:
         if counts(refund):
             (by_shop if refund.external else refunded).update(refund.breakdown.units)
-    picks, doubt = [], False
+    looked_for = [one for one in order.shop_refunds if one.amount and not (one.ours or one.refund)]
+    for made in looked_for:
+        by_shop.update({line: units for line, units, _ in made.lines})
+    picks, doubt = [], not all(made.lines for made in looked_for)
     for one in order.cancelled_lines:
         due = one.units - one.asked
         if due <= 0:
