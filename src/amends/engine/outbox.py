@@ -163,9 +163,8 @@ class Outbox:
         for name in [name for name in room if self._alone(self._connections[name])]:
             if not await self._is_writer(name):
                 del room[name]
-        now = self._clock.now()
+        now, until = self._clock.now(), self._clock.monotonic() + LEASE
         found = await self._store.claim_tells(self._holder, now, now + LEASE, room) if room else []
-        until = self._clock.monotonic() + LEASE
         for due in found:
             self._limits[due.connection].take()
             task = asyncio.create_task(self._deliver(due, until))
