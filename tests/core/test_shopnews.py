@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from amends.core.facts import (
     CancelledLine,
     LinesCancelled,
+    LinesUnavailable,
     RefundedLine,
     RefundMade,
     RefundReported,
@@ -189,3 +190,10 @@ def test_a_refund_of_no_lines_that_is_not_seen_yet_may_be_for_what_was_cancelled
     desk = desk_of(TEA)
     told(desk, RefundMade("gid-1", 3200, "EUR"), ONE)
     assert [refund.stage for refund in desk.order.refunds] == ["review"]
+
+
+def test_units_cancelled_before_that_are_out_of_stock_too_are_a_question_for_a_person() -> None:
+    desk = desk_of(TEA)
+    told(desk, ONE)
+    desk.tell(LinesUnavailable((LinePick("1", 1),)), SHOP)
+    assert [refund.stage for refund in desk.order.refunds] == ["active", "review"]

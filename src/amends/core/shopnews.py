@@ -8,7 +8,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from amends.core import stock
-from amends.core.asks import request_or_say
+from amends.core.asks import BY_SHOP, request_or_say
 from amends.core.facts import CancelledLine, LinesCancelled, RefundMade, RefundRequested
 from amends.core.goods import Cancelled, ShopRefund
 from amends.core.left import counts
@@ -22,8 +22,6 @@ from amends.core.requests import LinePick, RefundIn, RefundReason
 from amends.core.rereads import reread
 from amends.core.work import Work
 from amends.kernel.outcome import RefundState
-
-BY_SHOP = "units_refunded_before"  # why a person looks at a cancellation
 
 
 def lines_cancelled(work: Work, fact: LinesCancelled) -> None:

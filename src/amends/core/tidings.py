@@ -42,8 +42,8 @@ def _mark(work: Work, refund: Refund, what: str) -> None:
 
 
 def _recorded(work: Work, refund: Refund) -> None:
-    """The shop hears of it when all of it was taken up, or when the rest has failed; of what others made the shop may know, and
-    a fallback pays what is recorded already."""
+    """The shop hears of it when all of it was taken up, or the rest has failed; of what others made
+    the shop may know, and a fallback pays what is recorded already."""
     if refund.external or refund.stage != "active":
         return
     legs = [leg for leg in refund.legs if not leg.replaced and leg.kind != "void"]
