@@ -11,6 +11,7 @@ from amends.core.facts import (
     OrderCancelled,
     OrderReported,
     PaymentReported,
+    Retried,
     ReturnReceived,
 )
 from amends.core.order import shown_state
@@ -58,6 +59,15 @@ def test_one_that_was_completed_in_time_keeps_its_money() -> None:
     assert checkout_id(desk.order.id) not in desk.rows
     expire(desk)
     assert desk.order.refunds == ()
+
+
+def test_one_that_is_completed_after_it_expired_is_a_persons() -> None:
+    desk = checkout(10_200)
+    expire(desk)
+    for version in (2, 3):
+        done = contract_order(tenders=(card(10_200),), version=version)
+        desk.tell(OrderReported(done), "connection:shop-1")
+    assert desk.raised() == ["completed_after_expiry"]
 
 
 def test_one_that_goes_on_longer_expires_later() -> None:
@@ -176,3 +186,20 @@ def test_a_hold_that_was_released_is_no_refund_in_the_shop() -> None:
     desk.outlets = (SHOP,)
     asked(desk, RefundIn(reason="cancelled"))
     assert of(desk, RefundRecorded) == []
+
+
+def test_a_shop_hears_of_what_was_paid_of_a_refund_that_failed_in_part() -> None:
+    """Else it would give that back again; what is paid of the rest later is told then."""
+    order = contract_order(tenders=(card(6000), card(4200, name="pi_2")))
+    desk = Desk(order, outlets=(SHOP,))
+    asked(desk, RefundIn())
+    desk.accept(leg=desk.leg(0))
+    desk.answer(Declined("insufficient_funds"), desk.leg(1))
+    told = [tell.telling for tell in desk.tells]
+    assert [one.amount for one in told if isinstance(one, RefundRecorded)] == [6000]
+    desk.tell(Retried(desk.refund(0).id))
+    desk.accept(leg=desk.leg())
+    told = [tell.telling for tell in desk.tells]
+    found = [one for one in told if isinstance(one, RefundRecorded)]
+    assert [one.amount for one in found] == [6000, 4200]
+    assert len({one.key for one in found}) == 2

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from amends.core.facts import (
     CancelledLine,
     LinesCancelled,
+    LinesUnavailable,
+    OrderCancelled,
     RefundedLine,
     RefundMade,
     RefundReported,
@@ -172,3 +174,41 @@ def test_a_refund_of_the_shop_in_another_currency_is_a_persons() -> None:
     desk = desk_of(TEA)
     told(desk, replace(MADE, currency="USD"))
     assert desk.raised() == ["currency_mismatch"]
+
+
+def test_edge_10_units_of_a_refund_that_is_not_seen_yet_are_not_refunded_again() -> None:
+    """One message of a shop tells its refund and what it cancelled; its provider is still to be
+    asked about the money."""
+    desk = desk_of(TEA)
+    made = RefundMade("gid-1", 3200, "EUR", lines=(RefundedLine("1", 1, 3200),))
+    told(desk, made, ONE)
+    assert amounts(desk) == []
+    told(desk, outside(3200))
+    assert amounts(desk) == [3200]
+
+
+def test_a_refund_of_no_lines_that_is_not_seen_yet_may_be_for_what_was_cancelled() -> None:
+    desk = desk_of(TEA)
+    told(desk, RefundMade("gid-1", 3200, "EUR"), ONE)
+    assert [refund.stage for refund in desk.order.refunds] == ["review"]
+
+
+def test_units_cancelled_before_that_are_out_of_stock_too_are_a_question_for_a_person() -> None:
+    desk = desk_of(TEA)
+    told(desk, ONE)
+    desk.tell(LinesUnavailable((LinePick("1", 1),)), SHOP)
+    assert [refund.stage for refund in desk.order.refunds] == ["active", "review"]
+
+
+def test_a_cancellation_while_the_shops_refund_is_looked_for_is_a_persons() -> None:
+    desk = desk_of(TEA)
+    told(desk, MADE)
+    desk.tell(OrderCancelled(), SHOP)
+    assert [shown_state(r) for r in desk.order.refunds] == ["review"]
+
+
+def test_who_is_told_is_part_of_what_a_decision_saw() -> None:
+    desk = desk_of(TEA)
+    plain = desk.ctx().digest
+    desk.outlets = (Outlet("erp", frozenset(["credit_note"])),)
+    assert desk.ctx().digest != plain

@@ -273,3 +273,21 @@ async def test_two_processes_tell_each_thing_once(lab: Lab, plain: Erp) -> None:
         for node in (one, two):
             await node.engine.outbox._settle()
     assert len(plain.made) == 12
+
+
+async def test_a_lease_counts_from_before_it_was_asked_for(lab: Lab, plain: Erp) -> None:
+    """A database that takes its time with a claim leaves less of the lease to talk in."""
+    node = await connected(lab, plain)
+    await refunded(lab, node)
+    outbox = node.engine.outbox
+    claim = outbox._store.claim_tells
+
+    async def slow(*args: Any) -> Any:
+        found = await claim(*args)
+        lab.clock.at += LEASE
+        return found
+
+    outbox._store.claim_tells = slow  # type: ignore[method-assign]
+    assert await outbox.claim()
+    await asyncio.gather(*outbox._tasks)
+    assert not plain.asked

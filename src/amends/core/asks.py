@@ -476,12 +476,18 @@ def drop_all(work: Work, refund: Refund) -> None:
 # -- what shops tell ---------------------------------------------------------------------------
 
 
+BY_SHOP = "units_refunded_before"  # why a person looks at what a shop says of its lines
+
+
 def lines_unavailable(work: Work, fact: LinesUnavailable) -> None:
     """What cannot be delivered is made good at once (edge 21)."""
     lines = (*fact.lines, *_unsent(work.order, fact.skus))
     work.event("lines.unavailable", lines=[[p.id, p.quantity] for p in lines])
     if lines:  # without one it would be a request for all that is left
-        request_or_say(work, RefundRequested(RefundIn(reason="out_of_stock", lines=lines)))
+        cancelled = {one.line for one in work.order.cancelled_lines if one.asked}
+        doubt = any(pick.id in cancelled for pick in fact.lines)  # it may be news of the same units
+        request = RefundIn(reason="out_of_stock", lines=lines)
+        request_or_say(work, RefundRequested(request, question=BY_SHOP if doubt else ""))
 
 
 def _unsent(order: Order, skus: Sequence[str]) -> Iterator[LinePick]:
@@ -503,7 +509,8 @@ def order_cancelled(work: Work, fact: OrderCancelled) -> None:
     if work.order.remaining:
         reason = "out_of_stock" if fact.reason == "out_of_stock" else "cancelled"
         request = RefundIn(reason=reason)  # type: ignore[arg-type]
-        request_or_say(work, RefundRequested(request))
+        unseen = any(one.unseen for one in work.order.shop_refunds)
+        request_or_say(work, RefundRequested(request, question=BY_SHOP if unseen else ""))
 
 
 def request_or_say(work: Work, asked: RefundRequested) -> None:

@@ -23,6 +23,10 @@ def report_order(work: Work, fact: OrderReported) -> None:
     before = work.order
     orders.report_order(work, fact)
     until = work.order.expires_at
+    if before.expired and not until and work.order.version > before.version:
+        # The shop sold it all the same, and its money is on its way back.
+        work.change(expired=False)
+        work.event("exception.raised", what="completed_after_expiry")
     if until == before.expires_at:
         return
     name = checkout_id(work.order.id)
@@ -40,7 +44,7 @@ def effect_due(work: Work, fact: EffectDue) -> None:
         return
     work.finish(fact.effect)
     if order.expires_at and not order.cancelled:
-        work.change(cancelled=True, expires_at=0)
+        work.change(cancelled=True, expires_at=0, expired=True)
         work.event("order.cancelled", reason="expired")
         if work.order.remaining:
             request_or_say(work, RefundRequested(RefundIn(reason=GIVEN_UP)))

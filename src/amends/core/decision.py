@@ -142,6 +142,8 @@ class Ctx(msgspec.Struct, frozen=True, dict=True):
         seen = [self.now, self.policy.version, self.functional, dict(self.terms)]
         if self.stops:
             seen.append([stop.id for stop in self.stops])
+        if self.outlets:  # one that is told once may be told to a person later
+            seen.append([[outlet.name, sorted(outlet.takes)] for outlet in self.outlets])
         return digest([*seen, "captures"] if self.captures else seen)
 
 

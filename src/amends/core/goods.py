@@ -53,6 +53,11 @@ class ShopRefund(msgspec.Struct, frozen=True, omit_defaults=True):
     psp_refund_id: str = ""
     lines: tuple[tuple[str, int, int], ...] = ()  # id, units, gross (-1: not said)
 
+    @property
+    def unseen(self) -> bool:
+        """Whether its money is still looked for: the provider has not told of it."""
+        return bool(self.amount) and not self.ours and not self.refund
+
 
 class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A credit note that an outlet was told of, by its key: what it owes, and was paid."""

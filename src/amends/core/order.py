@@ -419,6 +419,7 @@ class Order(_Part, frozen=True):
     policy: str = ""  # in force when promotions were recorded, "" without any
     receipts: tuple[Receipt, ...] = ()
     expires_at: Instant = 0  # of a checkout that nobody has completed yet
+    expired: bool = False  # ... and that was given up then
     returns: tuple[Return, ...] = ()
     cancelled_lines: tuple[Cancelled, ...] = ()
     shop_refunds: tuple[ShopRefund, ...] = ()

@@ -8,7 +8,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from amends.core import stock
-from amends.core.asks import request_or_say
+from amends.core.asks import BY_SHOP, request_or_say
 from amends.core.facts import CancelledLine, LinesCancelled, RefundMade, RefundRequested
 from amends.core.goods import Cancelled, ShopRefund
 from amends.core.left import counts
@@ -22,8 +22,6 @@ from amends.core.requests import LinePick, RefundIn, RefundReason
 from amends.core.rereads import reread
 from amends.core.work import Work
 from amends.kernel.outcome import RefundState
-
-BY_SHOP = "units_refunded_before"  # why a person looks at a cancellation
 
 
 def lines_cancelled(work: Work, fact: LinesCancelled) -> None:
@@ -95,14 +93,17 @@ def _release(work: Work, fresh: list[CancelledLine]) -> None:
 
 def _make_good(work: Work, reason: RefundReason) -> None:
     """Ask for the money of what was cancelled and not given back. Units that the shop's own refunds
-    name are given back; where others were refunded of the line it may be for the same, so a person
-    looks."""
+    name are given back, seen at the provider or not yet; where others were refunded of the line, or
+    the shop does not say of what, it may be for the same, so a person looks."""
     order = work.order
     refunded, by_shop = Counter[str](), Counter[str]()
     for refund in order.refunds:
         if counts(refund):
             (by_shop if refund.external else refunded).update(refund.breakdown.units)
-    picks, doubt = [], False
+    looked_for = [one for one in order.shop_refunds if one.amount and not (one.ours or one.refund)]
+    for made in looked_for:
+        by_shop.update({line: units for line, units, _ in made.lines})
+    picks, doubt = [], not all(made.lines for made in looked_for)
     for one in order.cancelled_lines:
         due = one.units - one.asked
         if due <= 0:

@@ -42,8 +42,8 @@ def _mark(work: Work, refund: Refund, what: str) -> None:
 
 
 def _recorded(work: Work, refund: Refund) -> None:
-    """The shop hears of it when all of it was taken up; of what others made the shop may know, and
-    a fallback pays what is recorded already."""
+    """The shop hears of it when all of it was taken up, or the rest has failed; of what others made
+    the shop may know, and a fallback pays what is recorded already."""
     if refund.external or refund.stage != "active":
         return
     legs = [leg for leg in refund.legs if not leg.replaced and leg.kind != "void"]
@@ -56,25 +56,37 @@ def _recorded(work: Work, refund: Refund) -> None:
     first = work.order.refund(refund.fallback_of) if refund.fallback_of else None
     if first is not None and "recorded" in first.told:
         return
-    if legs and all(leg.state in _TAKEN for leg in legs):
+    fresh = [leg for leg in legs if leg.state in _TAKEN and leg.id not in refund.told]
+    rest = [leg for leg in legs if leg.state not in _TAKEN]
+    if legs and not rest:
         _mark(work, refund, "recorded")
-        work.tell(_record(work, refund, legs))
+    elif not fresh or any(leg.state not in FAILED for leg in rest):
+        return
+    if not fresh:
+        return
+    part = len(fresh) < len(legs)
+    for leg in fresh if part else ():
+        _mark(work, refund, leg.id)
+    work.tell(_record(work, refund, fresh, part))
 
 
-def _record(work: Work, refund: Refund, legs: list[Leg]) -> RefundRecorded:
+def _record(work: Work, refund: Refund, legs: list[Leg], part: bool) -> RefundRecorded:
+    """A `part` of a refund, the rest of which failed so far, is an amount of no lines."""
     order = work.order
+    amount = sum(leg.amount for leg in legs)
+    lines = (RefundedPart("other", "", 0, amount),) if part else tuple(_parts(order, refund))
     return RefundRecorded(
-        key=refund.id,
+        key=f"{refund.id}-{legs[0].id}" if part else refund.id,
         at=work.now,
         entity=order.entity,
         order=order.id,
         shop=order.source.connection,
         shop_order=order.source.order_id,
         refund=refund.id,
-        amount=sum(leg.amount for leg in legs),
+        amount=amount,
         currency=order.currency,
         reason=refund.reason,
-        parts=tuple(_parts(order, refund)),
+        parts=lines,
         paid=tuple(_paid(order, leg) for leg in legs),
     )
 

@@ -190,12 +190,12 @@ class Outbox:
         for name in [name for name in room if self._alone(self._connections[name])]:
             if not await self._is_writer(name):
                 del room[name]
-        now = self._clock.now()
+        # The lease begins before it is taken: a slow database must not make it longer for us.
+        now, until = self._clock.now(), self._clock.monotonic() + LEASE
         self._first = await self._store.next_tell(list(room)) if room else None
         if self._first is None or self._first > now:
             return False  # seen without the write lock: most of the time nothing is due
         found = await self._store.claim_tells(self._holder, now, now + LEASE, room)
-        until = self._clock.monotonic() + LEASE
         for due in found:
             self._limits[due.connection].take()
             task = asyncio.create_task(self._deliver(due, until))

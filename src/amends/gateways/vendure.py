@@ -107,7 +107,8 @@ def _facts(data: Json, settings: Settings) -> Iterator[Addressed]:
 
 
 def _news(data: Json, settings: Settings, code: str) -> Iterator[Fact]:
-    """The order as it was bought; what was cancelled of it; the refunds that were made."""
+    """The order as it was bought; the refunds that were made; what was cancelled of it, which those
+    may have paid for already."""
     lines = _listed(data, "lines")
     payments = _payments(data)
     if not payments:
@@ -115,13 +116,13 @@ def _news(data: Json, settings: Settings, code: str) -> Iterator[Fact]:
     yield OrderReported(_order(data, lines, payments, settings, code))
     cancelled = [one for one in map(_cancelled, lines) if one is not None]
     untouched = not any(_count(line, "fulfilled") or _by_amends(line) for line in lines)
+    for refund in _listed(data, "refunds"):
+        if text(refund, "state") == "Settled":
+            yield _refund_made(refund, required_text(data, "currency"))
     if text(data, "state") == "Cancelled" and untouched:
         yield OrderCancelled()
     elif cancelled:
         yield LinesCancelled(tuple(cancelled))
-    for refund in _listed(data, "refunds"):
-        if text(refund, "state") == "Settled":
-            yield _refund_made(refund, required_text(data, "currency"))
 
 
 def _payments(data: Json) -> list[Json]:
