@@ -191,6 +191,9 @@ async def test_append_only_tables_refuse(store: Store, table: str, act: str) -> 
     await run(store, "INSERT INTO credit_notes VALUES ('main','CN',1,'o',1,'rf','issued',1,'{}')")
     await run(store, "INSERT INTO policies VALUES (1, 'h', 'n', '{}', 1, 1, 'cli:me')")
     await run(store, "INSERT INTO models VALUES ('h', 'lightgbm', 'n', 'm', '{}', 1, 'cli:me')")
+    move = "'o', 1, 1, 'r', '1', 'TEA', '', 'restock', 1, 'cli:me'"
+    await run(store, f"INSERT INTO stock_moves VALUES ({move})")
+    await run(store, "INSERT INTO stock_counts VALUES ('TEA', '', 1, 1, 'cli:me')")
     before = await everything(store)
     column = next(c.name for c in metadata.tables[table].columns if not c.primary_key)
     statement = {
