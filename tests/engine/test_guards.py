@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from amends.core import legs, news
 from amends.engine import deliver
-from amends.gateways import stripe
+from amends.gateways import registry, stripe
 from amends.kernel.time import HOUR, SECOND
 from tests.engine.hooked import HookedStore
 from tests.engine.lab import Lab, laboratory, states
@@ -113,7 +113,8 @@ def without_doubt(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_delay(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(stripe, "CAPABILITIES", replace(stripe.CAPABILITIES, lookup_delay=0))
+    hasty = replace(stripe.CAPABILITIES, lookup_delay=0)
+    patch.setitem(registry.CAPABILITIES, "stripe", hasty)  # type: ignore[arg-type]
 
 
 def without_lease_check(patch: pytest.MonkeyPatch) -> None:

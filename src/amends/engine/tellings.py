@@ -64,7 +64,7 @@ async def replay(
 ) -> int:
     """Send a subscriber the events again that were decided in that time; how many. Raises
     Refused."""
-    if CAPABILITIES[_gateway(engine, connection)].takes != ("event",):
+    if "event" not in CAPABILITIES[_gateway(engine, connection)].takes:
         raise Refused(Reason.VALIDATION, f"{connection} is no subscriber of events.")
     now = engine.clock.now()
     body = {"connection": connection, "since": since, "until": until}
