@@ -203,3 +203,14 @@ def test_a_shop_hears_of_what_was_paid_of_a_refund_that_failed_in_part() -> None
     found = [one for one in told if isinstance(one, RefundRecorded)]
     assert [one.amount for one in found] == [6000, 4200]
     assert len({one.key for one in found}) == 2
+
+
+def test_a_part_that_fails_after_its_shop_was_told_of_it_is_a_persons() -> None:
+    order = contract_order(tenders=(card(6000), card(4200, name="pi_2")))
+    desk = Desk(order, outlets=(SHOP,))
+    asked(desk, RefundIn())
+    desk.accept(leg=desk.leg(0))
+    desk.answer(Declined("insufficient_funds"), desk.leg(1))
+    assert "recorded_failed" not in desk.raised()
+    desk.accept("failed", leg=desk.leg(0))
+    assert desk.raised().count("recorded_failed") == 1

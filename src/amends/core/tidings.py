@@ -47,11 +47,12 @@ def _recorded(work: Work, refund: Refund) -> None:
     if refund.external or refund.stage != "active":
         return
     legs = [leg for leg in refund.legs if not leg.replaced and leg.kind != "void"]
-    if "recorded" in refund.told:
-        failed = any(leg.state in FAILED for leg in legs)
-        if failed and "recorded_failed" not in refund.told:
-            _mark(work, refund, "recorded_failed")
-            work.event("exception.raised", what="recorded_failed", refund=refund.id)
+    whole = "recorded" in refund.told
+    failed = any(leg.state in FAILED and (whole or leg.id in refund.told) for leg in legs)
+    if failed and "recorded_failed" not in refund.told:
+        _mark(work, refund, "recorded_failed")
+        work.event("exception.raised", what="recorded_failed", refund=refund.id)
+    if whole:
         return
     first = work.order.refund(refund.fallback_of) if refund.fallback_of else None
     if first is not None and "recorded" in first.told:
