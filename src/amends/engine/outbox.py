@@ -35,6 +35,7 @@ from amends.store.spec import Store, StoreUnavailable
 log = structlog.get_logger()
 
 LEASE = 60 * SECOND
+SPARE = 5 * SECOND  # of a lease, that a conversation without requests of ours is not given
 TIMEOUT_SECONDS = 10  # of one request of a conversation
 REQUESTS_MAX = 100  # of one conversation
 PERIOD = 1 * SECOND  # the longest sleep: other processes' tellings are found this often
@@ -123,9 +124,10 @@ class Outbox:
         while not self._stopping and self._connections:
             try:
                 await self._settle()
-                await self.look()
-                if not await self.claim():
-                    await self._rest()
+                if any(map(self._is_off, self._endpoints)):
+                    await self.look()
+                await self.claim()
+                await self._rest()
             except StoreUnavailable as error:
                 log.warning("outbox: the database is away", error=str(error))
                 await self._wait(self.period)
@@ -195,6 +197,8 @@ class Outbox:
         self._first = await self._store.next_tell(list(room)) if room else None
         if self._first is None or self._first > now:
             return False  # seen without the write lock: most of the time nothing is due
+        await self.look()
+        room = {name: n for name, n in room.items() if not self._is_off(name)}
         found = await self._store.claim_tells(self._holder, now, now + LEASE, room)
         for due in found:
             self._limits[due.connection].take()
@@ -238,7 +242,11 @@ class Outbox:
         connection = self._connections[due.connection]
         sender = self._senders.get(connection.settings.gateway)
         if sender is not None:
-            return await sender.send(due.telling, connection.settings)
+            try:
+                async with asyncio.timeout((until - self._clock.monotonic() - SPARE) * 1e-6):
+                    return await sender.send(due.telling, connection.settings)
+            except TimeoutError:
+                return Unknown("the conversation took longer than its lease")
         outlet = OUTLETS[connection.settings.gateway]
         talk = outlet.talk(due.telling, connection.settings, self._clock.now())
         return await self._converse(talk, until)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from base64 import b64encode
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,8 +25,20 @@ AT_ONCE, WAITING_MAX = 2, 50
 _WORDS = "abcdefghjkmnpqrstuvwxyz23456789"  # no letters that look alike
 
 _hasher = PasswordHasher()
-# Verified where there is no such login, so that it takes as long as where there is.
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
+
+
+def _unmatched(hasher: PasswordHasher) -> str:
+    """A hash of no password. It is verified where there is no such login, so that it takes as long
+    as where there is; making it costs nothing, so that no command waits for it."""
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, hashed = (
+        b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v=19${cost}${salt}${hashed}"
+
+
+_NOBODY = _unmatched(_hasher)
 
 T = TypeVar("T")
 
