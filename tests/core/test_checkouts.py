@@ -214,3 +214,31 @@ def test_a_part_that_fails_after_its_shop_was_told_of_it_is_a_persons() -> None:
     assert "recorded_failed" not in desk.raised()
     desk.accept("failed", leg=desk.leg(0))
     assert desk.raised().count("recorded_failed") == 1
+
+
+def test_what_is_paid_anew_of_it_is_not_recorded_again() -> None:
+    order = contract_order(tenders=(card(6000), card(4200, name="pi_2")))
+    desk = Desk(order, outlets=(SHOP,))
+    asked(desk, RefundIn())
+    desk.accept(leg=desk.leg(0))
+    desk.answer(Declined("insufficient_funds"), desk.leg(1))
+    desk.accept("failed", leg=desk.leg(0))
+    desk.tell(Retried(desk.order.refunds[0].id), "user:ada")
+    for leg in desk.order.refunds[0].legs:
+        if not leg.replaced:
+            desk.accept(leg=leg)
+    recorded = [t.telling for t in desk.tells if isinstance(t.telling, RefundRecorded)]
+    assert sum(one.amount for one in recorded) == 10_200
+
+
+def test_who_is_connected_later_hears_of_no_payment_of_what_it_never_had() -> None:
+    early, late = (
+        Outlet(name, frozenset(["credit_note", "refund_paid"])) for name in ("erp", "erp-2")
+    )
+    payments = Outlet("till", frozenset(["refund_paid"]))
+    desk = Desk(contract_order(tenders=(card(10_200),)), outlets=(early,))
+    asked(desk, RefundIn(amount=1000, reason="goodwill"))
+    desk.outlets = (early, late, payments)
+    desk.accept()
+    told = [(t.connection, type(t.telling).__name__) for t in desk.tells]
+    assert told == [("erp", "CreditNote"), ("erp", "RefundPaid"), ("till", "RefundPaid")]

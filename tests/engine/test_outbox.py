@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from amends.core.outlets import Books, CreditNote, RefundPaid, Telling, decode_telling
 from amends.engine import daybooks
+from amends.engine import outbox as outbox_module
 from amends.engine.config import ConnectionConfig
 from amends.engine.outbox import LEASE, Outbox
 from amends.gateways import registry
 from amends.gateways.spec import Capabilities, Failure, Request, Response, Settings, Talk
-from amends.kernel.outcome import Accepted, Declined, NotSent, Unknown
+from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
 from amends.kernel.time import DAY, HOUR, MINUTE, SECOND, Instant
 from tests.engine.lab import Lab, Node, report
 
@@ -291,3 +292,54 @@ async def test_a_lease_counts_from_before_it_was_asked_for(lab: Lab, plain: Erp)
     assert await outbox.claim()
     await asyncio.gather(*outbox._tasks)
     assert not plain.asked
+
+
+async def test_who_keeps_books_from_later_on_has_them_whole_too(lab: Lab, plain: Erp) -> None:
+    """Two ERPs of one legal entity: each day adds up by what each was told, not by what either."""
+    node = await connected(lab, plain)
+    await node.engine.tell_days()
+    await refunded(lab, node)
+    one = lab.config.connections["erp"]
+    other = replace(one, settings=Settings(name="erp-2", gateway="plain"), name="erp-2")
+    lab.config = replace(lab.config, connections={**lab.config.connections, "erp-2": other})
+    node = await connected(lab, plain)
+    await node.engine.tell_days()
+    await refunded(lab, node, "2")
+    lab.clock.at = (lab.clock.now() // DAY + 1) * DAY + daybooks.SETTLED + 1
+    await node.engine.tell_days()
+    ledger = {(a, c): ours for a, c, _, ours in await node.store.balances(None) if ours}
+    for name, notes in (("erp", 2), ("erp-2", 1)):
+        told, kinds = Counter[tuple[str, str]](), Counter[str]()
+        for item in await items(node, connection=name):
+            telling = await node.store.tell_doc(item["order"], item["number"])
+            kinds[type(telling).__name__] += 1
+            lines = telling.lines if isinstance(telling, Books) else getattr(telling, "booked", ())
+            for line in lines:
+                told[line.account, line.currency] += line.functional
+        assert (kinds["CreditNote"], kinds["RefundPaid"]) == (notes, notes)
+        assert {key: n for key, n in told.items() if n} == ledger
+
+
+async def test_a_sender_that_does_not_end_is_given_up_within_its_lease(
+    lab: Lab, plain: Erp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next process sends the same mail beside it."""
+
+    class Silent:
+        async def send(self, telling: Telling, settings: Settings) -> Outcome:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+    monkeypatch.setattr(outbox_module, "SPARE", LEASE - SECOND // 50)
+    node = await connected(lab, plain)
+    await refunded(lab, node)
+    outbox = node.engine.outbox
+    outbox._senders = {"plain": Silent()}
+    assert await outbox.claim()
+    await asyncio.gather(*outbox._tasks)
+    await outbox._settle()
+    (item,) = (i for i in await items(node) if i["attempts"])
+    assert (item["state"], item["detail"]) == (
+        "open",
+        "the conversation took longer than its lease",
+    )

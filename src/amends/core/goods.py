@@ -60,8 +60,9 @@ class ShopRefund(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A credit note that an outlet was told of, by its key: what it owes, and was paid."""
+    """A credit note, by its key: what it owes, and was paid, and the connections told of it."""
 
     key: str
     owed: int
     paid: int = 0
+    to: tuple[str, ...] = ()

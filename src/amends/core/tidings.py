@@ -57,7 +57,11 @@ def _recorded(work: Work, refund: Refund) -> None:
     first = work.order.refund(refund.fallback_of) if refund.fallback_of else None
     if first is not None and "recorded" in first.told:
         return
-    fresh = [leg for leg in legs if leg.state in _TAKEN and leg.id not in refund.told]
+    taken = [leg for leg in legs if leg.state in _TAKEN and leg.id not in refund.told]
+    fresh = [leg for leg in taken if not _stands_for(refund, leg)]
+    for leg in taken:
+        if leg not in fresh:
+            _mark(work, refund, leg.id)
     rest = [leg for leg in legs if leg.state not in _TAKEN]
     if legs and not rest:
         _mark(work, refund, "recorded")
@@ -69,6 +73,16 @@ def _recorded(work: Work, refund: Refund) -> None:
     for leg in fresh if part else ():
         _mark(work, refund, leg.id)
     work.tell(_record(work, refund, fresh, part))
+
+
+def _stands_for(refund: Refund, leg: Leg) -> bool:
+    """Whether it pays anew what the shop has recorded already: of one that failed later on."""
+    known = {one.id: one for one in refund.legs}
+    while leg.instead_of in known:
+        leg = known[leg.instead_of]
+        if leg.id in refund.told:
+            return True
+    return False
 
 
 def _record(work: Work, refund: Refund, legs: list[Leg], part: bool) -> RefundRecorded:

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from amends.core.documents import SETTLED, DueDocument
 from amends.core.goods import Noted
 from amends.core.order import Order
-from amends.core.outlets import Booked, CreditNote, RefundPaid, Telling
+from amends.core.outlets import Booked, CreditNote, Outlet, RefundPaid, Telling
 from amends.core.postings import Entry, Posting
 from amends.kernel.money import share
 
 _OWED = "refunds_payable"
 Notes = tuple[Noted, ...]
+Names = tuple[str, ...]
 
 
 def note_key(entry: Entry) -> str:
@@ -27,18 +28,28 @@ def note_key(entry: Entry) -> str:
 
 
 def of_entry(
-    order: Order, notes: Notes, entry: Entry, due: DueDocument | None
-) -> tuple[tuple[Telling, ...], Notes]:
-    """What is told of an entry, and what is known of the refund's credit notes after it."""
-    told: list[Telling] = []
+    order: Order, notes: Notes, entry: Entry, due: DueDocument | None, outlets: Iterable[Outlet]
+) -> tuple[list[tuple[Telling, Names]], Notes]:
+    """What is told of an entry, each with the connections that are told it, and what is known of
+    the refund's credit notes after it. Who was connected later is not told how a credit note was
+    paid that it has never had: that is in the books of its day."""
+    told: list[tuple[Telling, Names]] = []
+    outlets = tuple(outlets)
     if due is not None:
         key = note_key(entry)
-        told.append(_note(order, entry, due, key))
-        notes = (*notes, Noted(key, due.document.gross))
+        note = _note(order, entry, due, key)
+        to = tuple(outlet.name for outlet in outlets if outlet.wants(note))
+        told.append((note, to))
+        notes = (*notes, Noted(key, due.document.gross, to=to))
     if entry.kind in ("payout", "payout_failed", "external"):
         paid, notes = _settled(order, notes, entry)
-        told += paid
-    return tuple(told), notes
+        told += [(one, _hear(outlets, note)) for one, note in paid]
+    return told, notes
+
+
+def _hear(outlets: tuple[Outlet, ...], note: Noted) -> Names:
+    """Who had the credit note, and whoever takes none."""
+    return tuple(o.name for o in outlets if o.name in note.to or "credit_note" not in o.takes)
 
 
 def _note(order: Order, entry: Entry, due: DueDocument, key: str) -> CreditNote:
@@ -59,10 +70,12 @@ def _note(order: Order, entry: Entry, due: DueDocument, key: str) -> CreditNote:
     )
 
 
-def _settled(order: Order, notes: Notes, entry: Entry) -> tuple[list[Telling], Notes]:
+def _settled(
+    order: Order, notes: Notes, entry: Entry
+) -> tuple[list[tuple[RefundPaid, Noted]], Notes]:
     """The notes that a payment pays, the oldest first; what came back opens the newest again."""
     account = next(p for p in entry.postings if _pays(p))
-    rest, told = -account.amount, list[Telling]()
+    rest, told = -account.amount, list[tuple[RefundPaid, Noted]]()
     after = list(notes)
     places = list(range(len(after)))
     for place in places if rest > 0 else reversed(places):
@@ -72,7 +85,7 @@ def _settled(order: Order, notes: Notes, entry: Entry) -> tuple[list[Telling], N
             continue
         rest -= step
         after[place] = replace(note, paid=note.paid + step)
-        told.append(_paid(order, note, entry, account.account, step))
+        told.append((_paid(order, note, entry, account.account, step), note))
     return told, tuple(after)
 
 

@@ -116,16 +116,19 @@ class Work:
     def _tell_books(self, refund_id: str, entry: Entry, due: DueDocument | None) -> None:
         """What an entry means to an ERP: a credit note, or that one was paid."""
         known = self.order.refund(refund_id)
-        told, notes = of_entry(self.order, known.notes_told if known else (), entry, due)
-        if known is not None and notes != known.notes_told:
+        before = known.notes_told if known else ()
+        told, notes = of_entry(self.order, before, entry, due, self.ctx.outlets)
+        if notes != before and known is not None:
             self.put_refund(refund_id, notes_told=notes)
-        for telling in told:
-            self.tell(telling)
+        for telling, to in told:
+            self.tell(telling, to=to)
 
-    def tell(self, telling: Telling, but: str = "") -> None:
-        """Whoever takes such tellings is told, `but` not the connection that we know it from."""
+    def tell(self, telling: Telling, but: str = "", to: tuple[str, ...] | None = None) -> None:
+        """Whoever takes such tellings is told, `but` not the connection that we know it from; of
+        these only, if `to` names some."""
         for outlet in self.ctx.outlets:
-            if outlet.name != but and outlet.wants(telling):
+            meant = outlet.name != but and (to is None or outlet.name in to)
+            if meant and outlet.wants(telling):
                 number = self.order.told + 1
                 self.tells.append(Tell(self.order.id, number, outlet.name, telling))
                 self.order = replace(self.order, told=number)

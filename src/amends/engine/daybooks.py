@@ -37,18 +37,19 @@ async def _tell(store: Store, outlet: Outlet, functional: str, yesterday: int) -
     closed = (await store.closed()).get(outlet.entity, "")
     found: list[tuple[int, Telling]] = []
     for day in range(int(last[0]["number"]) + 1, yesterday + 1)[:AT_ONCE]:
-        lines = await _booked(store, outlet.entity, day)
+        lines = await _booked(store, outlet, day)
         found.append((day, _books(outlet, day, functional, closed, lines)))
     return await store.add_tells(stream, outlet.name, found) if found else 0
 
 
-async def _booked(store: Store, entity: str, day: int) -> tuple[Booked, ...]:
+async def _booked(store: Store, outlet: Outlet, day: int) -> tuple[Booked, ...]:
     since, until = day * DAY, (day + 1) * DAY
     amounts, ours = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for account, currency, amount, worth in await store.day_booked(entity, since, until):
+    for account, currency, amount, worth in await store.day_booked(outlet.entity, since, until):
         amounts[account, currency] += amount
         ours[account, currency] += worth
-    for one in booked_of(await store.told_between(entity, since, until)):
+    told = await store.told_between(outlet.name, outlet.entity, since, until)
+    for one in booked_of(told):
         amounts[one.account, one.currency] -= one.amount
         ours[one.account, one.currency] -= one.functional
     known = amounts.keys() | ours.keys()

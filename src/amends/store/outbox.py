@@ -208,16 +208,19 @@ class Told(SigningIn):
                 found[name] = replace(lane, **{state: int(count)}, oldest=oldest)
         return [found[name] for name in sorted(found)]
 
-    async def told_between(self, entity: str, since: Instant, until: Instant) -> list[Telling]:
+    async def told_between(
+        self, connection: str, entity: str, since: Instant, until: Instant
+    ) -> list[Telling]:
         d = deliveries.c
         kinds = or_(*(d.kind == kind for kind in _MONEY))
         query = select(d.doc).where(kinds, d.at >= since, d.at < until)
-        once: dict[str, Telling] = {}
-        for (doc,) in await self.fetch(query):
-            telling = decode_telling(doc)
-            if isinstance(telling, CreditNote | RefundPaid) and telling.entity == entity:
-                once[telling.key] = telling
-        return list(once.values())
+        found = await self.fetch(query.where(d.connection == connection))
+        return [
+            telling
+            for (doc,) in found
+            if isinstance(telling := decode_telling(doc), CreditNote | RefundPaid)
+            and telling.entity == entity
+        ]
 
     async def day_booked(
         self, entity: str, since: Instant, until: Instant

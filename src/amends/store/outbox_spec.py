@@ -110,9 +110,11 @@ class Outbox(Protocol):
         """Of each connection that has not been told everything."""
         ...
 
-    async def told_between(self, entity: str, since: Instant, until: Instant) -> list[Telling]:
-        """All credit notes and payments of a legal entity from `since` to before `until`, each
-        once, however many connections were told."""
+    async def told_between(
+        self, connection: str, entity: str, since: Instant, until: Instant
+    ) -> list[Telling]:
+        """All credit notes and payments of a legal entity from `since` to before `until` that are
+        for this connection."""
         ...
 
     async def day_booked(
