@@ -173,6 +173,23 @@ async def test_while_it_is_away_it_is_asked_now_and_then_not_all_the_time(
     assert 288 <= plain.asked - asked < 360, "… of the first half hour, then every five"
 
 
+async def test_a_process_that_starts_meanwhile_does_not_ask_more_often(
+    lab: Lab, plain: Erp
+) -> None:
+    node = await connected(lab, plain)
+    plain.away = True
+    await refunded(lab, node)
+    for _ in range(HOUR // SECOND):
+        await tell(node.engine.outbox)
+        lab.clock.forward(SECOND)
+    node = await connected(lab, plain)
+    asked = plain.asked
+    for _ in range(HOUR // MINUTE):
+        await tell(node.engine.outbox)
+        lab.clock.forward(MINUTE)
+    assert 12 <= plain.asked - asked <= 14, "every five minutes"
+
+
 async def test_an_answer_that_was_lost_makes_nothing_twice(lab: Lab, plain: Erp) -> None:
     node = await connected(lab, plain)
     plain.lost = 2

@@ -279,7 +279,8 @@ class Outbox:
                 self._shut.append(name)
             return came
         if isinstance(outcome, NotSent):
-            self._away[name] += 1
+            # What the row has seen counts too: a process that starts meanwhile is no new hope.
+            self._away[name] = max(self._away[name], due.attempts) + 1
             step = AWAY[min(self._away[name], len(AWAY)) - 1]
             self._limits[name].pause(max(step, outcome.retry_after), AWAY[-1])
             return Came(due.order, due.number, "open", due.at, detail=outcome.reason)
