@@ -3,9 +3,12 @@ with the money moved exactly once (I2, I3, I13; edge 3)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from amends.core.order import shown_state
+from amends.sim.play.bridge import inline
 from tests.engine import crash_doc
 from tests.engine.crash import Fuse, Stage, Tale, play
 from tests.engine.crash_tales import TALES, TOGETHER
@@ -15,6 +18,13 @@ LASTING = ("COMMIT", "send", "sent", "line", "lined")  # after which the world i
 TRIES = (
     8  # PostgreSQL's answer and the provider's may come in either sequence: until it is as first
 )
+
+
+@pytest.fixture(autouse=True)
+def at_once() -> Iterator[None]:
+    """Thousands of databases are opened and read: a hop to a thread costs more than the reading."""
+    with inline():
+        yield
 
 
 @pytest.mark.parametrize("name", TALES)

@@ -6,6 +6,7 @@ caller's transaction: a failed upgrade leaves nothing behind, on SQLite too.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -24,8 +25,9 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+@cache
 def newest() -> str:
-    """The revision this program needs."""
+    """The revision this program needs; looked up once, as the program does not change."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise FileNotFoundError(f"the migrations of amends are missing from {FOLDER}")
