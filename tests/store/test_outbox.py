@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from amends.core.outlets import Books, Goods, Moved, Tell, Telling
 from amends.store.outbox_spec import Came, Counted
@@ -72,6 +73,21 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_late_holder_changes_no
     await store.came("p1", [Came("ord_1", 1, "done", NOW, "INV-1")], LEASE + 1)
     (item,) = (await store.tells({}, "", 5)).items  # that it is done is news whoever brings it
     assert (item["state"], item["reference"]) == ("done", "INV-1")
+
+
+@pytest.mark.parametrize("doc", ['{"type":"of_tomorrow"}', '{"type":"books"}', "{"])
+async def test_what_cannot_be_read_is_a_persons_and_the_others_go_on(
+    store: Store, doc: str
+) -> None:
+    await told(store, tell(1), tell(2), tell(1, order="ord_2"))
+    async with store.writing() as connection:  # type: ignore[attr-defined]
+        spoil = "UPDATE deliveries SET doc = :doc WHERE order_id = 'ord_1' AND number = 1"
+        await connection.execute(text(spoil), {"doc": doc})
+    assert await claimed(store) == [("ord_2", 1)]
+    (item,) = (await store.tells({"state": "stuck"}, "", 5)).items
+    assert (item["order"], item["number"]) == ("ord_1", 1)
+    assert item["detail"].startswith("unreadable: ")
+    assert await claimed(store) == [], "what comes after it waits for a person"
 
 
 async def test_what_comes_after_one_that_is_stuck_waits_until_a_person_has_looked(

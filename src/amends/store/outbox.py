@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import and_, func, insert, or_, select, text, tuple_, union_all, update
 
@@ -46,6 +47,14 @@ _CAME = text(
     " WHERE order_id = :order_id AND number = :number AND state = 'open'"
     " AND (lease_holder = :holder OR CAST(:state AS text) = 'done')"
 )
+_SET_ASIDE = text(
+    "UPDATE deliveries SET state = 'stuck', lease_holder = '', detail = :detail"
+    " WHERE order_id = :order_id AND number = :number"
+)
+_UNREADABLE = (
+    "unreadable: This program cannot read what is to be told ({}). Was it written by a newer one,"
+    " have it told again once that runs everywhere; else give it up and tell the party yourself."
+)
 _COUNT = text(
     "INSERT INTO stock_counts (sku, location, at, units, actor)"
     " VALUES (:sku, :location, :at, :units, :actor) ON CONFLICT (sku, location, at) DO NOTHING"
@@ -72,18 +81,27 @@ class Told(SigningIn):
         ready = text(_READY + self.skip_locked)
         lanes = [(name, most) for name, most in sorted(limits.items()) if most > 0]
         found: list[Due] = []
+        spoilt: list[dict[str, Any]] = []
         async with self.writing() as connection:
             for name, most in lanes:
                 lane = {"connection": name, "now": now, "most": most}
                 for row in (await connection.execute(ready, lane)).all():
                     order, number, _, doc, attempts, at = row
-                    found.append(Due(order, number, name, decode_telling(doc), attempts, at))
+                    try:
+                        telling = decode_telling(doc)
+                    except msgspec.DecodeError as error:
+                        detail = _UNREADABLE.format(error)
+                        spoilt.append({"order_id": order, "number": number, "detail": detail})
+                    else:
+                        found.append(Due(order, number, name, telling, attempts, at))
             leases = [
                 {"holder": holder, "until": until, "order_id": d.order, "number": d.number}
                 for d in found
             ]
             if leases:
                 await connection.execute(_LEASE, leases)
+            if spoilt:
+                await connection.execute(_SET_ASIDE, spoilt)
         return found
 
     async def came(self, holder: str, outcomes: Sequence[Came], now: Instant) -> None:

@@ -62,7 +62,8 @@ class Outbox(Protocol):
     async def claim_tells(
         self, holder: str, now: Instant, until: Instant, limits: dict[str, int]
     ) -> list[Due]:
-        """Lease what is due, longest ready first, at most `limits[connection]` per connection."""
+        """Lease what is due, longest ready first, at most `limits[connection]` per connection. What
+        cannot be read is a person's, and the others go on."""
         ...
 
     async def came(self, holder: str, outcomes: Sequence[Came], now: Instant) -> None:
