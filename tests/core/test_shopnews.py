@@ -100,17 +100,20 @@ def test_edge_10_a_refund_of_the_shop_and_its_cancellation_pay_once_in_any_order
     order: tuple[int, ...],
 ) -> None:
     """The provider reports it too; the money left once, and it is for that unit. Where the
-    cancellation comes first nobody can know: amends pays, and what the shop paid besides is the
-    reported excess."""
+    cancellation comes first nobody can know: amends pays, and a person is called as the shop tells
+    of its own. Where only the provider has told, nobody knows of what: a person decides."""
     news = (MADE, outside(3200), ONE)
     desk = desk_of(TEA)
     told(desk, *(news[n] for n in order))
     (external,) = [r for r in desk.order.refunds if r.external]
     assert external.breakdown.units == {"1": 1}
     ours = [r for r in desk.order.refunds if not r.external]
-    knew = order.index(2) > order.index(1) and order.index(2) > order.index(0)
+    first, knew = order[0] == 2, order.index(0) < order.index(2)
+    assert ("refunded_beside" in desk.raised()) != knew
     if knew:
         assert ours == []
+    elif not first:
+        assert [shown_state(r) for r in ours] == ["review"]
     told(desk, *news)
     assert len(desk.order.refunds) == 1 + len(ours), "told again, it is no news"
 

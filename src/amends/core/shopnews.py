@@ -103,7 +103,8 @@ def _make_good(work: Work, reason: RefundReason) -> None:
     looked_for = [one for one in order.shop_refunds if one.amount and not (one.ours or one.refund)]
     for made in looked_for:
         by_shop.update({line: units for line, units, _ in made.lines})
-    picks, doubt = [], not all(made.lines for made in looked_for)
+    untold = [r for r in order.refunds if r.external and counts(r) and not r.breakdown.units]
+    picks, doubt = [], bool(untold) or not all(made.lines for made in looked_for)
     for one in order.cancelled_lines:
         due = one.units - one.asked
         if due <= 0:
@@ -148,6 +149,24 @@ def refund_made(work: Work, fact: RefundMade) -> None:
         work.event("exception.raised", **why, shop_refund=fact.refund)
         return
     _find(work, known)
+    _check_beside(work, known)
+
+
+def _check_beside(work: Work, told: ShopRefund) -> None:
+    """Cancelled units that we have refunded, and that the shop names in a refund of its own: where
+    the cancellation was told first nobody could know, so a person looks whether both have paid."""
+    ours, by_shop = Counter[str](), Counter[str]()
+    for refund in work.order.refunds:
+        if counts(refund) and not refund.external:
+            ours.update(refund.breakdown.units)
+    for made in work.order.shop_refunds:
+        if made.amount and not made.ours:
+            by_shop.update({line: units for line, units, _ in made.lines})
+    for line, _, _ in told.lines:
+        cancelled = _known(work.order, line).units
+        if cancelled and ours[line] and ours[line] + by_shop[line] > cancelled:
+            why = {"what": "refunded_beside", "shop_refund": told.id, "line": line}
+            work.event("exception.raised", **why)
 
 
 def _find(work: Work, told: ShopRefund) -> None:
