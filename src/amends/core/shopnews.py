@@ -103,7 +103,7 @@ def _make_good(work: Work, reason: RefundReason) -> None:
     looked_for = [one for one in order.shop_refunds if one.amount and not (one.ours or one.refund)]
     for made in looked_for:
         by_shop.update({line: units for line, units, _ in made.lines})
-    untold = [r for r in order.refunds if r.external and counts(r) and not r.breakdown.units]
+    untold = [r for r in order.refunds if r.external and counts(r) and not r.by_shop]
     picks, doubt = [], bool(untold) or not all(made.lines for made in looked_for)
     for one in order.cancelled_lines:
         due = one.units - one.asked
@@ -216,6 +216,7 @@ def _is(refund: Refund, told: ShopRefund) -> bool:
 def _allocate(work: Work, refund: Refund, told: ShopRefund) -> None:
     parts = adopted_as(work.order, refund.amount, told.lines, refund.id)
     if parts == refund.breakdown:
+        work.put_refund(refund.id, by_shop=True)
         return
     (leg,) = refund.legs
     after = work.put_refund(refund.id, breakdown=parts, by_shop=True)
