@@ -195,7 +195,10 @@ def test_no_more_tax_is_known_than_was_charged(data: Any) -> None:
         tax = sum(taxes.values())
         whole = {"total_tax": f"{sign}{tax // 100}.{tax % 100:02}", "taxes": told}
         return {
-            **{"id": at, "name": "x", "quantity": 1, **whole},
+            "id": at,
+            "name": "x",
+            "quantity": 1,
+            **whole,
             "total": f"{sign}{net // 100}.{net % 100:02}",
         }
 

@@ -18,6 +18,7 @@ from amends.core.facts import (
 from amends.core.requests import (
     ChargeIn,
     CustomerIn,
+    DiscountIn,
     LineIn,
     OrderIn,
     OrderKey,
@@ -89,6 +90,10 @@ def _line_in(**changes: Any) -> tuple[LineIn, ...]:
     return (replace(BOUGHT.lines[0], **changes),)
 
 
+def _off(amount: int) -> tuple[DiscountIn, ...]:
+    return (DiscountIn(amount, title="Discounts"),)
+
+
 def _cancelled(units: int, back: int = 0) -> LinesCancelled:
     return LinesCancelled((CancelledLine("1", units, back),))
 
@@ -146,7 +151,9 @@ HEARING = Table(
             ),
             _bought(
                 tenders=(TenderIn(9996, "gift_card", captured=9996, reference="gc_1"),),
-                shipping=(ShippingIn("4", 589, "Parcel", (TaxIn("VAT", 94, "0.19"),), 700),),
+                shipping=(
+                    ShippingIn("4", 589, "Parcel", (TaxIn("VAT", 94, "0.19"),), 700, _off(111)),
+                ),
                 charges=(ChargeIn("9", "other", 500, "Wrap"),),
                 customer=CustomerIn("1", "ada@example.com", "Ada"),
             ),
@@ -156,7 +163,14 @@ HEARING = Table(
             order(
                 surcharges=[{"id": "9", "title": "", "total": -119, "net": -100, "taxes": NINETEEN}]
             ),
-            _bought(lines=_line_in(total=8788, taxes=(TaxIn("VAT", 1403, "0.19"),), subtotal=8907)),
+            _bought(
+                lines=_line_in(
+                    total=8788,
+                    taxes=(TaxIn("VAT", 1403, "0.19"),),
+                    subtotal=8907,
+                    discounts=_off(119),
+                )
+            ),
         ),
         _heard(
             "a line that was taken out", order(lines=[line(), line(id="2", placed=0)]), _bought()

@@ -21,6 +21,7 @@ from amends.core.facts import (
     RefundedLine,
     RefundMade,
 )
+from amends.core.orders import check_order
 from amends.core.outlets import (
     Goods,
     GoodsReturned,
@@ -185,6 +186,7 @@ def test_a_discount_on_the_order_is_in_its_lines(shop: VendureShop, pay: Pay, he
     shop.cancel(bought["code"], {"MUG-01": 2})
     fact = heard(bought["code"], lambda data: data["lines"][0]["cancelled"] == 2)[0]
     assert isinstance(fact, OrderReported)
+    check_order(fact.order)
     lines = fact.order.lines
     assert [(line.quantity, line.subtotal) for line in lines] == [(3, 8907), (1, 1069)]
     assert (

@@ -206,6 +206,7 @@ def _sums(item: Json) -> Json:
     sums: Json = {"total": total, "taxes": _taxes(item, total - required_whole(item, "net"))}
     if before is not None and before > total:
         sums["subtotal"] = before
+        sums["discounts"] = [{"amount": before - total, "title": "Discounts"}]
     return sums
 
 
