@@ -71,9 +71,9 @@ def order_facts(body: Json, settings: Settings) -> tuple[Addressed, ...]:
             facts.append(OrderCancelled(shops.reason_of(text(body, "cancel_reason"))))
     elif lines := _cancelled(body):
         owed = _owed(body)
-        over = _worth(lines, order) - (0 if owed is None else owed)
+        more = _worth(lines, order) - (0 if owed is None else owed)
         if owed is None or owed > 0:  # else other goods are in their place, and paid by the same
-            exchanged = owed is not None and over > sum(line.units for line in lines)
+            exchanged = owed is not None and more > sum(line.units for line in lines)
             facts.append(LinesCancelled(lines, exchanged=exchanged))
     return _about(name, settings, facts)
 
