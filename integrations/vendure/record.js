@@ -12,6 +12,7 @@ const {
   Allocation,
   Allow,
   Cancellation,
+  ConfigService,
   Ctx,
   EventBus,
   HistoryService,
@@ -33,7 +34,7 @@ const {
   TransactionalConnection,
   UserInputError,
 } = require('@vendure/core');
-const { marked, unitsMoved } = require('./snapshot');
+const { marked, precision, unitsMoved } = require('./snapshot');
 
 const VERSION = 1;
 const PARTS = ['lines', 'fulfillments', 'fulfillments.lines', 'surcharges', 'shippingLines'];
@@ -43,7 +44,8 @@ const schema = parse(`
   input AmendsUnits { orderLineId: ID!, quantity: Int! }
   input AmendsRefundInput {
     order: String!, mark: String!, transactionId: String!, methods: [String!]!
-    payment: String!, amount: Money!, shipping: Money!, lines: [AmendsUnits!]!, void: Boolean!
+    payment: String!, amount: Money!, shipping: Money!, decimals: Int!
+    lines: [AmendsUnits!]!, void: Boolean!
   }
   input AmendsGoodsInput {
     order: String!, mark: String!, returned: [AmendsUnits!]!, released: [AmendsUnits!]!
@@ -77,8 +79,9 @@ function guarded(handler) {
 }
 
 class Recorder {
-  constructor(connection, orders, payments, stock, history, calculator, eventBus) {
-    Object.assign(this, { connection, orders, payments, stock, history, calculator, eventBus });
+  constructor(connection, orders, payments, stock, history, calculator, eventBus, config) {
+    Object.assign(this,
+      { connection, orders, payments, stock, history, calculator, eventBus, config });
   }
 
   /** The refund or the cancelled payment, made now or found; or why Vendure makes none. */
@@ -87,18 +90,20 @@ class Recorder {
     const made = order.payments.flatMap(p => p.refunds).find(r => r.reason === input.mark);
     if (made) return made.state === 'Pending' ? this.settled(ctx, made, input) : made;
     const payment = paymentOf(order, input);
+    const [amount, shipping] = [input.amount, input.shipping]
+      .map(said => kept(said, input.decimals, precision(this.config)));
     if (payment.state === 'Cancelled' && input.void) return payment;
     if (input.void && payment.state === 'Authorized') {
       // Released in part it is still an authorization, of which Vendure knows one amount only.
-      if (input.amount < payment.amount) return payment;
+      if (amount < payment.amount) return payment;
       return recording.run(true, () => this.payments.cancelPayment(ctx, payment.id));
     }
     const created = await recording.run(true, () => this.orders.refundOrder(ctx, {
       paymentId: payment.id,
-      amount: input.amount,
+      amount,
       reason: input.mark,
       lines: input.lines,
-      shipping: input.shipping,
+      shipping,
       adjustment: 0,
     }));
     return isGraphQlErrorResult(created) ? created : this.settled(ctx, created, input);
@@ -206,6 +211,15 @@ function fulfilled(order, line) {
     .reduce((total, l) => total + l.quantity, 0);
 }
 
+/** An amount with so many decimals as Vendure keeps it; amends counts in yen, Vendure in hundredths of
+ * one. What it cannot keep is refused: rounded it would be another amount. */
+function kept(amount, decimals, precision) {
+  const per = 10 ** Math.abs(precision - decimals);
+  if (precision >= decimals) return amount * per;
+  if (amount % per) throw new UserInputError(`Vendure keeps ${precision} decimals, not ${decimals}`);
+  return amount / per;
+}
+
 /** The payment by the provider's id of it; or the only one that is made that way. */
 function paymentOf(order, { payment, methods }) {
   const named = order.payments.find(p => p.transactionId === payment && methods.includes(p.method));
@@ -264,7 +278,7 @@ function resolves(name, kind, ...others) {
 
 Injectable()(Recorder);
 injected(Recorder, TransactionalConnection, OrderService, PaymentService, StockMovementService,
-  HistoryService, OrderCalculator, EventBus);
+  HistoryService, OrderCalculator, EventBus, ConfigService);
 Resolver()(RecordResolver);
 injected(RecordResolver, Recorder, PaymentMethodService);
 resolves('amends', Query, Allow(Permission.ReadOrder));
@@ -277,4 +291,4 @@ const resolvers = [
   union('AmendsGoodsResult', () => 'Order'),
 ];
 
-module.exports = { guarded, Recorder, resolvers, schema };
+module.exports = { guarded, kept, Recorder, resolvers, schema };

@@ -1,5 +1,6 @@
-/** What amends is told of an order: all of it, as it is now. Amounts are minor units, tax included
- * unless named otherwise; ids are those of the Admin API. */
+/** What amends is told of an order: all of it, as it is now. Amounts are as Vendure keeps them, with
+ * `precision` decimals whatever the currency, tax included unless named otherwise; ids are those of
+ * the Admin API. */
 'use strict';
 
 const { Cancellation, Order, OrderLine, ShippingLine } = require('@vendure/core');
@@ -40,6 +41,7 @@ async function snapshot(connection, config, id, version) {
     version,
     placedAt: order.orderPlacedAt.toISOString(),
     currency: order.currencyCode,
+    precision: precision(config),
     customer: customer(order, encode),
     lines: order.lines.map(line => ({
       id: encode(line.id),
@@ -72,6 +74,11 @@ async function snapshot(connection, config, id, version) {
       lines: refund.lines.map(l => ({ id: encode(l.orderLineId), quantity: l.quantity })),
     }))),
   };
+}
+
+/** How many decimals amounts have. */
+function precision(config) {
+  return config.entityOptions.moneyStrategy.precision ?? 2;
 }
 
 function customer(order, encode) {
@@ -168,4 +175,4 @@ function sum(items, field) {
   return items.reduce((total, item) => total + item[field], 0);
 }
 
-module.exports = { marked, snapshot, unitsMoved };
+module.exports = { marked, precision, snapshot, unitsMoved };

@@ -51,6 +51,15 @@ def test_edge_07_a_count_told_twice_or_late_is_made_good_once() -> None:
         assert sum(amounts(desk)) == 6400, counts
 
 
+def test_edge_21_what_was_exchanged_for_other_goods_is_a_person_s() -> None:
+    desk = desk_of(TEA)
+    told(desk, replace(ONE, exchanged=True))
+    (refund,) = desk.order.refunds
+    assert (refund.stage, refund.amount) == ("review", 3200)
+    assert refund.verdict is not None
+    assert refund.verdict.code == "units_exchanged"
+
+
 def test_units_of_a_line_that_is_not_there_are_no_news() -> None:
     desk = desk_of(TEA)
     before = desk.order

@@ -20,7 +20,7 @@ __all__ = ["bare", "shell"]
 AT = 1_790_000_000_000_000
 
 
-def put(shell: Shell, *units: int) -> None:
+def put(shell: Shell, *units: int, why: str = "closed: it is", sku: str = "TEA") -> None:
     """One telling that is stuck, and units of TEA that came back."""
 
     async def work() -> None:
@@ -29,10 +29,10 @@ def put(shell: Shell, *units: int) -> None:
         day = Books(key="b1", at=AT, day="2026-11-01", currency="EUR", lines=())
         await store.add_tells("books:main", "erp", [(1, day)])
         await store.claim_tells("p", AT, AT + MINUTE, {"erp": 1})
-        await store.came("p", [Came("books:main", 1, "stuck", AT, "", "closed: it is")], AT)
+        await store.came("p", [Came("books:main", 1, "stuck", AT, "", why)], AT)
         batch = Batch()
         for n, count in enumerate(units, 1):
-            goods = Goods("1", "TEA", count, "restock", "berlin")
+            goods = Goods("1", sku, count, "restock", "berlin")
             batch.moved.append(Moved("ord_1", n, AT + n, "R-1", goods, "key:x"))
         await write(store, batch)
         await store.close()
@@ -52,6 +52,28 @@ def test_what_is_stuck_is_listed_told_again_and_given_up(shell: Shell) -> None:
     assert shell("outbox", "retry", "books:main", "7").code == 1
     assert shell("outbox", "replay", "--connection", "no", "--since", "2026-11-01").code == 1
     assert shell("outbox", "enable", "no").code == 1
+
+
+def test_what_others_said_is_no_markup(shell: Shell) -> None:
+    """A party's sentence, and an article's name, are shown as they are."""
+    put(shell, 1, why="[connections.erp] [/red]", sku="[/x]")
+    assert "[connections.erp] [/red]" in shell("outbox", "list").out
+    assert "[/x]" in shell("stock", "report").out
+
+
+def test_a_state_there_is_not_is_said(shell: Shell) -> None:
+    put(shell)
+    refused = shell("outbox", "list", "--state", "bogus")
+    assert refused.code != 0
+    assert "open, stuck, done or dropped" in refused.err
+
+
+def test_a_file_that_is_no_csv_is_said(shell: Shell) -> None:
+    file = shell.folder / "counted.csv"
+    file.write_text("sku,location,units\n" + "x" * 200_000 + ",berlin,1\n")
+    refused = shell("stock", "count", str(file))
+    assert refused.code == 1
+    assert "counted.csv: line 2" in refused.err
 
 
 def test_ghost_stock_is_found(shell: Shell) -> None:

@@ -187,6 +187,25 @@ async def test_an_address_from_a_message_leads_nowhere_near_us(
 
 
 @pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("64:ff9b::5db8:d70e", True),  # the first of these, through NAT64
+        ("64:ff9b::a00:1", False),
+        ("64:ff9b:1::a00:1", False),  # NAT64 of a network's own (RFC 8215)
+        ("::10.0.0.1", False),  # "compatible" (RFC 4291, 2.5.5.1)
+        ("::ffff:0:10.0.0.1", False),  # "translated" (RFC 2765)
+        ("2002:a00:1::1", False),
+        ("fec0::1", False),  # site-local (RFC 3879)
+        ("ff0e::1", False),
+    ],
+)
+def test_no_way_of_writing_an_address_hides_our_own_network(address: str, public: bool) -> None:
+    assert http._is_public(address) is public
+
+
+@pytest.mark.parametrize(
     "url",
     ["http://psp.invalid", "ftp://psp.invalid", "https://a:b@psp.invalid", "https://[::1", ""],
 )

@@ -233,6 +233,29 @@ OURS_FEWER = (
 )
 
 
+NEW = {
+    "id": 3,
+    "sku": "JAM",
+    "title": "Jam",
+    "quantity": 1,
+    "current_quantity": 1,
+    "fulfillable_quantity": 1,
+    "price_set": money("12.50"),
+    "tax_lines": [],
+}
+DIFFERENCE: dict[str, Any] = {
+    "refund_line_items": [],
+    "transactions": [transaction(id=12, kind="refund", amount="3.90", authorization="re_1")],
+}
+OURS_NEW = LineIn("3", 1, 1250, "JAM", "Jam", subtotal=1250)
+
+
+def _swapped(**changes: Any) -> dict[str, Any]:
+    """A tea taken out, a jam put in."""
+    total = {"total_price": "51.40", "total_price_set": money("51.40")}
+    return order(line_items=[*FEWER, NEW], **total, **changes)
+
+
 def _with(happened: int = 1, **changes: Any) -> OrderReported:
     """Ours with these changes, so many things having happened to it."""
     changes["version"] = UPDATED + happened
@@ -377,6 +400,50 @@ HEARING = Table(
             "orders/updated",
             order(line_items=FEWER),
             _with(lines=OURS_FEWER),
+            LinesCancelled((CancelledLine(str(LINE), 1),)),
+        ),
+        _heard(
+            "a unit edited away, and all of it owed",
+            "orders/updated",
+            order(line_items=FEWER, current_total_price="26.40"),
+            _with(lines=OURS_FEWER),
+            LinesCancelled((CancelledLine(str(LINE), 1),)),
+        ),
+        _heard(
+            "a unit exchanged for a thing of its price: nothing is owed",
+            "orders/updated",
+            _swapped(current_total_price="38.90"),
+            _with(lines=(*OURS_FEWER, OURS_NEW), totals=None),
+        ),
+        _heard(
+            "a unit exchanged for a thing that is not paid yet: nothing is owed",
+            "orders/updated",
+            _swapped(current_total_price="51.40"),
+            _with(lines=(*OURS_FEWER, OURS_NEW), totals=None),
+        ),
+        _heard(
+            "a unit exchanged for a thing that costs less: a person says what is owed",
+            "orders/updated",
+            _swapped(current_total_price="35.00"),
+            _with(lines=(*OURS_FEWER, OURS_NEW), totals=None),
+            LinesCancelled((CancelledLine(str(LINE), 1),), exchanged=True),
+        ),
+        _heard(
+            "exchanged, and Shopify gave the difference back",
+            "orders/updated",
+            _swapped(current_total_price="35.00", refunds=[refund(**DIFFERENCE)]),
+            _with(2, lines=(*OURS_FEWER, OURS_NEW), totals=None),
+            _made(amount=390, lines=()),
+        ),
+        _heard(
+            "a unit edited away of an order that was also paid in another currency",
+            "orders/updated",
+            order(
+                line_items=FEWER,
+                current_total_price="38.90",
+                transactions=[transaction(), transaction(gateway="cash", currency="USD")],
+            ),
+            _with(2, lines=OURS_FEWER),
             LinesCancelled((CancelledLine(str(LINE), 1),)),
         ),
         _heard(

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from amends.core.facts import OrderReported
+from amends.core.orders import check_order
 from amends.gateways.registry import HEARING, PROVIDERS
 from amends.gateways.spec import Genuine, Message, NotGenuine, Unreadable
 from tests.gateways import (
@@ -208,6 +210,14 @@ def test_facts(table: Table, case: Any) -> None:
     assert message.type == (case.event or table.type_of(case.body))
     assert message.id
     assert message.sent_at == NOW or (not table.timed and message.sent_at == 0)
+
+
+@pytest.mark.parametrize(("table", "case"), _cases())
+def test_an_order_that_is_read_is_one_that_is_taken(table: Table, case: Any) -> None:
+    """What the gateway makes of a shop's order adds up, or no refund is ever made of it."""
+    for item in case.facts:
+        if isinstance(item.fact, OrderReported) and "refused" not in case.name:
+            check_order(item.fact.order)
 
 
 @pytest.mark.parametrize(("table", "case"), _cases())

@@ -92,10 +92,18 @@ def test_a_refund_is_asked_for_with_its_mark() -> None:
         "payment": "pi_1",
         "methods": ["card"],
         "amount": 2969,
+        "decimals": 2,
         "shipping": 10,
         "lines": [{"orderLineId": "1", "quantity": 1}],
         "void": False,
     }
+
+
+@pytest.mark.parametrize(("currency", "decimals"), [("JPY", 0), ("EUR", 2), ("KWD", 3)])
+def test_edge_16_it_is_said_of_what_amounts_are(currency: str, decimals: int) -> None:
+    """Vendure keeps hundredths of any currency; the plugin makes the one of the other."""
+    (asked,), _ = tell(replace(REFUND, currency=currency), made(id="5"))
+    assert said(asked)["input"]["decimals"] == decimals
 
 
 def test_each_movement_is_a_refund_of_its_own() -> None:

@@ -185,6 +185,46 @@ def test_whatever_it_is_made_of_an_order_comes_to_its_total(data: Any) -> None:
         assert sum(line.total for line in kept.lines) < come_to - total
 
 
+@given(data=st.data())
+def test_no_more_tax_is_known_than_was_charged(data: Any) -> None:
+    """A fee below nothing takes its tax with it, by the rates it has."""
+    cents = st.integers(1, 10**6)
+
+    def item(at: int, net: int, taxes: dict[int, int], sign: str = "") -> dict[str, Any]:
+        told = [{"id": n, "total": f"{sign}{t // 100}.{t % 100:02}"} for n, t in taxes.items()]
+        tax = sum(taxes.values())
+        whole = {"total_tax": f"{sign}{tax // 100}.{tax % 100:02}", "taxes": told}
+        return {
+            "id": at,
+            "name": "x",
+            "quantity": 1,
+            **whole,
+            "total": f"{sign}{net // 100}.{net % 100:02}",
+        }
+
+    rates = st.dictionaries(st.sampled_from([75, 76]), cents, max_size=2)
+    nets = data.draw(st.lists(cents, min_size=1, max_size=4))
+    lines = [(net, data.draw(rates)) for net in nets]
+    charged = {n: sum(taxes.get(n, 0) for _, taxes in lines) for n in (75, 76)}
+    less = {n: data.draw(st.integers(0, most)) for n, most in charged.items()}
+    off = data.draw(st.integers(1, max(1, sum(nets) - 1)))
+    total = sum(nets) + sum(charged.values()) - off - sum(less.values())
+    body = order(
+        line_items=[item(n + 1, *line) for n, line in enumerate(lines)],
+        shipping_lines=[],
+        fee_lines=[item(99, off, {n: t for n, t in less.items() if t}, "-")],
+        tax_lines=[{"rate_id": n, "label": f"T{n}", "rate_percent": n} for n in (75, 76)],
+        total=f"{max(1, total) // 100}.{max(1, total) % 100:02}",
+    )
+    fact = woocommerce.read(dumps(body), named("order.updated"), SETTINGS).facts[0].fact
+    assert isinstance(fact, OrderReported)
+    for n in (75, 76):
+        found = [t.amount for line in fact.order.lines for t in line.taxes if t.name == f"T{n}"]
+        assert sum(found) == charged[n] - less[n]
+    if total > 0:
+        check_order(fact.order)
+
+
 def test_the_key_is_not_sent_in_the_open() -> None:
     assert woocommerce.trouble(SETTINGS) == ""
     open_ = replace(SETTINGS, values={**SETTINGS.values, "store_url": "http://shop.example"})

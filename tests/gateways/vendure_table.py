@@ -18,12 +18,14 @@ from amends.core.facts import (
 from amends.core.requests import (
     ChargeIn,
     CustomerIn,
+    DiscountIn,
     LineIn,
     OrderIn,
     OrderKey,
     ShippingIn,
     TaxIn,
     TenderIn,
+    TotalsIn,
 )
 from amends.gateways import vendure
 from amends.gateways.spec import Settings
@@ -39,6 +41,7 @@ SETTINGS = Settings(
 )
 SHOP = ("shop-1", "CODE1")
 NINETEEN = [{"name": "VAT", "rate": "19"}]
+TEN = [{"name": "VAT", "rate": "10"}]
 
 
 def line(**changes: Any) -> dict[str, Any]:
@@ -87,6 +90,18 @@ def _heard(name: str, data: Any, *facts: Any) -> Heard:
 
 def _line_in(**changes: Any) -> tuple[LineIn, ...]:
     return (replace(BOUGHT.lines[0], **changes),)
+
+
+def _off(amount: int) -> tuple[DiscountIn, ...]:
+    return (DiscountIn(amount, title="Discounts"),)
+
+
+def _less(amount: int) -> tuple[DiscountIn, ...]:
+    return (DiscountIn(amount, title="Difference to the order's total"),)
+
+
+def _card(amount: int) -> tuple[TenderIn, ...]:
+    return (replace(BOUGHT.tenders[0], amount=amount, captured=amount),)
 
 
 def _cancelled(units: int, back: int = 0) -> LinesCancelled:
@@ -146,7 +161,9 @@ HEARING = Table(
             ),
             _bought(
                 tenders=(TenderIn(9996, "gift_card", captured=9996, reference="gc_1"),),
-                shipping=(ShippingIn("4", 589, "Parcel", (TaxIn("VAT", 94, "0.19"),), 700),),
+                shipping=(
+                    ShippingIn("4", 589, "Parcel", (TaxIn("VAT", 94, "0.19"),), 700, _off(111)),
+                ),
                 charges=(ChargeIn("9", "other", 500, "Wrap"),),
                 customer=CustomerIn("1", "ada@example.com", "Ada"),
             ),
@@ -156,10 +173,84 @@ HEARING = Table(
             order(
                 surcharges=[{"id": "9", "title": "", "total": -119, "net": -100, "taxes": NINETEEN}]
             ),
-            _bought(lines=_line_in(total=8788, taxes=(TaxIn("VAT", 1403, "0.19"),), subtotal=8907)),
+            _bought(
+                lines=_line_in(
+                    total=8788,
+                    taxes=(TaxIn("VAT", 1403, "0.19"),),
+                    subtotal=8907,
+                    discounts=_off(119),
+                )
+            ),
         ),
         _heard(
             "a line that was taken out", order(lines=[line(), line(id="2", placed=0)]), _bought()
+        ),
+        _heard(
+            "in yen, of which Vendure keeps hundredths",
+            order(
+                currency="JPY",
+                precision=2,
+                lines=[line(total=84_150, net=76_500, undiscounted=99_000, taxes=TEN)],
+                shipping=[
+                    {
+                        "id": "4",
+                        "title": "Parcel",
+                        "undiscounted": 50_000,
+                        "taxes": TEN,
+                        "total": 50_000,
+                        "net": 45_455,
+                    }
+                ],
+                payments=[payment(amount=134_200)],
+                refunds=[{**REFUND, "total": 50_000}],
+            ),
+            _bought(
+                currency="JPY",
+                lines=_line_in(
+                    total=842,
+                    taxes=(TaxIn("VAT", 77, "0.1"),),
+                    subtotal=990,
+                    discounts=_off(148),
+                ),
+                shipping=(ShippingIn("4", 500, "Parcel", (TaxIn("VAT", 45, "0.1"),)),),
+                tenders=_card(1342),
+                totals=TotalsIn(total=1342),
+            ),
+            RefundMade("5", 500, "JPY", "", "re_1", (RefundedLine("1", 1),)),
+        ),
+        _heard(
+            "in yen, two halves of which are paid as none",
+            order(
+                currency="JPY",
+                lines=[
+                    line(total=50_050, net=50_050, undiscounted=50_050, taxes=[]),
+                    line(id="2", total=50_050, net=50_050, undiscounted=50_050, taxes=[]),
+                ],
+                payments=[payment(amount=100_100)],
+            ),
+            _bought(
+                currency="JPY",
+                lines=(
+                    *_line_in(total=500, taxes=(), discounts=_less(1)),
+                    *_line_in(id="2", total=501, taxes=()),
+                ),
+                tenders=_card(1001),
+                totals=TotalsIn(total=1001),
+            ),
+        ),
+        _heard(
+            "in dinars, of which Vendure keeps hundredths",
+            order(currency="KWD"),
+            _bought(
+                currency="KWD",
+                lines=_line_in(total=89_070, taxes=(TaxIn("VAT", 14_220, "0.19"),)),
+                tenders=_card(89_070),
+            ),
+        ),
+        _heard(
+            "in yen, kept whole",
+            order(currency="JPY", precision=0),
+            _bought(currency="JPY"),
         ),
         _heard("cancelled", order(lines=[line(cancelled=1)]), _bought(), _cancelled(1)),
         _heard(
@@ -223,6 +314,18 @@ HEARING = Table(
             ("a rate that is none", order(lines=[line(taxes=[{"rate": "much"}])]), "rate"),
             ("more net than gross", order(lines=[line(net=9000)]), "net"),
             ("no currency", order(currency=""), "currency"),
+            ("a currency that is none", order(currency="XXY"), "currency"),
+            (
+                "half a yen paid",
+                order(currency="JPY", payments=[payment(amount=890_750)]),
+                "JPY",
+            ),
+            (
+                "half a yen refunded",
+                order(currency="JPY", refunds=[{**REFUND, "total": 50}]),
+                "JPY",
+            ),
+            ("a precision that is none", order(precision=-1), "precision"),
             ("a total that is none", order(lines=[line(total="1")]), "total"),
             ("less than nothing", order(lines=[line(total=-1, net=-1)]), "total"),
             (

@@ -257,6 +257,37 @@ HEARING = Table(
             ),
         ),
         _heard(
+            "a discount with its tax, as a fee below nothing",
+            "order.created",
+            order(
+                total="24.12",
+                line_items=[order()["line_items"][1]],
+                shipping_lines=[],
+                fee_lines=[
+                    {"id": 9, "name": "Gift wrap", "total": "20.00", "total_tax": "0.00"},
+                    {
+                        "id": 10,
+                        "total": "-6.22",
+                        "total_tax": "-0.56",
+                        "taxes": [{"id": 75, "total": "-0.56"}],
+                    },
+                ],
+            ),
+            with_(
+                lines=(
+                    LineIn(
+                        *("316", 1, 378, "", "Ship Your Idea – Black"),
+                        taxes=(TaxIn("State Tax", 34, "0.075"),),
+                        subtotal=1200,
+                        discounts=(DiscountIn(200, title="Coupons"), DiscountIn(622, title=OFF)),
+                    ),
+                ),
+                shipping=(),
+                charges=(ChargeIn("9", "other", 2000, "Gift wrap"),),
+                **_paid(2412),
+            ),
+        ),
+        _heard(
             "cancelled",
             "order.updated",
             order(status="cancelled"),

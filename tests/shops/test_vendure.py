@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
@@ -21,6 +23,7 @@ from amends.core.facts import (
     RefundedLine,
     RefundMade,
 )
+from amends.core.orders import check_order
 from amends.core.outlets import (
     Goods,
     GoodsReturned,
@@ -42,6 +45,8 @@ from tests.shops.vendure_kit import (
     Pay,
     ShopRefused,
     VendureShop,
+    environment,
+    installed,
     mailbox,
     send,
     vendure_shop,
@@ -185,6 +190,7 @@ def test_a_discount_on_the_order_is_in_its_lines(shop: VendureShop, pay: Pay, he
     shop.cancel(bought["code"], {"MUG-01": 2})
     fact = heard(bought["code"], lambda data: data["lines"][0]["cancelled"] == 2)[0]
     assert isinstance(fact, OrderReported)
+    check_order(fact.order)
     lines = fact.order.lines
     assert [(line.quantity, line.subtotal) for line in lines] == [(3, 8907), (1, 1069)]
     assert (
@@ -192,6 +198,25 @@ def test_a_discount_on_the_order_is_in_its_lines(shop: VendureShop, pay: Pay, he
         == bought["totalWithTax"]
         == bought["payments"][0]["amount"]
     )
+
+
+@pytest.mark.parametrize(
+    ("amount", "decimals", "precision", "kept"),
+    [(1000, 0, 2, 100_000), (1505, 2, 2, 1505), (1500, 3, 2, 150), (1505, 3, 2, None)],
+)
+def test_edge_16_an_amount_is_what_vendure_keeps(
+    amount: int, decimals: int, precision: int, kept: int | None
+) -> None:
+    """Hundredths of every currency, unless its MoneyStrategy says another; or it is refused."""
+    record = Path(__file__).parents[2] / "integrations" / "vendure" / "record.js"
+    code = "require('reflect-metadata');"
+    code += f"console.log(require({str(record)!r}).kept({amount}, {decimals}, {precision}))"
+    around = {**environment(), "APP_ROOT_PATH": str(record.parent)}  # no file is being run
+    ran = subprocess.run(
+        [installed(), "-e", code], env=around, capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout.strip() or None) == (None if kept is None else str(kept))
+    assert ("keeps 2 decimals" in ran.stderr) == (kept is None)
 
 
 def test_an_authorization_and_two_tenders(shop: VendureShop, heard: Heard) -> None:

@@ -151,7 +151,7 @@ def installed() -> str:
     return node
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The plugin lies outside the folder its parts are installed in; nothing is told to Vendure."""
     return {**os.environ, "NODE_PATH": str(MODULES), "VENDURE_DISABLE_TELEMETRY": "true"}
 
@@ -167,7 +167,7 @@ def filled_database(node: str) -> Path:
             subprocess.run(
                 [node, "server.js", str(work)],
                 cwd=HERE,
-                env=_environment(),
+                env=environment(),
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
@@ -202,7 +202,7 @@ class VendureShop:
         self.process = subprocess.Popen(
             [self.node, "server.js", str(self.folder), str(self.port), *told],
             cwd=HERE,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -22,6 +22,7 @@ HOUSE = {
     "past-refund-window": "the payment may be older than its provider refunds",
     "promotion-lost": "what it loses of a promotion is for a person to say",
     "units-refunded-before": "its shop cancelled units of a line that some were refunded of",
+    "units-exchanged": "its shop took other goods into the order for what it cancelled",
     "promotion-waived": "whoever asked leaves the customer a promotion that is lost",
 }
 # Rules of refunds that amends begins itself.

@@ -90,10 +90,12 @@ class CancelledLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class LinesCancelled(_Fact, frozen=True, tag="lines_cancelled"):
     """The shop's count of what was cancelled so far, by line: what is new in it is made good. Told
-    twice, or an older count later, it changes nothing."""
+    twice, or an older count later, it changes nothing. `exchanged`: other goods came in their
+    place, so that less may be owed than they cost; a person looks."""
 
     lines: tuple[CancelledLine, ...]
     reason: RefundReason = "cancelled"
+    exchanged: bool = False
 
 
 class RefundedLine(msgspec.Struct, frozen=True, omit_defaults=True):

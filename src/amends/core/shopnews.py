@@ -23,6 +23,8 @@ from amends.core.rereads import reread
 from amends.core.work import Work
 from amends.kernel.outcome import RefundState
 
+EXCHANGED = "units_exchanged"  # why a person looks: other goods came in their place
+
 
 def lines_cancelled(work: Work, fact: LinesCancelled) -> None:
     """What is new in the shop's count is made good, once (edges 21 and 24)."""
@@ -35,7 +37,7 @@ def lines_cancelled(work: Work, fact: LinesCancelled) -> None:
         _count(work, new)
     _take_back(work, fresh)
     _release(work, fresh)
-    _make_good(work, fact.reason)
+    _make_good(work, fact.reason, EXCHANGED if fact.exchanged else "")
 
 
 def _fresh(order: Order, told: CancelledLine) -> CancelledLine | None:
@@ -91,7 +93,7 @@ def _release(work: Work, fresh: list[CancelledLine]) -> None:
         )
 
 
-def _make_good(work: Work, reason: RefundReason) -> None:
+def _make_good(work: Work, reason: RefundReason, question: str) -> None:
     """Ask for the money of what was cancelled and not given back. Units that the shop's own refunds
     name are given back, seen at the provider or not yet; where others were refunded of the line, or
     the shop does not say of what, it may be for the same, so a person looks."""
@@ -118,7 +120,7 @@ def _make_good(work: Work, reason: RefundReason) -> None:
             picks.append(LinePick(one.line, wanted))
     if picks:
         request = RefundIn(reason=reason, lines=tuple(picks))
-        asked = RefundRequested(request, question=BY_SHOP if doubt else "")
+        asked = RefundRequested(request, question=question or (BY_SHOP if doubt else ""))
         request_or_say(work, asked)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from amends.doors.shell import (
@@ -67,6 +69,8 @@ def outbox_list(
 
     Example: amends outbox list --state stuck
     """
+    if state and state not in get_args(State):
+        fail(f"There is no state {state!r}: it is open, stuck, done or dropped.")
     named = {"connection": connection, "state": state, "order": order}
     found = run(_tells(read_config(config), {n: v for n, v in named.items() if v}))
     if as_json:
@@ -74,7 +78,7 @@ def outbox_list(
         return
     table = Table(*(Column(name, no_wrap=name == "order") for name in SAID), box=None)
     for item in found:
-        table.add_row(*(str("" if item[name] is None else item[name]) for name in SAID))
+        table.add_row(*(escape(str("" if item[name] is None else item[name])) for name in SAID))
     out.print(table)
 
 
@@ -183,7 +187,7 @@ def _read(text: str) -> list[Counted]:
     if not set(_COLUMNS) <= set(rows.fieldnames or ()):
         raise ValueError(f"its first line has the columns {','.join(_COLUMNS)}")
     found: dict[tuple[str, str], Counted] = {}
-    for row in rows:
+    for row in _rows(rows):
         sku, place, units = ((row[name] or "").strip() for name in _COLUMNS)
         if not sku or not units.isascii() or not units.isdigit() or len(units) > 9:
             raise ValueError(f"line {rows.line_num} has no SKU, or no whole number of units")
@@ -191,6 +195,14 @@ def _read(text: str) -> list[Counted]:
             raise ValueError(f"line {rows.line_num} counts {sku} at {place!r} a second time")
         found[sku, place] = Counted(sku, place, int(units))
     return list(found.values())
+
+
+def _rows(rows: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    """Raises ValueError where a line is no CSV."""
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num + 1} is no CSV: {error}") from error
 
 
 async def _count(config: Config, at: Instant, counts: list[Counted]) -> int:
@@ -218,7 +230,7 @@ def stock_report(
         for one in found:
             counted = "–" if one.counted is None else str(one.counted)
             ghost = "–" if one.ghost is None else str(one.ghost)
-            table.add_row(one.sku, one.location, str(one.booked), counted, ghost)
+            table.add_row(escape(one.sku), escape(one.location), str(one.booked), counted, ghost)
         out.print(table)
     if any(one.ghost is not None and one.ghost > 0 for one in found):
         raise typer.Exit(1)

@@ -26,6 +26,7 @@ ANSWER_MAX = 4 * 1024 * 1024  # bytes; a provider's answer is never near it
 FETCHED_MAX = 64 * 1024  # bytes of what is fetched because a message said so: certificates
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+_UNICAST = IPv6Network("2000::/3")  # all that IANA gives out; the rest has ways back to IPv4
 
 
 class Transport(Protocol):
@@ -112,8 +113,9 @@ def _is_public(address: str) -> bool:
         inner = found.ipv4_mapped or found.sixtofour
         if found in _NAT64:
             inner = IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is not None:
-            found = inner
+        if inner is None and found not in _UNICAST:
+            return False
+        found = inner or found
     return found.is_global and not found.is_multicast
 
 

@@ -29,6 +29,7 @@ from amends.gateways import shop_orders as shops
 from amends.gateways.codecs import Json, Malformed, code_text, flag, part, required_text, text
 from amends.gateways.spec import Settings
 from amends.kernel.currency import known
+from amends.kernel.money import share
 
 _DONE = ("voided", "refunded")  # Shopify gave back, or released, all there was
 _TAKEN = ("paid", "partially_refunded", "refunded")
@@ -58,7 +59,8 @@ def order_facts(body: Json, settings: Settings) -> tuple[Addressed, ...]:
     nobody paid yet, or that none of our connections was paid for, is left out."""
     name = shops.required_id(body, "id", "id")
     facts: list[Fact] = []
-    if "line_items" in body and (order := _order(body, name, settings)) is not None:
+    order = _order(body, name, settings) if "line_items" in body else None
+    if order is not None:
         facts.append(OrderReported(order=shops.taken_over(order)))
     elif "line_items" in body:
         return ()
@@ -68,7 +70,11 @@ def order_facts(body: Json, settings: Settings) -> tuple[Addressed, ...]:
         if not over:
             facts.append(OrderCancelled(shops.reason_of(text(body, "cancel_reason"))))
     elif lines := _cancelled(body):
-        facts.append(LinesCancelled(lines))
+        owed = _owed(body)
+        more = _worth(lines, order) - (0 if owed is None else owed)
+        if owed is None or owed > 0:  # else other goods are in their place, and paid by the same
+            exchanged = owed is not None and more > sum(line.units for line in lines)
+            facts.append(LinesCancelled(lines, exchanged=exchanged))
     return _about(name, settings, facts)
 
 
@@ -307,11 +313,15 @@ def _is_of(item: Json, parent: Json) -> bool:
 
 
 def _paid(item: Json, currency: str) -> int:
-    seen = part(part(item, "amount_set"), "presentment_money")
-    said = text(seen, "currency_code") or text(item, "currency")
+    seen, said = part(part(item, "amount_set"), "presentment_money"), _coin_of(item)
     if said != currency:
         raise Malformed(f"a transaction is in {said[:10]!r}, the order in {currency}")
     return shops.minor(seen.get("amount") or item.get("amount"), currency, "transactions.amount")
+
+
+def _coin_of(item: Json) -> str:
+    seen = part(part(item, "amount_set"), "presentment_money")
+    return text(seen, "currency_code") or text(item, "currency")
 
 
 def _tender(item: Json, name: str, amount: int, captured: int, settings: Settings) -> Json:
@@ -403,6 +413,44 @@ def _cancelled(body: Json) -> tuple[CancelledLine, ...]:
         if name and units > 0 and "current_quantity" in line:
             found.append(CancelledLine(name, units))
     return tuple(found)
+
+
+def _owed(body: Json) -> int | None:
+    """What the customer paid, or promised, beyond what the order comes to after its edits and what
+    Shopify gave back; None where the message does not say. What we gave back is for these units."""
+    coin = _coin(body)
+    now = _money(body, "current_total_price", coin)
+    if now is None or not isinstance(body.get("transactions"), list):
+        return None
+    went = [i for i in shops.objects(body, "transactions") if text(i, "status") == "success"]
+    theirs = [r for r in shops.objects(body, "refunds") if not shops.marked(text(r, "note"))]
+    given = [
+        item
+        for refund in theirs
+        for item in _transactions(refund)
+        if text(item, "kind") == "refund" and _moved(item)
+    ]
+    if any(_coin_of(item) != coin.code for item in (*went, *given)):
+        return None
+    taken = sum(_paid(item, coin.code) for item in went if text(item, "kind") == "sale")
+    for item in (one for one in went if text(one, "kind") == "authorization"):
+        captures = [c for c in went if _is_of(c, item) and text(c, "kind") == "capture"]
+        captured = sum(_paid(capture, coin.code) for capture in captures)
+        taken += max(_paid(item, coin.code), captured)
+    back = sum(_paid(item, coin.code) for item in given)
+    return taken - back - shops.rounded(now, coin.code, "current_total_price")
+
+
+def _worth(cancelled: Iterable[CancelledLine], order: Json | None) -> int:
+    """What these units cost, tax included, within one for each line."""
+    lines = {line["id"]: line for line in (order or {"lines": []})["lines"]}
+    included = order is None or order["prices_include_tax"]
+    worth = 0
+    for one in cancelled:
+        if line := lines.get(one.id):
+            tax = 0 if included else sum(tax["amount"] for tax in line["taxes"])
+            worth += share(line["total"] + tax, one.units, line["quantity"])
+    return worth
 
 
 def _transactions(refund: Json) -> list[Json]:

@@ -10,7 +10,7 @@ Source: @vendure/core 3.7.3 (`OrderService.refundOrder`, `OrderModifier`, `AuthG
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -44,7 +44,7 @@ from amends.gateways.codecs import (
     text,
     whole,
 )
-from amends.gateways.shop_orders import fraction
+from amends.gateways.shop_orders import balanced, fraction
 from amends.gateways.signatures import header
 from amends.gateways.spec import (
     Capabilities,
@@ -60,6 +60,7 @@ from amends.gateways.spec import (
 )
 from amends.gateways.standard import sent_at, verify
 from amends.gateways.wire import json_body, retry_after
+from amends.kernel.currency import exponent, known
 from amends.kernel.money import allocate
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
 from amends.kernel.time import MINUTE, Instant
@@ -76,6 +77,7 @@ CAPABILITIES = Capabilities(
     own_orders=True,
 )
 
+_PRECISION = 2  # decimals that Vendure keeps, unless its MoneyStrategy says another
 _PLUGIN = 1  # the version of the plugin's part of the Admin API
 _OTHER_TENDERS = ("gift_card", "store_credit")
 _ALIVE = ("Authorized", "Settled")
@@ -106,14 +108,59 @@ def _facts(data: Json, settings: Settings) -> Iterator[Addressed]:
         yield Addressed(fact, source=(settings.name, code))
 
 
-def _news(data: Json, settings: Settings, code: str) -> Iterator[Fact]:
+_SUMS = ("total", "net", "undiscounted")
+
+
+def _in_minor_units(told: Json) -> Json:
+    """The order with amounts as everywhere here. Vendure keeps hundredths of every currency, or as
+    many decimals as its MoneyStrategy says: 100 yen are 10000 there. What was paid is exact or
+    refused; parts, which no provider ever sees, go to the nearest unit."""
+    currency, precision = required_text(told, "currency"), told.get("precision", _PRECISION)
+    if not known(currency):
+        raise Malformed(f"currency is unknown: {currency[:10]!r}")
+    if not isinstance(precision, int) or not 0 <= precision <= 9:
+        raise Malformed("precision is no number of decimals")
+    more = exponent(currency) - precision
+    if not more:
+        return told
+    per: int = 10 ** abs(more)  # of the finer units in one of the other
+
+    def near(amount: int) -> int:
+        return amount * per if more > 0 else (2 * amount + per) // (2 * per)
+
+    def exact(amount: int) -> int:
+        if near(amount) * per != amount and more < 0:
+            raise Malformed(f"{amount} is no whole amount of {currency} where {per} are one")
+        return near(amount)
+
+    groups = ("lines", "shipping", "surcharges")
+    found = {**told, **{name: _each(told, name, _SUMS, near) for name in groups}}
+    found["payments"] = _each(told, "payments", ("amount",), exact)
+    found["refunds"] = _each(told, "refunds", ("total",), exact)
+    worth = sum(required_whole(one, "total") for name in groups for one in _listed(told, name))
+    paid = sum(required_whole(one, "amount") for one in _payments(found))
+    if more < 0 and abs(paid * per - worth) < per:
+        found["paid"] = paid  # for all there is: what the parts were rounded by is made up for
+    return found
+
+
+def _each(
+    told: Json, name: str, fields: tuple[str, ...], scale: Callable[[int], int]
+) -> list[Json]:
+    return [
+        {**one, **{key: scale(required_whole(one, key)) for key in fields if key in one}}
+        for one in _listed(told, name)
+    ]
+
+
+def _news(told: Json, settings: Settings, code: str) -> Iterator[Fact]:
     """The order as it was bought; the refunds that were made; what was cancelled of it, which those
     may have paid for already."""
-    lines = _listed(data, "lines")
-    payments = _payments(data)
-    if not payments:
+    if not _payments(told):
         return  # nothing was paid by anything yet
-    yield OrderReported(_order(data, lines, payments, settings, code))
+    data = _in_minor_units(told)
+    lines = _listed(data, "lines")
+    yield OrderReported(_order(data, lines, _payments(data), settings, code))
     cancelled = [one for one in map(_cancelled, lines) if one is not None]
     untouched = not any(_count(line, "fulfilled") or _by_amends(line) for line in lines)
     for refund in _listed(data, "refunds"):
@@ -166,6 +213,8 @@ def _order(
         order["customer"] = {
             key: customer[key] for key in ("id", "email", "name", "country") if customer.get(key)
         }
+    if "paid" in data:
+        order = balanced({"prices_include_tax": True, **order}, data["paid"])
     try:
         return msgspec.convert(order, OrderIn)
     except msgspec.ValidationError as error:
@@ -203,9 +252,14 @@ def _line(line: Json, total: int, net: int) -> Json:
 def _sums(item: Json) -> Json:
     """Total, taxes, and what it would have been without discounts."""
     total, before = required_whole(item, "total"), whole(item, "undiscounted")
-    sums: Json = {"total": total, "taxes": _taxes(item, total - required_whole(item, "net"))}
+    sums: Json = {
+        "total": total,
+        "discounts": [],
+        "taxes": _taxes(item, total - required_whole(item, "net")),
+    }
     if before is not None and before > total:
         sums["subtotal"] = before
+        sums["discounts"] = [{"amount": before - total, "title": "Discounts"}]
     return sums
 
 
@@ -350,6 +404,7 @@ def _refund_input(telling: RefundRecorded, number: int, paid: PaidBack, settings
         "payment": paid.psp_payment_id,
         "methods": named or list(methods),
         "amount": paid.amount,
+        "decimals": exponent(telling.currency),
         "shipping": min(shipping, paid.amount) if number == 0 else 0,
         "lines": [{"orderLineId": one.id, "quantity": one.quantity} for one in lines]
         if number == 0

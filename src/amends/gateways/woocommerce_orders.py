@@ -69,6 +69,13 @@ def _order(body: Json, name: str, settings: Settings) -> Json | None:
         return None
     rates = _rates(body)
     lines = [_line(item, body, currency, rates) for item in shops.objects(body, "line_items")]
+    shipping = [
+        _item(item, currency, rates, "method_title")
+        for item in shops.objects(body, "shipping_lines")
+    ]
+    for fee in shops.objects(body, "fee_lines"):
+        if not _not_negative(fee, currency):
+            _less_tax([*lines, *shipping], _taxes(fee, currency, rates, -1))
     order: Json = {
         "source": {"connection": settings.name, "order_id": name},
         "currency": currency,
@@ -77,10 +84,7 @@ def _order(body: Json, name: str, settings: Settings) -> Json | None:
         "prices_include_tax": False,
         "customer": _customer(body, name),
         "lines": lines,
-        "shipping": [
-            _item(item, currency, rates, "method_title")
-            for item in shops.objects(body, "shipping_lines")
-        ],
+        "shipping": shipping,
         "charges": [
             {**_bare(_item(item, currency, rates, "name")), "kind": "other"}
             for item in shops.objects(body, "fee_lines")
@@ -160,12 +164,29 @@ def _not_negative(fee: Json, currency: str) -> bool:
     return shops.rounded(fee.get("total"), currency, "fee_lines.total") >= 0
 
 
-def _taxes(item: Json, currency: str, rates: dict[str, tuple[str, str]]) -> list[Json]:
+def _less_tax(items: list[Json], off: list[Json]) -> None:
+    """Takes taxes off those of the same name and rate, or else off all, in proportion: a discount
+    lowers the tax that was charged, and no more of it is given back."""
+    for less in off:
+        charged = [tax for item in items for tax in item["taxes"]]
+        alike = [tax for tax in charged if {**tax, "amount": 0} == {**less, "amount": 0}] or charged
+        room = [tax["amount"] for tax in alike]
+        if any(room):
+            parts = allocate(min(less["amount"], sum(room)), room)
+            for tax, part in zip(alike, parts, strict=True):
+                tax["amount"] -= part
+    for item in items:
+        item["taxes"] = [tax for tax in item["taxes"] if tax["amount"]]
+
+
+def _taxes(
+    item: Json, currency: str, rates: dict[str, tuple[str, str]], sign: int = 1
+) -> list[Json]:
     """The tax of an item by rate. `total_tax` is what counts; what its rates come to, which is kept
-    finer than money can be, only splits it."""
-    whole = max(0, _tax(item.get("total_tax"), currency))
+    finer than money can be, only splits it. `sign` -1: of what is below nothing."""
+    whole = max(0, sign * _tax(item.get("total_tax"), currency))
     by_rate = [
-        (shops.shop_id(tax, "id"), max(0, _tax(tax.get("total"), currency)))
+        (shops.shop_id(tax, "id"), max(0, sign * _tax(tax.get("total"), currency)))
         for tax in shops.objects(item, "taxes")[:20]
     ]
     if not whole:
