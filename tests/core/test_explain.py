@@ -15,7 +15,7 @@ from amends.core.history import Stop
 from amends.core.outside import WHY
 from amends.core.policy import Cap, Row
 from amends.core.requests import ApproveReason, CustomerIn, DeclineReason
-from amends.core.shopnews import BY_SHOP
+from amends.core.shopnews import BY_SHOP, EXCHANGED
 from tests.core import policy_doc
 from tests.core.desk import Desk, contract_order
 from tests.core.test_policy import asked, policy

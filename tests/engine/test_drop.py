@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from amends.core.chart import Name
 from amends.core.documents import Document
@@ -113,6 +114,22 @@ async def test_each_telling_is_a_table_of_its_own(tmp_path: Path) -> None:
         ("1", "write_off"),
     ]
     assert sum(int(row["functional_amount"]) for row in day) == 0
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t"])
+async def test_no_name_is_a_formula(tmp_path: Path, begins: str) -> None:
+    """Ids come from shops and whoever has a key; a spreadsheet runs what begins like one."""
+    bad = f"{begins}HYPERLINK(1)"
+    goods = GoodsReturned(
+        key="k", at=AT, shop_order=bad, return_id=bad, lines=(Goods(bad, bad, 2, location=bad),)
+    )
+    note, back = await dropped(tmp_path, replace(NOTE, shop_order=bad), goods)
+    (row,) = table(tmp_path / "drop" / back)
+    for name in ("shop_order", "return_id", "line", "sku", "location"):
+        assert row[name] == f"'{bad}"
+    rows = table(tmp_path / "drop" / note)
+    assert [one["amount"] for one in rows] == ["2667", "533", "-3200"], "an amount is none"
+    assert {one["shop_order"] for one in rows} == {f"'{bad}"}
 
 
 async def test_told_again_it_is_the_same_bytes_under_the_same_name(tmp_path: Path) -> None:

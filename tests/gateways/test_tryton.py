@@ -260,6 +260,53 @@ def _answered(fake: Fake, request: Any) -> Response | Failure:
         return Response(200, {}, b"{}")
 
 
+def _sale(name: int, party: int) -> dict[str, Any]:
+    who = {"id": party, "account_receivable": {"id": 8}}
+    return {"id": name, "reference": "1001", "party": who, "invoice_address": {"id": party + 1}}
+
+
+def _invoice(name: int, party: int, number: str) -> dict[str, Any]:
+    whose = {"party": {"id": party}, "invoice_address": {"id": 3}, "account": {"id": 8}}
+    return {**whose, "id": name, "number": number, "total_amount": 12, "state": "posted"}
+
+
+class Shops(Fake):
+    """Invoices of several shops under one reference."""
+
+    def __init__(self, *invoices: dict[str, Any]) -> None:
+        super().__init__()
+        self.invoices = list(invoices)
+
+    def _found(self, model: str, domain: list[Any]) -> list[dict[str, Any]]:
+        sold = model == "account.invoice" and any(clause[0] == "OR" for clause in domain)
+        return self.invoices if sold else super()._found(model, domain)
+
+
+def test_two_shops_orders_of_one_name_are_no_one_s() -> None:
+    """A credit note for another customer is worse than none."""
+    fake = Fake()
+    fake.made["sale.sale"] = [_sale(70, 2), _sale(71, 12)]
+    outcome = held(note(part(2300, 460)), fake)
+    assert isinstance(outcome, Declined)
+    assert "'1001'" in outcome.text
+    assert "account.invoice" not in fake.made
+    fake = Shops(_invoice(50, 2, "INV-1"), _invoice(51, 12, "INV-2"))
+    assert isinstance(held(note(part(2300, 460)), fake), Declined)
+    assert "account.invoice" not in fake.made
+
+
+def test_the_number_of_the_invoice_says_whose_it_is() -> None:
+    fake = Shops(_invoice(50, 2, "INV-1"), _invoice(51, 12, "INV-2"))
+    assert isinstance(held(note(part(2300, 460), invoice="INV-2"), fake), Accepted)
+    assert [one["party"] for one in fake.made["account.invoice"]] == [12]
+
+
+def test_two_sales_of_one_party_are_one() -> None:
+    fake = Fake()
+    fake.made["sale.sale"] = [_sale(70, 2), _sale(71, 2)]
+    assert isinstance(held(note(part(2300, 460)), fake), Accepted)
+
+
 def test_only_the_key_is_told_and_only_to_tryton() -> None:
     talk = tryton.talk(ONE_OF_EACH[0], SETTINGS, AT)
     request = next(talk)

@@ -24,7 +24,7 @@ from amends.core.outlets import (
     kind_of,
 )
 from amends.engine.config import ConnectionConfig
-from amends.engine.journal import Beancount
+from amends.engine.journal import Beancount, cell
 from amends.gateways.spec import Settings
 from amends.kernel.canon import digest
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome
@@ -152,7 +152,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

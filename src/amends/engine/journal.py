@@ -120,8 +120,15 @@ class Csv:
 
 def _csv_line(values: Any) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(list(values))
+    csv.writer(line, lineterminator="\n").writerow([cell(value) for value in values])
     return line.getvalue()
+
+
+def cell(value: Any) -> Any:
+    """A value for CSV. A text that a spreadsheet would take for a formula is marked as a text: ids
+    are what a shop, or whoever has a key, says they are."""
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t"))
+    return f"'{value}" if formula else value
 
 
 class _Totals:

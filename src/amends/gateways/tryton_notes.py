@@ -212,8 +212,12 @@ def sale(
     invoices = [one for one in found if number(one, "total_amount") > 0]
     invoices.sort(key=lambda one: text(one, "number") != invoice)
     if invoices:
-        return _of_invoices(invoices)
+        named = text(invoices[0], "number") == invoice != ""
+        own = [one for one in invoices if link(one, "party") == link(invoices[0], "party")]
+        _of_one_party(shop_order, own if named else invoices)
+        return _of_invoices(own)
     if sales:
+        _of_one_party(shop_order, sales)
         its = sales[0]
         who = "invoice_party" if link(its, "invoice_party") else "party"
         receivable = yield from _receivable(erp, through(its, who))
@@ -224,6 +228,17 @@ def sale(
     if not address:
         raise declined("party", f"The party {erp.setting('party')!r} has no address in Tryton.")
     return Sold(record_id(its), address, (yield from _receivable(erp, its)))
+
+
+def _of_one_party(shop_order: str, found: list[Json]) -> None:
+    """Raises Stopped if a reference leads to several customers: two shops may count alike."""
+    parties = {link(one, "party") for one in found}
+    if len(parties) > 1:
+        raise declined(
+            "sale",
+            f"Tryton has sales of {len(parties)} parties with the reference {shop_order!r}: make "
+            "their references differ, or tell the order with its `invoice`.",
+        )
 
 
 def _receivable(erp: Erp, its: Json) -> Names:
