@@ -238,6 +238,18 @@ async def test_what_it_refuses_waits_for_a_person_with_its_own_sentence(
     assert plain.kinds() == ["CreditNote", "RefundPaid"]
 
 
+async def test_what_a_party_says_can_be_stored_and_names_nobody(lab: Lab, plain: Erp) -> None:
+    """A character that databases end text at would end the outbox; ids alone are kept (I15)."""
+    node = await connected(lab, plain)
+    plain.refuses = "No\0 such customer:\n jo@example.com, 4242 4242 4242 4242 " + "x" * 9999
+    await refunded(lab, node)
+    await tell(node.engine.outbox)
+    (stuck,) = await items(node, state="stuck")
+    said = "refused: No such customer: [address], [card] x"
+    assert stuck["detail"].startswith(said)
+    assert len(stuck["detail"]) <= 520
+
+
 async def test_the_books_of_a_day_and_what_was_told_of_it_come_to_the_ledger(
     lab: Lab, plain: Erp
 ) -> None:

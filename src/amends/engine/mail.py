@@ -31,6 +31,7 @@ from babel.numbers import format_currency
 from amends.core.notices import WHATS
 from amends.core.outlets import Notice, Telling
 from amends.engine.config import ConnectionConfig
+from amends.gateways.codecs import blank_people
 from amends.gateways.smtp import PORTS, address
 from amends.gateways.spec import Settings
 from amends.kernel.money import major
@@ -45,7 +46,6 @@ _SPOKEN = {  # where there is no doubt; elsewhere it is the connection's languag
     **dict.fromkeys(("FR", "MC"), "fr"),
     **dict.fromkeys(("AU", "GB", "IE", "NZ", "US"), "en"),
 }
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
 _CODE = re.compile(r"([A-Z])(\d)")
 _TEXT_MAX = 300
 _ANYBODY = Person("main", "c-1", "customer@example.com", "", "", 0)
@@ -290,7 +290,7 @@ async def _text(client: SMTP, message: EmailMessage) -> Outcome:
 
 def _said(code: int, text: str) -> str:
     """A server's sentence, without the addresses that many repeat in it."""
-    return f"{code} {_ADDRESS.sub('[address]', _plain(text))}".strip()
+    return f"{code} {blank_people(_plain(text))}".strip()
 
 
 def mailers(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from amends.core.outlets import Happened, Telling
 from amends.engine import endpoints
@@ -24,6 +25,7 @@ from amends.engine.config import ConnectionConfig
 from amends.engine.http import Transport
 from amends.engine.limits import Limit
 from amends.engine.notify import Health, after, enabled, next_try
+from amends.gateways.codecs import blank_people
 from amends.gateways.registry import OUTLETS
 from amends.gateways.spec import Failure, Response, Settings, Talk
 from amends.gateways.subscriber import disable_after, schedule
@@ -40,6 +42,7 @@ TIMEOUT_SECONDS = 10  # of one request of a conversation
 REQUESTS_MAX = 100  # of one conversation
 PERIOD = 1 * SECOND  # the longest sleep: other processes' tellings are found this often
 AT_ONCE = 8  # conversations with one party that can have several
+SAID_MAX = 500  # characters of what a party says
 WRITER = 5 * SECOND  # how often a process asks to be a party's one writer
 LOOK = 5 * SECOND  # how often the settings are read for which endpoints are disabled
 LATER = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
@@ -234,6 +237,7 @@ class Outbox:
         except Exception:
             log.exception("telling failed", order=due.order, number=due.number)
             outcome = Unknown("a defect while telling; it has been logged", alert=True)
+        outcome = storable(outcome)
         self.outcomes[(due.connection, type(outcome).__name__.lower())] += 1
         self._limits[due.connection].ended(True)
         self._ended.append(self._came(due, outcome))
@@ -293,6 +297,22 @@ class Outbox:
             return Came(due.order, due.number, "stuck", now, outcome.reference, said)
         later = max(LATER[min(due.attempts, len(LATER) - 1)], outcome.retry_after)
         return Came(due.order, due.number, "open", now + later, detail=outcome.reason)
+
+
+def storable(outcome: Outcome) -> Outcome:
+    """The outcome, its words as they may be kept: one line, not long, with no character that a
+    database would not take, and nobody's address or card (I15). Parties say what they like."""
+    if isinstance(outcome, Accepted):
+        return replace(outcome, reference=_kept(outcome.reference))
+    if isinstance(outcome, Declined):
+        names = {name: _kept(getattr(outcome, name)) for name in ("code", "text", "reference")}
+        return replace(outcome, **names)
+    return replace(outcome, reason=_kept(outcome.reason))
+
+
+def _kept(text: str) -> str:
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return blank_people(" ".join(printable.split()))[:SAID_MAX]
 
 
 class Endpoint:

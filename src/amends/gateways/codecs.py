@@ -137,6 +137,14 @@ def blank_cards(line: str) -> str:
     return _CARD_LIKE.sub(lambda match: "[card]" if _luhn(match[0]) else match[0], line)
 
 
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
+
+
+def blank_people(line: str) -> str:
+    """`line` without addresses of mail, which many parties repeat in what they say, and cards."""
+    return blank_cards(_ADDRESS.sub("[address]", line))
+
+
 def _luhn(number: str) -> bool:
     digits = [int(char) for char in reversed(number) if char.isdigit()]
     doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])

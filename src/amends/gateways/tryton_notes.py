@@ -212,9 +212,9 @@ def sale(
     invoices = [one for one in found if number(one, "total_amount") > 0]
     invoices.sort(key=lambda one: text(one, "number") != invoice)
     if invoices:
-        named = text(invoices[0], "number") == invoice != ""
+        numbered = text(invoices[0], "number") == invoice != ""
         own = [one for one in invoices if link(one, "party") == link(invoices[0], "party")]
-        _of_one_party(shop_order, own if named else invoices)
+        _of_one_party(shop_order, own if numbered else invoices)
         return _of_invoices(own)
     if sales:
         _of_one_party(shop_order, sales)
