@@ -343,7 +343,8 @@ def refund_facts(body: Json, settings: Settings) -> tuple[Addressed, ...]:
 
 
 def _refund_made(refund: Json, order: Json, settings: Settings) -> RefundMade:
-    """What went back by ways that are ours. `order` tells whether prices hold their tax; without it the parts say no amounts."""
+    """What went back by ways that are ours. `order` tells whether prices hold their tax; without it
+    the parts say no amounts."""
     name = shops.required_id(refund, "id", "refunds.id")
     went = [
         item
