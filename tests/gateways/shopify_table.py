@@ -484,6 +484,17 @@ HEARING = Table(
         ),
         _heard("a refund made there", "refunds/create", refund(), _made()),
         _heard(
+            "a refund made there, part of it in cash, which is none of ours",
+            "refunds/create",
+            refund(
+                transactions=[
+                    *refund()["transactions"],
+                    transaction(id=13, kind="refund", gateway="cash", amount="3.00"),
+                ]
+            ),
+            _made(),
+        ),
+        _heard(
             "a refund made there whose parts tell all",
             "refunds/create",
             refund(refund_line_items=[refunded(total_tax_set=money("0.00"))]),

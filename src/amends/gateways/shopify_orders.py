@@ -64,7 +64,7 @@ def order_facts(body: Json, settings: Settings) -> tuple[Addressed, ...]:
         facts.append(OrderReported(order=shops.taken_over(order)))
     elif "line_items" in body:
         return ()
-    facts += [_refund_made(refund, body) for refund in shops.objects(body, "refunds")]
+    facts += [_refund_made(refund, body, settings) for refund in shops.objects(body, "refunds")]
     over = text(body, "financial_status") in _DONE
     if text(body, "cancelled_at"):
         if not over:
@@ -339,14 +339,18 @@ def _tender(item: Json, name: str, amount: int, captured: int, settings: Setting
 def refund_facts(body: Json, settings: Settings) -> tuple[Addressed, ...]:
     """A refund, or goods taken back without one: Shopify has done it already."""
     order = shops.required_id(body, "order_id", "order_id")
-    return _about(order, settings, (_refund_made(body, {}),))
+    return _about(order, settings, (_refund_made(body, {}, settings),))
 
 
-def _refund_made(refund: Json, order: Json) -> RefundMade:
-    """`order` tells whether prices hold their tax; without it the parts say no amounts."""
+def _refund_made(refund: Json, order: Json, settings: Settings) -> RefundMade:
+    """What went back by ways that are ours. `order` tells whether prices hold their tax; without it
+    the parts say no amounts."""
     name = shops.required_id(refund, "id", "refunds.id")
     went = [
-        item for item in _transactions(refund) if text(item, "kind") == "refund" and _moved(item)
+        item
+        for item in _transactions(refund)
+        if text(item, "kind") == "refund" and _moved(item)
+        if not text(item, "gateway") or _ours(settings, text(item, "gateway"))
     ]
     currency = _refund_currency(refund, went, order)
     included = flag(order, "taxes_included")
