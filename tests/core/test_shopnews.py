@@ -20,7 +20,7 @@ from amends.core.facts import (
 from amends.core.order import shown_state
 from amends.core.outlets import Goods, LinesReleased, Outlet
 from amends.core.requests import LinePick, RefundIn
-from amends.kernel.outcome import RefundState
+from amends.kernel.outcome import Accepted, RefundState
 from tests.core.desk import STRIPE, TEA, TERMS, Desk
 from tests.core.test_policy import asked
 from tests.core.test_stock import COSTED, desk_of
@@ -141,6 +141,40 @@ def test_the_echo_of_our_own_refund_is_no_second_one() -> None:
     told(desk, replace(MADE, mark=refund.id))
     assert len(desk.order.refunds) == 1
     assert desk.order.shop_refunds[0].ours == refund.id
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_edge_10_an_echo_without_our_mark_is_known_by_the_providers_name(
+    answered_first: bool,
+) -> None:
+    """Else it would count as a refund of the shop's own that is still looked for, and what the shop
+    cancels next would be taken to be paid by it: nobody would ever refund that."""
+    desk = desk_of(TEA)
+    refund = asked(desk, RefundIn(lines=(LinePick("1", 1),)))
+    desk.due()
+    answer, echo = Accepted(refund=desk.state(psp_id="re_7")), replace(MADE, psp_refund_id="re_7")
+    for step in (1, 2) if answered_first else (2, 1):
+        if step == 1:
+            desk.answer(answer)
+        else:
+            told(desk, echo)
+    (known,) = desk.order.shop_refunds
+    assert (known.ours, known.refund, known.unseen) == (refund.id, "", False)
+    told(desk, ONE)
+    assert [shown_state(r) for r in desk.order.refunds] == ["succeeded", "review"]
+    told(desk, LinesCancelled((CancelledLine("1", 3),)))
+    assert sum(r.breakdown.units["1"] for r in desk.order.refunds) == 3
+
+
+def test_a_providers_name_that_is_of_no_refund_of_ours_is_the_shops_own() -> None:
+    desk = desk_of(TEA)
+    asked(desk, RefundIn(lines=(LinePick("1", 1),)))
+    desk.due()
+    desk.accept()
+    told(desk, replace(MADE, psp_refund_id="re_8"), outside(3200, "re_8"))
+    assert [r.external for r in desk.order.refunds] == [False, True]
+    (known,) = desk.order.shop_refunds
+    assert (known.ours, known.refund) == ("", desk.order.refunds[1].id)
 
 
 def test_a_mark_that_is_not_ours_is_not_believed() -> None:

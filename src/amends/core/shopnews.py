@@ -131,7 +131,7 @@ def refund_made(work: Work, fact: RefundMade) -> None:
     """A refund in the shop's books: the echo of ours, or one that is adopted (edge 10)."""
     if any(known.id == fact.refund for known in work.order.shop_refunds):
         return
-    ours = fact.mark if work.order.refund(fact.mark) else ""
+    ours = fact.mark if work.order.refund(fact.mark) else _made_here(work.order, fact.psp_refund_id)
     lines = tuple((line.id, line.quantity, line.amount) for line in fact.lines)
     known = ShopRefund(fact.refund, fact.amount, ours, "", fact.psp_refund_id, lines)
     work.change(shop_refunds=(*work.order.shop_refunds, known))
@@ -192,10 +192,14 @@ def _find(work: Work, told: ShopRefund) -> None:
 
 def explain(work: Work) -> None:
     """Refunds by others that the shop has told the lines of are for those lines, whichever news
-    came first."""
+    came first; so is one of ours that it knows only by the provider's name."""
     taken = {one.refund for one in work.order.shop_refunds}
     for told in work.order.shop_refunds:
-        if told.ours or told.refund or not told.amount:
+        if not told.unseen:
+            continue
+        if ours := _made_here(work.order, told.psp_refund_id):
+            others = tuple(one for one in work.order.shop_refunds if one.id != told.id)
+            work.change(shop_refunds=(*others, replace(told, ours=ours)))
             continue
         found = next((r for r in work.order.refunds if _is(r, told) and r.id not in taken), None)
         if found is None:
@@ -205,6 +209,13 @@ def explain(work: Work) -> None:
         work.change(shop_refunds=(*others, replace(told, refund=found.id)))
         if told.lines:
             _allocate(work, found, told)
+
+
+def _made_here(order: Order, name: str) -> str:
+    """The refund of ours that the provider calls so, "" if none is: a shop that cannot keep our
+    mark may still say that name, and its echo would be taken for a second refund."""
+    made = ((r.id, leg) for r in order.refunds if not r.external for leg in r.legs)
+    return next((refund for refund, leg in made if name and leg.psp_refund_id == name), "")
 
 
 def _is(refund: Refund, told: ShopRefund) -> bool:
