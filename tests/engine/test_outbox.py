@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from amends.core.outlets import Books, CreditNote, RefundPaid, Telling, decode_telling
-from amends.engine import daybooks
+from amends.engine import daybooks, endpoints
 from amends.engine import outbox as outbox_module
 from amends.engine.config import ConnectionConfig
-from amends.engine.outbox import LEASE, Outbox
+from amends.engine.notify import Health
+from amends.engine.outbox import LEASE, Endpoint, Outbox
 from amends.gateways import registry
 from amends.gateways.spec import Capabilities, Failure, Request, Response, Settings, Talk
 from amends.kernel.outcome import Accepted, Declined, NotSent, Outcome, Unknown
@@ -372,3 +373,49 @@ async def test_a_sender_that_does_not_end_is_given_up_within_its_lease(
         "open",
         "the conversation took longer than its lease",
     )
+
+
+async def test_a_defect_does_not_end_the_outbox(
+    lab: Lab, plain: Erp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await connected(lab, plain)
+    outbox = node.engine.outbox
+    await refunded(lab, node)
+    settle, failed, went_on = outbox._settle, asyncio.Event(), asyncio.Event()
+
+    async def once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("a defect")
+        await settle()
+        went_on.set()
+
+    monkeypatch.setattr(outbox, "_settle", once)
+    monkeypatch.setattr(outbox, "period", SECOND // 100)
+    life = asyncio.create_task(outbox.run())
+    try:
+        async with asyncio.timeout(30):
+            await asyncio.wait(
+                (life, asyncio.create_task(went_on.wait())), return_when=asyncio.FIRST_COMPLETED
+            )
+        assert not life.done()
+    finally:
+        outbox.stop()
+        await life
+
+
+async def test_an_endpoint_that_another_process_disabled_is_told_nothing(
+    lab: Lab, plain: Erp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are looked at as something is to be told, and not before."""
+    node = await connected(lab, plain)
+    outbox, store = node.engine.outbox, node.engine.store
+    outbox._endpoints = {"erp": Endpoint(Settings(name="erp", gateway="webhook"))}
+    settings = store.settings
+    monkeypatch.setattr(store, "settings", None)
+    assert not await outbox.claim()
+    monkeypatch.setattr(store, "settings", settings)
+    await refunded(lab, node)
+    await endpoints.disable(store, node.engine.new_id, Health("erp", disabled_at=1, why="gone"))
+    assert not await outbox.claim()
+    assert not plain.asked

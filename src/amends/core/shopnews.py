@@ -98,13 +98,8 @@ def _make_good(work: Work, reason: RefundReason, question: str) -> None:
     name are given back, seen at the provider or not yet; where others were refunded of the line, or
     the shop does not say of what, it may be for the same, so a person looks."""
     order = work.order
-    refunded, by_shop = Counter[str](), Counter[str]()
-    for refund in order.refunds:
-        if counts(refund):
-            (by_shop if refund.external else refunded).update(refund.breakdown.units)
-    looked_for = [one for one in order.shop_refunds if one.amount and not (one.ours or one.refund)]
-    for made in looked_for:
-        by_shop.update({line: units for line, units, _ in made.lines})
+    refunded, by_shop = _given_back(order)
+    looked_for = [one for one in order.shop_refunds if one.unseen]
     untold = [r for r in order.refunds if r.external and counts(r) and not r.by_shop]
     picks, doubt = [], bool(untold) or not all(made.lines for made in looked_for)
     for one in order.cancelled_lines:
@@ -122,6 +117,18 @@ def _make_good(work: Work, reason: RefundReason, question: str) -> None:
         request = RefundIn(reason=reason, lines=tuple(picks))
         asked = RefundRequested(request, question=question or (BY_SHOP if doubt else ""))
         request_or_say(work, asked)
+
+
+def _given_back(order: Order) -> tuple[Counter[str], Counter[str]]:
+    """Units of each line that were refunded: by us; and by others, seen at the provider or not."""
+    ours, others = Counter[str](), Counter[str]()
+    for refund in order.refunds:
+        if counts(refund):
+            (others if refund.external else ours).update(refund.breakdown.units)
+    for made in order.shop_refunds:
+        if made.unseen:
+            others.update({line: units for line, units, _ in made.lines})
+    return ours, others
 
 
 # -- refunds the shop made ---------------------------------------------------------------------
@@ -157,13 +164,7 @@ def refund_made(work: Work, fact: RefundMade) -> None:
 def _check_beside(work: Work, told: ShopRefund) -> None:
     """Cancelled units that we have refunded, and that the shop names in a refund of its own: where
     the cancellation was told first nobody could know, so a person looks whether both have paid."""
-    ours, by_shop = Counter[str](), Counter[str]()
-    for refund in work.order.refunds:
-        if counts(refund) and not refund.external:
-            ours.update(refund.breakdown.units)
-    for made in work.order.shop_refunds:
-        if made.amount and not made.ours:
-            by_shop.update({line: units for line, units, _ in made.lines})
+    ours, by_shop = _given_back(work.order)
     for line, _, _ in told.lines:
         cancelled = _known(work.order, line).units
         if cancelled and ours[line] and ours[line] + by_shop[line] > cancelled:

@@ -28,13 +28,12 @@ def note_key(entry: Entry) -> str:
 
 
 def of_entry(
-    order: Order, notes: Notes, entry: Entry, due: DueDocument | None, outlets: Iterable[Outlet]
+    order: Order, notes: Notes, entry: Entry, due: DueDocument | None, outlets: tuple[Outlet, ...]
 ) -> tuple[list[tuple[Telling, Names]], Notes]:
     """What is told of an entry, each with the connections that are told it, and what is known of
     the refund's credit notes after it. Who was connected later is not told how a credit note was
     paid that it has never had: that is in the books of its day."""
     told: list[tuple[Telling, Names]] = []
-    outlets = tuple(outlets)
     if due is not None:
         key = note_key(entry)
         note = _note(order, entry, due, key)

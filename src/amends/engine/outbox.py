@@ -134,6 +134,10 @@ class Outbox:
             except StoreUnavailable as error:
                 log.warning("outbox: the database is away", error=str(error))
                 await self._wait(self.period)
+            except Exception:
+                # What was not stored is told again as its lease ends; the parties know its key.
+                log.exception("the outbox failed and goes on")
+                await self._wait(self.period)
         while self._tasks:
             await asyncio.wait(self._tasks)
         try:
